@@ -1,0 +1,4 @@
+//! job delivers a chat system's messages from Kafka to its Comet nodes.
+
+pub mod config;
+pub mod wire;
