@@ -1,4 +1,9 @@
 //! job delivers a chat system's messages from Kafka to its Comet nodes.
 
+pub mod cli;
 pub mod config;
+pub mod layers;
+pub mod logging;
+pub mod run;
+pub mod signals;
 pub mod wire;
