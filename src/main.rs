@@ -1,1 +1,42 @@
-fn main() {}
+//! `job`: see `cli` for what it can be asked for.
+
+use std::process::ExitCode;
+
+use chatroom_job::cli::{self, Invocation};
+use chatroom_job::layers::Loaded;
+use chatroom_job::{logging, run, signals};
+
+fn main() -> ExitCode {
+    match cli::invocation() {
+        Invocation::Run(loaded) => service(loaded),
+        Invocation::Send(..) | Invocation::Check(..) => ExitCode::FAILURE,
+    }
+}
+
+/// Runs the service until it is asked to stop: 0, or 1 where it met what can't heal.
+fn service(loaded: Loaded) -> ExitCode {
+    // Before the log, which starts gRPC: signals want to be first.
+    let stop = signals::stop_on_signals();
+    logging::init();
+    log::info!(
+        "job {} starts, process {}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    );
+    for line in loaded.lines() {
+        log::info!("{line}");
+    }
+    let ended = match stop {
+        Ok(stop) => run::run(loaded.config, stop).map_err(|error| error.to_string()),
+        Err(error) => Err(format!(
+            "Cannot take over SIGINT, SIGTERM and SIGHUP: {error}"
+        )),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
