@@ -4,19 +4,23 @@
 mod dev_comet;
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chatroom_job::wire::comet::{BroadcastReq, BroadcastRoomReq, PushMsgReq, RoomsReq};
 use chatroom_job::wire::methods;
 use chatroom_job::wire::protocol::Proto;
-use dev_comet::{DevComet, PATIENCE, Person};
+use dev_comet::{DevComet, PATIENCE};
 use grpcio::{CallOption, ChannelBuilder, Client, EnvBuilder, RpcStatusCode};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use protobuf::MessageField;
-use tungstenite::Message;
+use tungstenite::protocol::WebSocketConfig;
 use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::{Message, WebSocket};
 
 /// Calls a Comet as job does.
 struct Caller(Client);
@@ -79,6 +83,44 @@ fn in_time() -> CallOption {
     CallOption::default().timeout(PATIENCE)
 }
 
+/// Somebody connected to a dev-comet.
+struct Person {
+    socket: WebSocket<TcpStream>,
+}
+
+impl Person {
+    /// Connects with the query of `/ws`, and returns when the joins have been acknowledged.
+    fn join(comet: &DevComet, query: &str) -> Person {
+        let stream = TcpStream::connect(&comet.web).expect("connect to dev-comet");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("set a read timeout");
+        let config = WebSocketConfig::default().max_frame_size(Some(64 << 20));
+        let url = format!("ws://{}/ws?ack=1&{query}", comet.web);
+        let (mut socket, _) = tungstenite::client::client_with_config(url, stream, Some(config))
+            .expect("open the WebSocket");
+        let ack = socket.read().expect("read the acknowledgement");
+        assert!(
+            ack.to_text()
+                .is_ok_and(|ack| ack.starts_with(r#"{"joined":["#))
+        );
+        Person { socket }
+    }
+
+    /// The next frame.
+    fn frame(&mut self) -> Message {
+        self.socket.read().expect("a frame")
+    }
+
+    /// The next frame, which must be text.
+    fn text(&mut self) -> String {
+        match self.frame() {
+            Message::Text(text) => text.as_str().to_owned(),
+            other => panic!("a text frame was due and {other:?} came"),
+        }
+    }
+}
+
 /// A frame that was sent to everybody comes next: nothing else came before it.
 fn nothing_but(person: &mut Person, marker: &str) {
     assert_eq!(person.text(), marker);
@@ -88,8 +130,8 @@ fn nothing_but(person: &mut Person, marker: &str) {
 fn each_body_reaches_those_it_is_for() {
     let comet = DevComet::start();
     let caller = Caller::new(&comet);
-    let mut one = comet.join("room=r1&room=r2&key=u1");
-    let mut two = comet.join("room=r2&key=u2&key=u3");
+    let mut one = Person::join(&comet, "room=r1&room=r2&key=u1");
+    let mut two = Person::join(&comet, "room=r2&key=u2&key=u3");
     caller.room("r1", "to r1");
     caller.room("r2", "to r2 聊天");
     caller.room("r3", "to nobody");
@@ -107,7 +149,7 @@ fn each_body_reaches_those_it_is_for() {
 fn rooms_are_joined_and_left_by_text_frames() {
     let comet = DevComet::start();
     let caller = Caller::new(&comet);
-    let mut person = comet.join("room=r1");
+    let mut person = Person::join(&comet, "room=r1");
     assert_eq!(caller.rooms(), ["r1"]);
     for ask in [r#"{"join":"聊"}"#, r#"{"leave":"r1"}"#] {
         person.socket.send(Message::text(ask)).unwrap();
@@ -124,7 +166,7 @@ fn rooms_are_joined_and_left_by_text_frames() {
 #[test]
 fn what_is_not_understood_is_said() {
     let comet = DevComet::start();
-    let mut person = comet.join("");
+    let mut person = Person::join(&comet, "");
     person.socket.send(Message::text("hello?")).unwrap();
     match person.frame() {
         Message::Close(Some(close)) => {
@@ -139,7 +181,7 @@ fn what_is_not_understood_is_said() {
 fn bodies_pass_through_unchanged_whatever_they_are() {
     let comet = DevComet::start();
     let caller = Caller::new(&comet);
-    let mut person = comet.join("room=r1");
+    let mut person = Person::join(&comet, "room=r1");
     let binary: Vec<u8> = (0..=255).collect();
     caller.room("r1", binary.clone());
     assert_eq!(person.frame(), Message::binary(binary));
@@ -177,7 +219,7 @@ fn a_request_without_a_proto_is_refused() {
 fn a_room_s_order_holds_beside_other_rooms() {
     const MESSAGES: usize = 1000;
     let comet = DevComet::start();
-    let mut person = comet.join("room=r1&room=r2&room=r3");
+    let mut person = Person::join(&comet, "room=r1&room=r2&room=r3");
     std::thread::scope(|scope| {
         for room in ["r1", "r2", "r3"] {
             let caller = Caller::new(&comet);
@@ -203,8 +245,8 @@ fn a_room_s_order_holds_beside_other_rooms() {
 fn who_reads_nothing_is_dropped_and_told_while_others_go_on() {
     let comet = DevComet::start();
     let caller = Caller::new(&comet);
-    let mut slow = comet.join("room=r1");
-    let mut quick = comet.join("room=r1");
+    let mut slow = Person::join(&comet, "room=r1");
+    let mut quick = Person::join(&comet, "room=r1");
     let body = "x".repeat(8 << 20);
     let mut sent = 0;
     while comet.stats()["dropped"] == 0 {
@@ -242,8 +284,8 @@ fn the_page_and_the_counts_are_served() {
     );
     assert!(comet.get("/nothing").0.starts_with("HTTP/1.1 404"));
 
-    let _one = comet.join("room=r1&room=r2");
-    let _two = comet.join("room=r1");
+    let _one = Person::join(&comet, "room=r1&room=r2");
+    let _two = Person::join(&comet, "room=r1");
     caller.room("r1", "a");
     caller.room("r2", "b");
     caller.push(&["u1"], "c");
@@ -260,9 +302,10 @@ fn the_page_and_the_counts_are_served() {
 fn a_signal_ends_it_well_and_says_goodbye() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let mut comet = DevComet::start();
-        let mut person = comet.join("room=r1");
+        let mut person = Person::join(&comet, "room=r1");
         Caller::new(&comet).room("r1", "last");
-        comet.signal(signal);
+        let pid = i32::try_from(comet.process.id()).unwrap();
+        kill(Pid::from_raw(pid), signal).unwrap();
         assert_eq!(person.text(), "last");
         match person.frame() {
             Message::Close(Some(close)) => assert_eq!(close.code, CloseCode::Away),
@@ -270,7 +313,15 @@ fn a_signal_ends_it_well_and_says_goodbye() {
         }
         // The answer to the goodbye goes out with the next read.
         assert!(person.socket.read().is_err());
-        assert!(comet.ended().success());
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = comet.process.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "dev-comet doesn't end");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        assert!(status.success(), "{status}");
     }
 }
 

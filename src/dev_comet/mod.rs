@@ -139,8 +139,8 @@ fn serve_calls(listen: &str, hub: Arc<Hub>) -> Result<(Server, String), String> 
 
 fn cannot_listen(what: &str, address: &str, flag: &str, error: &dyn std::error::Error) -> String {
     format!(
-        "cannot listen on {address} for {what}: {error}. Is it in use? {flag} takes another host:port, \
-         and port 0 any free port"
+        "cannot listen on {address} for {what}: {error}. {flag} takes another host:port; \
+         port 0 is any free port"
     )
 }
 

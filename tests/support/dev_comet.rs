@@ -1,22 +1,18 @@
-//! A dev-comet process of a test's own, and somebody connected to it.
+//! A dev-comet process of a test's own.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::Value;
-use tungstenite::protocol::WebSocketConfig;
-use tungstenite::{Message, WebSocket};
 
 /// How long a condition is awaited before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running dev-comet, killed when it is dropped.
 pub struct DevComet {
-    process: Child,
+    pub process: Child,
     /// Kept open: a process whose output nobody can read any more might end.
     _output: BufReader<ChildStdout>,
     /// Where it takes calls.
@@ -28,8 +24,13 @@ pub struct DevComet {
 impl DevComet {
     /// Starts one on free ports and reads them from its start-up line.
     pub fn start() -> DevComet {
+        DevComet::start_on("127.0.0.1:0", "127.0.0.1:0")
+    }
+
+    /// Starts one on these addresses.
+    pub fn start_on(listen: &str, web: &str) -> DevComet {
         let mut process = Command::new(env!("CARGO_BIN_EXE_dev-comet"))
-            .args(["--listen", "127.0.0.1:0", "--web", "127.0.0.1:0"])
+            .args(["--listen", listen, "--web", web])
             .stdout(Stdio::piped())
             .spawn()
             .expect("start dev-comet");
@@ -48,24 +49,6 @@ impl DevComet {
             process,
             _output: output,
         }
-    }
-
-    /// Connects with the query of `/ws`, and returns when the joins have been acknowledged.
-    pub fn join(&self, query: &str) -> Person {
-        let stream = TcpStream::connect(&self.web).expect("connect to dev-comet");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("set a read timeout");
-        let config = WebSocketConfig::default().max_frame_size(Some(64 << 20));
-        let url = format!("ws://{}/ws?ack=1&{query}", self.web);
-        let (mut socket, _) = tungstenite::client::client_with_config(url, stream, Some(config))
-            .expect("open the WebSocket");
-        let ack = socket.read().expect("read the acknowledgement");
-        assert!(
-            ack.to_text()
-                .is_ok_and(|ack| ack.starts_with(r#"{"joined":["#))
-        );
-        Person { socket }
     }
 
     /// A page of the web side: its head and its body.
@@ -103,24 +86,6 @@ impl DevComet {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-
-    /// Sends it a signal.
-    pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.process.id()).expect("a process id");
-        kill(Pid::from_raw(pid), signal).expect("send dev-comet a signal");
-    }
-
-    /// Waits for its end.
-    pub fn ended(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.process.try_wait().expect("ask for its end") {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "dev-comet doesn't end");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
 }
 
 impl Drop for DevComet {
@@ -128,25 +93,5 @@ impl Drop for DevComet {
         // It may have ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
-    }
-}
-
-/// Somebody connected to a dev-comet.
-pub struct Person {
-    pub socket: WebSocket<TcpStream>,
-}
-
-impl Person {
-    /// The next frame.
-    pub fn frame(&mut self) -> Message {
-        self.socket.read().expect("a frame")
-    }
-
-    /// The next frame, which must be text.
-    pub fn text(&mut self) -> String {
-        match self.frame() {
-            Message::Text(text) => text.as_str().to_owned(),
-            other => panic!("a text frame was due and {other:?} came"),
-        }
     }
 }
