@@ -13,7 +13,11 @@ pub struct Backoff {
 
 impl Backoff {
     pub const fn new(first: Duration, most: Duration) -> Self {
-        Self { first, most, base: first }
+        Self {
+            first,
+            most,
+            base: first,
+        }
     }
 
     /// The next wait.
@@ -39,7 +43,10 @@ mod tests {
         let mut backoff = Backoff::new(ms(100), ms(500));
         for base in [100, 200, 400, 500, 500] {
             let wait = backoff.next();
-            assert!(wait >= ms(base * 8 / 10) && wait <= ms(base * 12 / 10), "{wait:?} for {base} ms");
+            assert!(
+                wait >= ms(base * 8 / 10) && wait <= ms(base * 12 / 10),
+                "{wait:?} for {base} ms"
+            );
         }
         backoff.reset();
         assert!(backoff.next() <= ms(120));

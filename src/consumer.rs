@@ -95,7 +95,11 @@ impl Consumer {
         loop {
             // Where there is nothing to read, or no room for it, only news can change that.
             let idle = self.partitions.is_empty() || self.is_full();
-            let mut news = if idle { self.control.recv().ok() } else { self.control.try_recv().ok() };
+            let mut news = if idle {
+                self.control.recv().ok()
+            } else {
+                self.control.try_recv().ok()
+            };
             while let Some(control) = news {
                 if !self.obey(control) {
                     return;
@@ -105,7 +109,11 @@ impl Consumer {
             if self.partitions.is_empty() || self.is_full() {
                 continue;
             }
-            let positions: Positions = self.partitions.iter().map(|(p, r)| (*p, r.position)).collect();
+            let positions: Positions = self
+                .partitions
+                .iter()
+                .map(|(p, r)| (*p, r.position))
+                .collect();
             match self.fetcher.fetch(&positions) {
                 Ok(batches) => {
                     failing.ended();
@@ -141,8 +149,20 @@ impl Consumer {
     /// Returns whether to go on.
     fn obey(&mut self, control: Control) -> bool {
         match control {
-            Control::Assign { partition, epoch, position, finished } => {
-                self.partitions.insert(partition, Reading { epoch, position, finished });
+            Control::Assign {
+                partition,
+                epoch,
+                position,
+                finished,
+            } => {
+                self.partitions.insert(
+                    partition,
+                    Reading {
+                        epoch,
+                        position,
+                        finished,
+                    },
+                );
             }
             Control::Revoke { partition } => {
                 self.partitions.remove(&partition);
@@ -158,7 +178,9 @@ impl Consumer {
 
     fn take(&mut self, batch: Batch, positions: &Positions) {
         let partition = batch.partition;
-        let Some(reading) = self.partitions.get_mut(&partition) else { return };
+        let Some(reading) = self.partitions.get_mut(&partition) else {
+            return;
+        };
         if positions.get(&partition) != Some(&reading.position) {
             // It went and came back while it was being read: this batch belongs to the turn before.
             return;
@@ -169,7 +191,9 @@ impl Consumer {
                 self.dispatch(partition, records, next);
             }
             Outcome::OutOfRange { earliest } => {
-                let Reading { epoch, position, .. } = *reading;
+                let Reading {
+                    epoch, position, ..
+                } = *reading;
                 if earliest > position {
                     log::error!(
                         "partition {partition} of {} begins at offset {earliest}: the {} records from {position} on \
@@ -185,22 +209,36 @@ impl Consumer {
                     );
                 }
                 self.partitions.remove(&partition);
-                let moved = group::Event::Moved { partition, epoch, position: earliest };
+                let moved = group::Event::Moved {
+                    partition,
+                    epoch,
+                    position: earliest,
+                };
                 let _ = self.group.send(moved);
             }
         }
     }
 
     fn dispatch(&mut self, partition: i32, records: Vec<Record>, next: i64) {
-        let Some(reading) = self.partitions.get(&partition) else { return };
+        let Some(reading) = self.partitions.get(&partition) else {
+            return;
+        };
         let epoch = reading.epoch;
         let mut offsets = Vec::with_capacity(records.len());
         let mut messages: Vec<Vec<Message>> = self.workers.iter().map(|_| Vec::new()).collect();
         let mut settled = Vec::new();
         for record in records {
-            let slot = Slot { partition, epoch, offset: record.offset };
+            let slot = Slot {
+                partition,
+                epoch,
+                offset: record.offset,
+            };
             offsets.push(slot.offset);
-            if reading.finished.iter().any(|range| range.contains(&slot.offset)) {
+            if reading
+                .finished
+                .iter()
+                .any(|range| range.contains(&slot.offset))
+            {
                 continue;
             }
             let bytes = record.value.as_ref().map_or(0, |value| value.len());
@@ -209,13 +247,26 @@ impl Consumer {
             match self.read(slot, &record) {
                 Ok(delivery) => {
                     let worker = delivery.key.worker(messages.len());
-                    messages[worker].push(Message { slot, bytes, delivery });
+                    messages[worker].push(Message {
+                        slot,
+                        bytes,
+                        delivery,
+                    });
                 }
-                Err(why) => settled.push(Settled { slot, bytes, how: How::Undeliverable(why) }),
+                Err(why) => settled.push(Settled {
+                    slot,
+                    bytes,
+                    how: How::Undeliverable(why),
+                }),
             }
         }
         // The group has to know of a record before it hears what became of it.
-        let _ = self.group.send(group::Event::Read { partition, epoch, offsets, next });
+        let _ = self.group.send(group::Event::Read {
+            partition,
+            epoch,
+            offsets,
+            next,
+        });
         if !settled.is_empty() {
             let _ = self.group.send(group::Event::Settled(settled));
         }
@@ -263,7 +314,10 @@ impl Failing {
 
     fn ended(&mut self) {
         if let Some(since) = self.since.take() {
-            log::info!("reading from Kafka again, after {:.1} s", since.elapsed().as_secs_f64());
+            log::info!(
+                "reading from Kafka again, after {:.1} s",
+                since.elapsed().as_secs_f64()
+            );
             self.backoff.reset();
             self.said = None;
         }

@@ -60,17 +60,26 @@ pub fn spawn(
         topic: config.dead_letter_topic(),
         connection: None,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("dead-letter".into()).spawn(move || {
-        while let Ok(first) = letters.recv() {
-            let batch: Vec<Letter> = std::iter::once(first).chain(letters.try_iter().take(AT_ONCE - 1)).collect();
-            runtime.block_on(undertaker.bury(&batch));
-            let buried = batch.into_iter().map(|letter| (letter.slot, letter.bytes)).collect();
-            if group.send(group::Event::Buried(buried)).is_err() {
-                return;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name("dead-letter".into())
+        .spawn(move || {
+            while let Ok(first) = letters.recv() {
+                let batch: Vec<Letter> = std::iter::once(first)
+                    .chain(letters.try_iter().take(AT_ONCE - 1))
+                    .collect();
+                runtime.block_on(undertaker.bury(&batch));
+                let buried = batch
+                    .into_iter()
+                    .map(|letter| (letter.slot, letter.bytes))
+                    .collect();
+                if group.send(group::Event::Buried(buried)).is_err() {
+                    return;
+                }
             }
-        }
-    })
+        })
 }
 
 struct Undertaker {
@@ -100,7 +109,9 @@ impl Undertaker {
                 Err(error) => {
                     self.connection = None;
                     if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
-                        let Slot { partition, offset, .. } = left[0].slot;
+                        let Slot {
+                            partition, offset, ..
+                        } = left[0].slot;
                         log::error!(
                             "Writing to the dead-letter topic {} at {} failed: {error}; {} messages wait for it, from {}[{partition}]@{offset} on. \
                              Trying again until it works: check that the topic can be made and written to",
@@ -121,7 +132,9 @@ impl Undertaker {
     async fn try_bury(&mut self, letters: &[Letter]) -> Result<usize, KrafkaError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            None => self.connection.insert(Connection::open(&self.brokers, &self.source, &self.topic).await?),
+            None => self
+                .connection
+                .insert(Connection::open(&self.brokers, &self.source, &self.topic).await?),
         };
         let mut written = Vec::new();
         for letter in letters {
@@ -152,14 +165,22 @@ impl Connection {
     async fn open(brokers: &[String], source: &str, topic: &str) -> Result<Self, KrafkaError> {
         let kafka = crate::kafka::connect(brokers).await?;
         let admin = kafka.admin();
-        let found = admin.describe_topics([topic], DescribeTopicsOptions::default()).await?;
+        let found = admin
+            .describe_topics([topic], DescribeTopicsOptions::default())
+            .await?;
         if found.values().any(Result::is_err) {
-            let new = NewTopic::new(topic, 1, -1)?.with_config("max.message.bytes", LARGEST.to_string());
-            let made = admin.create_topics([new], CreateTopicsOptions::default()).await?;
+            let new =
+                NewTopic::new(topic, 1, -1)?.with_config("max.message.bytes", LARGEST.to_string());
+            let made = admin
+                .create_topics([new], CreateTopicsOptions::default())
+                .await?;
             for result in made.into_values() {
                 match result {
                     Ok(()) => log::info!("made the dead-letter topic {topic}"),
-                    Err(KrafkaError::Broker { code: ErrorCode::TopicAlreadyExists, .. }) => {}
+                    Err(KrafkaError::Broker {
+                        code: ErrorCode::TopicAlreadyExists,
+                        ..
+                    }) => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -203,7 +224,10 @@ impl Originals {
         Ok(self.last.get(&slot.offset).cloned())
     }
 
-    async fn read_from(&mut self, slot: Slot) -> Result<BTreeMap<i64, ConsumerRecord>, KrafkaError> {
+    async fn read_from(
+        &mut self,
+        slot: Slot,
+    ) -> Result<BTreeMap<i64, ConsumerRecord>, KrafkaError> {
         let deadline = Instant::now() + Duration::from_secs(10);
         let position = Positions::from([(slot.partition, slot.offset)]);
         loop {
@@ -213,7 +237,10 @@ impl Originals {
                 Err(error) => return Err(error),
             };
             if !records.is_empty() {
-                return Ok(records.into_iter().map(|record| (record.offset, record)).collect());
+                return Ok(records
+                    .into_iter()
+                    .map(|record| (record.offset, record))
+                    .collect());
             }
             if Instant::now() > deadline {
                 return Err(KrafkaError::timeout(format!(
@@ -226,7 +253,10 @@ impl Originals {
 }
 
 fn record(topic: &str, source: &str, letter: &Letter, original: Option<ConsumerRecord>) -> Record {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
     let mut record = Record::new(topic, "").without_value();
     if let Some(original) = original {
         record.key = original.key;

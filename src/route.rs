@@ -90,7 +90,9 @@ impl Router {
             Ok(Type::ROOM) => Ok(to_room(push)),
             Ok(Type::PUSH) if !push.keys.is_empty() => Ok(self.to_users(push)),
             Ok(Type::PUSH) if !push.room.is_empty() => Ok(to_room(push)),
-            Ok(Type::PUSH) => Err("a message of type PUSH that names neither users nor a room".into()),
+            Ok(Type::PUSH) => {
+                Err("a message of type PUSH that names neither users nor a room".into())
+            }
             Ok(Type::BROADCAST) => Ok(self.to_everybody(push)),
             Err(number) => Err(format!(
                 "a message of unknown type {number} (PUSH is 0, ROOM 1, BROADCAST 2)"
@@ -157,7 +159,10 @@ fn proto(operation: i32, default: i32, body: bytes::Bytes) -> MessageField<Proto
 /// Whether `server`, as Logic writes it, names this Comet: its whole address, or its host alone.
 fn names(comet: &str, server: &str) -> bool {
     !server.is_empty()
-        && (comet == server || comet.rsplit_once(':').is_some_and(|(host, _)| host == server))
+        && (comet == server
+            || comet
+                .rsplit_once(':')
+                .is_some_and(|(host, _)| host == server))
 }
 
 #[cfg(test)]
@@ -187,7 +192,10 @@ mod tests {
             panic!("not BroadcastRoom: {:?}", delivery.call)
         };
         assert_eq!(request.roomID, "r1");
-        assert_eq!((request.proto.ver, request.proto.op, request.proto.seq), (1, 4, 0));
+        assert_eq!(
+            (request.proto.ver, request.proto.op, request.proto.seq),
+            (1, 4, 0)
+        );
         assert_eq!(&request.proto.body[..], b"body");
     }
 
@@ -234,7 +242,10 @@ mod tests {
             let Call::Broadcast(request) = router().route(message).unwrap().call else {
                 panic!("not Broadcast")
             };
-            assert_eq!((request.speed, request.protoOp, request.proto.op), (share, 0, 5));
+            assert_eq!(
+                (request.speed, request.protoOp, request.proto.op),
+                (share, 0, 5)
+            );
         }
     }
 

@@ -31,7 +31,13 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let shared: Vec<_> = config
         .comet
         .iter()
-        .map(|address| (address, Arc::new(FailureLog::default()), Arc::new(Tally::default())))
+        .map(|address| {
+            (
+                address,
+                Arc::new(FailureLog::default()),
+                Arc::new(Tally::default()),
+            )
+        })
         .collect();
     let mut workers = Vec::new();
     for n in 0..config.threads {
@@ -44,7 +50,12 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
                 tally: tally.clone(),
             })
             .collect();
-        let worker = Worker::new((own.clone(), events), to_group.clone(), comets, config.window);
+        let worker = Worker::new(
+            (own.clone(), events),
+            to_group.clone(),
+            comets,
+            config.window,
+        );
         start(&format!("worker-{n}"), move || worker.run())?;
         workers.push(own);
     }
@@ -66,7 +77,8 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         dead_letters: to_dead_letters,
         membership: to_membership,
     };
-    let outcome = Group::new(group_events, links, config.shutdown_timeout).run(&stop, config.shutdown_timeout);
+    let outcome = Group::new(group_events, links, config.shutdown_timeout)
+        .run(&stop, config.shutdown_timeout);
     let _ = to_consumer.send(Control::Stop);
     for worker in &workers {
         let _ = worker.send(worker::Event::Stop);
@@ -76,7 +88,12 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
 }
 
 fn say_goodbye(counts: Counts, started: Instant) {
-    let Counts { delivered, dead_letters, given_back, unfinished } = counts;
+    let Counts {
+        delivered,
+        dead_letters,
+        given_back,
+        unfinished,
+    } = counts;
     let left = match given_back + unfinished {
         0 => String::new(),
         n => format!(", {n} left to be read again"),
@@ -88,11 +105,16 @@ fn say_goodbye(counts: Counts, started: Instant) {
 }
 
 fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, String> {
-    thread::Builder::new().name(name.into()).spawn(work).map_err(no_thread)
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map_err(no_thread)
 }
 
 fn no_thread(error: std::io::Error) -> String {
-    format!("starting a thread failed: {error}; is the limit on processes (ulimit -u, TasksMax) reached?")
+    format!(
+        "starting a thread failed: {error}; is the limit on processes (ulimit -u, TasksMax) reached?"
+    )
 }
 
 /// A thread that is gone would leave its messages undelivered and unseen. The process ends instead, without a
@@ -101,7 +123,9 @@ fn abort_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = thread::current();
         let name = thread.name().unwrap_or("?").to_owned();
-        log::error!("bug: thread {name} panicked: {panic}; ending the process, so that it is started again");
+        log::error!(
+            "bug: thread {name} panicked: {panic}; ending the process, so that it is started again"
+        );
         std::process::abort();
     }));
 }

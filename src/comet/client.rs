@@ -4,7 +4,10 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grpcio::{CallOption, ChannelBuilder, ClientUnaryReceiver, EnvBuilder, Environment, RpcStatus, RpcStatusCode};
+use grpcio::{
+    CallOption, ChannelBuilder, ClientUnaryReceiver, EnvBuilder, Environment, RpcStatus,
+    RpcStatusCode,
+};
 
 use crate::route::Call;
 use crate::wire::comet::RoomsReq;
@@ -36,7 +39,10 @@ impl Client {
             .use_local_subchannel_pool(true)
             .initial_reconnect_backoff(RECONNECT_FIRST)
             .max_reconnect_backoff(RECONNECT_MOST)
-            .raw_cfg_int(arg("grpc.min_reconnect_backoff_ms"), RECONNECT_FIRST.as_millis() as i32)
+            .raw_cfg_int(
+                arg("grpc.min_reconnect_backoff_ms"),
+                RECONNECT_FIRST.as_millis() as i32,
+            )
             .max_send_message_len(-1)
             // Retries are the worker's: it knows what order has to be kept.
             .enable_retry(false)
@@ -58,13 +64,25 @@ impl Client {
         let option = self.option();
         match call {
             Call::PushMsg(request) => {
-                self.start(self.client.unary_call_async(&methods::PUSH_MSG, request, option), done);
+                self.start(
+                    self.client
+                        .unary_call_async(&methods::PUSH_MSG, request, option),
+                    done,
+                );
             }
             Call::BroadcastRoom(request) => {
-                self.start(self.client.unary_call_async(&methods::BROADCAST_ROOM, request, option), done);
+                self.start(
+                    self.client
+                        .unary_call_async(&methods::BROADCAST_ROOM, request, option),
+                    done,
+                );
             }
             Call::Broadcast(request) => {
-                self.start(self.client.unary_call_async(&methods::BROADCAST, request, option), done);
+                self.start(
+                    self.client
+                        .unary_call_async(&methods::BROADCAST, request, option),
+                    done,
+                );
             }
         }
     }
@@ -72,7 +90,11 @@ impl Client {
     /// Asks whether the Comet is there, with the one call that sends nobody anything.
     pub fn probe(&self, done: impl FnOnce(Answer) + Send + 'static) {
         let request = RoomsReq::new();
-        self.start(self.client.unary_call_async(&methods::ROOMS, &request, self.option()), done);
+        self.start(
+            self.client
+                .unary_call_async(&methods::ROOMS, &request, self.option()),
+            done,
+        );
     }
 
     fn option(&self) -> CallOption {
@@ -85,7 +107,9 @@ impl Client {
         done: impl FnOnce(Answer) + Send + 'static,
     ) {
         match started {
-            Ok(receiver) => self.client.spawn(async move { done(answer(receiver.await.map(drop))) }),
+            Ok(receiver) => self
+                .client
+                .spawn(async move { done(answer(receiver.await.map(drop))) }),
             Err(error) => done(answer(Err(error))),
         }
     }

@@ -38,7 +38,10 @@ impl FailureLog {
 
     /// How many came since the last line, if it is time for another.
     fn due(&self, code: i32, now: Instant) -> Option<u64> {
-        let mut seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut seen = self
+            .seen
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         match seen.get_mut(&code) {
             Some((logged, since)) if now.duration_since(*logged) < INTERVAL => {
                 *since += 1;

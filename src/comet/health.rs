@@ -131,7 +131,9 @@ impl Health {
     /// Whether it has been down for so long that it is to be left out if others live.
     pub fn is_given_up(&self, now: Instant) -> bool {
         self.state == State::Down
-            && self.failing_since.is_some_and(|since| now.duration_since(since) >= LEAVE_OUT_AFTER)
+            && self
+                .failing_since
+                .is_some_and(|since| now.duration_since(since) >= LEAVE_OUT_AFTER)
     }
 
     pub fn leave_out(&mut self, now: Instant) {
@@ -174,7 +176,9 @@ mod tests {
         let now = Instant::now();
         let mut health = Health::new(Arc::default(), now);
         assert!(health.failed(Verdict::Down, 0, now));
-        let Pace::OneFrom(next) = health.pace() else { panic!("{health:?}") };
+        let Pace::OneFrom(next) = health.pace() else {
+            panic!("{health:?}")
+        };
         assert!(next > now && next <= now + DOWN_MOST * 2);
         assert_eq!(health.ok(now + seconds(3)), Some(seconds(3)));
         assert_eq!(health.pace(), Pace::Window);

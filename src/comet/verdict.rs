@@ -50,7 +50,11 @@ mod tests {
         ];
         for (expected, codes) in rows {
             for code in codes {
-                assert_eq!(verdict(RpcStatusCode::from(code)), expected, "status {code}");
+                assert_eq!(
+                    verdict(RpcStatusCode::from(code)),
+                    expected,
+                    "status {code}"
+                );
             }
         }
     }

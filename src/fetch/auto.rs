@@ -33,7 +33,9 @@ impl Fetcher for Auto {
             Reader::Classic { client, proven } => {
                 let outcome = classic(client, *proven, positions);
                 if outcome.is_ok() && !*proven {
-                    log::info!("reading with the classic fetcher: one broker, and it serves protocol v0");
+                    log::info!(
+                        "reading with the classic fetcher: one broker, and it serves protocol v0"
+                    );
                     *proven = true;
                 }
                 outcome
@@ -52,7 +54,11 @@ impl Fetcher for Auto {
 }
 
 /// The classic client waits for one broker after the other, so it serves well only where there is one.
-fn classic(client: &mut Classic, proven: bool, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
+fn classic(
+    client: &mut Classic,
+    proven: bool,
+    positions: &Positions,
+) -> Result<Vec<Batch>, FetchError> {
     if !proven {
         let leaders = client.leaders()?.len();
         if leaders > 1 {

@@ -54,7 +54,12 @@ impl Classic {
             .topics()
             .partitions(&topic)
             .into_iter()
-            .flat_map(|partitions| partitions.iter().filter_map(|p| p.leader().map(|b| b.host().to_owned())).collect::<Vec<_>>())
+            .flat_map(|partitions| {
+                partitions
+                    .iter()
+                    .filter_map(|p| p.leader().map(|b| b.host().to_owned()))
+                    .collect::<Vec<_>>()
+            })
             .collect();
         leaders.sort();
         leaders.dedup();
@@ -143,7 +148,8 @@ impl Classic {
                         "partition {partition} has a record of more than {LARGEST} bytes at offset {from}"
                     )));
                 }
-                self.enlarged.insert(partition, asked.saturating_mul(4).min(LARGEST));
+                self.enlarged
+                    .insert(partition, asked.saturating_mul(4).min(LARGEST));
             }
             return Ok(None);
         };
@@ -194,22 +200,32 @@ impl Fetcher for Classic {
         let asked = |enlarged: &HashMap<i32, i32>, p: &i32| *enlarged.get(p).unwrap_or(&usual);
         let requests: Vec<FetchPartition<'_>> = positions
             .iter()
-            .map(|(p, offset)| FetchPartition::new(&topic, *p, *offset).with_max_bytes(asked(&self.enlarged, p)))
+            .map(|(p, offset)| {
+                FetchPartition::new(&topic, *p, *offset).with_max_bytes(asked(&self.enlarged, p))
+            })
             .collect();
         let responses = match self.connected()?.fetch_messages(&requests) {
             Ok(responses) if responses.is_empty() => {
                 // No partition has a leader that the client knows of.
                 self.client = None;
-                return Err(FetchError::Failed(format!("no partition of {topic} has a leader")));
+                return Err(FetchError::Failed(format!(
+                    "no partition of {topic} has a leader"
+                )));
             }
             Ok(responses) => responses,
             Err(error) => return Err(self.failed("reading", error)),
         };
         self.closed = 0;
         let mut batches = Vec::new();
-        for partition in responses.iter().flat_map(Response::topics).flat_map(|t| t.partitions()) {
+        for partition in responses
+            .iter()
+            .flat_map(Response::topics)
+            .flat_map(|t| t.partitions())
+        {
             let id = partition.partition();
-            let Some(&from) = positions.get(&id) else { continue };
+            let Some(&from) = positions.get(&id) else {
+                continue;
+            };
             let outcome = match partition.data() {
                 Ok(data) => self.read(id, from, asked(&self.enlarged, &id), data),
                 Err(error) => self.partition_failed(id, &error),
@@ -231,7 +247,11 @@ impl Fetcher for Classic {
 }
 
 impl Classic {
-    fn partition_failed(&mut self, partition: i32, error: &Error) -> Result<Option<Batch>, FetchError> {
+    fn partition_failed(
+        &mut self,
+        partition: i32,
+        error: &Error,
+    ) -> Result<Option<Batch>, FetchError> {
         let Error::Kafka(code) = error else {
             return Err(FetchError::Failed(error.to_string()));
         };
@@ -241,7 +261,10 @@ impl Classic {
             return Err(self.refused(*code, format!("reading partition {partition}: {code:?}")));
         }
         let topic = self.topic.clone();
-        let offsets = match self.connected()?.fetch_offsets(&[&topic], FetchOffset::Earliest) {
+        let offsets = match self
+            .connected()?
+            .fetch_offsets(&[&topic], FetchOffset::Earliest)
+        {
             Ok(offsets) => offsets,
             Err(error) => return Err(self.failed("asking for the earliest offset", error)),
         };
@@ -251,7 +274,9 @@ impl Classic {
         match earliest {
             Some(earliest) => Ok(Some(Batch {
                 partition,
-                outcome: Outcome::OutOfRange { earliest: earliest.offset },
+                outcome: Outcome::OutOfRange {
+                    earliest: earliest.offset,
+                },
             })),
             None => Err(FetchError::Failed(format!(
                 "the broker didn't say the earliest offset of partition {partition}"

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use krafka::Kafka;
 use krafka::admin::{ListOffsetsOptions, OffsetSpec};
 use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord, TopicPartition};
 use krafka::error::KrafkaError;
-use krafka::Kafka;
 use tokio::runtime::Runtime;
 
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record};
@@ -92,7 +92,10 @@ impl Reader {
     }
 
     /// The records from `positions` on, as they are in Kafka.
-    pub(crate) async fn read(&mut self, positions: &Positions) -> Result<Vec<ConsumerRecord>, KrafkaError> {
+    pub(crate) async fn read(
+        &mut self,
+        positions: &Positions,
+    ) -> Result<Vec<ConsumerRecord>, KrafkaError> {
         self.move_to(positions).await?;
         let records = self.consumer.poll(MAX_WAIT).await?;
         for record in &records {
@@ -120,7 +123,9 @@ impl Reader {
         let records = match self.read(positions).await {
             Ok(records) => records,
             Err(KrafkaError::NoOffset { partitions }) => {
-                return self.out_of_range(partitions.into_iter().map(|(_, p)| p)).await;
+                return self
+                    .out_of_range(partitions.into_iter().map(|(_, p)| p))
+                    .await;
             }
             Err(error) => {
                 // Where it stands now is not known for sure.
@@ -130,17 +135,26 @@ impl Reader {
         };
         let mut by_partition = std::collections::BTreeMap::<i32, Vec<Record>>::new();
         for record in records {
-            by_partition.entry(record.partition).or_default().push(Record {
-                offset: record.offset,
-                value: record.value,
-            });
+            by_partition
+                .entry(record.partition)
+                .or_default()
+                .push(Record {
+                    offset: record.offset,
+                    value: record.value,
+                });
         }
         let mut batches = Vec::with_capacity(by_partition.len());
         for (&partition, &from) in positions {
             let records = by_partition.remove(&partition).unwrap_or_default();
             // What a transaction leaves in the log moves the position and brings no record.
-            let after = self.consumer.position(&self.topic, partition).await.unwrap_or(from);
-            let next = records.last().map_or(after, |last| after.max(last.offset + 1));
+            let after = self
+                .consumer
+                .position(&self.topic, partition)
+                .await
+                .unwrap_or(from);
+            let next = records
+                .last()
+                .map_or(after, |last| after.max(last.offset + 1));
             if next == from {
                 continue;
             }
@@ -149,7 +163,9 @@ impl Reader {
                 // The log was cut back (an unclean election): what stands there now was never read.
                 Some(first) if first.offset < from => {
                     self.at.clear();
-                    Outcome::OutOfRange { earliest: first.offset }
+                    Outcome::OutOfRange {
+                        earliest: first.offset,
+                    }
                 }
                 _ if next < from => {
                     self.at.clear();
@@ -162,18 +178,32 @@ impl Reader {
         Ok(batches)
     }
 
-    async fn out_of_range(&mut self, partitions: impl Iterator<Item = i32>) -> Result<Vec<Batch>, KrafkaError> {
+    async fn out_of_range(
+        &mut self,
+        partitions: impl Iterator<Item = i32>,
+    ) -> Result<Vec<Batch>, KrafkaError> {
         self.at.clear();
         let asked: Vec<_> = partitions
-            .map(|p| (TopicPartition::new(self.topic.clone(), p), OffsetSpec::Earliest))
+            .map(|p| {
+                (
+                    TopicPartition::new(self.topic.clone(), p),
+                    OffsetSpec::Earliest,
+                )
+            })
             .collect();
-        let earliest = self.kafka.admin().list_offsets(asked, ListOffsetsOptions::default()).await?;
+        let earliest = self
+            .kafka
+            .admin()
+            .list_offsets(asked, ListOffsetsOptions::default())
+            .await?;
         earliest
             .into_iter()
             .map(|(of, listed)| {
                 Ok(Batch {
                     partition: of.partition,
-                    outcome: Outcome::OutOfRange { earliest: listed?.offset },
+                    outcome: Outcome::OutOfRange {
+                        earliest: listed?.offset,
+                    },
                 })
             })
             .collect()

@@ -109,14 +109,22 @@ impl Ledger {
     }
 
     fn was_finished_before(&mut self, offset: i64) -> bool {
-        while self.finished_before.front().is_some_and(|range| range.end <= offset) {
+        while self
+            .finished_before
+            .front()
+            .is_some_and(|range| range.end <= offset)
+        {
             self.finished_before.pop_front();
         }
-        self.finished_before.front().is_some_and(|range| range.start <= offset)
+        self.finished_before
+            .front()
+            .is_some_and(|range| range.start <= offset)
     }
 
     fn settle(&mut self, offset: i64, state: State) {
-        let Some(entry) = self.find(offset) else { return };
+        let Some(entry) = self.find(offset) else {
+            return;
+        };
         if entry.state == State::InHand {
             entry.state = state;
             self.in_hand -= 1;
@@ -129,13 +137,20 @@ impl Ledger {
         let guess = usize::try_from(offset - first).ok()?;
         let place = match self.open.get(guess) {
             Some(entry) if entry.offset == offset => guess,
-            _ => self.open.binary_search_by_key(&offset, |entry| entry.offset).ok()?,
+            _ => self
+                .open
+                .binary_search_by_key(&offset, |entry| entry.offset)
+                .ok()?,
         };
         self.open.get_mut(place)
     }
 
     fn advance(&mut self) {
-        while self.open.front().is_some_and(|first| first.state == State::Finished) {
+        while self
+            .open
+            .front()
+            .is_some_and(|first| first.state == State::Finished)
+        {
             self.open.pop_front();
         }
     }
@@ -153,9 +168,15 @@ mod tests {
         ledger.read(10..14, 14);
         ledger.finish(11);
         ledger.finish(13);
-        assert_eq!((ledger.watermark(), ledger.finished_above()), (10, vec![11..12, 13..14]));
+        assert_eq!(
+            (ledger.watermark(), ledger.finished_above()),
+            (10, vec![11..12, 13..14])
+        );
         ledger.finish(10);
-        assert_eq!((ledger.watermark(), ledger.finished_above()), (12, vec![13..14]));
+        assert_eq!(
+            (ledger.watermark(), ledger.finished_above()),
+            (12, vec![13..14])
+        );
         ledger.finish(12);
         assert_eq!((ledger.watermark(), ledger.finished_above()), (14, vec![]));
         assert!(ledger.is_settled());
@@ -179,7 +200,10 @@ mod tests {
         ledger.release(1);
         ledger.finish(2);
         assert!(ledger.is_settled());
-        assert_eq!((ledger.watermark(), ledger.finished_above()), (1, vec![2..3]));
+        assert_eq!(
+            (ledger.watermark(), ledger.finished_above()),
+            (1, vec![2..3])
+        );
     }
 
     #[test]
@@ -190,7 +214,10 @@ mod tests {
         assert_eq!(ledger.in_hand(), 3);
         ledger.finish(5);
         ledger.finish(6);
-        assert_eq!((ledger.watermark(), ledger.finished_above()), (9, vec![20..30]));
+        assert_eq!(
+            (ledger.watermark(), ledger.finished_above()),
+            (9, vec![20..30])
+        );
     }
 
     proptest! {

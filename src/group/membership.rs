@@ -13,8 +13,8 @@ use krafka::admin::{
     DescribeTopicsOptions, ListConsumerGroupOffsetsOptions, ListOffsetsOptions, OffsetSpec,
 };
 use krafka::consumer::{
-    AutoOffsetReset, Consumer, ConsumerRebalanceListener, OffsetAndMetadata, PartitionAssignmentStrategy,
-    TopicPartition,
+    AutoOffsetReset, Consumer, ConsumerRebalanceListener, OffsetAndMetadata,
+    PartitionAssignmentStrategy, TopicPartition,
 };
 use krafka::error::{ErrorCode, KrafkaError};
 use krafka::{CloseOptions, Kafka};
@@ -58,18 +58,22 @@ pub fn spawn(
     commands: UnboundedReceiver<Command>,
     events: Sender<Event>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let membership = Membership {
         config: config.clone(),
         events: events.clone(),
     };
-    std::thread::Builder::new().name("group".into()).spawn(move || {
-        let last = match runtime.block_on(membership.keep(commands)) {
-            Ok(()) => Event::Left,
-            Err(why) => Event::Impossible(why),
-        };
-        let _ = events.send(last);
-    })
+    std::thread::Builder::new()
+        .name("group".into())
+        .spawn(move || {
+            let last = match runtime.block_on(membership.keep(commands)) {
+                Ok(()) => Event::Left,
+                Err(why) => Event::Impossible(why),
+            };
+            let _ = events.send(last);
+        })
 }
 
 struct Membership {
@@ -87,7 +91,8 @@ impl Membership {
         };
         let (consumer, listener) = self.join(&kafka).await?;
         let leaving = Arc::new(AtomicBool::new(false));
-        let mut polling = tokio::spawn(poll(consumer.clone(), self.config.clone(), leaving.clone()));
+        let mut polling =
+            tokio::spawn(poll(consumer.clone(), self.config.clone(), leaving.clone()));
         loop {
             let command = tokio::select! {
                 ended = &mut polling => {
@@ -95,10 +100,16 @@ impl Membership {
                 }
                 command = commands.recv() => command,
             };
-            let Some(Command::Commit(commits)) = command else { break };
+            let Some(Command::Commit(commits)) = command else {
+                break;
+            };
             let (listener, events) = (listener.clone(), self.events.clone());
             tokio::spawn(async move {
-                let result = listener.commit(&commits).await.map(|()| commits).map_err(|error| error.to_string());
+                let result = listener
+                    .commit(&commits)
+                    .await
+                    .map(|()| commits)
+                    .map_err(|error| error.to_string());
                 let _ = events.send(Event::Committed(result));
             });
         }
@@ -157,18 +168,25 @@ impl Membership {
             .describe_topics([topic], DescribeTopicsOptions::default())
             .await
             .and_then(|mut topics| {
-                topics.remove(topic).unwrap_or_else(|| Err(KrafkaError::unknown_topic(topic.clone())))
+                topics
+                    .remove(topic)
+                    .unwrap_or_else(|| Err(KrafkaError::unknown_topic(topic.clone())))
             });
         match described {
             Ok(description) => Ok(description.partitions.len()),
             Err(
                 KrafkaError::UnknownTopic { .. }
-                | KrafkaError::Broker { code: ErrorCode::UnknownTopicOrPartition, .. },
+                | KrafkaError::Broker {
+                    code: ErrorCode::UnknownTopicOrPartition,
+                    ..
+                },
             ) => Err(format!(
                 "Kafka at {brokers} has no topic {topic}. Check --topic, or make it: \
                  bin/kafka-topics.sh --create --bootstrap-server {brokers} --topic {topic} --partitions 4"
             )),
-            Err(error) => Err(format!("asking Kafka at {brokers} for topic {topic} failed: {error}")),
+            Err(error) => Err(format!(
+                "asking Kafka at {brokers} for topic {topic} failed: {error}"
+            )),
         }
     }
 
@@ -199,10 +217,12 @@ impl Membership {
         if let Some(id) = &self.config.group_instance_id {
             builder = builder.group_instance_id(id.clone());
         }
-        let consumer = builder
-            .build()
-            .await
-            .map_err(|error| format!("the settings don't make a member of group {}: {error}", self.config.group))?;
+        let consumer = builder.build().await.map_err(|error| {
+            format!(
+                "the settings don't make a member of group {}: {error}",
+                self.config.group
+            )
+        })?;
         let consumer = Arc::new(consumer);
         let _ = listener.consumer.set(consumer.clone());
         consumer
@@ -222,12 +242,19 @@ async fn left(commands: &mut UnboundedReceiver<Command>) {
 ///
 /// # Errors
 /// A sentence, where what is wrong can't heal.
-async fn poll(consumer: Arc<Consumer>, config: Config, leaving: Arc<AtomicBool>) -> Result<(), String> {
+async fn poll(
+    consumer: Arc<Consumer>,
+    config: Config,
+    leaving: Arc<AtomicBool>,
+) -> Result<(), String> {
     let mut complaint = Complaint::new();
     while !leaving.load(Ordering::Relaxed) {
         match consumer.poll(POLL).await {
             Ok(records) if records.is_empty() => complaint = Complaint::new(),
-            Ok(records) => log::error!("{} records came past the consumer thread: not delivered", records.len()),
+            Ok(records) => log::error!(
+                "{} records came past the consumer thread: not delivered",
+                records.len()
+            ),
             Err(KrafkaError::Wakeup) => {}
             Err(error) => {
                 if let Some(why) = cannot_heal(&error, &config) {
@@ -254,15 +281,22 @@ fn cannot_heal(error: &KrafkaError, config: &Config) -> Option<String> {
     let said = format!("Failed to initialize Kafka consumer: {error}");
     match error {
         KrafkaError::Config { .. } => Some(format!("{said}. Check the settings")),
-        KrafkaError::Broker { code: ErrorCode::InvalidSessionTimeout, .. } => Some(format!(
+        KrafkaError::Broker {
+            code: ErrorCode::InvalidSessionTimeout,
+            ..
+        } => Some(format!(
             "{said}. --session-timeout {:?} is outside of what the broker allows (group.min.session.timeout.ms to \
              group.max.session.timeout.ms)",
             config.session_timeout
         )),
-        KrafkaError::Broker { code: ErrorCode::InvalidGroupId, .. } => {
-            Some(format!("{said}. Check --group {:?}", config.group))
-        }
-        KrafkaError::Broker { code: ErrorCode::FencedInstanceId, .. } => Some(format!(
+        KrafkaError::Broker {
+            code: ErrorCode::InvalidGroupId,
+            ..
+        } => Some(format!("{said}. Check --group {:?}", config.group)),
+        KrafkaError::Broker {
+            code: ErrorCode::FencedInstanceId,
+            ..
+        } => Some(format!(
             "{said}. Another process is in group {} with the same --group-instance-id {:?}: each needs its own",
             config.group,
             config.group_instance_id.as_deref().unwrap_or_default()
@@ -313,7 +347,9 @@ struct Turns {
 
 impl Listener {
     async fn commit(&self, commits: &[Commit]) -> Result<(), KrafkaError> {
-        let Some(consumer) = self.consumer.get() else { return Ok(()) };
+        let Some(consumer) = self.consumer.get() else {
+            return Ok(());
+        };
         let offsets = commits.iter().map(|commit| {
             (
                 TopicPartition::new(self.topic.clone(), commit.partition),
@@ -329,7 +365,11 @@ impl Listener {
         loop {
             let ours = |turns: &HashMap<i32, u64>| -> Vec<i32> {
                 let current = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-                turns.iter().filter(|(p, turn)| current.ours.get(p) == Some(turn)).map(|(p, _)| *p).collect()
+                turns
+                    .iter()
+                    .filter(|(p, turn)| current.ours.get(p) == Some(turn))
+                    .map(|(p, _)| *p)
+                    .collect()
             };
             let wanted = ours(&turns);
             if wanted.is_empty() {
@@ -340,7 +380,11 @@ impl Listener {
                     let still = ours(&turns);
                     for (partition, position, metadata) in found {
                         if still.contains(&partition) {
-                            let _ = self.events.send(Event::Assigned { partition, position, metadata });
+                            let _ = self.events.send(Event::Assigned {
+                                partition,
+                                position,
+                                metadata,
+                            });
                         }
                     }
                     return;
@@ -364,8 +408,11 @@ impl Listener {
     async fn positions(&self, partitions: &[i32]) -> Result<Vec<(i32, i64, String)>, KrafkaError> {
         let of = |p: &i32| TopicPartition::new(self.topic.clone(), *p);
         let admin = self.kafka.admin();
-        let options = ListConsumerGroupOffsetsOptions::default().partitions(partitions.iter().map(of).collect());
-        let committed = admin.list_consumer_group_offsets(self.group.clone(), options).await?;
+        let options = ListConsumerGroupOffsetsOptions::default()
+            .partitions(partitions.iter().map(of).collect());
+        let committed = admin
+            .list_consumer_group_offsets(self.group.clone(), options)
+            .await?;
         let mut found = Vec::new();
         let mut new = Vec::new();
         for partition in partitions {
@@ -375,12 +422,17 @@ impl Listener {
                 None => None,
             };
             match stored.and_then(|stored| Some((stored.offset?, stored.metadata.clone()))) {
-                Some((offset, metadata)) => found.push((*partition, offset, metadata.unwrap_or_default())),
+                Some((offset, metadata)) => {
+                    found.push((*partition, offset, metadata.unwrap_or_default()))
+                }
                 None => new.push((of(partition), OffsetSpec::Earliest)),
             }
         }
         if !new.is_empty() {
-            for (of, listed) in admin.list_offsets(new, ListOffsetsOptions::default()).await? {
+            for (of, listed) in admin
+                .list_offsets(new, ListOffsetsOptions::default())
+                .await?
+            {
                 found.push((of.partition, listed?.offset, String::new()));
             }
         }
@@ -397,7 +449,11 @@ impl Listener {
 
     fn end_turns(&self, partitions: &[TopicPartition]) -> Vec<i32> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        partitions.iter().map(|p| p.partition).filter(|p| turns.ours.remove(p).is_some()).collect()
+        partitions
+            .iter()
+            .map(|p| p.partition)
+            .filter(|p| turns.ours.remove(p).is_some())
+            .collect()
     }
 }
 
@@ -406,7 +462,9 @@ struct Callbacks(Arc<Listener>);
 
 impl ConsumerRebalanceListener for Callbacks {
     async fn on_partitions_assigned(&self, partitions: &[TopicPartition]) {
-        let Some(consumer) = self.0.consumer.get() else { return };
+        let Some(consumer) = self.0.consumer.get() else {
+            return;
+        };
         let new: Vec<i32> = partitions.iter().map(|p| p.partition).collect();
         // Paused before the first poll could bring records.
         consumer.pause(&self.0.topic, &new).await;
@@ -417,7 +475,12 @@ impl ConsumerRebalanceListener for Callbacks {
     async fn on_partitions_revoked(&self, partitions: &[TopicPartition]) {
         let partitions = self.0.end_turns(partitions);
         let (reply, answer) = oneshot::channel();
-        if self.0.events.send(Event::Revoked { partitions, reply }).is_err() {
+        if self
+            .0
+            .events
+            .send(Event::Revoked { partitions, reply })
+            .is_err()
+        {
             return;
         }
         let Ok(commits) = answer.await else { return };

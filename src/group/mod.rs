@@ -31,15 +31,31 @@ const LEAVING: Duration = Duration::from_millis(1500);
 /// What the group hears of.
 pub enum Event {
     /// Kafka gave us a partition, to be read from `position`; `metadata` came with that offset.
-    Assigned { partition: i32, position: i64, metadata: String },
+    Assigned {
+        partition: i32,
+        position: i64,
+        metadata: String,
+    },
     /// Kafka wants partitions back. It waits for the reply: what to commit of each.
-    Revoked { partitions: Vec<i32>, reply: oneshot::Sender<Vec<Commit>> },
+    Revoked {
+        partitions: Vec<i32>,
+        reply: oneshot::Sender<Vec<Commit>>,
+    },
     /// Partitions are another member's already.
     Lost { partitions: Vec<i32> },
     /// The consumer read records, and stands at `next` now.
-    Read { partition: i32, epoch: u64, offsets: Vec<i64>, next: i64 },
+    Read {
+        partition: i32,
+        epoch: u64,
+        offsets: Vec<i64>,
+        next: i64,
+    },
     /// The broker doesn't hold what was to be read next: it goes on at `position`.
-    Moved { partition: i32, epoch: u64, position: i64 },
+    Moved {
+        partition: i32,
+        epoch: u64,
+        position: i64,
+    },
     /// Messages that a worker, or the consumer, is done with.
     Settled(Vec<Settled>),
     /// Dead letters that are written.
@@ -108,7 +124,9 @@ impl Group {
         Self {
             events,
             links,
-            patience: shutdown_timeout.saturating_sub(LEAVING).max(shutdown_timeout / 2),
+            patience: shutdown_timeout
+                .saturating_sub(LEAVING)
+                .max(shutdown_timeout / 2),
             partitions: BTreeMap::new(),
             handovers: Vec::new(),
             epochs: 0,
@@ -121,12 +139,21 @@ impl Group {
     ///
     /// # Errors
     /// When the membership can't be: a sentence that says why.
-    pub fn run(mut self, stop: &Receiver<()>, shutdown_timeout: Duration) -> Result<Counts, String> {
+    pub fn run(
+        mut self,
+        stop: &Receiver<()>,
+        shutdown_timeout: Duration,
+    ) -> Result<Counts, String> {
         let tick = crossbeam_channel::tick(COMMIT_EVERY);
         let mut stop = stop.clone();
         let mut end = crossbeam_channel::never();
         loop {
-            let deadline = match self.handovers.iter().map(|handover| handover.deadline).min() {
+            let deadline = match self
+                .handovers
+                .iter()
+                .map(|handover| handover.deadline)
+                .min()
+            {
                 Some(deadline) => crossbeam_channel::at(deadline),
                 None => crossbeam_channel::never(),
             };
@@ -150,13 +177,21 @@ impl Group {
             }
             self.settle_handovers();
         }
-        self.counts.unfinished += self.partitions.values().map(|p| p.ledger.in_hand() as u64).sum::<u64>();
+        self.counts.unfinished += self
+            .partitions
+            .values()
+            .map(|p| p.ledger.in_hand() as u64)
+            .sum::<u64>();
         Ok(self.counts)
     }
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Assigned { partition, position, metadata } => {
+            Event::Assigned {
+                partition,
+                position,
+                metadata,
+            } => {
                 let finished = offset_map::decode(position, &metadata).unwrap_or_else(|why| {
                     log::warn!(
                         "the metadata of the offset committed for partition {partition} is not used: {why}; \
@@ -169,18 +204,32 @@ impl Group {
             }
             Event::Revoked { partitions, reply } => self.revoke(partitions, reply),
             Event::Lost { partitions } => {
-                log::warn!("partitions {partitions:?} went to another member: dropping what is held of them");
+                log::warn!(
+                    "partitions {partitions:?} went to another member: dropping what is held of them"
+                );
                 for partition in partitions {
                     self.forget(partition);
                 }
             }
-            Event::Read { partition, epoch, offsets, next } => {
+            Event::Read {
+                partition,
+                epoch,
+                offsets,
+                next,
+            } => {
                 if let Some(owned) = self.owned(partition, epoch) {
                     owned.ledger.read(offsets, next);
                 }
             }
-            Event::Moved { partition, epoch, position } => {
-                if self.owned(partition, epoch).is_some_and(|owned| owned.phase == Phase::Consuming) {
+            Event::Moved {
+                partition,
+                epoch,
+                position,
+            } => {
+                if self
+                    .owned(partition, epoch)
+                    .is_some_and(|owned| owned.phase == Phase::Consuming)
+                {
                     self.forget(partition);
                     self.assign(partition, position, Vec::new());
                 }
@@ -196,7 +245,11 @@ impl Group {
                 }
             }
             Event::GaveBack { partition, epoch } => {
-                if let Some(Partition { phase: Phase::Draining { workers }, .. }) = self.owned(partition, epoch) {
+                if let Some(Partition {
+                    phase: Phase::Draining { workers },
+                    ..
+                }) = self.owned(partition, epoch)
+                {
                     *workers -= 1;
                 }
             }
@@ -207,7 +260,9 @@ impl Group {
 
     /// The partition, if it is still ours in the same turn.
     fn owned(&mut self, partition: i32, epoch: u64) -> Option<&mut Partition> {
-        self.partitions.get_mut(&partition).filter(|owned| owned.epoch == epoch)
+        self.partitions
+            .get_mut(&partition)
+            .filter(|owned| owned.epoch == epoch)
     }
 
     fn assign(&mut self, partition: i32, position: i64, finished: Vec<std::ops::Range<i64>>) {
@@ -229,21 +284,35 @@ impl Group {
 
     /// Drops a partition with all that is held of it.
     fn forget(&mut self, partition: i32) {
-        let Some(owned) = self.partitions.remove(&partition) else { return };
+        let Some(owned) = self.partitions.remove(&partition) else {
+            return;
+        };
         self.counts.given_back += owned.ledger.in_hand() as u64;
         let _ = self.links.consumer.send(Control::Revoke { partition });
         for worker in &self.links.workers {
-            let _ = worker.send(worker::Event::Forget { partition, epoch: owned.epoch });
+            let _ = worker.send(worker::Event::Forget {
+                partition,
+                epoch: owned.epoch,
+            });
         }
     }
 
     fn settle(&mut self, settled: Vec<Settled>) {
         let (mut messages, mut bytes) = (0, 0);
-        for Settled { slot, bytes: size, how } in settled {
+        for Settled {
+            slot,
+            bytes: size,
+            how,
+        } in settled
+        {
             match how {
                 How::Undeliverable(why) => {
                     // It is held until the letter is written: letters that wait count against the cap too.
-                    let _ = self.links.dead_letters.send(Letter { slot, bytes: size, why });
+                    let _ = self.links.dead_letters.send(Letter {
+                        slot,
+                        bytes: size,
+                        why,
+                    });
                     continue;
                 }
                 How::Delivered => {
@@ -267,7 +336,10 @@ impl Group {
 
     fn credit(&self, messages: usize, bytes: usize) {
         if messages > 0 {
-            let _ = self.links.consumer.send(Control::Credit { messages, bytes });
+            let _ = self
+                .links
+                .consumer
+                .send(Control::Credit { messages, bytes });
         }
     }
 

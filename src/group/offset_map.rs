@@ -55,7 +55,9 @@ pub fn decode(watermark: i64, text: &str) -> Result<Vec<Range<i64>>, String> {
     let bytes = URL_SAFE_NO_PAD
         .decode(coded)
         .map_err(|error| format!("it is damaged: {error}"))?;
-    let (mut rest, crc) = bytes.split_last_chunk::<CRC_LEN>().ok_or("it is cut short")?;
+    let (mut rest, crc) = bytes
+        .split_last_chunk::<CRC_LEN>()
+        .ok_or("it is cut short")?;
     if crc32fast::hash(rest) != u32::from_le_bytes(*crc) {
         return Err("it is damaged: its checksum doesn't match".into());
     }

@@ -266,7 +266,10 @@ mod tests {
         assert_eq!(link.start_next(now), Some(0));
         assert_eq!(link.start_next(now), Some(2));
         assert_eq!(link.start_next(now), None);
-        assert_eq!(answer(&mut link, A, Verdict::Finished, now), Outcome::Finished);
+        assert_eq!(
+            answer(&mut link, A, Verdict::Finished, now),
+            Outcome::Finished
+        );
         assert_eq!(link.start_next(now), Some(1));
     }
 

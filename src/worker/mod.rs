@@ -22,7 +22,11 @@ pub enum Event {
     /// New messages, in offset order within each partition.
     Messages(Vec<Message>),
     /// A call came back.
-    Answered { comet: usize, id: Id, answer: Answer },
+    Answered {
+        comet: usize,
+        id: Id,
+        answer: Answer,
+    },
     /// A left-out Comet was asked whether it is back.
     Probed { comet: usize, answer: Answer },
     /// The partition goes to another owner: give back what no Comet has seen, finish the rest.
@@ -85,12 +89,18 @@ impl Worker {
         let now = Instant::now();
         let comets = comets
             .into_iter()
-            .map(|Comet { client, failures, tally }| Served {
-                client,
-                failures,
-                link: Link::new(window, Health::new(tally, now)),
-                passed_by: 0,
-            })
+            .map(
+                |Comet {
+                     client,
+                     failures,
+                     tally,
+                 }| Served {
+                    client,
+                    failures,
+                    link: Link::new(window, Health::new(tally, now)),
+                    passed_by: 0,
+                },
+            )
             .collect();
         Self {
             events,
@@ -106,9 +116,17 @@ impl Worker {
     /// Works until told to stop.
     pub fn run(mut self) {
         loop {
-            let first = match self.comets.iter().filter_map(|comet| comet.link.wake_at()).min() {
+            let first = match self
+                .comets
+                .iter()
+                .filter_map(|comet| comet.link.wake_at())
+                .min()
+            {
                 Some(wake_at) => self.events.recv_deadline(wake_at),
-                None => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                None => self
+                    .events
+                    .recv()
+                    .map_err(|_| RecvTimeoutError::Disconnected),
             };
             let mut next = match first {
                 Ok(event) => Some(event),
@@ -122,7 +140,11 @@ impl Worker {
                 }
                 self.handle(event);
                 taken += 1;
-                next = if taken < EVENTS_AT_ONCE { self.events.try_recv().ok() } else { None };
+                next = if taken < EVENTS_AT_ONCE {
+                    self.events.try_recv().ok()
+                } else {
+                    None
+                };
             }
             self.attend_comets();
             self.report();
@@ -131,7 +153,9 @@ impl Worker {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Messages(messages) => messages.into_iter().for_each(|message| self.take_in(message)),
+            Event::Messages(messages) => messages
+                .into_iter()
+                .for_each(|message| self.take_in(message)),
             Event::Answered { comet, id, answer } => self.answered(comet, id, answer),
             Event::Probed { comet, answer } => {
                 self.note(comet, 0, &answer);
@@ -155,7 +179,9 @@ impl Worker {
     }
 
     fn take_in(&mut self, message: Message) {
-        let Slot { partition, epoch, .. } = message.slot;
+        let Slot {
+            partition, epoch, ..
+        } = message.slot;
         if self.revoked.contains(&(partition, epoch)) {
             self.settle(&message, How::Released);
             return;
@@ -188,12 +214,18 @@ impl Worker {
         let key = self.messages[id].message.delivery.key;
         let oks_at_start = self.comets[comet].link.oks_at_start(key);
         let verdict = self.note(comet, oks_at_start, &answer);
-        let Served { client, link, passed_by, .. } = &mut self.comets[comet];
+        let Served {
+            client,
+            link,
+            passed_by,
+            ..
+        } = &mut self.comets[comet];
         let address = client.address();
         match link.answered(key, verdict, Instant::now()) {
             Outcome::Finished => {}
             Outcome::Refused => {
-                self.messages[id].undeliverable = Some(format!("refused by Comet {address}: {}", said(&answer)));
+                self.messages[id].undeliverable =
+                    Some(format!("refused by Comet {address}: {}", said(&answer)));
             }
             Outcome::GivenUp(tries) => {
                 self.messages[id].undeliverable = Some(format!(
@@ -217,7 +249,12 @@ impl Worker {
     /// Tells a Comet's health and the log of an answer.
     fn note(&mut self, comet: usize, oks_at_start: u64, answer: &Answer) -> Verdict {
         let now = Instant::now();
-        let Served { client, failures, link, passed_by } = &mut self.comets[comet];
+        let Served {
+            client,
+            failures,
+            link,
+            passed_by,
+        } = &mut self.comets[comet];
         let verdict = match answer {
             Ok(()) => Verdict::Finished,
             Err(status) => verdict(status.code()),
@@ -235,7 +272,9 @@ impl Worker {
             }
             (_, Err(status)) => {
                 failures.failed(client.address(), status);
-                if link.health.failed(verdict, oks_at_start, now) && link.health.state() == State::Refusing {
+                if link.health.failed(verdict, oks_at_start, now)
+                    && link.health.state() == State::Refusing
+                {
                     log::error!(
                         "Comet {} refuses message after message: going on with one a second until it takes one. \
                          Last answer: {}",
@@ -252,7 +291,10 @@ impl Worker {
     /// Wakes what waited long enough, leaves out Comets that are gone for long, and starts what may be sent.
     fn attend_comets(&mut self) {
         let now = Instant::now();
-        let lives = self.comets.iter().any(|comet| comet.link.health.state() == State::Up);
+        let lives = self
+            .comets
+            .iter()
+            .any(|comet| comet.link.health.state() == State::Up);
         for n in 0..self.comets.len() {
             if lives && self.comets[n].link.health.is_given_up(now) {
                 self.leave_out(n, now);
@@ -268,9 +310,15 @@ impl Worker {
             while let Some(id) = comet.link.start_next(now) {
                 self.messages[id].started = true;
                 let own = self.own.clone();
-                comet.client.call(&self.messages[id].message.delivery.call, move |answer| {
-                    let _ = own.send(Event::Answered { comet: n, id, answer });
-                });
+                comet
+                    .client
+                    .call(&self.messages[id].message.delivery.call, move |answer| {
+                        let _ = own.send(Event::Answered {
+                            comet: n,
+                            id,
+                            answer,
+                        });
+                    });
             }
         }
     }
@@ -330,7 +378,9 @@ impl Worker {
 
     fn report(&mut self) {
         if !self.settled.is_empty() {
-            let _ = self.group.send(group::Event::Settled(std::mem::take(&mut self.settled)));
+            let _ = self
+                .group
+                .send(group::Event::Settled(std::mem::take(&mut self.settled)));
         }
     }
 }
