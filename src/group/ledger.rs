@@ -104,7 +104,11 @@ impl Ledger {
             }
         }
         ranges.extend(start.map(|from| from..self.next));
-        ranges.extend(self.finished_before.iter().cloned());
+        let unread = self
+            .finished_before
+            .iter()
+            .map(|range| range.start.max(self.next)..range.end);
+        ranges.extend(unread.filter(|range| !range.is_empty()));
         ranges
     }
 
