@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use grpcio::RpcStatusCode;
 
-use crate::support::comet::{Answer, Call, Comet};
+use crate::support::comet::{Answer, Call, Comet, name};
 use crate::support::kafka::{Version, shared};
-use crate::support::messages::{assert_each_once_in_order, assert_in_order, numbered, over_rooms};
+use crate::support::messages::{
+    assert_each_once_in_order, assert_in_order, encoded, numbered, over_rooms,
+};
 use crate::support::topic::Topic;
 use crate::support::{await_until, is};
 
@@ -120,10 +122,10 @@ fn poisoned(code: RpcStatusCode) -> Comet {
 
     let letter = letters.values().next().expect("there is one");
     let message = numbered("room-7", 20);
-    let value = crate::support::messages::encoded(&message);
+    let value = encoded(&message);
     assert_eq!(letter.value.as_deref(), Some(value.as_slice()));
     let error = letter.header_str("job.error").unwrap_or_default();
-    assert!(error.contains(&code.to_string()), "{error}");
+    assert!(error.contains(&name(code)), "{error}");
 
     let mut delivered = comet.delivered();
     delivered.retain(|call| call.room == "room-7");
@@ -206,7 +208,7 @@ fn holds_until_it_heals(code: RpcStatusCode) {
     });
     topic.produce(over_rooms(ROOMS, 0, MESSAGES));
     let mut job = topic.job(&[&comet]).log_level("WARN").start();
-    job.await_line(&["RPC failed: ", &code.to_string(), &comet.address()]);
+    job.await_line(&["RPC failed: ", &name(code), &comet.address()]);
     // More calls than five for each room, so that there was time to give messages up.
     await_until("many failures", || {
         let calls = comet.calls().len();

@@ -83,6 +83,13 @@ pub enum Answer {
 
 type Rule = Arc<dyn Fn(&Call) -> Answer + Send + Sync>;
 
+/// The name of a status, without its number.
+pub fn name(code: RpcStatusCode) -> String {
+    let text = code.to_string();
+    text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '-')
+        .to_owned()
+}
+
 /// A Comet on a port of its own, until dropped.
 pub struct Comet {
     port: u16,
