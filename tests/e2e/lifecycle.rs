@@ -89,7 +89,7 @@ fn a_second_signal_ends_it_at_once() {
     await_until("the call", || is(comet.calls().len(), 1));
 
     job.signal(Signal::SIGTERM);
-    job.await_line(&["SIGTERM"]);
+    job.await_line(&["Stopping"]);
     job.signal(Signal::SIGTERM);
     let status = job.await_exit();
     assert!(!status.success(), "what was in flight is not finished");
