@@ -21,7 +21,7 @@ impl Backoff {
     }
 
     /// The next wait.
-    pub fn next(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let wait = self.base.mul_f64(0.8 + 0.4 * fastrand::f64());
         self.base = (self.base * 2).min(self.most);
         wait
@@ -42,13 +42,13 @@ mod tests {
         let ms = Duration::from_millis;
         let mut backoff = Backoff::new(ms(100), ms(500));
         for base in [100, 200, 400, 500, 500] {
-            let wait = backoff.next();
+            let wait = backoff.wait();
             assert!(
                 wait >= ms(base * 8 / 10) && wait <= ms(base * 12 / 10),
                 "{wait:?} for {base} ms"
             );
         }
         backoff.reset();
-        assert!(backoff.next() <= ms(120));
+        assert!(backoff.wait() <= ms(120));
     }
 }

@@ -330,6 +330,6 @@ impl Failing {
             log::warn!("Reading from Kafka failed: {why}; trying again until it works");
             self.said = Some(Instant::now());
         }
-        self.backoff.next()
+        self.backoff.wait()
     }
 }

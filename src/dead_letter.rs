@@ -122,7 +122,7 @@ impl Undertaker {
                         );
                         said = Some(Instant::now());
                     }
-                    tokio::time::sleep(backoff.next()).await;
+                    tokio::time::sleep(backoff.wait()).await;
                 }
             }
         }

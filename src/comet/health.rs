@@ -158,7 +158,7 @@ impl Health {
     fn down(&mut self, now: Instant) {
         if self.state != State::LeftOut {
             self.state = State::Down;
-            self.not_before = now + self.backoff.next();
+            self.not_before = now + self.backoff.wait();
         }
     }
 }

@@ -11,7 +11,7 @@ pub struct Auto {
 }
 
 enum Reader {
-    Classic { client: Classic, proven: bool },
+    Classic { client: Box<Classic>, proven: bool },
     Modern(Modern),
 }
 
@@ -20,7 +20,7 @@ impl Auto {
         Self {
             config: config.clone(),
             reader: Reader::Classic {
-                client: Classic::new(config),
+                client: Box::new(Classic::new(config)),
                 proven: false,
             },
         }

@@ -166,23 +166,26 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
+    /// The watermark, and the finished runs above it.
+    fn account(ledger: &Ledger) -> (i64, Vec<(i64, i64)>) {
+        let above = ledger.finished_above();
+        (
+            ledger.watermark(),
+            above.iter().map(|run| (run.start, run.end)).collect(),
+        )
+    }
+
     #[test]
     fn the_watermark_waits_for_the_lowest_open_record() {
         let mut ledger = Ledger::new(10, vec![]);
         ledger.read(10..14, 14);
         ledger.finish(11);
         ledger.finish(13);
-        assert_eq!(
-            (ledger.watermark(), ledger.finished_above()),
-            (10, vec![11..12, 13..14])
-        );
+        assert_eq!(account(&ledger), (10, vec![(11, 12), (13, 14)]));
         ledger.finish(10);
-        assert_eq!(
-            (ledger.watermark(), ledger.finished_above()),
-            (12, vec![13..14])
-        );
+        assert_eq!(account(&ledger), (12, vec![(13, 14)]));
         ledger.finish(12);
-        assert_eq!((ledger.watermark(), ledger.finished_above()), (14, vec![]));
+        assert_eq!(account(&ledger), (14, vec![]));
         assert!(ledger.is_settled());
     }
 
@@ -204,24 +207,18 @@ mod tests {
         ledger.release(1);
         ledger.finish(2);
         assert!(ledger.is_settled());
-        assert_eq!(
-            (ledger.watermark(), ledger.finished_above()),
-            (1, vec![2..3])
-        );
+        assert_eq!(account(&ledger), (1, vec![(2, 3)]));
     }
 
     #[test]
     fn what_an_earlier_owner_finished_stays_known_before_it_is_read() {
         let mut ledger = Ledger::new(5, vec![7..9, 20..30]);
-        assert_eq!(ledger.finished_above(), vec![7..9, 20..30]);
+        assert_eq!(account(&ledger).1, vec![(7, 9), (20, 30)]);
         ledger.read(5..10, 10);
         assert_eq!(ledger.in_hand(), 3);
         ledger.finish(5);
         ledger.finish(6);
-        assert_eq!(
-            (ledger.watermark(), ledger.finished_above()),
-            (9, vec![20..30])
-        );
+        assert_eq!(account(&ledger), (9, vec![(20, 30)]));
     }
 
     proptest! {

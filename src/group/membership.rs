@@ -324,7 +324,7 @@ impl Complaint {
             log::error!("{}", text());
             self.said = Some(Instant::now());
         }
-        tokio::time::sleep(self.backoff.next()).await;
+        tokio::time::sleep(self.backoff.wait()).await;
     }
 }
 

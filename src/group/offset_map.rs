@@ -161,8 +161,9 @@ mod tests {
 
     #[test]
     fn a_map_of_another_commit_or_version_is_refused() {
-        let text = encode(5, &[7..9]);
-        assert_eq!(decode(5, &text), Ok(vec![7..9]));
+        let finished = runs(&[(2, 2), (3, 1)], 5);
+        let text = encode(5, &finished);
+        assert_eq!(decode(5, &text), Ok(finished));
         assert!(decode(6, &text).unwrap_err().contains("another offset"));
         let newer = text.replace("job1.", "job2.");
         assert!(decode(5, &newer).unwrap_err().contains("format"));

@@ -119,7 +119,7 @@ impl Link {
         };
         let outcome = lane.answered(verdict, self.health.oks());
         if outcome == Outcome::Again {
-            let until = now + lane.backoff.next();
+            let until = now + lane.backoff.wait();
             lane.state = LaneState::WaitingUntil(until);
             self.timers.push(Reverse((until, key)));
         } else {
