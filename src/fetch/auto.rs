@@ -12,7 +12,7 @@ pub struct Auto {
 
 enum Reader {
     Classic { client: Box<Classic>, proven: bool },
-    Modern(Modern),
+    Modern(Box<Modern>),
 }
 
 impl Auto {
@@ -46,7 +46,7 @@ impl Fetcher for Auto {
             return outcome;
         };
         log::info!("reading with the modern fetcher: {why}");
-        let mut modern = Modern::new(&self.config);
+        let mut modern = Box::new(Modern::new(&self.config));
         let outcome = modern.fetch(positions);
         self.reader = Reader::Modern(modern);
         outcome
