@@ -84,10 +84,10 @@ async fn send_all(config: &Config, args: &SendArgs, out: &mut impl Write) -> Res
     error.map_or(Ok(()), |error| {
         let text = match error {
             KrafkaError::Broker { code: ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge, .. } => format!(
-                "a message of {} bytes is too large for topic {}. Raise max.message.bytes of the topic (or \
+                "topic {} refused a message of {} bytes as too large. Raise max.message.bytes of the topic (or \
                  message.max.bytes of the broker), or send less",
+                config.topic,
                 template.message(args.count).compute_size(),
-                config.topic
             ),
             error => explain(&error),
         };
