@@ -2,12 +2,10 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
-use grpcio::{
-    CallOption, ChannelBuilder, Client, ClientUnaryReceiver, Environment, RpcStatus, RpcStatusCode,
-};
+use crossbeam_channel::{Receiver, bounded};
+use grpcio::{RpcStatus, RpcStatusCode};
 use krafka::Kafka;
 use krafka::admin::{
     ConsumerGroupLagOptions, DescribeClusterOptions, DescribeConsumerGroupsOptions,
@@ -15,12 +13,11 @@ use krafka::admin::{
 };
 use krafka::error::KrafkaError;
 
+use crate::comet::{self, Answer, Client};
 use crate::config::Config;
 use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
 use crate::layers::Loaded;
 use crate::logging::escape_body;
-use crate::wire::comet::{RoomsReply, RoomsReq};
-use crate::wire::methods;
 
 /// How long a Comet may take to answer.
 const COMET_DEADLINE: Duration = Duration::from_secs(3);
@@ -53,10 +50,8 @@ pub fn check(loaded: &Loaded) -> Result<bool, String> {
     }
     // The Comets are asked meanwhile.
     let comets = Comets::ask(&loaded.config.comet);
-    runtime.block_on(async {
-        check_kafka(&loaded.config, &mut report).await;
-        comets.report(&mut report).await;
-    });
+    runtime.block_on(check_kafka(&loaded.config, &mut report));
+    comets.report(&mut report);
     Ok(report.all_well)
 }
 
@@ -106,7 +101,7 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     let group = format!("group {}", config.group);
     let dead_letters = format!("dead-letter topic {}", config.dead_letter_topic());
 
-    let kafka = match kafka::connect(&config.brokers, "job-check").await {
+    let kafka = match kafka::connect_for_command(&config.brokers, "job-check").await {
         Ok(kafka) => kafka,
         Err(Trouble {
             brokers,
@@ -253,62 +248,33 @@ fn plural(count: u64, what: &str) -> String {
 }
 
 /// The question to each Comet, on its way.
-struct Comets(Vec<Asked>);
-
-struct Asked {
-    address: String,
-    answer: grpcio::Result<ClientUnaryReceiver<RoomsReply>>,
-    /// Without it the call would end.
-    _client: Client,
-}
+struct Comets(Vec<(Client, Receiver<Answer>)>);
 
 impl Comets {
-    /// Asks all of them which rooms they hold: the one call that changes nothing.
+    /// Asks all of them at once, over the channels that the service uses.
     fn ask(addresses: &[String]) -> Comets {
-        let environment = Arc::new(Environment::new(1));
+        let environment = comet::environment();
         let ask = |address: &String| {
-            // A Comet is never behind the HTTP proxy that the environment may name.
-            let channel = ChannelBuilder::new(environment.clone())
-                .enable_http_proxy(false)
-                .connect(address);
-            let client = Client::new(channel);
-            let option = CallOption::default().timeout(COMET_DEADLINE);
-            let answer = client.unary_call_async(&methods::ROOMS, &RoomsReq::new(), option);
-            Asked {
-                address: address.clone(),
-                answer,
-                _client: client,
-            }
+            let client = Client::new(environment.clone(), address, COMET_DEADLINE);
+            let (answered, answer) = bounded(1);
+            client.probe(move |answer| drop(answered.send(answer)));
+            (client, answer)
         };
         Comets(addresses.iter().map(ask).collect())
     }
 
-    async fn report<W: Write>(self, report: &mut Report<W>) {
-        for Asked {
-            address,
-            answer,
-            _client,
-        } in self.0
-        {
-            let what = format!("Comet {address}");
-            let answer = match answer {
-                Ok(answer) => answer.await,
-                Err(error) => Err(error),
-            };
-            match answer {
-                Ok(reply) => report.good(
-                    what,
-                    format_args!("answers, {}", plural(reply.rooms.len() as u64, "room")),
-                ),
-                Err(grpcio::Error::RpcFailure(status)) => {
+    fn report<W: Write>(self, report: &mut Report<W>) {
+        for (client, answer) in self.0 {
+            let what = format!("Comet {}", client.address());
+            // Each call has its deadline, so that an answer always comes.
+            match answer.recv() {
+                Ok(Ok(())) => report.good(what, "answers"),
+                Ok(Err(status)) => {
                     let message = escape_body(status.message().as_bytes());
-                    report.bad(
-                        what,
-                        format_args!("{} {message}", status.code()),
-                        advice(&status),
-                    );
+                    let found = format_args!("{} {message}", status.code());
+                    report.bad(what, found, advice(&status));
                 }
-                Err(error) => report.bad(what, error, CHECK_ADDRESS),
+                Err(_) => report.bad(what, "the call was given up", CHECK_ADDRESS),
             }
         }
     }

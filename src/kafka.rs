@@ -1,34 +1,50 @@
-//! What the parts share that talk to Kafka through krafka: how to connect, and what to say when it fails.
+//! What every user of krafka here shares: how to connect, and what to say when it fails.
 
 use std::fmt;
 use std::time::Duration;
 
-use krafka::Kafka;
 use krafka::admin::DescribeTopicsOptions;
 use krafka::error::{ErrorCode, KrafkaError};
+use krafka::{Kafka, KafkaBuilder};
 
-/// The client id of the service, as `kafka-consumer-groups.sh` shows it.
+/// What `kafka-consumer-groups.sh --describe` shows as CLIENT-ID.
 pub const CLIENT_ID: &str = "job";
 
-/// How long one broker may take to be connected.
+/// How long one request to a broker may take. A fetch or a join that the broker holds back on purpose counts apart.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a command waits for one answer, and longest for a connection to any of the brokers.
+/// How long somebody who typed a command waits for each answer.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Connects for a command that somebody waits for: to the first of `brokers` that answers.
+/// Connects to the cluster behind `brokers` (`host:port` each).
 ///
 /// # Errors
-/// Within `COMMAND_TIMEOUT`.
-pub async fn connect(brokers: &[String], client_id: &str) -> Result<Kafka, Trouble> {
-    let connecting = Kafka::builder(brokers.join(","))
-        .client_id(client_id)
-        .connect_timeout(CONNECT_TIMEOUT)
+/// When none of them answers.
+pub async fn connect(brokers: &[String]) -> Result<Kafka, KrafkaError> {
+    builder(brokers, CLIENT_ID)
+        .request_timeout(REQUEST_TIMEOUT)
+        .connect()
+        .await
+}
+
+/// As `connect`, for a command that somebody waits for.
+///
+/// # Errors
+/// Within [`COMMAND_TIMEOUT`].
+pub async fn connect_for_command(brokers: &[String], client_id: &str) -> Result<Kafka, Trouble> {
+    let connecting = builder(brokers, client_id)
         .request_timeout(COMMAND_TIMEOUT)
         .connect();
-    let connected = tokio::time::timeout(COMMAND_TIMEOUT, connecting).await;
-    connected
+    tokio::time::timeout(COMMAND_TIMEOUT, connecting)
+        .await
         .unwrap_or_else(|elapsed| Err(elapsed.into()))
         .map_err(|error| Trouble::new(brokers, &error))
+}
+
+fn builder(brokers: &[String], client_id: &str) -> KafkaBuilder {
+    Kafka::builder(brokers.join(","))
+        .client_id(client_id)
+        .connect_timeout(CONNECT_TIMEOUT)
 }
 
 /// How many partitions a topic has; `None` where there is no such topic.
@@ -138,7 +154,7 @@ mod tests {
 
     async fn refusal(brokers: &[&str]) -> String {
         let brokers: Vec<String> = brokers.iter().map(|&broker| broker.to_owned()).collect();
-        connect(&brokers, CLIENT_ID)
+        connect_for_command(&brokers, CLIENT_ID)
             .await
             .expect_err("no Kafka is there")
             .to_string()

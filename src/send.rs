@@ -40,7 +40,7 @@ pub fn send(config: &Config, args: &SendArgs, out: &mut impl Write) -> Result<()
 }
 
 async fn send_all(config: &Config, args: &SendArgs, out: &mut impl Write) -> Result<(), String> {
-    let kafka = kafka::connect(&config.brokers, "job-send")
+    let kafka = kafka::connect_for_command(&config.brokers, "job-send")
         .await
         .map_err(|trouble| trouble.to_string())?;
     let explain = |error: &KrafkaError| kafka::Trouble::new(&config.brokers, error).to_string();
