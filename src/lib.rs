@@ -4,6 +4,7 @@
 //! through [`group`], which keeps the account of offsets and commits them.
 
 pub mod backoff;
+pub mod check;
 pub mod cli;
 pub mod comet;
 pub mod config;
@@ -19,6 +20,7 @@ pub mod logging;
 pub mod message;
 pub mod route;
 pub mod run;
+pub mod send;
 pub mod signals;
 pub mod wire;
 pub mod worker;

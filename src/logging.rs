@@ -15,11 +15,12 @@ const VARIABLE: &str = "MUDUO_LOG_LEVEL";
 /// The crates whose records are job's own.
 const OWN: [&str; 2] = ["chatroom_job", "job"];
 /// What krafka warns about, and job says itself, or knows and doesn't mind. Errors from there are shown.
-const REPEATED: [&str; 2] = [
+const REPEATED: [&str; 3] = [
     // At each start: that the classic group protocol is deprecated from Kafka 4.3 on.
     "krafka::consumer::group::classic",
     // At each retry: that no broker is reachable, or the topic isn't there.
     "krafka::metadata",
+    "krafka::network::pool",
 ];
 /// How much of a body is shown, in bytes.
 const SHOWN: usize = 1024;

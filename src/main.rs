@@ -1,15 +1,35 @@
 //! `job`: see `cli` for what it can be asked for.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use chatroom_job::cli::{self, Invocation};
 use chatroom_job::layers::Loaded;
-use chatroom_job::{logging, run, signals};
+use chatroom_job::{check, logging, run, send, signals};
 
 fn main() -> ExitCode {
     match cli::invocation() {
         Invocation::Run(loaded) => service(loaded),
-        Invocation::Send(..) | Invocation::Check(..) => ExitCode::FAILURE,
+        Invocation::Send(loaded, args) => {
+            logging::init_for_command();
+            command(send::send(&loaded.config, &args, &mut std::io::stdout()).map(|()| true))
+        }
+        Invocation::Check(loaded) => {
+            logging::init_for_command();
+            command(check::check(&loaded))
+        }
+    }
+}
+
+/// Ends a command: 0 where all went well, else 1.
+fn command(ended: Result<bool, String>) -> ExitCode {
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
