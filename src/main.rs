@@ -1,1 +1,62 @@
-fn main() {}
+//! `job`: see `cli` for what it can be asked for.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use chatroom_job::cli::{self, Invocation};
+use chatroom_job::layers::Loaded;
+use chatroom_job::{check, logging, run, send, signals};
+
+fn main() -> ExitCode {
+    match cli::invocation() {
+        Invocation::Run(loaded) => signals::exit(service(loaded)),
+        Invocation::Send(loaded, args) => {
+            logging::init_for_command();
+            command(send::send(&loaded.config, &args, &mut std::io::stdout()).map(|()| true))
+        }
+        Invocation::Check(loaded) => {
+            logging::init_for_command();
+            command(check::check(&loaded))
+        }
+    }
+}
+
+/// Ends a command: 0 where all went well, else 1.
+fn command(ended: Result<bool, String>) -> ExitCode {
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the service until it is asked to stop: 0, or 1 where it met what can't heal.
+fn service(loaded: Loaded) -> i32 {
+    // Before the log, which starts gRPC: signals want to be first.
+    let stop = signals::stop_on_signals();
+    logging::init();
+    log::info!(
+        "job {} starts, process {}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    );
+    for line in loaded.lines() {
+        log::info!("{line}");
+    }
+    let ended = match stop {
+        Ok(stop) => run::run(loaded.config, stop),
+        Err(error) => Err(format!(
+            "Cannot take over SIGINT, SIGTERM and SIGHUP: {error}"
+        )),
+    };
+    match ended {
+        Ok(()) => 0,
+        Err(error) => {
+            log::error!("{error}");
+            1
+        }
+    }
+}

@@ -1,1 +1,105 @@
-fn main() {}
+//! dev-comet: a small Comet for trying and testing job.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chatroom_job::dev_comet::{DevComet, Watch, watch};
+use clap::{Args, Parser, Subcommand};
+
+/// A small Comet for trying and testing job: takes its calls, and shows what comes on a page.
+///
+/// It keeps nothing and asks nobody who they are: it is not for real people.
+#[derive(Parser)]
+#[command(name = "dev-comet", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves the calls and the page (as without a command).
+    Serve(Serve),
+    /// Joins rooms of a running dev-comet and prints each frame as a line.
+    Watch(WatchArgs),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Where it takes job's gRPC calls; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50051")]
+    listen: String,
+    /// Where it serves the page and the WebSocket; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    web: String,
+}
+
+#[derive(Args)]
+struct WatchArgs {
+    /// Where the dev-comet serves its page
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    web: String,
+    /// A room to join (may be repeated)
+    #[arg(long, value_name = "ROOM")]
+    room: Vec<String>,
+    /// A user key to be pushed to (may be repeated)
+    #[arg(long, value_name = "KEY")]
+    key: Vec<String>,
+    /// Ends with 0 after so many frames
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// Ends with 1 after so many seconds
+    #[arg(long, value_name = "SECS")]
+    timeout: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => serve(&args),
+        Command::Watch(args) => {
+            let what = Watch {
+                web: args.web,
+                rooms: args.room,
+                keys: args.key,
+                count: args.count,
+                timeout: args.timeout.map(Duration::from_secs),
+            };
+            watch(&what, &mut std::io::stdout(), &mut std::io::stderr())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do where that can't be said either.
+            let _ = writeln!(std::io::stderr(), "dev-comet: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(args: &Serve) -> Result<(), String> {
+    let (stop, stops) = crossbeam_channel::bounded(1);
+    ctrlc::set_handler(move || {
+        // Full where a signal came before: one is enough.
+        let _ = stop.try_send(());
+    })
+    .map_err(|error| format!("cannot listen for SIGINT and SIGTERM: {error}"))?;
+    let comet = DevComet::start(&args.listen, &args.web)?;
+    writeln!(
+        std::io::stdout(),
+        "dev-comet: gRPC on {}, page on http://{}/\n\
+         dev-comet: for trying and testing job only: it keeps nothing and asks nobody who they are",
+        comet.grpc,
+        comet.web
+    )
+    .map_err(|error| format!("cannot write to standard output: {error}"))?;
+    stops
+        .recv()
+        .map_err(|error| format!("cannot wait for a signal: {error}"))?;
+    comet.stop();
+    Ok(())
+}

@@ -1,0 +1,304 @@
+//! `job check`: tries each thing that the service needs, in the order in which it needs them.
+
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, bounded};
+use grpcio::{RpcStatus, RpcStatusCode};
+use krafka::Kafka;
+use krafka::admin::{
+    ConsumerGroupLagOptions, DescribeClusterOptions, DescribeConsumerGroupsOptions,
+    ListOffsetsOptions, OffsetSpec, TopicPartition,
+};
+use krafka::error::KrafkaError;
+
+use crate::comet::{self, Answer, Client};
+use crate::config::Config;
+use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
+use crate::layers::Loaded;
+use crate::logging::escape_body;
+
+/// How long a Comet may take to answer.
+const COMET_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Tries everything, and prints a line for each to standard output. Returns whether all is well.
+///
+/// # Errors
+/// When this process can't start a runtime.
+pub fn check(loaded: &Loaded) -> Result<bool, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| format!("cannot start a runtime: {error}"))?;
+    let stdout = std::io::stdout();
+    let colour =
+        stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let mut report = Report {
+        out: stdout,
+        colour,
+        all_well: true,
+    };
+
+    let file = loaded
+        .file
+        .as_ref()
+        .map_or("no file".to_owned(), |file| file.display().to_string());
+    report.good("configuration", file);
+    for line in loaded.lines() {
+        report.detail(line);
+    }
+    // The Comets are asked meanwhile.
+    let comets = Comets::ask(&loaded.config.comet);
+    runtime.block_on(check_kafka(&loaded.config, &mut report));
+    comets.report(&mut report);
+    Ok(report.all_well)
+}
+
+/// The lines, as they are printed.
+struct Report<W> {
+    out: W,
+    colour: bool,
+    all_well: bool,
+}
+
+impl<W: Write> Report<W> {
+    fn good(&mut self, what: impl Display, found: impl Display) {
+        self.line("32", "✓", format_args!("{what}: {found}"));
+    }
+
+    fn bad(&mut self, what: impl Display, found: impl Display, to_do: impl Display) {
+        self.all_well = false;
+        self.line("31", "✗", format_args!("{what}: {found}"));
+        self.detail(to_do);
+    }
+
+    /// What can't be tried because of what failed before.
+    fn skipped(&mut self, what: impl Display) {
+        self.line(
+            "33",
+            "–",
+            format_args!("{what}: not tried, for what failed above"),
+        );
+    }
+
+    fn detail(&mut self, text: impl Display) {
+        // Nobody may be reading any more: the exit code still tells.
+        let _ = writeln!(self.out, "    {text}");
+    }
+
+    fn line(&mut self, colour: &str, mark: &str, text: impl Display) {
+        let _ = if self.colour {
+            writeln!(self.out, "\x1b[{colour}m{mark}\x1b[0m {text}")
+        } else {
+            writeln!(self.out, "{mark} {text}")
+        };
+    }
+}
+
+async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
+    let topic = format!("topic {}", config.topic);
+    let group = format!("group {}", config.group);
+    let dead_letters = format!("dead-letter topic {}", config.dead_letter_topic());
+
+    let kafka = match kafka::connect_for_command(&config.brokers, "job-check").await {
+        Ok(kafka) => kafka,
+        Err(Trouble {
+            brokers,
+            cause,
+            advice,
+        }) => {
+            report.bad(format_args!("Kafka at {brokers}"), cause, advice);
+            return [topic, group, dead_letters]
+                .iter()
+                .for_each(|what| report.skipped(what));
+        }
+    };
+    let asked = format!("Kafka at {}", config.brokers.join(", "));
+    report.good(asked, cluster(&kafka).await);
+
+    let failed = |report: &mut Report<W>, what: &str, error: &KrafkaError| {
+        let Trouble { cause, advice, .. } = Trouble::new(&config.brokers, error);
+        report.bad(what, cause, advice);
+    };
+    match kafka::partitions(&kafka, &config.topic).await {
+        Ok(Some(partitions)) => {
+            report.good(&topic, plural(partitions as u64, "partition"));
+            match lag(config, &kafka, partitions).await {
+                Ok(Ok(found)) => report.good(&group, found),
+                Ok(Err(kind)) => report.bad(
+                    &group,
+                    format!("in use by another kind of client ({kind})"),
+                    "Choose another group (--group, JOB_GROUP)",
+                ),
+                Err(error) => failed(report, &group, &error),
+            }
+        }
+        Ok(None) => {
+            let command = kafka::create_topic_command(&config.brokers, &config.topic);
+            report.bad(&topic, "not there", format!("Make it: {command}"));
+            report.skipped(&group);
+        }
+        Err(error) => {
+            failed(report, &topic, &error);
+            report.skipped(&group);
+        }
+    }
+    match kafka::partitions(&kafka, &config.dead_letter_topic()).await {
+        Ok(Some(partitions)) => report.good(&dead_letters, plural(partitions as u64, "partition")),
+        Ok(None) => report.good(
+            &dead_letters,
+            "not there; it is made when the first message needs it",
+        ),
+        Err(error) => failed(report, &dead_letters, &error),
+    }
+}
+
+/// What answered, and how its brokers call themselves: this is where everything after the first contact goes.
+async fn cluster(kafka: &Kafka) -> String {
+    let options = DescribeClusterOptions::default().timeout(COMMAND_TIMEOUT);
+    match kafka.admin().describe_cluster(options).await {
+        Ok(cluster) => {
+            let mut brokers: Vec<_> = cluster
+                .brokers
+                .iter()
+                .map(|broker| format!("{}:{}", broker.host, broker.port))
+                .collect();
+            brokers.sort();
+            format!(
+                "{}: {}",
+                plural(brokers.len() as u64, "broker"),
+                brokers.join(", ")
+            )
+        }
+        // Not every Kafka lets everybody ask; what matters is tried next.
+        Err(_) => "answers".to_owned(),
+    }
+}
+
+/// Where the group stands; `Err` inside for a group that isn't one of consumers.
+async fn lag(
+    config: &Config,
+    kafka: &Kafka,
+    partitions: usize,
+) -> Result<Result<String, String>, KrafkaError> {
+    let admin = kafka.admin();
+    let options = DescribeConsumerGroupsOptions::default().timeout(COMMAND_TIMEOUT);
+    let described = admin
+        .describe_consumer_groups([&config.group], options)
+        .await?;
+    let members = match described.into_values().next() {
+        Some(Ok(group)) => {
+            if let Some(kind) = group
+                .protocol_type
+                .filter(|kind| !["", "consumer"].contains(&kind.as_str()))
+            {
+                return Ok(Err(kind));
+            }
+            group.members.len() as u64
+        }
+        // Before Kafka 4.0 a group that isn't there is described as "Dead", later as an error.
+        Some(Err(KrafkaError::Broker {
+            code: krafka::error::ErrorCode::GroupIdNotFound,
+            ..
+        }))
+        | None => 0,
+        Some(Err(error)) => return Err(error),
+    };
+
+    let all: Vec<_> = (0..)
+        .take(partitions)
+        .map(|index| TopicPartition::new(&config.topic, index))
+        .collect();
+    let earliest = all
+        .iter()
+        .map(|partition| (partition.clone(), OffsetSpec::Earliest));
+    let earliest = admin
+        .list_offsets(
+            earliest,
+            ListOffsetsOptions::default().timeout(COMMAND_TIMEOUT),
+        )
+        .await?;
+    let options = ConsumerGroupLagOptions::default()
+        .timeout(COMMAND_TIMEOUT)
+        .partitions(all);
+    let lags = admin.consumer_group_lag(&config.group, options).await?;
+
+    let (mut waiting, mut known) = (0, false);
+    for (partition, lag) in lags {
+        let lag = lag?;
+        known |= lag.committed_offset.is_some();
+        let from = match (lag.committed_offset, earliest.get(&partition)) {
+            (Some(offset), _) => offset,
+            (None, Some(Ok(earliest))) => earliest.offset,
+            (None, Some(Err(error))) => return Err(error.clone()),
+            (None, None) => lag.end_offset,
+        };
+        waiting += u64::try_from(lag.end_offset - from).unwrap_or(0);
+    }
+    let waiting = plural(waiting, "message");
+    Ok(Ok(match (known, members) {
+        (false, 0) => format!("new; it starts at the earliest record, {waiting} waiting"),
+        _ => format!("{} now, {waiting} waiting (LAG)", plural(members, "member")),
+    }))
+}
+
+fn plural(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The question to each Comet, on its way.
+struct Comets(Vec<(Client, Receiver<Answer>)>);
+
+impl Comets {
+    /// Asks all of them at once, over the channels that the service uses.
+    fn ask(addresses: &[String]) -> Comets {
+        let environment = comet::environment();
+        let ask = |address: &String| {
+            let client = Client::new(environment.clone(), address, COMET_DEADLINE);
+            let (answered, answer) = bounded(1);
+            client.probe(move |answer| drop(answered.send(answer)));
+            (client, answer)
+        };
+        Comets(addresses.iter().map(ask).collect())
+    }
+
+    fn report<W: Write>(self, report: &mut Report<W>) {
+        for (client, answer) in self.0 {
+            let what = format!("Comet {}", client.address());
+            // Each call has its deadline, so that an answer always comes.
+            match answer.recv() {
+                Ok(Ok(())) => report.good(what, "answers"),
+                Ok(Err(status)) => {
+                    let message = escape_body(status.message().as_bytes());
+                    let found = format_args!("{} {message}", status.code());
+                    report.bad(what, found, advice(&status));
+                }
+                Err(_) => report.bad(what, "the call was given up", CHECK_ADDRESS),
+            }
+        }
+    }
+}
+
+const CHECK_ADDRESS: &str =
+    "Is the Comet running there, and nothing else? Check comet (--comet, JOB_COMET)";
+
+/// What to do about a Comet that answered so.
+fn advice(status: &RpcStatus) -> &'static str {
+    match status.code() {
+        RpcStatusCode::UNAVAILABLE => {
+            "Is the Comet running there? Check comet (--comet, JOB_COMET)"
+        }
+        RpcStatusCode::DEADLINE_EXCEEDED => {
+            "Nothing came back in 3 seconds: the Comet is stuck, or what listens there is something else"
+        }
+        RpcStatusCode::UNIMPLEMENTED => {
+            "Something else listens there: a gRPC server that doesn't know ChatRoom.Comet.Comet. Check comet \
+             (--comet, JOB_COMET)"
+        }
+        RpcStatusCode::UNAUTHENTICATED | RpcStatusCode::PERMISSION_DENIED => {
+            "The Comet doesn't let us in"
+        }
+        _ => "The Comet fails: check its log",
+    }
+}

@@ -1,0 +1,89 @@
+//! Failed calls in the log: said once, counted while they go on.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use grpcio::RpcStatus;
+
+use super::verdict::{Verdict, verdict};
+
+/// The same failure of one Comet is logged no more often than this.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// One Comet's failures, shared by the workers that call it.
+#[derive(Default)]
+pub struct FailureLog {
+    /// By status code: when it was logged last, and how many came since.
+    seen: Mutex<HashMap<i32, (Instant, u64)>>,
+}
+
+impl FailureLog {
+    /// Logs that a call to `comet` failed with `status`, or counts it.
+    pub fn failed(&self, comet: &str, status: &RpcStatus) {
+        let Some(since) = self.due(i32::from(status.code()), Instant::now()) else {
+            return;
+        };
+        let more = match since {
+            0 => String::new(),
+            n => format!(" ({n} more like it since the last such line)"),
+        };
+        log::warn!(
+            "RPC failed: {:?} {} - Comet {comet}{more}{}",
+            status.code(),
+            status.message(),
+            advice(status)
+        );
+    }
+
+    /// How many came since the last line, if it is time for another.
+    fn due(&self, code: i32, now: Instant) -> Option<u64> {
+        let mut seen = self
+            .seen
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        match seen.get_mut(&code) {
+            Some((logged, since)) if now.duration_since(*logged) < INTERVAL => {
+                *since += 1;
+                None
+            }
+            Some((logged, since)) => {
+                *logged = now;
+                Some(std::mem::take(since))
+            }
+            None => {
+                seen.insert(code, (now, 0));
+                Some(0)
+            }
+        }
+    }
+}
+
+fn advice(status: &RpcStatus) -> &'static str {
+    match verdict(status.code()) {
+        Verdict::Down => "; is it running, and reachable from here? Trying again until it is",
+        Verdict::Misconfigured => {
+            "; what answers there is no Comet, or doesn't let job in: check --comet and the Comet's access rules"
+        }
+        Verdict::Refused => "; the message goes to the dead-letter topic",
+        Verdict::Unclear | Verdict::Finished => "; trying again",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_a_second_and_code_with_a_count_of_the_rest() {
+        let log = FailureLog::default();
+        let start = Instant::now();
+        assert_eq!(log.due(14, start), Some(0));
+        for _ in 0..5 {
+            assert_eq!(log.due(14, start + INTERVAL / 2), None);
+        }
+        assert_eq!(log.due(4, start + INTERVAL / 2), Some(0));
+        assert_eq!(log.due(14, start + INTERVAL), Some(5));
+        assert_eq!(log.due(14, start + INTERVAL * 2), Some(0));
+    }
+}

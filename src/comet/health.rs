@@ -1,0 +1,253 @@
+//! How one Comet fares, as one worker sees it: how many calls it may have now, and when it is left out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use super::verdict::Verdict;
+use crate::backoff::Backoff;
+
+/// A Comet that took nothing for so long is left out while others live: its people are gone with it.
+pub const LEAVE_OUT_AFTER: Duration = Duration::from_secs(30);
+
+/// So many refusals in a row, and it is the Comet that is wrong, not the messages.
+const REFUSALS_IN_A_ROW: u32 = 100;
+
+/// Between two messages to a Comet that refuses everything, and between two looks at one that is left out.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Between two tries to reach a Comet that is down.
+const DOWN_FIRST: Duration = Duration::from_millis(50);
+const DOWN_MOST: Duration = Duration::from_millis(500);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Up,
+    /// One message at a time tries whether it is back.
+    Down,
+    /// It refuses everything: one message at a time, slowly.
+    Refusing,
+    /// Messages pass it by; a call that sends nobody anything tries whether it is back.
+    LeftOut,
+}
+
+/// What may be sent to a Comet now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As many calls at once as the window allows.
+    Window,
+    /// One call at a time, not before this.
+    OneFrom(Instant),
+    /// Nothing.
+    Nothing,
+}
+
+/// What all workers know of a Comet together.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Calls that it finished. Tells whether a failure is the message's own.
+    oks: AtomicU64,
+    /// Messages that it refused since it finished one.
+    refusals: AtomicU32,
+}
+
+#[derive(Debug)]
+pub struct Health {
+    tally: Arc<Tally>,
+    state: State,
+    /// When it failed for the first time since it last finished a call.
+    failing_since: Option<Instant>,
+    /// Not before this, in any state but `Up`.
+    not_before: Instant,
+    backoff: Backoff,
+}
+
+impl Health {
+    pub fn new(tally: Arc<Tally>, now: Instant) -> Self {
+        Self {
+            tally,
+            state: State::Up,
+            failing_since: None,
+            not_before: now,
+            backoff: Backoff::new(DOWN_FIRST, DOWN_MOST),
+        }
+    }
+
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// How many calls it finished so far, for any worker.
+    pub fn oks(&self) -> u64 {
+        self.tally.oks.load(Relaxed)
+    }
+
+    pub fn pace(&self) -> Pace {
+        match self.state {
+            State::Up => Pace::Window,
+            State::Down | State::Refusing => Pace::OneFrom(self.not_before),
+            State::LeftOut => Pace::Nothing,
+        }
+    }
+
+    /// It finished a call. Returns for how long it had taken nothing, if that had changed its state.
+    pub fn ok(&mut self, now: Instant) -> Option<Duration> {
+        self.tally.oks.fetch_add(1, Relaxed);
+        if self.tally.refusals.load(Relaxed) > 0 {
+            self.tally.refusals.store(0, Relaxed);
+        }
+        let since = self.failing_since.take();
+        if self.state == State::Up {
+            return None;
+        }
+        self.state = State::Up;
+        self.backoff.reset();
+        Some(since.map_or(Duration::ZERO, |since| now.duration_since(since)))
+    }
+
+    /// A call failed that was started when [`Self::oks`] was `oks_at_start`. Returns whether its state changed.
+    pub fn failed(&mut self, verdict: Verdict, oks_at_start: u64, now: Instant) -> bool {
+        let since = *self.failing_since.get_or_insert(now);
+        let before = self.state;
+        match verdict {
+            Verdict::Finished => {}
+            // It answered others meanwhile, so it is there.
+            Verdict::Down | Verdict::Misconfigured if self.oks() > oks_at_start => {}
+            Verdict::Down | Verdict::Misconfigured => self.down(now),
+            Verdict::Unclear if self.state == State::Down => self.down(now),
+            Verdict::Unclear if now.duration_since(since) >= LEAVE_OUT_AFTER => self.down(now),
+            Verdict::Unclear => {}
+            Verdict::Refused => {
+                let refusals = self.tally.refusals.fetch_add(1, Relaxed) + 1;
+                if refusals >= REFUSALS_IN_A_ROW && self.state != State::LeftOut {
+                    self.state = State::Refusing;
+                    self.not_before = now + SLOW;
+                }
+            }
+        }
+        self.state != before
+    }
+
+    /// Whether it has been down for so long that it is to be left out if others live.
+    pub fn is_given_up(&self, now: Instant) -> bool {
+        self.state == State::Down
+            && self
+                .failing_since
+                .is_some_and(|since| now.duration_since(since) >= LEAVE_OUT_AFTER)
+    }
+
+    pub fn leave_out(&mut self, now: Instant) {
+        self.state = State::LeftOut;
+        self.not_before = now + SLOW;
+    }
+
+    /// Whether it is time to ask a left-out Comet if it is back; asking again is due a while later.
+    pub fn probe_due(&mut self, now: Instant) -> bool {
+        let due = self.state == State::LeftOut && now >= self.not_before;
+        if due {
+            self.not_before = now + SLOW;
+        }
+        due
+    }
+
+    /// When something is to be done about it, if it isn't up.
+    pub fn wake_at(&self) -> Option<Instant> {
+        (self.state != State::Up).then_some(self.not_before)
+    }
+
+    fn down(&mut self, now: Instant) {
+        if self.state != State::LeftOut {
+            self.state = State::Down;
+            self.not_before = now + self.backoff.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn a_comet_that_is_gone_gets_one_call_at_a_time_until_it_answers() {
+        let now = Instant::now();
+        let mut health = Health::new(Arc::default(), now);
+        assert!(health.failed(Verdict::Down, 0, now));
+        let Pace::OneFrom(next) = health.pace() else {
+            panic!("{health:?}")
+        };
+        assert!(next > now && next <= now + DOWN_MOST * 2);
+        assert_eq!(health.ok(now + seconds(3)), Some(seconds(3)));
+        assert_eq!(health.pace(), Pace::Window);
+    }
+
+    #[test]
+    fn one_rooms_unavailable_does_not_stop_the_others() {
+        let now = Instant::now();
+        let mut health = Health::new(Arc::default(), now);
+        let started_at = health.oks();
+        health.ok(now);
+        assert!(!health.failed(Verdict::Down, started_at, now));
+        assert_eq!(health.pace(), Pace::Window);
+    }
+
+    #[test]
+    fn one_that_fails_everything_for_long_is_like_down() {
+        let start = Instant::now();
+        let mut health = Health::new(Arc::default(), start);
+        assert!(!health.failed(Verdict::Unclear, 0, start));
+        assert!(!health.failed(Verdict::Unclear, 0, start + seconds(29)));
+        assert!(health.failed(Verdict::Unclear, 0, start + LEAVE_OUT_AFTER));
+        assert_eq!(health.state(), State::Down);
+        assert!(health.is_given_up(start + LEAVE_OUT_AFTER));
+    }
+
+    #[test]
+    fn one_that_says_ok_now_and_then_is_up() {
+        let start = Instant::now();
+        let mut health = Health::new(Arc::default(), start);
+        for n in 0..100 {
+            assert!(!health.failed(Verdict::Unclear, health.oks(), start + seconds(n)));
+            if n % 20 == 0 {
+                health.ok(start + seconds(n));
+            }
+        }
+        assert_eq!(health.state(), State::Up);
+    }
+
+    #[test]
+    fn a_hundred_refusals_in_a_row_slow_it_down_and_one_ok_ends_that() {
+        let now = Instant::now();
+        let mut health = Health::new(Arc::default(), now);
+        for _ in 0..99 {
+            assert!(!health.failed(Verdict::Refused, 0, now));
+        }
+        assert!(health.failed(Verdict::Refused, 0, now));
+        assert_eq!(health.pace(), Pace::OneFrom(now + SLOW));
+        health.ok(now);
+        assert!(!health.failed(Verdict::Refused, 1, now));
+        assert_eq!(health.pace(), Pace::Window);
+    }
+
+    #[test]
+    fn left_out_it_is_asked_now_and_then_and_comes_back_with_an_answer() {
+        let start = Instant::now();
+        let mut health = Health::new(Arc::default(), start);
+        health.failed(Verdict::Down, 0, start);
+        assert!(!health.is_given_up(start + seconds(29)));
+        let later = start + seconds(31);
+        assert!(health.is_given_up(later));
+        health.leave_out(later);
+        assert_eq!(health.pace(), Pace::Nothing);
+        assert!(!health.probe_due(later));
+        assert!(health.probe_due(later + SLOW));
+        assert!(!health.probe_due(later + SLOW));
+        health.failed(Verdict::Down, 0, later + SLOW);
+        assert_eq!(health.state(), State::LeftOut);
+        assert_eq!(health.ok(later + seconds(9)), Some(seconds(40)));
+        assert_eq!(health.state(), State::Up);
+    }
+}

@@ -1,0 +1,11 @@
+//! A Comet node: the calls to it, what its answers mean, and how it fares.
+
+mod client;
+mod failure_log;
+mod health;
+mod verdict;
+
+pub use client::{Answer, Client, environment};
+pub use failure_log::FailureLog;
+pub use health::{Health, Pace, State, Tally};
+pub use verdict::{Verdict, verdict};

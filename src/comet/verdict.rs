@@ -1,0 +1,61 @@
+//! What a gRPC status means for the message and for the Comet that gave it.
+
+use grpcio::RpcStatusCode;
+
+/// Two questions decide: is it this message, or is it this Comet?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Finished there: the Comet took it, or has nobody whom it is for.
+    Finished,
+    /// The Comet is down, restarting or unreachable. It says nothing about the message.
+    Down,
+    /// It is no Comet, or doesn't know us: a wrong setting. Like `Down`, with a line that says what to check.
+    Misconfigured,
+    /// It may be the message or the Comet.
+    Unclear,
+    /// The Comet refuses this message, and will again.
+    Refused,
+}
+
+/// The verdict on a call that came back with `code`.
+pub fn verdict(code: RpcStatusCode) -> Verdict {
+    match code {
+        RpcStatusCode::OK | RpcStatusCode::NOT_FOUND => Verdict::Finished,
+        RpcStatusCode::UNAVAILABLE => Verdict::Down,
+        RpcStatusCode::UNIMPLEMENTED
+        | RpcStatusCode::UNAUTHENTICATED
+        | RpcStatusCode::PERMISSION_DENIED => Verdict::Misconfigured,
+        RpcStatusCode::INVALID_ARGUMENT
+        | RpcStatusCode::FAILED_PRECONDITION
+        | RpcStatusCode::OUT_OF_RANGE
+        | RpcStatusCode::DATA_LOSS
+        | RpcStatusCode::ALREADY_EXISTS => Verdict::Refused,
+        // DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNKNOWN, CANCELLED, and any code to come.
+        _ => Verdict::Unclear,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_has_its_row() {
+        let rows = [
+            (Verdict::Finished, vec![0, 5]),
+            (Verdict::Down, vec![14]),
+            (Verdict::Misconfigured, vec![7, 12, 16]),
+            (Verdict::Refused, vec![3, 6, 9, 11, 15]),
+            (Verdict::Unclear, vec![1, 2, 4, 8, 10, 13, 99]),
+        ];
+        for (expected, codes) in rows {
+            for code in codes {
+                assert_eq!(
+                    verdict(RpcStatusCode::from(code)),
+                    expected,
+                    "status {code}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! dev-comet: a small, honest Comet for trying and testing job.
+//!
+//! It takes the four calls of a Comet and passes each body on to the WebSocket connections that should have it,
+//! as one frame, in order. It keeps nothing, asks nobody who they are, and is not meant for real people.
+
+mod calls;
+mod hub;
+mod watch;
+mod web;
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use grpcio::{ChannelBuilder, Environment, Server, ServerBuilder, ServerCredentials};
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+
+pub use hub::{Calls, Hub, Limits, Stats};
+pub use watch::{Watch, watch};
+
+/// Bodies of 16 MiB are promised; a call is a little larger than its body.
+const MAX_CALL_BYTES: i32 = 32 << 20;
+/// How long a stop waits for calls and connections to end by themselves.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A running Comet.
+pub struct DevComet {
+    /// Where it takes calls, `host:port` with the real port.
+    pub grpc: String,
+    /// Where it serves the page and the WebSocket, with the real port.
+    pub web: SocketAddr,
+    hub: Arc<Hub>,
+    server: Server,
+    runtime: Runtime,
+    stop_web: oneshot::Sender<()>,
+    sockets_open: mpsc::Receiver<()>,
+}
+
+impl DevComet {
+    /// Listens for calls on `listen` and for people on `web`, both `host:port`; port 0 takes a free one.
+    ///
+    /// An error says which address it was about and why it can't be had.
+    pub fn start(listen: &str, web: &str) -> Result<DevComet, String> {
+        let hub = Arc::new(Hub::default());
+        let (mut server, grpc) = serve_calls(listen, hub.clone())?;
+        let listener = TcpListener::bind(web)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .map_err(|error| cannot_listen("the page", web, "--web", &error))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("dev-comet-web")
+            .enable_all()
+            .build()
+            .map_err(|error| format!("cannot start the web server's threads: {error}"))?;
+        let (stop_web, web_stops) = oneshot::channel();
+        let (open, sockets_open) = mpsc::channel(1);
+        let web = {
+            let _inside = runtime.enter();
+            let listener = tokio::net::TcpListener::from_std(listener)
+                .map_err(|error| cannot_listen("the page", web, "--web", &error))?;
+            let address = listener
+                .local_addr()
+                .map_err(|error| cannot_listen("the page", web, "--web", &error))?;
+            let router =
+                web::router(hub.clone(), open).into_make_service_with_connect_info::<SocketAddr>();
+            runtime.spawn(async move {
+                let served = axum::serve(listener, router)
+                    .with_graceful_shutdown(web_stops.map(drop))
+                    .await;
+                if let Err(error) = served {
+                    say(&format!("the web server ended: {error}"));
+                }
+            });
+            address
+        };
+        server.start();
+        Ok(DevComet {
+            grpc,
+            web,
+            hub,
+            server,
+            runtime,
+            stop_web,
+            sockets_open,
+        })
+    }
+
+    /// Counts up to now.
+    pub fn stats(&self) -> Stats {
+        self.hub.stats()
+    }
+
+    /// Takes no more calls, says goodbye to everybody, and ends.
+    pub fn stop(mut self) {
+        let no_calls_left = self.server.shutdown();
+        self.runtime.block_on(async {
+            // A call that doesn't end by then is cancelled with the server.
+            let _ = tokio::time::timeout(STOP_TIMEOUT, no_calls_left).await;
+            self.hub.stop();
+            // Its receiver is gone where the web server has ended by itself.
+            let _ = self.stop_web.send(());
+            let all_closed = async { while self.sockets_open.recv().await.is_some() {} };
+            // Who takes longer is left behind: the process ends, and its sockets with it.
+            let _ = tokio::time::timeout(STOP_TIMEOUT, all_closed).await;
+        });
+    }
+}
+
+fn serve_calls(listen: &str, hub: Arc<Hub>) -> Result<(Server, String), String> {
+    let host = match listen.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => host,
+        _ => {
+            return Err(format!(
+                "cannot take calls on {listen:?}: --listen wants host:port, such as 127.0.0.1:50051"
+            ));
+        }
+    };
+    // gRPC doesn't say why it can't have an address; the system does.
+    TcpListener::bind(listen).map_err(|error| cannot_listen("gRPC", listen, "--listen", &error))?;
+    let env = Arc::new(Environment::new(2));
+    let arguments = ChannelBuilder::new(env.clone())
+        .max_receive_message_len(MAX_CALL_BYTES)
+        // Two Comets on one port would each get a part of the calls, and nobody would know.
+        .reuse_port(false)
+        .build_args();
+    let mut server = ServerBuilder::new(env)
+        .channel_args(arguments)
+        .register_service(calls::service(hub))
+        .build()
+        .map_err(|error| format!("cannot set up the gRPC server: {error}"))?;
+    let port = server
+        .add_listening_port(listen, ServerCredentials::insecure())
+        .map_err(|error| cannot_listen("gRPC", listen, "--listen", &error))?;
+    Ok((server, format!("{host}:{port}")))
+}
+
+fn cannot_listen(what: &str, address: &str, flag: &str, error: &dyn std::error::Error) -> String {
+    format!(
+        "cannot listen on {address} for {what}: {error}. {flag} takes another host:port; \
+         port 0 is any free port"
+    )
+}
+
+/// Tells whoever watches the terminal.
+fn say(line: &str) {
+    // If nobody can hear it, nobody needs it.
+    let _ = writeln!(std::io::stderr(), "dev-comet: {line}");
+}

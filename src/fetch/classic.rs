@@ -1,0 +1,286 @@
+//! The kafka crate: protocol v0, which Kafka serves up to 3.9.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use kafka::client::fetch::{Data, Response};
+use kafka::client::{FetchOffset, FetchPartition, KafkaClient};
+use kafka::error::{Error, KafkaCode};
+
+use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record};
+use crate::config::Config;
+use crate::kafka::CLIENT_ID;
+
+/// A record larger than this is not asked for: the broker's own limit is 1 MiB unless raised.
+const LARGEST: i32 = 256 << 20;
+
+/// After this many closed connections in a row, each right after the broker answered on a new one, it
+/// doesn't serve the protocol: Kafka 4 closes the connection on a v0 request.
+const CLOSED_IS_UNSUPPORTED: u32 = 2;
+
+pub struct Classic {
+    brokers: Vec<String>,
+    topic: String,
+    /// Thrown away after any I/O error: a late answer would be taken for the next request's.
+    client: Option<KafkaClient>,
+    /// What to ask for from a partition whose next record is larger than usual.
+    enlarged: HashMap<i32, i32>,
+    /// Connections that were closed on a fetch, since one was answered.
+    closed: u32,
+    /// One partition's failure, while others brought something: said on the next round.
+    failure: Option<FetchError>,
+}
+
+impl Classic {
+    pub fn new(config: &Config) -> Self {
+        Self {
+            brokers: config.brokers.clone(),
+            topic: config.topic.clone(),
+            client: None,
+            enlarged: HashMap::new(),
+            closed: 0,
+            failure: None,
+        }
+    }
+
+    /// The brokers that lead the topic's partitions.
+    ///
+    /// # Errors
+    /// As [`Fetcher::fetch`].
+    pub fn leaders(&mut self) -> Result<Vec<String>, FetchError> {
+        let topic = self.topic.clone();
+        let client = self.connected()?;
+        let mut leaders: Vec<String> = client
+            .topics()
+            .partitions(&topic)
+            .into_iter()
+            .flat_map(|partitions| {
+                partitions
+                    .iter()
+                    .filter_map(|p| p.leader().map(|b| b.host().to_owned()))
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        leaders.sort();
+        leaders.dedup();
+        Ok(leaders)
+    }
+
+    fn connected(&mut self) -> Result<&mut KafkaClient, FetchError> {
+        if self.client.is_none() {
+            let mut client = KafkaClient::new(self.brokers.clone());
+            client.set_client_id(CLIENT_ID.into());
+            // Without this a single chat message waits for the broker to have 4,096 bytes.
+            client.set_fetch_min_bytes(1);
+            client
+                .set_fetch_max_wait_time(MAX_WAIT)
+                .map_err(|e| FetchError::Failed(e.to_string()))?;
+            match client.load_metadata(&[&self.topic]) {
+                Ok(()) => self.client = Some(client),
+                Err(error) => return Err(self.failed("asking for the topic's partitions", error)),
+            }
+        }
+        self.client
+            .as_mut()
+            .ok_or_else(|| FetchError::Failed("not connected".into()))
+    }
+
+    /// Sorts a failure into what may pass and what this client can never do.
+    fn failed(&mut self, doing: &str, error: Error) -> FetchError {
+        self.client = None;
+        let said = format!("{doing} at {}: {error}", self.brokers.join(","));
+        match error {
+            Error::UnsupportedCompression => FetchError::Unsupported(format!(
+                "{said} (it reads records that are plain or compressed with gzip or snappy)"
+            )),
+            Error::UnsupportedProtocol | Error::InvalidSnappy(_) | Error::CodecError => {
+                FetchError::Unsupported(said)
+            }
+            Error::UnexpectedEOF => self.closed(said),
+            Error::Io(io)
+                if matches!(
+                    io.kind(),
+                    std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset
+                ) =>
+            {
+                self.closed(said)
+            }
+            Error::Kafka(code) => self.refused(code, said),
+            _ => FetchError::Failed(said),
+        }
+    }
+
+    fn closed(&mut self, said: String) -> FetchError {
+        self.closed += 1;
+        if self.closed >= CLOSED_IS_UNSUPPORTED {
+            FetchError::Unsupported(
+                "the broker closes the connection on a request of protocol v0, as Kafka 4 and later do"
+                    .into(),
+            )
+        } else {
+            FetchError::Failed(said)
+        }
+    }
+
+    fn refused(&mut self, code: KafkaCode, said: String) -> FetchError {
+        match code {
+            // -1 is also what the crate makes of codes that it doesn't know, such as 76 for zstd.
+            KafkaCode::Unknown | KafkaCode::UnsupportedVersion | KafkaCode::CorruptMessage => {
+                FetchError::Unsupported(said)
+            }
+            _ => FetchError::Failed(said),
+        }
+    }
+
+    fn read(
+        &mut self,
+        partition: i32,
+        from: i64,
+        asked: i32,
+        data: &Data<'_>,
+    ) -> Result<Option<Batch>, FetchError> {
+        let messages = data.messages();
+        let Some(first) = messages.first() else {
+            if data.highwatermark_offset() > from {
+                // The next record doesn't fit into what was asked for, so none of it came whole.
+                if asked >= LARGEST {
+                    return Err(FetchError::Unsupported(format!(
+                        "partition {partition} has a record of more than {LARGEST} bytes at offset {from}"
+                    )));
+                }
+                self.enlarged
+                    .insert(partition, asked.saturating_mul(4).min(LARGEST));
+            }
+            return Ok(None);
+        };
+        if first.offset > from {
+            // The crate drops plain records that stand before a compressed batch in one answer. A gap that compaction
+            // or a transaction left looks the same, so it is never taken for one.
+            return Err(FetchError::Unsupported(format!(
+                "offsets {from} to {} of partition {partition} did not come (records of mixed compression, \
+                 a compacted topic or a transaction)",
+                first.offset - 1
+            )));
+        }
+        self.enlarged.remove(&partition);
+        let next = messages.last().map_or(from, |last| last.offset + 1);
+        Ok(Some(Batch {
+            partition,
+            outcome: Outcome::Records {
+                records: records(messages),
+                next,
+            },
+        }))
+    }
+}
+
+/// One copy for the whole batch, which the records then share.
+fn records(messages: &[kafka::client::fetch::Message<'_>]) -> Vec<Record> {
+    let mut block = Vec::with_capacity(messages.iter().map(|m| m.value.len()).sum());
+    for message in messages {
+        block.extend_from_slice(message.value);
+    }
+    let mut block = Bytes::from(block);
+    messages
+        .iter()
+        .map(|message| Record {
+            offset: message.offset,
+            value: Some(block.split_to(message.value.len())),
+        })
+        .collect()
+}
+
+impl Fetcher for Classic {
+    fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        let usual = super::bytes_per_partition(positions.len()) as i32;
+        let topic = self.topic.clone();
+        let asked = |enlarged: &HashMap<i32, i32>, p: &i32| *enlarged.get(p).unwrap_or(&usual);
+        let requests: Vec<FetchPartition<'_>> = positions
+            .iter()
+            .map(|(p, offset)| {
+                FetchPartition::new(&topic, *p, *offset).with_max_bytes(asked(&self.enlarged, p))
+            })
+            .collect();
+        let responses = match self.connected()?.fetch_messages(&requests) {
+            Ok(responses) if responses.is_empty() => {
+                // No partition has a leader that the client knows of.
+                self.client = None;
+                return Err(FetchError::Failed(format!(
+                    "no partition of {topic} has a leader"
+                )));
+            }
+            Ok(responses) => responses,
+            Err(error) => return Err(self.failed("reading", error)),
+        };
+        self.closed = 0;
+        let mut batches = Vec::new();
+        for partition in responses
+            .iter()
+            .flat_map(Response::topics)
+            .flat_map(|t| t.partitions())
+        {
+            let id = partition.partition();
+            let Some(&from) = positions.get(&id) else {
+                continue;
+            };
+            let outcome = match partition.data() {
+                Ok(data) => self.read(id, from, asked(&self.enlarged, &id), data),
+                Err(error) => self.partition_failed(id, &error),
+            };
+            match outcome {
+                Ok(batch) => batches.extend(batch),
+                Err(FetchError::Unsupported(why)) => return Err(FetchError::Unsupported(why)),
+                Err(failed) => self.failure = Some(failed),
+            }
+        }
+        match self.failure.take() {
+            Some(failure) if batches.is_empty() => Err(failure),
+            failure => {
+                self.failure = failure;
+                Ok(batches)
+            }
+        }
+    }
+}
+
+impl Classic {
+    fn partition_failed(
+        &mut self,
+        partition: i32,
+        error: &Error,
+    ) -> Result<Option<Batch>, FetchError> {
+        let Error::Kafka(code) = error else {
+            return Err(FetchError::Failed(error.to_string()));
+        };
+        if *code != KafkaCode::OffsetOutOfRange {
+            // A new leader is found with new metadata.
+            self.client = None;
+            return Err(self.refused(*code, format!("reading partition {partition}: {code:?}")));
+        }
+        let topic = self.topic.clone();
+        let offsets = match self
+            .connected()?
+            .fetch_offsets(&[&topic], FetchOffset::Earliest)
+        {
+            Ok(offsets) => offsets,
+            Err(error) => return Err(self.failed("asking for the earliest offset", error)),
+        };
+        let earliest = offsets
+            .get(&topic)
+            .and_then(|all| all.iter().find(|o| o.partition == partition));
+        match earliest {
+            Some(earliest) => Ok(Some(Batch {
+                partition,
+                outcome: Outcome::OutOfRange {
+                    earliest: earliest.offset,
+                },
+            })),
+            None => Err(FetchError::Failed(format!(
+                "the broker didn't say the earliest offset of partition {partition}"
+            ))),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Reading records: two clients behind one trait, and the choice between them.
+
+mod auto;
+mod classic;
+mod modern;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::config::{Config, Fetch};
+
+pub(crate) use modern::Reader;
+
+/// How long a fetch waits at the broker while there is nothing to read. New records end the wait.
+pub const MAX_WAIT: Duration = Duration::from_millis(100);
+
+/// Bytes asked for in one fetch, over all partitions; what is held grows by this at most beyond its cap.
+const FETCH_BYTES: usize = 16 << 20;
+
+/// The most asked for from one partition at first. A record that doesn't fit raises it.
+const PARTITION_BYTES: usize = 1 << 20;
+
+/// Next offset to read, by partition.
+pub type Positions = BTreeMap<i32, i64>;
+
+/// A record, as far as delivery needs it. Key, headers and time are read again for a dead letter.
+#[derive(Debug)]
+pub struct Record {
+    pub offset: i64,
+    /// `None` for a null value (where the client can tell it from an empty one).
+    pub value: Option<Bytes>,
+}
+
+/// What one partition brought.
+#[derive(Debug)]
+pub struct Batch {
+    pub partition: i32,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug)]
+pub enum Outcome {
+    /// Records in offset order, none below the position asked for, and the position after them.
+    Records { records: Vec<Record>, next: i64 },
+    /// The broker doesn't hold the position asked for; `earliest` is the lowest that it does.
+    OutOfRange { earliest: i64 },
+}
+
+#[derive(Debug)]
+pub enum FetchError {
+    /// The client can't read what the broker holds, or the broker doesn't serve the client: the reason.
+    Unsupported(String),
+    /// Anything that may pass: the connection broke, a leader is being elected …
+    Failed(String),
+}
+
+/// Reads records from given positions, on the calling thread.
+pub trait Fetcher {
+    /// One round of reading: returns when there is something, or after [`MAX_WAIT`].
+    ///
+    /// A partition that has nothing new is left out of the result.
+    ///
+    /// # Errors
+    /// When no partition could be read. Positions are the caller's: trying again loses nothing.
+    fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError>;
+}
+
+/// The fetcher that the configuration asks for.
+pub fn fetcher(config: &Config) -> Box<dyn Fetcher> {
+    match config.fetch {
+        Fetch::Auto => Box::new(auto::Auto::new(config)),
+        Fetch::Classic => {
+            log::info!("reading with the classic fetcher (protocol v0), as configured");
+            Box::new(classic::Classic::new(config))
+        }
+        Fetch::Modern => {
+            log::info!("reading with the modern fetcher, as configured");
+            Box::new(modern::Modern::new(config))
+        }
+    }
+}
+
+/// How much to ask for from each of `partitions`.
+fn bytes_per_partition(partitions: usize) -> usize {
+    (FETCH_BYTES / partitions.max(1)).clamp(64 << 10, PARTITION_BYTES)
+}

@@ -1,0 +1,211 @@
+//! krafka, without a group: every protocol version and codec, from Kafka 3.7 on.
+
+use std::time::Duration;
+
+use krafka::Kafka;
+use krafka::admin::{ListOffsetsOptions, OffsetSpec};
+use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord, TopicPartition};
+use krafka::error::KrafkaError;
+use tokio::runtime::Runtime;
+
+use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record};
+use crate::config::Config;
+
+pub struct Modern {
+    brokers: Vec<String>,
+    topic: String,
+    /// Runs only while a fetch does: the consumer thread is its one thread.
+    runtime: Option<Runtime>,
+    reader: Option<Reader>,
+}
+
+impl Modern {
+    pub fn new(config: &Config) -> Self {
+        Self {
+            brokers: config.brokers.clone(),
+            topic: config.topic.clone(),
+            runtime: None,
+            reader: None,
+        }
+    }
+
+    fn try_fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, String> {
+        let runtime = match self.runtime.take() {
+            Some(runtime) => runtime,
+            None => tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|e| format!("starting the reader's runtime: {e}"))?,
+        };
+        let outcome = runtime.block_on(async {
+            let reader = match &mut self.reader {
+                Some(reader) => reader,
+                None => self
+                    .reader
+                    .insert(Reader::connect(&self.brokers, &self.topic).await?),
+            };
+            reader.fetch(positions).await
+        });
+        self.runtime = Some(runtime);
+        outcome.map_err(|e| format!("reading {} at {}: {e}", self.topic, self.brokers.join(",")))
+    }
+}
+
+impl Fetcher for Modern {
+    fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
+        self.try_fetch(positions).map_err(FetchError::Failed)
+    }
+}
+
+/// A connected consumer and where it stands.
+pub(crate) struct Reader {
+    kafka: Kafka,
+    consumer: Consumer,
+    topic: String,
+    /// Where the consumer stands, and which partitions it reads.
+    at: Positions,
+}
+
+impl Reader {
+    pub(crate) async fn connect(brokers: &[String], topic: &str) -> Result<Self, KrafkaError> {
+        let kafka = crate::kafka::connect(brokers).await?;
+        let consumer = kafka
+            .consumer_without_group()
+            // A position that the broker doesn't hold is for us to see, not to be silently changed.
+            .auto_offset_reset(AutoOffsetReset::None)
+            .fetch_min_bytes(1)
+            .fetch_max_wait(MAX_WAIT)
+            .fetch_max_bytes(super::FETCH_BYTES as i32)
+            .max_partition_fetch_bytes(super::PARTITION_BYTES as i32)
+            .max_poll_records(-1)
+            .max_buffered_records(0)
+            .idle_poll_backoff(Duration::from_millis(20))
+            .metrics_push(false)
+            .build()
+            .await?;
+        Ok(Self {
+            kafka,
+            consumer,
+            topic: topic.to_owned(),
+            at: Positions::new(),
+        })
+    }
+
+    /// The records from `positions` on, as they are in Kafka.
+    pub(crate) async fn read(
+        &mut self,
+        positions: &Positions,
+    ) -> Result<Vec<ConsumerRecord>, KrafkaError> {
+        self.move_to(positions).await?;
+        let records = self.consumer.poll(MAX_WAIT).await?;
+        for record in &records {
+            self.at.insert(record.partition, record.offset + 1);
+        }
+        Ok(records)
+    }
+
+    async fn move_to(&mut self, positions: &Positions) -> Result<(), KrafkaError> {
+        if !self.at.keys().eq(positions.keys()) {
+            let partitions = positions.keys().copied().collect();
+            self.consumer.assign(&self.topic, partitions).await?;
+            self.at.retain(|p, _| positions.contains_key(p));
+        }
+        for (&partition, &offset) in positions {
+            if self.at.get(&partition) != Some(&offset) {
+                self.consumer.seek(&self.topic, partition, offset).await?;
+                self.at.insert(partition, offset);
+            }
+        }
+        Ok(())
+    }
+
+    async fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, KrafkaError> {
+        let records = match self.read(positions).await {
+            Ok(records) => records,
+            Err(KrafkaError::NoOffset { partitions }) => {
+                return self
+                    .out_of_range(partitions.into_iter().map(|(_, p)| p))
+                    .await;
+            }
+            Err(error) => {
+                // Where it stands now is not known for sure.
+                self.at.clear();
+                return Err(error);
+            }
+        };
+        let mut by_partition = std::collections::BTreeMap::<i32, Vec<Record>>::new();
+        for record in records {
+            by_partition
+                .entry(record.partition)
+                .or_default()
+                .push(Record {
+                    offset: record.offset,
+                    value: record.value,
+                });
+        }
+        let mut batches = Vec::with_capacity(by_partition.len());
+        for (&partition, &from) in positions {
+            let records = by_partition.remove(&partition).unwrap_or_default();
+            // What a transaction leaves in the log moves the position and brings no record.
+            let after = self
+                .consumer
+                .position(&self.topic, partition)
+                .await
+                .unwrap_or(from);
+            let next = records
+                .last()
+                .map_or(after, |last| after.max(last.offset + 1));
+            if next == from {
+                continue;
+            }
+            self.at.insert(partition, next);
+            let outcome = match records.first() {
+                // The log was cut back (an unclean election): what stands there now was never read.
+                Some(first) if first.offset < from => {
+                    self.at.clear();
+                    Outcome::OutOfRange {
+                        earliest: first.offset,
+                    }
+                }
+                _ if next < from => {
+                    self.at.clear();
+                    Outcome::OutOfRange { earliest: next }
+                }
+                _ => Outcome::Records { records, next },
+            };
+            batches.push(Batch { partition, outcome });
+        }
+        Ok(batches)
+    }
+
+    async fn out_of_range(
+        &mut self,
+        partitions: impl Iterator<Item = i32>,
+    ) -> Result<Vec<Batch>, KrafkaError> {
+        self.at.clear();
+        let asked: Vec<_> = partitions
+            .map(|p| {
+                (
+                    TopicPartition::new(self.topic.clone(), p),
+                    OffsetSpec::Earliest,
+                )
+            })
+            .collect();
+        let earliest = self
+            .kafka
+            .admin()
+            .list_offsets(asked, ListOffsetsOptions::default())
+            .await?;
+        earliest
+            .into_iter()
+            .map(|(of, listed)| {
+                Ok(Batch {
+                    partition: of.partition,
+                    outcome: Outcome::OutOfRange {
+                        earliest: listed?.offset,
+                    },
+                })
+            })
+            .collect()
+    }
+}

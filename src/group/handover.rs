@@ -1,0 +1,84 @@
+//! Handing partitions over: stop reading, let what is in flight finish, say what to commit, let go.
+
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::membership::Commit;
+use super::{Group, Phase, deadline};
+use crate::consumer::Control;
+use crate::worker;
+
+/// Partitions that Kafka wants back, and the reply that it waits for.
+pub struct Handover {
+    partitions: Vec<i32>,
+    /// What isn't settled by then stays uncommitted: its next owner sends it again.
+    pub deadline: Instant,
+    reply: oneshot::Sender<Vec<Commit>>,
+}
+
+impl Group {
+    /// Begins a hand-over: consuming → draining.
+    pub(super) fn revoke(&mut self, partitions: Vec<i32>, reply: oneshot::Sender<Vec<Commit>>) {
+        for &partition in &partitions {
+            let Some(owned) = self.partitions.get_mut(&partition) else {
+                continue;
+            };
+            owned.phase = Phase::Draining {
+                workers: self.links.workers.len(),
+            };
+            let _ = self.links.consumer.send(Control::Revoke { partition });
+            // A worker answers after all that the consumer sent it before; what comes later it gives back.
+            for worker in &self.links.workers {
+                let _ = worker.send(worker::Event::Revoke {
+                    partition,
+                    epoch: owned.epoch,
+                });
+            }
+        }
+        self.handovers.push(Handover {
+            partitions,
+            deadline: deadline(self.patience),
+            reply,
+        });
+    }
+
+    /// Ends the hand-overs that may end: draining → released.
+    pub(super) fn settle_handovers(&mut self) {
+        let now = Instant::now();
+        for handover in std::mem::take(&mut self.handovers) {
+            let drained = handover.partitions.iter().all(|partition| {
+                self.partitions
+                    .get(partition)
+                    .is_none_or(|owned| owned.is_drained())
+            });
+            // An older commit must not land after the last one of these partitions.
+            if now >= handover.deadline || (drained && !self.commit_in_flight) {
+                self.release(handover);
+            } else {
+                self.handovers.push(handover);
+            }
+        }
+    }
+
+    fn release(&mut self, handover: Handover) {
+        let mut commits = Vec::new();
+        for &partition in &handover.partitions {
+            let Some(owned) = self.partitions.get(&partition) else {
+                continue;
+            };
+            if !owned.is_drained() {
+                log::warn!(
+                    "partition {partition}: {} messages are not finished in time; its next owner sends them again",
+                    owned.ledger.in_hand()
+                );
+            }
+            commits.push(owned.commit(partition));
+            self.forget(partition);
+        }
+        if !handover.partitions.is_empty() {
+            log::info!("partitions {:?} are released", handover.partitions);
+        }
+        let _ = handover.reply.send(commits);
+    }
+}

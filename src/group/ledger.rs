@@ -1,0 +1,262 @@
+//! One partition's account: what was read, what is finished, and so what may be committed.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// The offsets of one partition between the watermark and the reading position.
+///
+/// The **watermark** is the lowest offset that is not finished: committing it loses nothing. Offsets above it
+/// that are finished are kept beside it, so that a new owner doesn't send them again.
+#[derive(Debug)]
+pub struct Ledger {
+    /// Records read, in offset order, from the first one that is not finished.
+    open: VecDeque<Entry>,
+    /// How many of them are [`State::InHand`].
+    in_hand: usize,
+    /// The position after the last record read.
+    next: i64,
+    /// Offsets that an earlier owner finished, ascending, as far as they are not read yet.
+    finished_before: VecDeque<Range<i64>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    offset: i64,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// With a worker, or on its way to the dead-letter topic.
+    InHand,
+    Finished,
+    /// Given back unsent, because the partition goes to another owner.
+    Released,
+}
+
+impl Ledger {
+    /// A ledger of a partition that is read from `position` on, of which an earlier owner finished the offsets
+    /// `finished` (ascending ranges).
+    pub fn new(position: i64, finished: Vec<Range<i64>>) -> Self {
+        Self {
+            open: VecDeque::new(),
+            in_hand: 0,
+            next: position,
+            finished_before: finished.into(),
+        }
+    }
+
+    /// Notes that the records at `offsets` (ascending) were read, and that the reading position is now `next`.
+    pub fn read(&mut self, offsets: impl IntoIterator<Item = i64>, next: i64) {
+        for offset in offsets {
+            debug_assert!(offset >= self.next, "offset {offset} was read twice");
+            let state = if self.was_finished_before(offset) {
+                State::Finished
+            } else {
+                self.in_hand += 1;
+                State::InHand
+            };
+            self.open.push_back(Entry { offset, state });
+            self.next = offset + 1;
+        }
+        self.next = self.next.max(next);
+        self.advance();
+    }
+
+    /// Notes that the record at `offset` was delivered or lies in the dead-letter topic.
+    pub fn finish(&mut self, offset: i64) {
+        self.settle(offset, State::Finished);
+        self.advance();
+    }
+
+    /// Notes that the record at `offset` was given back unsent.
+    pub fn release(&mut self, offset: i64) {
+        self.settle(offset, State::Released);
+    }
+
+    /// Whether nothing that was read is still on its way.
+    pub fn is_settled(&self) -> bool {
+        self.in_hand == 0
+    }
+
+    /// How many records are on their way.
+    pub fn in_hand(&self) -> usize {
+        self.in_hand
+    }
+
+    /// The offset to commit: the lowest one that is not finished.
+    pub fn watermark(&self) -> i64 {
+        self.open.front().map_or(self.next, |first| first.offset)
+    }
+
+    /// The finished offsets above the watermark, as ascending ranges. A range may span offsets that hold no record.
+    pub fn finished_above(&self) -> Vec<Range<i64>> {
+        let mut ranges: Vec<Range<i64>> = Vec::new();
+        let mut start = None;
+        for entry in &self.open {
+            match (entry.state, start) {
+                (State::Finished, None) => start = Some(entry.offset),
+                (State::InHand | State::Released, Some(from)) => {
+                    ranges.push(from..entry.offset);
+                    start = None;
+                }
+                _ => {}
+            }
+        }
+        ranges.extend(start.map(|from| from..self.next));
+        let unread = self
+            .finished_before
+            .iter()
+            .map(|range| range.start.max(self.next)..range.end);
+        ranges.extend(unread.filter(|range| !range.is_empty()));
+        ranges
+    }
+
+    fn was_finished_before(&mut self, offset: i64) -> bool {
+        while self
+            .finished_before
+            .front()
+            .is_some_and(|range| range.end <= offset)
+        {
+            self.finished_before.pop_front();
+        }
+        self.finished_before
+            .front()
+            .is_some_and(|range| range.start <= offset)
+    }
+
+    fn settle(&mut self, offset: i64, state: State) {
+        let Some(entry) = self.find(offset) else {
+            return;
+        };
+        if entry.state == State::InHand {
+            entry.state = state;
+            self.in_hand -= 1;
+        }
+    }
+
+    fn find(&mut self, offset: i64) -> Option<&mut Entry> {
+        let first = self.open.front()?.offset;
+        // Offsets mostly follow each other without gaps, so the place is the distance.
+        let guess = usize::try_from(offset - first).ok()?;
+        let place = match self.open.get(guess) {
+            Some(entry) if entry.offset == offset => guess,
+            _ => self
+                .open
+                .binary_search_by_key(&offset, |entry| entry.offset)
+                .ok()?,
+        };
+        self.open.get_mut(place)
+    }
+
+    fn advance(&mut self) {
+        while self
+            .open
+            .front()
+            .is_some_and(|first| first.state == State::Finished)
+        {
+            self.open.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    /// The watermark, and the finished runs above it.
+    fn account(ledger: &Ledger) -> (i64, Vec<(i64, i64)>) {
+        let above = ledger.finished_above();
+        (
+            ledger.watermark(),
+            above.iter().map(|run| (run.start, run.end)).collect(),
+        )
+    }
+
+    #[test]
+    fn the_watermark_waits_for_the_lowest_open_record() {
+        let mut ledger = Ledger::new(10, vec![]);
+        ledger.read(10..14, 14);
+        ledger.finish(11);
+        ledger.finish(13);
+        assert_eq!(account(&ledger), (10, vec![(11, 12), (13, 14)]));
+        ledger.finish(10);
+        assert_eq!(account(&ledger), (12, vec![(13, 14)]));
+        ledger.finish(12);
+        assert_eq!(account(&ledger), (14, vec![]));
+        assert!(ledger.is_settled());
+    }
+
+    #[test]
+    fn offsets_without_a_record_hold_nothing_up() {
+        let mut ledger = Ledger::new(0, vec![]);
+        ledger.read([3, 900], 1000);
+        assert_eq!(ledger.watermark(), 3);
+        ledger.finish(900);
+        ledger.finish(3);
+        assert_eq!(ledger.watermark(), 1000);
+    }
+
+    #[test]
+    fn a_released_record_is_left_to_the_next_owner() {
+        let mut ledger = Ledger::new(0, vec![]);
+        ledger.read(0..3, 3);
+        ledger.finish(0);
+        ledger.release(1);
+        ledger.finish(2);
+        assert!(ledger.is_settled());
+        assert_eq!(account(&ledger), (1, vec![(2, 3)]));
+    }
+
+    #[test]
+    fn what_an_earlier_owner_finished_stays_known_before_it_is_read() {
+        let mut ledger = Ledger::new(5, vec![7..9, 20..30]);
+        assert_eq!(account(&ledger).1, vec![(7, 9), (20, 30)]);
+        ledger.read(5..10, 10);
+        assert_eq!(ledger.in_hand(), 3);
+        ledger.finish(5);
+        ledger.finish(6);
+        assert_eq!(account(&ledger), (9, vec![(20, 30)]));
+    }
+
+    proptest! {
+        /// Against a model that knows every record's state by name.
+        #[test]
+        fn it_agrees_with_a_set_of_open_offsets(
+            gaps in prop::collection::vec(1i64..4, 1..80),
+            before in prop::collection::btree_set(0i64..120, 0..40),
+            settled in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..120),
+            batch in 1usize..9,
+        ) {
+            let offsets: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
+            let mut ledger = Ledger::new(0, before.iter().map(|&o| o..o + 1).collect());
+            let mut open: BTreeSet<i64> = BTreeSet::new();
+            let mut next = 0;
+            let mut steps = settled.into_iter();
+            for read in offsets.chunks(batch) {
+                next = read[read.len() - 1] + 1;
+                ledger.read(read.iter().copied(), next);
+                open.extend(read.iter().filter(|o| !before.contains(o)));
+                for (index, finish) in steps.by_ref().take(batch) {
+                    let offset = *index.get(read);
+                    if finish {
+                        ledger.finish(offset);
+                        open.remove(&offset);
+                    }
+                }
+                let watermark = open.first().copied().unwrap_or(next);
+                prop_assert_eq!(ledger.watermark(), watermark);
+                let above = ledger.finished_above();
+                for &offset in offsets.iter().filter(|&&o| o >= watermark) {
+                    let finished = (offset < next && !open.contains(&offset)) || (offset >= next && before.contains(&offset));
+                    prop_assert_eq!(above.iter().any(|r| r.contains(&offset)), finished, "offset {}", offset);
+                }
+                prop_assert!(above.windows(2).all(|w| w[0].end <= w[1].start));
+            }
+            prop_assert_eq!(ledger.is_settled(), open.is_empty());
+            prop_assert!(ledger.watermark() <= next);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Kafka's side of the group, through krafka: joins, heartbeats, assignments, commits.
+//!
+//! Its partitions are always paused: krafka keeps the membership, and the consumer thread reads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use krafka::consumer::{AutoOffsetReset, Consumer, PartitionAssignmentStrategy};
+use krafka::error::{ErrorCode, KrafkaError};
+use krafka::{CloseOptions, Kafka};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::Event;
+use super::listener::{Callbacks, Listener};
+use crate::backoff::Retry;
+use crate::config::Config;
+use crate::kafka::{Trouble, create_topic_command};
+
+pub(super) const RETRY_FIRST: Duration = Duration::from_millis(200);
+pub(super) const RETRY_MOST: Duration = Duration::from_secs(2);
+
+/// How long one poll may take; between two of them the members' state is looked after.
+const POLL: Duration = Duration::from_secs(1);
+
+/// What the group asks of the membership.
+pub enum Command {
+    Commit(Vec<Commit>),
+    /// Hand everything over, and leave the group.
+    Leave,
+}
+
+/// One partition's offset to commit: the next one to read, and the map of what is finished above it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    pub partition: i32,
+    pub offset: i64,
+    pub metadata: String,
+}
+
+/// Starts the thread that keeps the membership until it is told to leave.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn spawn(
+    config: &Config,
+    commands: UnboundedReceiver<Command>,
+    events: Sender<Event>,
+) -> std::io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let membership = Membership {
+        config: config.clone(),
+        events: events.clone(),
+    };
+    std::thread::Builder::new()
+        .name("group".into())
+        .spawn(move || {
+            let last = match runtime.block_on(membership.keep(commands)) {
+                Ok(()) => Event::Left,
+                Err(why) => Event::Impossible(why),
+            };
+            let _ = events.send(last);
+        })
+}
+
+struct Membership {
+    config: Config,
+    events: Sender<Event>,
+}
+
+impl Membership {
+    /// # Errors
+    /// A sentence, where what is wrong can't heal.
+    async fn keep(self, mut commands: UnboundedReceiver<Command>) -> Result<(), String> {
+        let kafka = tokio::select! {
+            kafka = self.connect() => kafka,
+            _ = left(&mut commands) => return Ok(()),
+        };
+        let (consumer, listener) = self.join(&kafka).await?;
+        let leaving = Arc::new(AtomicBool::new(false));
+        let mut polling =
+            tokio::spawn(poll(consumer.clone(), self.config.clone(), leaving.clone()));
+        loop {
+            let command = tokio::select! {
+                ended = &mut polling => {
+                    return ended.unwrap_or_else(|panic| Err(format!("the membership's poll ended: {panic}")));
+                }
+                command = commands.recv() => command,
+            };
+            let Some(Command::Commit(commits)) = command else {
+                break;
+            };
+            let (listener, events) = (listener.clone(), self.events.clone());
+            tokio::spawn(async move {
+                let result = listener
+                    .commit(&commits)
+                    .await
+                    .map(|()| commits)
+                    .map_err(|error| error.to_string());
+                let _ = events.send(Event::Committed(result));
+            });
+        }
+        // A poll may be in the middle of a hand-over: it ends before the consumer is closed.
+        leaving.store(true, Ordering::Relaxed);
+        consumer.wakeup();
+        let _ = polling.await;
+        let options = CloseOptions::new().timeout(self.config.shutdown_timeout);
+        if let Err(error) = consumer.close_with(options).await {
+            log::warn!("leaving the group {} failed: {error}", self.config.group);
+        }
+        Ok(())
+    }
+
+    /// Tries until Kafka answers and has the topic.
+    async fn connect(&self) -> Kafka {
+        let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
+        let Config { brokers, topic, .. } = &self.config;
+        let kafka = loop {
+            match crate::kafka::connect(brokers).await {
+                Ok(kafka) => break kafka,
+                Err(error) => {
+                    let trouble = Trouble::new(brokers, &error).to_string();
+                    wait(&mut retry, &trouble).await;
+                }
+            }
+        };
+        loop {
+            let why = match crate::kafka::partitions(&kafka, topic).await {
+                Ok(Some(partitions)) => {
+                    log::info!(
+                        "connected to Kafka at {}: topic {topic} has {partitions} partitions",
+                        brokers.join(",")
+                    );
+                    return kafka;
+                }
+                Ok(None) => format!(
+                    "Kafka at {} has no topic {topic}. Check the topic (--topic, JOB_TOPIC), or make it: {}",
+                    brokers.join(","),
+                    create_topic_command(brokers, topic)
+                ),
+                Err(error) => Trouble::new(brokers, &error).to_string(),
+            };
+            wait(&mut retry, &why).await;
+        }
+    }
+
+    async fn join(&self, kafka: &Kafka) -> Result<(Arc<Consumer>, Arc<Listener>), String> {
+        let listener = Listener::new(&self.config, kafka, self.events.clone());
+        let mut builder = kafka
+            .consumer(self.config.group.clone())
+            .enable_auto_commit(false)
+            .auto_offset_reset(AutoOffsetReset::Earliest)
+            // The first that every member knows is taken: cooperative moves only the partitions that have to move,
+            // range is what the service before this one speaks.
+            .partition_assignment_strategies([
+                PartitionAssignmentStrategy::CooperativeSticky,
+                PartitionAssignmentStrategy::Range,
+            ])
+            .session_timeout(self.config.session_timeout)
+            .heartbeat_interval((self.config.session_timeout / 3).min(Duration::from_secs(3)))
+            .idle_poll_backoff(Duration::from_millis(100))
+            .metrics_push(false)
+            .rebalance_listener(Callbacks(listener.clone()));
+        if let Some(id) = &self.config.group_instance_id {
+            builder = builder.group_instance_id(id.clone());
+        }
+        let consumer = builder.build().await.map_err(|error| {
+            format!(
+                "the settings don't make a member of group {}: {error}",
+                self.config.group
+            )
+        })?;
+        let consumer = Arc::new(consumer);
+        listener.serve(consumer.clone());
+        consumer
+            .subscribe([&self.config.topic])
+            .await
+            .map_err(|error| format!("subscribing to {} failed: {error}", self.config.topic))?;
+        Ok((consumer, listener))
+    }
+}
+
+/// Says, now and then, what keeps the service from reading, and waits before it is tried again.
+pub(super) async fn wait(retry: &mut Retry, why: &str) {
+    let wait = retry.failed(|| {
+        log::error!("Failed to initialize Kafka consumer: {why}. Trying again until it works");
+    });
+    tokio::time::sleep(wait).await;
+}
+
+/// Waits for the command to leave, or for the group to be gone.
+async fn left(commands: &mut UnboundedReceiver<Command>) {
+    while let Some(Command::Commit(_)) = commands.recv().await {}
+}
+
+/// Keeps the membership alive: krafka joins, rejoins and calls the listener from within `poll`.
+///
+/// # Errors
+/// A sentence, where what is wrong can't heal.
+async fn poll(
+    consumer: Arc<Consumer>,
+    config: Config,
+    leaving: Arc<AtomicBool>,
+) -> Result<(), String> {
+    let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
+    while !leaving.load(Ordering::Relaxed) {
+        match consumer.poll(POLL).await {
+            Ok(records) if records.is_empty() => drop(retry.worked()),
+            Ok(records) => log::error!(
+                "{} records came past the consumer thread: not delivered",
+                records.len()
+            ),
+            Err(KrafkaError::Wakeup) => {}
+            Err(error) => {
+                if let Some(why) = cannot_heal(&error, &config) {
+                    return Err(why);
+                }
+                let trouble = Trouble::new(&config.brokers, &error);
+                wait(
+                    &mut retry,
+                    &format!("joining group {} failed: {trouble}", config.group),
+                )
+                .await;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Why trying again won't help, where it won't.
+fn cannot_heal(error: &KrafkaError, config: &Config) -> Option<String> {
+    let said = format!("Failed to initialize Kafka consumer: {error}");
+    match error {
+        KrafkaError::Config { .. } => Some(format!("{said}. Check the settings")),
+        KrafkaError::Broker {
+            code: ErrorCode::InvalidSessionTimeout,
+            ..
+        } => Some(format!(
+            "{said}. --session-timeout {:?} is outside of what the broker allows (group.min.session.timeout.ms to \
+             group.max.session.timeout.ms)",
+            config.session_timeout
+        )),
+        KrafkaError::Broker {
+            code: ErrorCode::InvalidGroupId,
+            ..
+        } => Some(format!("{said}. Check --group {:?}", config.group)),
+        KrafkaError::Broker {
+            code: ErrorCode::FencedInstanceId,
+            ..
+        } => Some(format!(
+            "{said}. Another process is in group {} with the same --group-instance-id {:?}: each needs its own",
+            config.group,
+            config.group_instance_id.as_deref().unwrap_or_default()
+        )),
+        _ => None,
+    }
+}

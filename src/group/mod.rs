@@ -1,0 +1,400 @@
+//! The owner of what this process has of the consumer group: partitions, their ledgers, commits, hand-overs.
+//!
+//! One thread, one queue of events, one owner. Kafka's part (joining, heartbeats, sending commits) is
+//! [`membership`]'s; it hears and tells, and decides nothing about offsets.
+
+mod handover;
+pub mod ledger;
+mod listener;
+pub mod membership;
+pub mod offset_map;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, select};
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
+
+use crate::consumer::Control;
+use crate::dead_letter::Letter;
+use crate::message::{How, Settled, Slot};
+use crate::worker;
+use handover::Handover;
+use ledger::Ledger;
+use membership::{Command, Commit};
+
+/// Between two commits. What was finished since the last one may be sent again after a crash.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+
+/// Of the time for a stop, this much is kept for the last commit and for leaving the group.
+const LEAVING: Duration = Duration::from_millis(1500);
+
+/// What the group hears of.
+pub enum Event {
+    /// Kafka gave us a partition, to be read from `position`; `metadata` came with that offset.
+    Assigned {
+        partition: i32,
+        position: i64,
+        metadata: String,
+    },
+    /// Kafka wants partitions back. It waits for the reply: what to commit of each.
+    Revoked {
+        partitions: Vec<i32>,
+        reply: oneshot::Sender<Vec<Commit>>,
+    },
+    /// Partitions are another member's already.
+    Lost { partitions: Vec<i32> },
+    /// The consumer read records, and stands at `next` now.
+    Read {
+        partition: i32,
+        epoch: u64,
+        offsets: Vec<i64>,
+        next: i64,
+    },
+    /// The broker doesn't hold what was to be read next: it goes on at `position`.
+    Moved {
+        partition: i32,
+        epoch: u64,
+        position: i64,
+    },
+    /// Messages that a worker, or the consumer, is done with.
+    Settled(Vec<Settled>),
+    /// Dead letters that are written.
+    Buried(Vec<(Slot, usize)>),
+    /// A worker gave back what it had not sent of a partition that is handed over.
+    GaveBack { partition: i32, epoch: u64 },
+    /// A commit went through, or why it didn't.
+    Committed(Result<Vec<Commit>, String>),
+    /// The membership ended as asked for.
+    Left,
+    /// The membership can't be: a sentence that says why, and what to do.
+    Impossible(String),
+}
+
+/// What was done, for the last line of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub delivered: u64,
+    pub dead_letters: u64,
+    /// Read, and left to be read again: by another member, or after a restart.
+    pub given_back: u64,
+    /// Messages whose fate was still open when time was up.
+    pub unfinished: u64,
+}
+
+/// How the group reaches the other threads.
+pub struct Links {
+    pub consumer: Sender<Control>,
+    pub workers: Vec<Sender<worker::Event>>,
+    pub dead_letters: Sender<Letter>,
+    pub membership: UnboundedSender<Command>,
+}
+
+pub struct Group {
+    events: Receiver<Event>,
+    links: Links,
+    /// How long a hand-over may take.
+    patience: Duration,
+    partitions: BTreeMap<i32, Partition>,
+    handovers: Vec<Handover>,
+    /// Counts the turns of owning any partition.
+    epochs: u64,
+    commit_in_flight: bool,
+    counts: Counts,
+}
+
+/// A partition that is ours, and how far we are with it.
+struct Partition {
+    epoch: u64,
+    ledger: Ledger,
+    phase: Phase,
+    committed: Option<Commit>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It is read and delivered.
+    Consuming,
+    /// It goes to another owner once what is in flight is settled; so many workers may still hold unsent messages.
+    Draining { workers: usize },
+}
+
+impl Group {
+    /// `shutdown_timeout` bounds a stop, and with it each hand-over.
+    pub fn new(events: Receiver<Event>, links: Links, shutdown_timeout: Duration) -> Self {
+        Self {
+            events,
+            links,
+            patience: shutdown_timeout
+                .saturating_sub(LEAVING)
+                .max(shutdown_timeout / 2),
+            partitions: BTreeMap::new(),
+            handovers: Vec::new(),
+            epochs: 0,
+            commit_in_flight: false,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Runs until `stop` says so and what follows from it is done, `shutdown_timeout` later at most.
+    ///
+    /// # Errors
+    /// When the membership can't be: a sentence that says why.
+    pub fn run(
+        mut self,
+        stop: &Receiver<()>,
+        shutdown_timeout: Duration,
+    ) -> Result<Counts, String> {
+        let tick = crossbeam_channel::tick(COMMIT_EVERY);
+        let mut stop = stop.clone();
+        let mut end = crossbeam_channel::never();
+        loop {
+            let deadline = match self
+                .handovers
+                .iter()
+                .map(|handover| handover.deadline)
+                .min()
+            {
+                Some(deadline) => crossbeam_channel::at(deadline),
+                None => crossbeam_channel::never(),
+            };
+            select! {
+                recv(self.events) -> event => match event {
+                    Ok(Event::Left) | Err(_) => break,
+                    Ok(Event::Impossible(why)) => return Err(why),
+                    Ok(event) => self.handle(event),
+                },
+                recv(tick) -> _ => self.commit(),
+                recv(stop) -> _ => {
+                    stop = crossbeam_channel::never();
+                    end = crossbeam_channel::after(shutdown_timeout);
+                    let _ = self.links.membership.send(Command::Leave);
+                }
+                recv(end) -> _ => {
+                    log::warn!("time is up: leaving without a last word to Kafka");
+                    break;
+                }
+                recv(deadline) -> _ => {}
+            }
+            self.settle_handovers();
+        }
+        self.counts.unfinished += self
+            .partitions
+            .values()
+            .map(|p| p.ledger.in_hand() as u64)
+            .sum::<u64>();
+        Ok(self.counts)
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Assigned {
+                partition,
+                position,
+                metadata,
+            } => {
+                let finished = offset_map::decode(position, &metadata).unwrap_or_else(|why| {
+                    log::warn!(
+                        "the metadata of the offset committed for partition {partition} is not used: {why}; \
+                         what had been finished above offset {position} may be sent again"
+                    );
+                    Vec::new()
+                });
+                log::info!("partition {partition}: reading from offset {position}");
+                self.assign(partition, position, finished);
+            }
+            Event::Revoked { partitions, reply } => self.revoke(partitions, reply),
+            Event::Lost { partitions } => {
+                log::warn!(
+                    "partitions {partitions:?} went to another member: dropping what is held of them"
+                );
+                for partition in partitions {
+                    self.forget(partition);
+                }
+            }
+            Event::Read {
+                partition,
+                epoch,
+                offsets,
+                next,
+            } => {
+                if let Some(owned) = self.owned(partition, epoch) {
+                    owned.ledger.read(offsets, next);
+                }
+            }
+            Event::Moved {
+                partition,
+                epoch,
+                position,
+            } => {
+                if self
+                    .owned(partition, epoch)
+                    .is_some_and(|owned| owned.phase == Phase::Consuming)
+                {
+                    self.forget(partition);
+                    self.assign(partition, position, Vec::new());
+                }
+            }
+            Event::Settled(settled) => self.settle(settled),
+            Event::Buried(letters) => {
+                self.counts.dead_letters += letters.len() as u64;
+                self.credit(letters.len(), letters.iter().map(|(_, bytes)| bytes).sum());
+                for (slot, _) in letters {
+                    if let Some(owned) = self.owned(slot.partition, slot.epoch) {
+                        owned.ledger.finish(slot.offset);
+                    }
+                }
+            }
+            Event::GaveBack { partition, epoch } => {
+                if let Some(Partition {
+                    phase: Phase::Draining { workers },
+                    ..
+                }) = self.owned(partition, epoch)
+                {
+                    *workers -= 1;
+                }
+            }
+            Event::Committed(result) => self.committed(result),
+            Event::Left | Event::Impossible(_) => {}
+        }
+    }
+
+    /// The partition, if it is still ours in the same turn.
+    fn owned(&mut self, partition: i32, epoch: u64) -> Option<&mut Partition> {
+        self.partitions
+            .get_mut(&partition)
+            .filter(|owned| owned.epoch == epoch)
+    }
+
+    fn assign(&mut self, partition: i32, position: i64, finished: Vec<std::ops::Range<i64>>) {
+        self.epochs += 1;
+        let owned = Partition {
+            epoch: self.epochs,
+            ledger: Ledger::new(position, finished.clone()),
+            phase: Phase::Consuming,
+            committed: None,
+        };
+        self.partitions.insert(partition, owned);
+        let _ = self.links.consumer.send(Control::Assign {
+            partition,
+            epoch: self.epochs,
+            position,
+            finished,
+        });
+    }
+
+    /// Drops a partition with all that is held of it.
+    fn forget(&mut self, partition: i32) {
+        let Some(owned) = self.partitions.remove(&partition) else {
+            return;
+        };
+        self.counts.given_back += owned.ledger.in_hand() as u64;
+        let _ = self.links.consumer.send(Control::Revoke { partition });
+        for worker in &self.links.workers {
+            let _ = worker.send(worker::Event::Forget {
+                partition,
+                epoch: owned.epoch,
+            });
+        }
+    }
+
+    fn settle(&mut self, settled: Vec<Settled>) {
+        let (mut messages, mut bytes) = (0, 0);
+        for Settled {
+            slot,
+            bytes: size,
+            how,
+        } in settled
+        {
+            match how {
+                How::Undeliverable(why) => {
+                    // It is held until the letter is written: letters that wait count against the cap too.
+                    let _ = self.links.dead_letters.send(Letter {
+                        slot,
+                        bytes: size,
+                        why,
+                    });
+                    continue;
+                }
+                How::Delivered => {
+                    self.counts.delivered += 1;
+                    if let Some(owned) = self.owned(slot.partition, slot.epoch) {
+                        owned.ledger.finish(slot.offset);
+                    }
+                }
+                How::Released => {
+                    if let Some(owned) = self.owned(slot.partition, slot.epoch) {
+                        owned.ledger.release(slot.offset);
+                        self.counts.given_back += 1;
+                    }
+                }
+            }
+            messages += 1;
+            bytes += size;
+        }
+        self.credit(messages, bytes);
+    }
+
+    fn credit(&self, messages: usize, bytes: usize) {
+        if messages > 0 {
+            let _ = self
+                .links
+                .consumer
+                .send(Control::Credit { messages, bytes });
+        }
+    }
+
+    /// Commits what changed, one commit at a time.
+    fn commit(&mut self) {
+        if self.commit_in_flight {
+            return;
+        }
+        let changed: Vec<Commit> = self
+            .partitions
+            .iter()
+            .map(|(&partition, owned)| (owned, owned.commit(partition)))
+            .filter(|(owned, commit)| owned.committed.as_ref() != Some(commit))
+            .map(|(_, commit)| commit)
+            .collect();
+        if !changed.is_empty() {
+            self.commit_in_flight = self.links.membership.send(Command::Commit(changed)).is_ok();
+        }
+    }
+
+    fn committed(&mut self, result: Result<Vec<Commit>, String>) {
+        self.commit_in_flight = false;
+        match result {
+            Ok(commits) => {
+                for commit in commits {
+                    if let Some(owned) = self.partitions.get_mut(&commit.partition) {
+                        owned.committed = Some(commit);
+                    }
+                }
+            }
+            Err(why) => log::warn!("committing offsets failed: {why}; trying again"),
+        }
+    }
+}
+
+impl Partition {
+    fn commit(&self, partition: i32) -> Commit {
+        let offset = self.ledger.watermark();
+        Commit {
+            partition,
+            offset,
+            metadata: offset_map::encode(offset, &self.ledger.finished_above()),
+        }
+    }
+
+    /// Whether nothing of it is with the workers or on its way to the dead letters.
+    fn is_drained(&self) -> bool {
+        self.phase == Phase::Draining { workers: 0 } && self.ledger.is_settled()
+    }
+}
+
+/// When a hand-over has to be over.
+fn deadline(patience: Duration) -> Instant {
+    Instant::now() + patience
+}

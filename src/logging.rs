@@ -1,0 +1,270 @@
+//! The log: muduo's line on standard output, at the level that `MUDUO_LOG_LEVEL` asks for.
+//!
+//! `20261123 06:49:37.468688Z 23680 INFO  text - file.rs:88`: UTC with microseconds, the kernel's thread id,
+//! the level, the text, and where in the source it was written.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use env_logger::{Builder, Target};
+use jiff::Timestamp;
+use jiff::tz::Offset;
+use log::{LevelFilter, Record};
+
+const VARIABLE: &str = "MUDUO_LOG_LEVEL";
+/// The crates whose records are job's own.
+const OWN: [&str; 2] = ["chatroom_job", "job"];
+/// What krafka warns about, and job says itself, or knows and doesn't mind. Errors from there are shown.
+const REPEATED: [&str; 3] = [
+    // At each start: that the classic group protocol is deprecated from Kafka 4.3 on.
+    "krafka::consumer::group::classic",
+    // At each retry: that no broker is reachable, or the topic isn't there.
+    "krafka::metadata",
+    "krafka::network::pool",
+];
+/// How much of a body is shown, in bytes.
+const SHOWN: usize = 1024;
+
+/// Starts the service's log, on standard output. Nothing happens where another log was started before. A
+/// wrong level is said in the log, and INFO is used.
+pub fn init() {
+    let asked = std::env::var_os(VARIABLE).unwrap_or_default();
+    let asked = asked.to_string_lossy();
+    let level = parse(&asked);
+    // Where standard output is closed or its reader gone, records are lost and the service goes on.
+    start(Target::Stdout, level.unwrap_or(LevelFilter::Info));
+    if level.is_none() {
+        log::warn!(
+            "{VARIABLE}={} is not a level: write TRACE, DEBUG, INFO, WARN or ERROR. INFO is used",
+            escape_body(asked.as_bytes())
+        );
+    }
+}
+
+/// Starts the log of a command that people run and read: on standard error, and only what
+/// `MUDUO_LOG_LEVEL` asks for, if it is set.
+pub fn init_for_command() {
+    let asked = std::env::var(VARIABLE)
+        .ok()
+        .filter(|level| !level.trim().is_empty());
+    start(
+        Target::Stderr,
+        asked
+            .and_then(|level| parse(&level))
+            .unwrap_or(LevelFilter::Off),
+    );
+}
+
+/// The level of that name, in any case; INFO for an empty one.
+fn parse(level: &str) -> Option<LevelFilter> {
+    match level.trim().to_ascii_uppercase().as_str() {
+        "TRACE" => Some(LevelFilter::Trace),
+        "DEBUG" => Some(LevelFilter::Debug),
+        "INFO" | "" => Some(LevelFilter::Info),
+        "WARN" => Some(LevelFilter::Warn),
+        "ERROR" => Some(LevelFilter::Error),
+        _ => None,
+    }
+}
+
+fn start(target: Target, level: LevelFilter) {
+    let mut builder = Builder::new();
+    builder
+        .target(target)
+        .format(|out, record| line(out, Timestamp::now(), thread_id(), record));
+    if level >= LevelFilter::Debug {
+        builder.filter_level(level);
+    } else {
+        builder.filter_level(level.min(LevelFilter::Warn));
+        for name in OWN {
+            builder.filter_module(name, level);
+        }
+        for name in REPEATED {
+            builder.filter_module(name, level.min(LevelFilter::Error));
+        }
+    }
+    if builder.try_init().is_ok() {
+        // gRPC's core takes "off" for "to standard error, as it is the default": it is filtered here instead.
+        let wanted = log::max_level();
+        log::set_max_level(wanted.max(LevelFilter::Error));
+        grpcio::redirect_log();
+        log::set_max_level(wanted);
+    }
+}
+
+/// Writes one record. env_logger collects it in a buffer and hands it on in one piece, so that the lines of
+/// one record stay together.
+fn line(out: &mut impl Write, now: Timestamp, thread: i32, record: &Record<'_>) -> io::Result<()> {
+    let time = Offset::UTC.to_datetime(now);
+    write!(
+        out,
+        "{:04}{:02}{:02} {:02}:{:02}:{:02}.{:06}Z {thread} {:<5} ",
+        time.year(),
+        time.month(),
+        time.day(),
+        time.hour(),
+        time.minute(),
+        time.second(),
+        time.subsec_nanosecond() / 1_000,
+        record.level(),
+    )?;
+    if is_own(record.target()) {
+        write!(out, "{}", record.args())?;
+    } else {
+        // Others put into their text what came over the network.
+        write!(out, "{}", escape_body(record.args().to_string().as_bytes()))?;
+    }
+    let file = record.file().unwrap_or("?");
+    let name = file.rsplit('/').next().unwrap_or(file);
+    writeln!(out, " - {name}:{}", record.line().unwrap_or(0))
+}
+
+fn is_own(target: &str) -> bool {
+    OWN.contains(&target.split("::").next().unwrap_or(target))
+}
+
+/// The kernel's id of this thread, as `ps -T` and `top -H` show it.
+fn thread_id() -> i32 {
+    thread_local!(static ID: i32 = nix::unistd::gettid().as_raw());
+    ID.with(|id| *id)
+}
+
+/// Logs a message that was read, in the form that operators know: five lines, in one record.
+pub fn received(kind: i32, operation: i32, room: &str, body: &[u8]) {
+    log::info!(
+        "Received PushMsg:\n  Type: {kind}\n  Operation: {operation}\n  roomId: {}\n  msg: {}",
+        escape_body(room.as_bytes()),
+        escape_body(body)
+    );
+}
+
+/// Text from outside as one line that can be read, and that can't pass for another line of the log: bytes
+/// that aren't UTF-8 become `\xNN`; a new line becomes `\n`; other control characters but the tab, and those
+/// that would turn the direction of the text, become `\u{N}`. Of more than 1 KiB the first part is
+/// shown, and its length said.
+pub fn escape_body(body: &[u8]) -> String {
+    let shown = &body[..shown_length(body)];
+    let mut text = String::with_capacity(shown.len() + 16);
+    for chunk in shown.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\n' => text.push_str("\\n"),
+                '\r' => text.push_str("\\r"),
+                '\t' => text.push('\t'),
+                c if c.is_control() || rearranges(c) => text.extend(c.escape_unicode()),
+                c => text.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    if shown.len() < body.len() {
+        let _ = write!(
+            text,
+            "… ({} bytes, first {} shown)",
+            body.len(),
+            shown.len()
+        );
+    }
+    text
+}
+
+/// How many bytes are shown: not more than `SHOWN`, and not a part of a character.
+fn shown_length(body: &[u8]) -> usize {
+    if body.len() <= SHOWN {
+        return body.len();
+    }
+    let starts_character = |&at: &usize| body[at] & 0b1100_0000 != 0b1000_0000;
+    (SHOWN - 3..=SHOWN)
+        .rev()
+        .find(starts_character)
+        .unwrap_or(SHOWN)
+}
+
+/// Unicode's line separators and its marks of direction.
+fn rearranges(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(target: &str, text: std::fmt::Arguments<'_>) -> String {
+        let now: Timestamp = "2026-11-23T06:49:37.468688999Z".parse().expect("a time");
+        let mut record = Record::builder();
+        record
+            .target(target)
+            .level(log::Level::Info)
+            .file(Some("src/group/file.rs"))
+            .line(Some(88));
+        let mut out = Vec::new();
+        line(&mut out, now, 23680, &record.args(text).build()).expect("memory takes it");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn the_line_is_muduos() {
+        assert_eq!(
+            written("chatroom_job::group", format_args!("text")),
+            "20261123 06:49:37.468688Z 23680 INFO  text - file.rs:88\n"
+        );
+    }
+
+    #[test]
+    fn records_of_others_stay_on_one_line() {
+        assert!(written("chatroom_job", format_args!("a\nb")).contains("INFO  a\nb - "));
+        assert!(written("krafka::client", format_args!("a\nb")).contains("INFO  a\\nb - "));
+        assert!(written("jobber", format_args!("a\nb")).contains("INFO  a\\nb - "));
+    }
+
+    #[test]
+    fn levels_in_any_case() {
+        assert_eq!(parse("debug"), Some(LevelFilter::Debug));
+        assert_eq!(parse(" Error "), Some(LevelFilter::Error));
+        assert_eq!(parse(""), Some(LevelFilter::Info));
+        assert_eq!(parse("verbose"), None);
+    }
+
+    #[test]
+    fn what_could_forge_a_line_is_escaped() {
+        for (body, shown) in [
+            (&b"hello \t\"world\" \\"[..], "hello \t\"world\" \\"),
+            ("聊天室 🎉".as_bytes(), "聊天室 🎉"),
+            (b"a\r\nb\0\x1b[31m\x7f", "a\\r\\nb\\u{0}\\u{1b}[31m\\u{7f}"),
+            (b"\xff\xfeok\xe8\x81", "\\xff\\xfeok\\xe8\\x81"),
+            (
+                "\u{85}\u{2028}\u{202e}x".as_bytes(),
+                "\\u{85}\\u{2028}\\u{202e}x",
+            ),
+            (b"", ""),
+        ] {
+            assert_eq!(escape_body(body), shown);
+        }
+    }
+
+    #[test]
+    fn a_long_body_is_cut_between_characters() {
+        assert_eq!(escape_body(&[b'a'; 1024]), "a".repeat(1024));
+        assert_eq!(
+            escape_body(&[b'a'; 1025]),
+            "a".repeat(1024) + "… (1025 bytes, first 1024 shown)"
+        );
+        let wide = "天".repeat(500);
+        assert_eq!(
+            escape_body(wide.as_bytes()),
+            "天".repeat(341) + "… (1500 bytes, first 1023 shown)"
+        );
+        let garbage = escape_body(&[0x80; 2000]);
+        assert_eq!(
+            garbage,
+            "\\x80".repeat(1024) + "… (2000 bytes, first 1024 shown)"
+        );
+        let mega = escape_body(&vec![b'x'; 1 << 20]);
+        assert!(
+            mega.ends_with("… (1048576 bytes, first 1024 shown)"),
+            "{mega}"
+        );
+    }
+}

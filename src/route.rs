@@ -1,0 +1,270 @@
+//! A `PushMsg` to the call that delivers it, the Comets that get it, and the key that keeps its order.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use protobuf::MessageField;
+
+use crate::wire::comet::{BroadcastReq, BroadcastRoomReq, PushMsgReq};
+use crate::wire::protocol::Proto;
+use crate::wire::push::{PushMsg, push_msg::Type};
+
+/// Proto.op where the message names no operation: to a user or room, and to everybody.
+const OP_MESSAGE: i32 = 4;
+const OP_BROADCAST: i32 = 5;
+
+/// A message on its way: what to call, where, and in which order.
+#[derive(Debug, PartialEq)]
+pub struct Delivery {
+    pub key: OrderingKey,
+    pub target: Target,
+    pub call: Call,
+}
+
+/// Messages of one key are delivered one after the other, in offset order.
+///
+/// A hash stands for the room or user: two that collide share their order, which costs time and breaks nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrderingKey(pub u64);
+
+impl OrderingKey {
+    fn room(room: &str) -> Self {
+        Self::hash((0u8, room))
+    }
+
+    fn user(key: &str) -> Self {
+        Self::hash((1u8, key))
+    }
+
+    fn everybody() -> Self {
+        Self::hash(2u8)
+    }
+
+    fn hash(of: impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        of.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+
+    /// The worker that serves this key, of `workers`.
+    pub fn worker(self, workers: usize) -> usize {
+        (self.0 % workers as u64) as usize
+    }
+}
+
+/// Which Comets get a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    All,
+    /// The one at this place in the configured list.
+    One(usize),
+}
+
+/// The request, as every Comet of the target gets it.
+#[derive(Debug, PartialEq)]
+pub enum Call {
+    PushMsg(PushMsgReq),
+    BroadcastRoom(BroadcastRoomReq),
+    Broadcast(BroadcastReq),
+}
+
+/// Routes messages to a fixed list of Comets.
+pub struct Router {
+    comets: Vec<String>,
+}
+
+impl Router {
+    /// `comets` are the configured addresses, `host:port` each, in the order that `Target::One` counts.
+    pub fn new(comets: Vec<String>) -> Self {
+        Self { comets }
+    }
+
+    /// Routes one message.
+    ///
+    /// # Errors
+    /// A sentence that says why the message has nowhere to go.
+    pub fn route(&self, push: PushMsg) -> Result<Delivery, String> {
+        match push.type_.enum_value() {
+            Ok(Type::ROOM) if push.room.is_empty() => {
+                Err("a message of type ROOM that names no room".into())
+            }
+            Ok(Type::ROOM) => Ok(to_room(push)),
+            Ok(Type::PUSH) if !push.keys.is_empty() => Ok(self.to_users(push)),
+            Ok(Type::PUSH) if !push.room.is_empty() => Ok(to_room(push)),
+            Ok(Type::PUSH) => {
+                Err("a message of type PUSH that names neither users nor a room".into())
+            }
+            Ok(Type::BROADCAST) => Ok(self.to_everybody(push)),
+            Err(number) => Err(format!(
+                "a message of unknown type {number} (PUSH is 0, ROOM 1, BROADCAST 2)"
+            )),
+        }
+    }
+
+    fn to_users(&self, push: PushMsg) -> Delivery {
+        let target = self
+            .comets
+            .iter()
+            .position(|comet| names(comet, &push.server))
+            .map_or(Target::All, Target::One);
+        Delivery {
+            key: OrderingKey::user(&push.keys[0]),
+            target,
+            call: Call::PushMsg(PushMsgReq {
+                protoOp: push.operation,
+                proto: proto(push.operation, OP_MESSAGE, push.msg),
+                keys: push.keys,
+                ..Default::default()
+            }),
+        }
+    }
+
+    fn to_everybody(&self, push: PushMsg) -> Delivery {
+        // The speed is the whole system's. Rounded up: a share of 0 would mean no limit.
+        let speed = (push.speed.max(0) as u32).div_ceil(self.comets.len() as u32) as i32;
+        Delivery {
+            key: OrderingKey::everybody(),
+            target: Target::All,
+            call: Call::Broadcast(BroadcastReq {
+                protoOp: push.operation,
+                proto: proto(push.operation, OP_BROADCAST, push.msg),
+                speed,
+                ..Default::default()
+            }),
+        }
+    }
+}
+
+fn to_room(push: PushMsg) -> Delivery {
+    Delivery {
+        key: OrderingKey::room(&push.room),
+        target: Target::All,
+        call: Call::BroadcastRoom(BroadcastRoomReq {
+            proto: proto(push.operation, OP_MESSAGE, push.msg),
+            roomID: push.room,
+            ..Default::default()
+        }),
+    }
+}
+
+fn proto(operation: i32, default: i32, body: bytes::Bytes) -> MessageField<Proto> {
+    MessageField::some(Proto {
+        ver: 1,
+        op: if operation == 0 { default } else { operation },
+        seq: 0,
+        body,
+        ..Default::default()
+    })
+}
+
+/// Whether `server`, as Logic writes it, names this Comet: its whole address, or its host alone.
+fn names(comet: &str, server: &str) -> bool {
+    !server.is_empty()
+        && (comet == server
+            || comet
+                .rsplit_once(':')
+                .is_some_and(|(host, _)| host == server))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn router() -> Router {
+        Router::new(vec!["comet-a:50051".into(), "comet-b:50051".into()])
+    }
+
+    fn push(type_: Type) -> PushMsg {
+        PushMsg {
+            type_: type_.into(),
+            msg: Bytes::from_static(b"body"),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_room_message_goes_to_the_room_on_every_comet() {
+        let mut message = push(Type::ROOM);
+        message.room = "r1".into();
+        let delivery = router().route(message).unwrap();
+        assert_eq!(delivery.target, Target::All);
+        let Call::BroadcastRoom(request) = delivery.call else {
+            panic!("not BroadcastRoom: {:?}", delivery.call)
+        };
+        assert_eq!(request.roomID, "r1");
+        assert_eq!(
+            (request.proto.ver, request.proto.op, request.proto.seq),
+            (1, 4, 0)
+        );
+        assert_eq!(&request.proto.body[..], b"body");
+    }
+
+    #[test]
+    fn users_are_called_on_the_named_comet_and_on_all_where_none_is_known() {
+        for (server, target) in [
+            ("comet-b:50051", Target::One(1)),
+            ("comet-b", Target::One(1)),
+            ("elsewhere:1", Target::All),
+            ("", Target::All),
+        ] {
+            let mut message = push(Type::PUSH);
+            message.keys = vec!["u1".into(), "u2".into()];
+            message.room = "r1".into();
+            message.server = server.into();
+            message.operation = 7;
+            let delivery = router().route(message).unwrap();
+            assert_eq!(delivery.target, target, "server {server:?}");
+            assert_eq!(delivery.key, OrderingKey::user("u1"));
+            let Call::PushMsg(request) = delivery.call else {
+                panic!("not PushMsg: {:?}", delivery.call)
+            };
+            assert_eq!(request.keys, ["u1", "u2"]);
+            assert_eq!((request.protoOp, request.proto.op), (7, 7));
+        }
+    }
+
+    #[test]
+    fn a_push_that_names_only_a_room_keeps_its_order_with_the_rooms_messages() {
+        let mut by_push = push(Type::PUSH);
+        by_push.room = "r1".into();
+        let mut by_room = push(Type::ROOM);
+        by_room.room = "r1".into();
+        let by_push = router().route(by_push).unwrap();
+        assert!(matches!(by_push.call, Call::BroadcastRoom(_)));
+        assert_eq!(by_push.key, router().route(by_room).unwrap().key);
+    }
+
+    #[test]
+    fn a_broadcast_shares_its_speed_among_the_comets() {
+        for (speed, share) in [(0, 0), (1, 1), (7, 4), (10, 5), (-3, 0)] {
+            let mut message = push(Type::BROADCAST);
+            message.speed = speed;
+            let Call::Broadcast(request) = router().route(message).unwrap().call else {
+                panic!("not Broadcast")
+            };
+            assert_eq!(
+                (request.speed, request.protoOp, request.proto.op),
+                (share, 0, 5)
+            );
+        }
+    }
+
+    #[test]
+    fn a_message_with_nowhere_to_go_says_why() {
+        let mut unknown = push(Type::ROOM);
+        unknown.type_ = protobuf::EnumOrUnknown::from_i32(9);
+        for (message, word) in [
+            (push(Type::ROOM), "no room"),
+            (push(Type::PUSH), "neither"),
+            (unknown, "unknown type 9"),
+        ] {
+            let reason = router().route(message).unwrap_err();
+            assert!(reason.contains(word), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_room_and_a_user_of_one_name_are_two_keys() {
+        assert_ne!(OrderingKey::room("x"), OrderingKey::user("x"));
+    }
+}

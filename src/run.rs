@@ -1,0 +1,131 @@
+//! The service: its threads, and how they are tied together.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, unbounded};
+
+use crate::comet::{self, Client, FailureLog, Tally};
+use crate::config::Config;
+use crate::consumer::{Consumer, Control};
+use crate::group::{Counts, Group, Links, membership};
+use crate::worker::{self, Worker};
+use crate::{dead_letter, fetch};
+
+/// Runs the service until `stop` gets a message and what follows from it is done.
+///
+/// The channels have no bound of their own: what is in them is bounded by the caps on what is held.
+///
+/// # Errors
+/// A sentence, where what is wrong can't heal.
+pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
+    let started = Instant::now();
+    abort_on_panic();
+    let (to_group, group_events) = unbounded();
+    let (to_consumer, control) = unbounded();
+    let (to_dead_letters, letters) = unbounded();
+    let (to_membership, commands) = tokio::sync::mpsc::unbounded_channel();
+
+    let environment = comet::environment();
+    let shared: Vec<_> = config
+        .comet
+        .iter()
+        .map(|address| {
+            (
+                address,
+                Arc::new(FailureLog::default()),
+                Arc::new(Tally::default()),
+            )
+        })
+        .collect();
+    let mut workers = Vec::new();
+    for n in 0..config.threads {
+        let (own, events) = unbounded();
+        let comets = shared
+            .iter()
+            .map(|(address, failures, tally)| worker::Comet {
+                client: Client::new(environment.clone(), address, config.call_timeout),
+                failures: failures.clone(),
+                tally: tally.clone(),
+            })
+            .collect();
+        let worker = Worker::new(
+            (own.clone(), events),
+            to_group.clone(),
+            comets,
+            config.window,
+        );
+        start(&format!("worker-{n}"), move || worker.run())?;
+        workers.push(own);
+    }
+
+    let fetcher_config = config.clone();
+    let consumer_config = config.clone();
+    let (to_group_too, to_workers) = (to_group.clone(), workers.clone());
+    start("consumer", move || {
+        // The reader is made on the thread that it reads on.
+        let fetcher = fetch::fetcher(&fetcher_config);
+        Consumer::new(&consumer_config, fetcher, control, to_group_too, to_workers).run();
+    })?;
+    dead_letter::spawn(&config, letters, to_group.clone()).map_err(no_thread)?;
+    membership::spawn(&config, commands, to_group).map_err(no_thread)?;
+
+    let links = Links {
+        consumer: to_consumer.clone(),
+        workers: workers.clone(),
+        dead_letters: to_dead_letters,
+        membership: to_membership,
+    };
+    let outcome = Group::new(group_events, links, config.shutdown_timeout)
+        .run(&stop, config.shutdown_timeout);
+    let _ = to_consumer.send(Control::Stop);
+    for worker in &workers {
+        let _ = worker.send(worker::Event::Stop);
+    }
+    say_goodbye(outcome?, started);
+    Ok(())
+}
+
+fn say_goodbye(counts: Counts, started: Instant) {
+    let Counts {
+        delivered,
+        dead_letters,
+        given_back,
+        unfinished,
+    } = counts;
+    let left = match given_back + unfinished {
+        0 => String::new(),
+        n => format!(", {n} left to be read again"),
+    };
+    log::info!(
+        "stopped after {:.1} s: {delivered} messages delivered, {dead_letters} dead letters{left}",
+        started.elapsed().as_secs_f64()
+    );
+}
+
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, String> {
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map_err(no_thread)
+}
+
+fn no_thread(error: std::io::Error) -> String {
+    format!(
+        "starting a thread failed: {error}; is the limit on processes (ulimit -u, TasksMax) reached?"
+    )
+}
+
+/// A thread that is gone would leave its messages undelivered and unseen. The process ends instead, without a
+/// commit, so that whoever supervises it starts it again and nothing is lost.
+fn abort_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = thread::current();
+        let name = thread.name().unwrap_or("?").to_owned();
+        log::error!(
+            "bug: thread {name} panicked: {panic}; ending the process, so that it is started again"
+        );
+        std::process::abort();
+    }));
+}

@@ -1,0 +1,82 @@
+//! SIGINT, SIGTERM and SIGHUP ask the service to stop; a second one ends it at once.
+
+use std::io;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction,
+};
+
+/// The exit code after a second signal: what shells show for SIGINT. ctrlc doesn't tell which signal it was.
+const EXIT_AT_ONCE: i32 = 130;
+
+/// Takes the signals over. The receiver gets one message, at the first of them; at the second the process
+/// ends with exit code 130, without finishing or committing what is in flight.
+///
+/// A SIGHUP that was ignored when the process started stays ignored: that is what `nohup` asks for. Else it
+/// is one of the signals, so that closing the terminal is a clean stop.
+///
+/// To be called once, before other threads are started.
+///
+/// # Errors
+/// When the system refuses a handler.
+pub fn stop_on_signals() -> io::Result<Receiver<()>> {
+    let (stop, stopped) = bounded(1);
+    // ctrlc takes SIGHUP over whatever it was. While it is blocked none can come through its handler, and
+    // none is lost: one that arrives now waits.
+    let hangup = SigSet::from(Signal::SIGHUP);
+    pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&hangup), None)?;
+    let was_ignored = matches!(set_hangup(SigHandler::SigDfl)?, SigHandler::SigIgn);
+    ctrlc::set_handler(on_signal(stop)).map_err(io::Error::other)?;
+    if was_ignored {
+        // This also drops one that waits.
+        set_hangup(SigHandler::SigIgn)?;
+    }
+    pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&hangup), None)?;
+    Ok(stopped)
+}
+
+/// What ctrlc's thread does at each signal. It must never be stuck, or the second signal would do nothing: so
+/// the log, whose reader may be, is waited for only briefly.
+fn on_signal(stop: Sender<()>) -> impl FnMut() + Send + 'static {
+    let mut stopping = false;
+    move || {
+        if stopping {
+            say("A second signal: ending at once; what is in flight will be sent again");
+            exit(EXIT_AT_ONCE);
+        }
+        stopping = true;
+        say("Stopping: finishing what is in flight (a second signal ends at once)");
+        let _ = stop.try_send(());
+        // A closing terminal sends SIGHUP more than once: that shall not cut the stop short.
+        let _ = set_hangup(SigHandler::SigIgn);
+    }
+}
+
+/// Ends the process while its threads still work. Nothing in it is buffered: the log is written line by line.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: _exit only ends the process. `exit` would first run the destructors of gRPC's C++ under the
+    // threads that still use it, or wait for calls that hang.
+    unsafe { nix::libc::_exit(code) }
+}
+
+/// Logs, and waits for it a moment at most.
+fn say(text: &'static str) {
+    let (done, said) = bounded::<()>(0);
+    let logger = std::thread::Builder::new().spawn(move || {
+        log::info!("{text}");
+        drop(done);
+    });
+    if logger.is_ok() {
+        let _ = said.recv_timeout(Duration::from_millis(200));
+    }
+}
+
+/// Sets what SIGHUP does, and tells what it did before.
+fn set_hangup(handler: SigHandler) -> io::Result<SigHandler> {
+    let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: only the default and "ignore" are set here; neither runs code of this process.
+    let before = unsafe { sigaction(Signal::SIGHUP, &action) }?;
+    Ok(before.handler())
+}

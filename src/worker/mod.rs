@@ -1,0 +1,397 @@
+//! A worker: takes the messages of its keys, calls the Comets, and reports what became of each message.
+
+mod link;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use slab::Slab;
+
+use crate::comet::{Answer, Client, FailureLog, Health, State, Tally, Verdict, verdict};
+use crate::group;
+use crate::message::{How, Message, Settled, Slot};
+use crate::route::Target;
+use link::{Id, Link, Outcome};
+
+/// So many events are taken in before calls are started and results reported.
+const EVENTS_AT_ONCE: usize = 256;
+
+/// What a worker hears of.
+pub enum Event {
+    /// New messages, in offset order within each partition.
+    Messages(Vec<Message>),
+    /// A call came back.
+    Answered {
+        comet: usize,
+        id: Id,
+        answer: Answer,
+    },
+    /// A left-out Comet was asked whether it is back.
+    Probed { comet: usize, answer: Answer },
+    /// The partition goes to another owner: give back what no Comet has seen, finish the rest.
+    Revoke { partition: i32, epoch: u64 },
+    /// The partition is another's already: drop everything of it.
+    Forget { partition: i32, epoch: u64 },
+    /// End the thread.
+    Stop,
+}
+
+pub struct Worker {
+    events: Receiver<Event>,
+    /// For the answers of calls, which come on gRPC's threads.
+    own: Sender<Event>,
+    group: Sender<group::Event>,
+    comets: Vec<Served>,
+    messages: Slab<InHand>,
+    /// Turns of owning a partition that are over: what still comes of them is given back.
+    revoked: Vec<(i32, u64)>,
+    settled: Vec<Settled>,
+}
+
+/// What a worker needs to deal with one Comet: a channel of its own, and what all workers share.
+pub struct Comet {
+    pub client: Client,
+    pub failures: Arc<FailureLog>,
+    pub tally: Arc<Tally>,
+}
+
+/// One Comet, as this worker deals with it.
+struct Served {
+    client: Client,
+    failures: Arc<FailureLog>,
+    link: Link,
+    /// Messages that passed it by since it is left out.
+    passed_by: u64,
+}
+
+/// A message that this worker holds.
+struct InHand {
+    message: Message,
+    /// Comets that aren't done with it.
+    waiting_for: usize,
+    /// Whether a Comet may have seen it.
+    started: bool,
+    /// Whether its partition is another's: it isn't tried again.
+    forgotten: bool,
+    /// Why it can't be delivered somewhere.
+    undeliverable: Option<String>,
+}
+
+impl Worker {
+    /// A worker that calls `comets`, each with `window` calls in flight at most.
+    pub fn new(
+        (own, events): (Sender<Event>, Receiver<Event>),
+        group: Sender<group::Event>,
+        comets: Vec<Comet>,
+        window: usize,
+    ) -> Self {
+        let now = Instant::now();
+        let comets = comets
+            .into_iter()
+            .map(
+                |Comet {
+                     client,
+                     failures,
+                     tally,
+                 }| Served {
+                    client,
+                    failures,
+                    link: Link::new(window, Health::new(tally, now)),
+                    passed_by: 0,
+                },
+            )
+            .collect();
+        Self {
+            events,
+            own,
+            group,
+            comets,
+            messages: Slab::new(),
+            revoked: Vec::new(),
+            settled: Vec::new(),
+        }
+    }
+
+    /// Works until told to stop.
+    pub fn run(mut self) {
+        loop {
+            let first = match self
+                .comets
+                .iter()
+                .filter_map(|comet| comet.link.wake_at())
+                .min()
+            {
+                Some(wake_at) => self.events.recv_deadline(wake_at),
+                None => self
+                    .events
+                    .recv()
+                    .map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            let mut next = match first {
+                Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let mut taken = 0;
+            while let Some(event) = next {
+                if let Event::Stop = event {
+                    return;
+                }
+                self.handle(event);
+                taken += 1;
+                next = if taken < EVENTS_AT_ONCE {
+                    self.events.try_recv().ok()
+                } else {
+                    None
+                };
+            }
+            self.attend_comets();
+            self.report();
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Messages(messages) => messages
+                .into_iter()
+                .for_each(|message| self.take_in(message)),
+            Event::Answered { comet, id, answer } => self.answered(comet, id, answer),
+            Event::Probed { comet, answer } => {
+                self.note(comet, 0, &answer);
+            }
+            Event::Revoke { partition, epoch } => {
+                self.revoked.push((partition, epoch));
+                self.drop_queued(|held| !held.started && of(held.message.slot, partition, epoch));
+                // What was given back has to be known before the answer.
+                self.report();
+                let _ = self.group.send(group::Event::GaveBack { partition, epoch });
+            }
+            Event::Forget { partition, epoch } => {
+                self.revoked.push((partition, epoch));
+                for (_, held) in self.messages.iter_mut() {
+                    held.forgotten |= of(held.message.slot, partition, epoch);
+                }
+                self.drop_queued(|held| held.forgotten);
+            }
+            Event::Stop => {}
+        }
+    }
+
+    fn take_in(&mut self, message: Message) {
+        let Slot {
+            partition, epoch, ..
+        } = message.slot;
+        if self.revoked.contains(&(partition, epoch)) {
+            self.settle(&message, How::Released);
+            return;
+        }
+        // A new turn of owning a partition ends the memory of the turns before.
+        self.revoked.retain(|(p, _)| *p != partition);
+        let (key, target) = (message.delivery.key, message.delivery.target);
+        let id = self.messages.insert(InHand {
+            message,
+            waiting_for: 0,
+            started: false,
+            forgotten: false,
+            undeliverable: None,
+        });
+        for (n, comet) in self.comets.iter_mut().enumerate() {
+            if target != Target::All && target != Target::One(n) {
+                continue;
+            }
+            if comet.link.health.state() == State::LeftOut {
+                comet.passed_by += 1;
+                continue;
+            }
+            comet.link.push(key, id);
+            self.messages[id].waiting_for += 1;
+        }
+        self.finish_if_done(id);
+    }
+
+    fn answered(&mut self, comet: usize, id: Id, answer: Answer) {
+        let key = self.messages[id].message.delivery.key;
+        let oks_at_start = self.comets[comet].link.oks_at_start(key);
+        let verdict = self.note(comet, oks_at_start, &answer);
+        let Served {
+            client,
+            link,
+            passed_by,
+            ..
+        } = &mut self.comets[comet];
+        let address = client.address();
+        match link.answered(key, verdict, Instant::now()) {
+            Outcome::Finished => {}
+            Outcome::Refused => {
+                self.messages[id].undeliverable =
+                    Some(format!("refused by Comet {address}: {}", said(&answer)));
+            }
+            Outcome::GivenUp(tries) => {
+                self.messages[id].undeliverable = Some(format!(
+                    "failed {tries} times at Comet {address} while it took others: {}",
+                    said(&answer)
+                ));
+            }
+            Outcome::Again => {
+                let left_out = link.health.state() == State::LeftOut;
+                if !left_out && !self.messages[id].forgotten {
+                    return;
+                }
+                *passed_by += u64::from(left_out);
+                link.take(|other| other == id);
+            }
+        }
+        self.messages[id].waiting_for -= 1;
+        self.finish_if_done(id);
+    }
+
+    /// Tells a Comet's health and the log of an answer.
+    fn note(&mut self, comet: usize, oks_at_start: u64, answer: &Answer) -> Verdict {
+        let now = Instant::now();
+        let Served {
+            client,
+            failures,
+            link,
+            passed_by,
+        } = &mut self.comets[comet];
+        let verdict = match answer {
+            Ok(()) => Verdict::Finished,
+            Err(status) => verdict(status.code()),
+        };
+        match (verdict, answer) {
+            (Verdict::Finished, _) => {
+                if let Some(since) = link.health.ok(now) {
+                    log::info!(
+                        "Comet {} answers again after {:.1} s; {} messages passed it by",
+                        client.address(),
+                        since.as_secs_f64(),
+                        std::mem::take(passed_by)
+                    );
+                }
+            }
+            (_, Err(status)) => {
+                failures.failed(client.address(), status);
+                if link.health.failed(verdict, oks_at_start, now)
+                    && link.health.state() == State::Refusing
+                {
+                    log::error!(
+                        "Comet {} refuses message after message: going on with one a second until it takes one. \
+                         Last answer: {}",
+                        client.address(),
+                        said(answer)
+                    );
+                }
+            }
+            (_, Ok(())) => {}
+        }
+        verdict
+    }
+
+    /// Wakes what waited long enough, leaves out Comets that are gone for long, and starts what may be sent.
+    fn attend_comets(&mut self) {
+        let now = Instant::now();
+        let lives = self
+            .comets
+            .iter()
+            .any(|comet| comet.link.health.state() == State::Up);
+        for n in 0..self.comets.len() {
+            if lives && self.comets[n].link.health.is_given_up(now) {
+                self.leave_out(n, now);
+            }
+            let comet = &mut self.comets[n];
+            comet.link.wake(now);
+            if comet.link.health.probe_due(now) {
+                let own = self.own.clone();
+                comet.client.probe(move |answer| {
+                    let _ = own.send(Event::Probed { comet: n, answer });
+                });
+            }
+            while let Some(id) = comet.link.start_next(now) {
+                self.messages[id].started = true;
+                let own = self.own.clone();
+                comet
+                    .client
+                    .call(&self.messages[id].message.delivery.call, move |answer| {
+                        let _ = own.send(Event::Answered {
+                            comet: n,
+                            id,
+                            answer,
+                        });
+                    });
+            }
+        }
+    }
+
+    fn leave_out(&mut self, n: usize, now: Instant) {
+        let comet = &mut self.comets[n];
+        comet.link.health.leave_out(now);
+        let queued = comet.link.take(|_| true);
+        comet.passed_by += queued.len() as u64;
+        log::error!(
+            "Comet {} took nothing for 30 s while others live: messages pass it by until it answers again \
+             (its people are gone with it)",
+            comet.client.address()
+        );
+        for id in queued {
+            self.messages[id].waiting_for -= 1;
+            self.finish_if_done(id);
+        }
+    }
+
+    fn drop_queued(&mut self, which: impl Fn(&InHand) -> bool) {
+        let mut touched = Vec::new();
+        for comet in &mut self.comets {
+            touched.extend(comet.link.take(|id| which(&self.messages[id])));
+        }
+        for id in touched {
+            self.messages[id].waiting_for -= 1;
+            if self.messages[id].waiting_for == 0 {
+                let held = self.messages.remove(id);
+                self.settle(&held.message, How::Released);
+            }
+        }
+    }
+
+    fn finish_if_done(&mut self, id: Id) {
+        if self.messages[id].waiting_for > 0 {
+            return;
+        }
+        let held = self.messages.remove(id);
+        self.settle(
+            &held.message,
+            match held.undeliverable {
+                _ if held.forgotten => How::Released,
+                Some(why) => How::Undeliverable(why),
+                None => How::Delivered,
+            },
+        );
+    }
+
+    fn settle(&mut self, message: &Message, how: How) {
+        self.settled.push(Settled {
+            slot: message.slot,
+            bytes: message.bytes,
+            how,
+        });
+    }
+
+    fn report(&mut self) {
+        if !self.settled.is_empty() {
+            let _ = self
+                .group
+                .send(group::Event::Settled(std::mem::take(&mut self.settled)));
+        }
+    }
+}
+
+fn of(slot: Slot, partition: i32, epoch: u64) -> bool {
+    (slot.partition, slot.epoch) == (partition, epoch)
+}
+
+fn said(answer: &Answer) -> String {
+    match answer {
+        Ok(()) => "OK".into(),
+        Err(status) => format!("{:?} {}", status.code(), status.message()),
+    }
+}

@@ -1,0 +1,474 @@
+//! The binary as people start and stop it: settings and their errors, the log's line, signals.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How long a condition may take to come true on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `job` in this folder, in an environment that holds nothing but what the test sets.
+fn job(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_job"));
+    command.env_clear().current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+/// `job run` where there is neither Kafka nor Comet: it keeps trying.
+fn service(folder: &Path) -> Command {
+    let mut command = job(folder);
+    command.args(["run", "--brokers", "127.0.0.1:1", "--comet", "127.0.0.1:1"]);
+    command
+}
+
+/// A started process, its standard output read line by line. It doesn't outlive the test.
+struct Started {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Started {
+    fn new(command: &mut Command) -> Started {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let stdout = child.stdout.take().expect("a pipe");
+        let (line, lines) = channel();
+        std::thread::spawn(move || {
+            for text in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if line.send(text).is_err() {
+                    break;
+                }
+            }
+        });
+        Started { child, lines }
+    }
+
+    /// Reads on to the line that holds `text`, and returns all lines up to it.
+    fn wait_for(&self, text: &str) -> Vec<String> {
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("no line with {text:?} ({error}) in {seen:#?}"),
+            }
+            if seen.last().is_some_and(|line| line.contains(text)) {
+                return seen;
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("sends a signal");
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the process ends", || {
+            status = self.child.try_wait().expect("can be waited for");
+            status.is_some()
+        });
+        status.expect("ended")
+    }
+
+    /// Signal sets of /proc, as `SigIgn` or `SigCgt`.
+    fn holds(&self, set: &str, signal: Signal) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .expect("a process");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(set)?.strip_prefix(':'));
+        let bits =
+            u64::from_str_radix(line.expect("a set of signals").trim(), 16).expect("hexadecimal");
+        bits & (1 << (signal as u32 - 1)) != 0
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(
+            begin.elapsed() < PATIENCE,
+            "{what}: not within {PATIENCE:?}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// Standard error of a run that must end as a wrong call does: exit code 2, nothing on standard output.
+fn refused(command: &mut Command) -> String {
+    let output = command.output().expect("runs");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{command:?}: {text}");
+    assert_eq!(output.stdout, b"", "{command:?}");
+    text
+}
+
+#[test]
+fn a_wrong_flag_is_named() {
+    let folder = folder();
+    for (args, says) in [
+        (
+            &["--threads", "65"][..],
+            "invalid value '65' for '--threads <N>': not a whole number from 1 to 64",
+        ),
+        (
+            &["run", "--window", "x"],
+            "invalid value 'x' for '--window <N>'",
+        ),
+        (
+            &["--brokers", "localhost"],
+            "'localhost' has no port: write host:port",
+        ),
+        (&["check", "--comet", "a:1,a:1"], "'a:1' is listed twice"),
+        (
+            &["--call-timeout", "soon"],
+            "write a whole number with ms, s, m or h",
+        ),
+        (
+            &["--fetch", "best"],
+            "[possible values: auto, classic, modern]",
+        ),
+        (
+            &["--broker", "a:1"],
+            "a similar argument exists: '--brokers'",
+        ),
+        (&["deliver"], "unrecognized subcommand 'deliver'"),
+        (
+            &["send", "hello"],
+            "<--room <ROOM>|--key <KEY>|--broadcast>",
+        ),
+        (
+            &["send", "--room", "r1", "--broadcast", "hello"],
+            "cannot be used with",
+        ),
+        (&["send", "--room", "r1"], "<TEXT>..."),
+        (
+            &["--config", "nowhere.toml"],
+            "--config names nowhere.toml, which is not there",
+        ),
+    ] {
+        let text = refused(job(folder.path()).args(args));
+        assert!(text.contains(says), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    let folder = folder();
+    for (name, value, says) in [
+        (
+            "JOB_THREADS",
+            "many",
+            "error: environment variable JOB_THREADS=many: not a whole number from 1 to 64",
+        ),
+        (
+            "JOB_COMET",
+            "[::1]",
+            "error: environment variable JOB_COMET=[::1]: '[::1]' has no port",
+        ),
+        (
+            "JOB_HOLD_BYTES",
+            "64MB",
+            "error: environment variable JOB_HOLD_BYTES=64MB: not a size",
+        ),
+        (
+            "JOB_CONFIG",
+            "nowhere.toml",
+            "error: JOB_CONFIG names nowhere.toml, which is not there",
+        ),
+    ] {
+        for command in [&["run"][..], &["check"], &["send", "--room", "r1", "hello"]] {
+            let text = refused(job(folder.path()).args(command).env(name, value));
+            assert!(text.starts_with(says), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_file_is_named_with_the_line() {
+    let folder = folder();
+    let written =
+        |name: &str, text: &[u8]| std::fs::write(folder.path().join(name), text).expect("writes");
+    for (text, says) in [
+        (
+            &b"# settings\ntopic = 'chat'\nbroker = 'a:1'\n"[..],
+            "3: unknown key 'broker'; did you mean 'brokers'?",
+        ),
+        (
+            b"\nthreads = 0",
+            "2: threads = 0: not a whole number from 1 to 64",
+        ),
+        (
+            b"comet = [\n  'a:1',\n  'b',\n]",
+            "1: comet = a:1,b: 'b' has no port",
+        ),
+        (
+            b"topic = 'a b'",
+            "1: topic = a b: a topic's name has letters",
+        ),
+        (b"\n\ntopic = \n", "3: "),
+        (b"topic = 'chat'\n# \xff\n", "2: not UTF-8 text"),
+    ] {
+        written("job.toml", text);
+        let error = refused(&mut job(folder.path()));
+        assert!(
+            error.starts_with(&format!("error: job.toml:{says}")),
+            "{error}"
+        );
+    }
+    written("job.toml", b"");
+    written("other.toml", b"window = -1");
+    let says = "error: other.toml:1: window = -1: not a whole number from 1 to 4096";
+    for command in [
+        job(folder.path()).args(["--config", "other.toml"]),
+        job(folder.path()).env("JOB_CONFIG", "other.toml"),
+    ] {
+        let error = refused(command);
+        assert!(error.starts_with(says), "{error}");
+    }
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    let folder = folder();
+    let answer = |args: &[&str]| {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = job(folder.path()).args(args).output().expect("runs");
+        assert!(status.success() && stderr.is_empty(), "{args:?}");
+        String::from_utf8(stdout).expect("text")
+    };
+    assert_eq!(
+        answer(&["--version"]),
+        format!("job {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    for args in [&["--help"][..], &["run", "--help"], &["check", "--help"]] {
+        let help = answer(args);
+        for (flag, variable, default) in [
+            ("--brokers", "JOB_BROKERS", "localhost:9092"),
+            ("--topic", "JOB_TOPIC", "my-topic"),
+            ("--group", "JOB_GROUP", "my_consumer_group"),
+            ("--comet", "JOB_COMET", "localhost:50051"),
+            ("--hold-bytes", "JOB_HOLD_BYTES", "64MiB"),
+        ] {
+            assert!(
+                help.contains(flag) && help.contains(variable) && help.contains(default),
+                "{flag}: {help}"
+            );
+        }
+    }
+    assert!(answer(&["send", "--help"]).contains("{n} becomes the number"));
+}
+
+/// Whether a line is muduo's: `20261123 06:49:37.468688Z 23680 INFO  text - file.rs:88`.
+fn is_log_line(line: &str) -> bool {
+    let shaped = |text: &str, shape: &str| {
+        text.len() == shape.len()
+            && text
+                .chars()
+                .zip(shape.chars())
+                .all(|(c, s)| if s == '0' { c.is_ascii_digit() } else { c == s })
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let Some((time, rest)) = line.split_at_checked("20261123 06:49:37.468688Z".len()) else {
+        return false;
+    };
+    let Some((thread, rest)) = rest.strip_prefix(' ').and_then(|rest| rest.split_once(' ')) else {
+        return false;
+    };
+    let Some((level, text)) = rest.split_at_checked("INFO  ".len()) else {
+        return false;
+    };
+    let Some((text, place)) = text.rsplit_once(" - ") else {
+        return false;
+    };
+    let Some((file, number)) = place.split_once(':') else {
+        return false;
+    };
+    shaped(time, "00000000 00:00:00.000000Z")
+        && digits(thread)
+        && ["TRACE ", "DEBUG ", "INFO  ", "WARN  ", "ERROR "].contains(&level)
+        && !text.is_empty()
+        && !file.contains('/')
+        && digits(number)
+}
+
+#[test]
+fn the_log_says_what_runs_and_where_each_setting_is_from() {
+    let folder = folder();
+    std::fs::write(
+        folder.path().join("job.toml"),
+        "topic = 'chat'\ngroup = 'file'\n",
+    )
+    .expect("writes");
+    let mut job = Started::new(service(folder.path()).env("JOB_GROUP", "variable"));
+    let seen = job.wait_for("hold-bytes");
+    for line in &seen {
+        assert!(is_log_line(line), "{line}");
+    }
+    for setting in [
+        "brokers = 127.0.0.1:1 (--brokers)",
+        "topic = chat (job.toml)",
+        "group = variable (JOB_GROUP)",
+        "threads = 4 (default)",
+    ] {
+        assert!(
+            seen.iter()
+                .any(|line| line.contains(&format!(" INFO  {setting} - "))),
+            "{setting}: {seen:#?}"
+        );
+    }
+    job.signal(Signal::SIGTERM);
+    assert_eq!(job.wait().code(), Some(0));
+}
+
+#[test]
+fn the_level_is_read_in_any_case_and_a_wrong_one_is_said() {
+    let folder = folder();
+    let mut quiet = Started::new(service(folder.path()).env("MUDUO_LOG_LEVEL", "error"));
+    wait_until("signals are taken over", || {
+        quiet.holds("SigCgt", Signal::SIGTERM)
+    });
+    quiet.signal(Signal::SIGTERM);
+    assert_eq!(quiet.wait().code(), Some(0));
+    let said: Vec<_> = quiet
+        .lines
+        .iter()
+        .filter(|line| !line.contains(" ERROR "))
+        .collect();
+    assert!(said.is_empty(), "{said:#?}");
+
+    let wrong = Started::new(service(folder.path()).env("MUDUO_LOG_LEVEL", "loud\nand clear"));
+    let seen = wrong.wait_for("job ");
+    assert!(
+        seen[0].contains(" WARN  MUDUO_LOG_LEVEL=loud\\nand clear is not a level"),
+        "{seen:#?}"
+    );
+    assert!(seen[0].contains("INFO is used"), "{seen:#?}");
+}
+
+#[test]
+fn each_signal_is_a_clean_stop() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let folder = folder();
+        let mut job = Started::new(&mut service(folder.path()));
+        job.wait_for(" starts");
+        job.signal(signal);
+        job.wait_for("Stopping");
+        assert_eq!(job.wait().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn nohup_keeps_the_hang_up_away() {
+    let folder = folder();
+    let service = service(folder.path());
+    let mut nohup = Command::new("nohup");
+    nohup
+        .arg(service.get_program())
+        .args(service.get_args())
+        .current_dir(folder.path());
+    let mut job = Started::new(&mut nohup);
+    job.wait_for(" starts");
+    assert!(
+        job.holds("SigIgn", Signal::SIGHUP),
+        "SIGHUP is no longer ignored"
+    );
+    assert!(!job.holds("SigBlk", Signal::SIGHUP), "SIGHUP is blocked");
+    job.signal(Signal::SIGHUP);
+    // Had the hang-up come through, this one would be the second signal.
+    job.signal(Signal::SIGTERM);
+    assert_eq!(job.wait().code(), Some(0));
+    let stops = job
+        .lines
+        .iter()
+        .filter(|line| line.contains("Stopping"))
+        .count();
+    assert_eq!(stops, 1);
+}
+
+#[test]
+fn a_second_signal_ends_at_once_even_while_the_log_is_stuck() {
+    let folder = folder();
+    // A pipe that is full and read by nobody: the service stands still at its first line.
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    writer.write_all(&[b'\n'; 65_536]).expect("fills the pipe");
+    let child = service(folder.path())
+        .stdout(writer)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
+    let mut job = Started {
+        child,
+        lines: channel().1,
+    };
+    wait_until("signals are taken over", || {
+        job.holds("SigCgt", Signal::SIGINT) && job.holds("SigCgt", Signal::SIGHUP)
+    });
+    job.signal(Signal::SIGINT);
+    // A hang-up is no longer heard once a stop is under way: it shall not be the second signal.
+    wait_until("the first signal is taken", || {
+        job.holds("SigIgn", Signal::SIGHUP)
+    });
+    job.signal(Signal::SIGHUP);
+    assert!(
+        job.child.try_wait().expect("can be waited for").is_none(),
+        "it ended at the first signal"
+    );
+    job.signal(Signal::SIGINT);
+    assert_eq!(job.wait().code(), Some(130));
+    drop(reader);
+}
+
+#[test]
+fn a_reader_that_goes_away_does_not_end_the_service() {
+    let folder = folder();
+    let mut child = service(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe"))
+        .read_line(&mut first)
+        .expect("reads");
+    let mut job = Started {
+        child,
+        lines: channel().1,
+    };
+    // The pipe is closed by now; what is logged from here on has nowhere to go.
+    wait_until("signals are taken over", || {
+        job.holds("SigCgt", Signal::SIGTERM)
+    });
+    job.signal(Signal::SIGTERM);
+    assert_eq!(job.wait().code(), Some(0));
+    let mut errors = String::new();
+    job.child
+        .stderr
+        .take()
+        .expect("a pipe")
+        .read_to_string(&mut errors)
+        .expect("reads");
+    assert_eq!(errors, "");
+}

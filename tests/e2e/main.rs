@@ -1,0 +1,14 @@
+//! End-to-end tests: the real `job` between a real Kafka and a real gRPC server in Comet's place.
+//!
+//! They are one program, so that they share their brokers: `cargo test --test e2e delivery` runs one group of them.
+
+mod support;
+
+mod bad_records;
+mod comet_faults;
+mod delivery;
+mod errors;
+mod fetch_modes;
+mod lifecycle;
+mod rebalance;
+mod routes;

@@ -1,0 +1,121 @@
+//! Two jobs in one group.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::support::comet::{Answer, Comet};
+use crate::support::job::Job;
+use crate::support::kafka::{Kafka, on_each_kafka};
+use crate::support::messages::{assert_each_once_in_order, over_rooms};
+use crate::support::topic::Topic;
+use crate::support::{await_until, is};
+
+on_each_kafka!(
+    one_of_two_is_stopped,
+    one_joins_while_messages_flow,
+    the_group_can_be_seen
+);
+
+const ROOMS: usize = 200;
+const MESSAGES: usize = 20_000;
+
+/// Waits until so many members share all partitions.
+fn await_members(topic: &Topic, count: usize) {
+    await_until("the partitions' assignment", || {
+        let mut partitions = Vec::new();
+        for member in topic.kafka.members(&topic.group) {
+            let own = member.assignment.unwrap_or_default();
+            partitions.push(own.into_iter().flat_map(|a| a.partitions).collect());
+        }
+        let sizes: Vec<_> = partitions.iter().map(Vec::len).collect();
+        let all: BTreeSet<i32> = partitions.into_iter().flatten().collect();
+        is((sizes, all.len()), (vec![4 / count; count], 4))
+    });
+}
+
+/// How many messages this job has taken on.
+fn received(job: &Job) -> usize {
+    job.lines_with(&["Received PushMsg:"]).len()
+}
+
+fn one_of_two_is_stopped(kafka: &Kafka) {
+    let topic = Topic::new(kafka, 4);
+    let comet = Comet::start();
+    comet.answer(|_| Answer::OkAfter(Duration::from_millis(20)));
+    let [mut stays, mut goes] = [(); 2].map(|()| topic.job(&[&comet]).start());
+    await_members(&topic, 2);
+
+    topic.produce(over_rooms(ROOMS, 0, MESSAGES));
+    comet.await_delivered(MESSAGES / 4);
+    goes.stop();
+    let then = comet.count();
+    assert!(then < MESSAGES, "it was stopped too late to show anything");
+
+    await_members(&topic, 1);
+    comet.await_delivered(MESSAGES);
+    topic.await_no_lag();
+    stays.stop();
+    assert_each_once_in_order(&comet.calls(), ROOMS, MESSAGES);
+    comet.assert_no_overlaps();
+    assert!(received(&goes) > 0 && received(&stays) > 0, "both worked");
+}
+
+fn one_joins_while_messages_flow(kafka: &Kafka) {
+    let topic = Topic::new(kafka, 4);
+    let comet = Comet::start();
+    comet.answer(|_| Answer::OkAfter(Duration::from_millis(20)));
+    topic.produce(over_rooms(ROOMS, 0, MESSAGES / 2));
+    let mut first = topic.job(&[&comet]).start();
+    comet.await_delivered(MESSAGES / 10);
+    let mut second = topic.job(&[&comet]).start();
+    await_members(&topic, 2);
+
+    topic.produce(over_rooms(ROOMS, MESSAGES / 2, MESSAGES / 2));
+    comet.await_delivered(MESSAGES);
+    topic.await_no_lag();
+    first.stop();
+    second.stop();
+    assert_each_once_in_order(&comet.calls(), ROOMS, MESSAGES);
+    comet.assert_no_overlaps();
+    assert!(received(&first) > 0 && received(&second) > 0, "both worked");
+}
+
+/// What `kafka-consumer-groups.sh --describe` shows: the member, its client and host, and the lag, which falls.
+fn the_group_can_be_seen(kafka: &Kafka) {
+    const ROOMS: usize = 10;
+    let topic = Topic::new(kafka, 1);
+    let comet = Comet::start();
+    topic.produce(over_rooms(ROOMS, 0, 100));
+    let mut job = topic.job(&[&comet]).start();
+    topic.await_no_lag();
+
+    comet.stop();
+    topic.produce(over_rooms(ROOMS, 100, 500));
+    await_row(&topic, ["100", "600", "500"]);
+    comet.start_again();
+    await_row(&topic, ["600", "600", "0"]);
+    job.stop();
+    assert_each_once_in_order(&comet.delivered(), ROOMS, 600);
+}
+
+/// Waits until Kafka's tool shows these figures for partition 0: current offset, end offset, lag.
+fn await_row(topic: &Topic, figures: [&str; 3]) {
+    await_until("the group's row", || {
+        let output = topic.kafka.tool(
+            "kafka-consumer-groups",
+            &["--group", &topic.group, "--describe"],
+        );
+        let text = String::from_utf8_lossy(&output.stdout);
+        // GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG CONSUMER-ID HOST CLIENT-ID
+        let row = text.lines().find(|line| line.contains(&topic.name));
+        let row: Vec<_> = row.unwrap_or_default().split_whitespace().collect();
+        match row[..] {
+            [_, _, "0", at, end, lag, member, "/127.0.0.1", client]
+                if [at, end, lag] == figures && member != "-" && client != "-" =>
+            {
+                Ok(())
+            }
+            _ => Err(format!("{output:?}")),
+        }
+    });
+}

@@ -1,0 +1,175 @@
+//! The `job` binary, run as its users run it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::await_until;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_job");
+
+/// How a job will be started.
+pub struct JobCommand {
+    command: Command,
+    folder: TempDir,
+}
+
+impl JobCommand {
+    pub fn new() -> JobCommand {
+        JobCommand::of(Command::new(BINARY))
+    }
+
+    /// Under `nohup`, which has SIGHUP ignored.
+    pub fn under_nohup() -> JobCommand {
+        let mut command = Command::new("nohup");
+        command.arg(BINARY);
+        JobCommand::of(command)
+    }
+
+    fn of(mut command: Command) -> JobCommand {
+        // No job.toml of whoever runs the tests, and none of their settings.
+        let folder = TempDir::new().expect("a folder can be made");
+        command.current_dir(&folder);
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("JOB_") || name == "MUDUO_LOG_LEVEL" {
+                command.env_remove(&*name);
+            }
+        }
+        JobCommand { command, folder }
+    }
+
+    pub fn flag(mut self, name: &str, value: &str) -> JobCommand {
+        self.command.args([name, value]);
+        self
+    }
+
+    pub fn log_level(mut self, level: &str) -> JobCommand {
+        self.command.env("MUDUO_LOG_LEVEL", level);
+        self
+    }
+
+    pub fn start(mut self) -> Job {
+        let mut child = self
+            .command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{BINARY} does not start: {e}"));
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let out = follow(child.stdout.take().expect("it is piped"), "", &log);
+        let err = follow(child.stderr.take().expect("it is piped"), "stderr: ", &log);
+        Job {
+            child,
+            log,
+            readers: vec![out, err],
+            _folder: self.folder,
+        }
+    }
+}
+
+fn follow(
+    output: impl Read + Send + 'static,
+    prefix: &'static str,
+    log: &Arc<Mutex<Vec<String>>>,
+) -> JoinHandle<()> {
+    let log = Arc::clone(log);
+    thread::spawn(move || {
+        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            let line = format!("{prefix}{}", String::from_utf8_lossy(&line));
+            log.lock().expect("no reader of it panics").push(line);
+        }
+    })
+}
+
+/// A job that runs; it is killed where a test leaves it running, and its log is shown where the test failed.
+pub struct Job {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
+    _folder: TempDir,
+}
+
+impl Job {
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().expect("no reader of it panics").clone()
+    }
+
+    /// The lines so far that hold all of these words.
+    pub fn lines_with(&self, words: &[&str]) -> Vec<String> {
+        let mut lines = self.log();
+        lines.retain(|line| words.iter().all(|word| line.contains(word)));
+        lines
+    }
+
+    /// Waits for a line that holds all of these words.
+    #[track_caller]
+    pub fn await_line(&mut self, words: &[&str]) -> String {
+        await_until(&format!("a line with {words:?}"), || {
+            // Asked before the log is read: what it said before it ended is there then.
+            let ended = self.try_exit();
+            match (self.lines_with(words).into_iter().next(), ended) {
+                (Some(line), _) => Ok(line),
+                (None, Some(status)) => {
+                    panic!("job ended ({status}) without a line with {words:?}")
+                }
+                (None, None) => Err("it did not come".into()),
+            }
+        })
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
+        kill(pid, signal).expect("job runs and can be signalled");
+    }
+
+    /// How it ended, when it has.
+    pub fn try_exit(&mut self) -> Option<ExitStatus> {
+        let status = self
+            .child
+            .try_wait()
+            .expect("the child can be waited for")?;
+        for reader in self.readers.drain(..) {
+            reader.join().expect("a reader ends with its pipe");
+        }
+        Some(status)
+    }
+
+    #[track_caller]
+    pub fn await_exit(&mut self) -> ExitStatus {
+        await_until("job's end", || self.try_exit().ok_or("it runs".into()))
+    }
+
+    /// Stops it as systemd does, and checks that it ended well.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        self.signal(Signal::SIGTERM);
+        let status = self.await_exit();
+        assert!(status.success(), "job ended with {status}");
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.await_exit();
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        // Errors mean that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            let log = self.log();
+            let from = log.len().saturating_sub(200);
+            eprintln!("--- the end of job's log:\n{}", log[from..].join("\n"));
+        }
+    }
+}

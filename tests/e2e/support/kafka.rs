@@ -1,0 +1,382 @@
+//! A real Kafka broker, and what tests ask of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+use krafka::admin::{
+    ConfigOp, ConfigResource, ConsumerGroupMember, GroupOffset, NewTopic, OffsetSpec,
+};
+use krafka::consumer::{AutoOffsetReset, ConsumerRecord, TopicPartition};
+use krafka::error::{ErrorCode, KrafkaError};
+use krafka::{Kafka as Client, Record};
+
+use super::{free_port, runtime};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
+
+/// The Kafkas that job is tested with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// With ZooKeeper.
+    V3_7_2,
+    /// KRaft, and the last that still speaks protocol v0.
+    V3_9_1,
+    /// KRaft.
+    V4_3_1,
+}
+
+impl Version {
+    fn name(self) -> &'static str {
+        match self {
+            Version::V3_7_2 => "3.7.2",
+            Version::V3_9_1 => "3.9.1",
+            Version::V4_3_1 => "4.3.1",
+        }
+    }
+}
+
+/// Runs a test once for each Kafka: `on_each_kafka!(one, two)` makes the tests `one::kafka_3_7_2` and so on
+/// of `fn one(kafka: &Kafka)`.
+macro_rules! on_each_kafka {
+    ($($test:ident),+ $(,)?) => { $(
+        mod $test {
+            use crate::support::kafka::{Version, shared};
+
+            #[test]
+            fn kafka_3_7_2() {
+                super::$test(shared(Version::V3_7_2));
+            }
+
+            #[test]
+            fn kafka_3_9_1() {
+                super::$test(shared(Version::V3_9_1));
+            }
+
+            #[test]
+            fn kafka_4_3_1() {
+                super::$test(shared(Version::V4_3_1));
+            }
+        }
+    )+ };
+}
+pub(crate) use on_each_kafka;
+
+/// The broker of this version that all tests share: started when first asked for, and gone with the process, whose
+/// end closes the pipe that it watches.
+pub fn shared(version: Version) -> &'static Kafka {
+    static BROKERS: [OnceLock<Kafka>; 3] = [const { OnceLock::new() }; 3];
+    BROKERS[version as usize].get_or_init(|| Kafka::start(version))
+}
+
+/// A broker that runs for as long as this value lives.
+pub struct Kafka {
+    version: Version,
+    port: u16,
+    folder: PathBuf,
+    /// Ends the broker and removes its folder when its standard input closes, however this process ends.
+    keeper: Child,
+    client: Client,
+}
+
+impl Kafka {
+    /// A broker of the caller's own, for tests that stop it.
+    pub fn start(version: Version) -> Kafka {
+        Kafka::start_at(version, free_port())
+    }
+
+    /// Starts Kafka on this port, and comes back when it answers.
+    pub fn start_at(version: Version, port: u16) -> Kafka {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
+            "kafka-{}-{port}-{}",
+            version.name(),
+            std::process::id()
+        ));
+        let mut keeper = Command::new(SCRIPT)
+            .args(["hold", "--version", version.name(), "--port"])
+            .arg(port.to_string())
+            .arg("--dir")
+            .arg(&folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{SCRIPT} does not start: {e}"));
+        let mut errors = keeper.stderr.take().expect("it is piped");
+        let said = thread::spawn(move || {
+            let mut text = Vec::new();
+            // What could be read of it is shown.
+            let _ = errors.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let output = keeper.stdout.take().expect("it is piped");
+        let ready = BufReader::new(output)
+            .lines()
+            .map_while(Result::ok)
+            .any(|line| line.starts_with("ready "));
+        if !ready {
+            let said = said.join().expect("the reader ends");
+            panic!("Kafka {} does not start: {said}", version.name());
+        }
+        let client = runtime()
+            .block_on(Client::builder(address(port)).client_id("test").connect())
+            .expect("a Kafka that says it is ready can be reached");
+        Kafka {
+            version,
+            port,
+            folder,
+            keeper,
+            client,
+        }
+    }
+
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    pub fn address(&self) -> String {
+        address(self.port)
+    }
+
+    /// Stops the broker; its data stays.
+    pub fn stop(&self) {
+        self.script("stop");
+    }
+
+    /// Starts the stopped broker again, on its data and port.
+    pub fn start_again(&self) {
+        self.script("again");
+    }
+
+    fn script(&self, command: &str) {
+        let done = Command::new(SCRIPT)
+            .arg(command)
+            .arg(&self.folder)
+            .output()
+            .unwrap_or_else(|e| panic!("{SCRIPT} does not start: {e}"));
+        assert!(done.status.success(), "{SCRIPT} {command}: {done:?}");
+    }
+
+    pub fn create_topic(&self, name: &str, partitions: i32) {
+        // The default has no room for the record of a body of 1 MiB.
+        let topic = NewTopic::new(name, partitions, 1)
+            .expect("a valid topic name")
+            .with_config("max.message.bytes", "2097152");
+        let mut made = runtime()
+            .block_on(
+                self.client
+                    .admin()
+                    .create_topics([topic], Default::default()),
+            )
+            .expect("Kafka answers");
+        made.remove(name)
+            .expect("an answer for this topic")
+            .expect("the topic is made");
+    }
+
+    /// Sets how the broker itself compresses what is written to the topic from now on; `producer` leaves it as it came.
+    pub fn set_compression(&self, topic: &str, codec: &str) {
+        let change = (
+            ConfigResource::topic(topic),
+            vec![ConfigOp::set("compression.type", codec)],
+        );
+        let changed = runtime()
+            .block_on(
+                self.client
+                    .admin()
+                    .incremental_alter_configs([change], Default::default()),
+            )
+            .expect("Kafka answers");
+        for result in changed.into_values() {
+            result.expect("the topic's configuration changes");
+        }
+    }
+
+    /// Writes the records in their order, and comes back when Kafka has acknowledged all.
+    pub fn produce(&self, records: impl IntoIterator<Item = Record>) {
+        runtime().block_on(async {
+            let producer = self
+                .client
+                .producer()
+                .build()
+                .await
+                .expect("a producer starts");
+            let mut acknowledged = Vec::new();
+            for record in records {
+                acknowledged.push(producer.enqueue(record).await.expect("a record is queued"));
+            }
+            for handle in acknowledged {
+                let written = handle.await.expect("Kafka takes the record");
+                assert!(written.is_persisted(), "{written:?}");
+            }
+            producer.close().await.expect("the producer closes");
+        });
+    }
+
+    /// The end offset of each partition; empty where there is no such topic.
+    pub fn end_offsets(&self, topic: &str) -> BTreeMap<i32, i64> {
+        runtime().block_on(async {
+            let admin = self.client.admin();
+            let described = admin
+                .describe_topics([topic], Default::default())
+                .await
+                .expect("Kafka answers")
+                .remove(topic);
+            let Some(Ok(description)) = described else {
+                return BTreeMap::new();
+            };
+            let partitions = description
+                .partitions
+                .iter()
+                .map(|p| (TopicPartition::new(topic, p.partition), OffsetSpec::Latest));
+            admin
+                .list_offsets(partitions, Default::default())
+                .await
+                .expect("Kafka answers")
+                .into_iter()
+                .map(|(tp, end)| {
+                    (
+                        tp.partition,
+                        end.expect("the partition has a leader").offset,
+                    )
+                })
+                .collect()
+        })
+    }
+
+    /// What the group has committed for each partition of the topic; partitions without a commit are left out.
+    pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, GroupOffset> {
+        runtime()
+            .block_on(
+                self.client
+                    .admin()
+                    .list_consumer_group_offsets(group, Default::default()),
+            )
+            .expect("Kafka answers")
+            .into_iter()
+            .filter(|(tp, _)| tp.topic == topic)
+            .map(|(tp, offset)| {
+                (
+                    tp.partition,
+                    offset.expect("the partition's commit can be read"),
+                )
+            })
+            .filter(|(_, offset)| offset.offset.is_some())
+            .collect()
+    }
+
+    /// The group's members; none where there is no such group.
+    pub fn members(&self, group: &str) -> Vec<ConsumerGroupMember> {
+        let described = runtime()
+            .block_on(
+                self.client
+                    .admin()
+                    .describe_consumer_groups([group], Default::default()),
+            )
+            .expect("Kafka answers")
+            .remove(group)
+            .expect("an answer for this group");
+        match described {
+            Ok(description) => description.members,
+            Err(KrafkaError::Broker {
+                code: ErrorCode::GroupIdNotFound,
+                ..
+            }) => Vec::new(),
+            Err(e) => panic!("the group can't be described: {e}"),
+        }
+    }
+
+    /// All that a topic holds now, partition by partition in offset order.
+    pub fn read(&self, topic: &str) -> Vec<ConsumerRecord> {
+        let ends = self.end_offsets(topic);
+        let expected = ends.values().sum::<i64>() as usize;
+        let mut records = runtime().block_on(async {
+            let consumer = self
+                .client
+                .consumer_without_group()
+                .auto_offset_reset(AutoOffsetReset::Earliest)
+                .build()
+                .await
+                .expect("a consumer starts");
+            consumer
+                .assign(topic, ends.into_keys().collect())
+                .await
+                .expect("the partitions can be assigned");
+            let mut records = Vec::new();
+            while records.len() < expected {
+                let batch = consumer
+                    .poll(Duration::from_secs(1))
+                    .await
+                    .expect("the topic can be read");
+                records.extend(batch);
+            }
+            records
+        });
+        records.sort_by_key(|r| (r.partition, r.offset));
+        records
+    }
+
+    /// The codec of the newest batch in partition 0 of the topic, read from the broker's own file: none, gzip,
+    /// snappy, lz4, zstd are 0 to 4.
+    pub fn newest_codec(&self, topic: &str) -> u8 {
+        let file = find(&self.folder, &format!("{topic}-0"))
+            .expect("the partition has a folder")
+            .join("00000000000000000000.log");
+        let log = fs::read(file).expect("the partition's file can be read");
+        // A batch, from its start: base offset 8 bytes, length of what follows 4, leader epoch 4, magic 1, crc 4,
+        // attributes 2, whose lowest three bits are the codec.
+        let mut codec = 0;
+        let mut rest = log.as_slice();
+        while rest.len() >= 23 {
+            let length = u32::from_be_bytes(rest[8..12].try_into().expect("four bytes")) as usize;
+            codec = rest[22] & 7;
+            rest = rest.get(12 + length..).unwrap_or_default();
+        }
+        codec
+    }
+
+    /// Runs one of Kafka's own tools against this broker.
+    pub fn tool(&self, tool: &str, args: &[&str]) -> Output {
+        Command::new(SCRIPT)
+            .arg("tool")
+            .arg(&self.folder)
+            .arg(tool)
+            .args(args)
+            .output()
+            .unwrap_or_else(|e| panic!("{SCRIPT} does not start: {e}"))
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        // An error means that it has ended already, which is what is wanted.
+        let _ = self.keeper.wait();
+    }
+}
+
+fn address(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+/// The folder of this name, anywhere below `folder`.
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    let folders = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir());
+    folders.into_iter().find_map(|path| {
+        if path.file_name().is_some_and(|n| n == name) {
+            Some(path)
+        } else {
+            find(&path, name)
+        }
+    })
+}
