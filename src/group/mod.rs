@@ -7,6 +7,8 @@ mod handover;
 pub mod ledger;
 pub mod membership;
 pub mod offset_map;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,0 +1,289 @@
+//! The group's decisions, seen from the channels around it.
+
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
+
+use super::membership::{Command, Commit};
+use super::{Counts, Event, Group, Links};
+use crate::consumer::Control;
+use crate::dead_letter::Letter;
+use crate::message::{How, Settled, Slot};
+use crate::worker;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A group on a thread of its own, and the other ends of its channels.
+struct Around {
+    events: Sender<Event>,
+    stop: Sender<()>,
+    control: Receiver<Control>,
+    worker: Receiver<worker::Event>,
+    letters: Receiver<Letter>,
+    commands: UnboundedReceiver<Command>,
+    group: std::thread::JoinHandle<Result<Counts, String>>,
+}
+
+impl Around {
+    fn new(shutdown_timeout: Duration) -> Self {
+        let (events, group_events) = unbounded();
+        let (stop, stopped) = unbounded();
+        let (consumer, control) = unbounded();
+        let (to_worker, worker) = unbounded();
+        let (dead_letters, letters) = unbounded();
+        let (membership, commands) = unbounded_channel();
+        let links = Links {
+            consumer,
+            workers: vec![to_worker],
+            dead_letters,
+            membership,
+        };
+        let group = Group::new(group_events, links, shutdown_timeout);
+        let group = std::thread::spawn(move || group.run(&stopped, shutdown_timeout));
+        Self {
+            events,
+            stop,
+            control,
+            worker,
+            letters,
+            commands,
+            group,
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        self.events.send(event).unwrap();
+    }
+
+    /// Assigns partition 0 from offset 0 and reads `offsets`. Returns the turn's number.
+    fn consuming(&self, offsets: std::ops::Range<i64>) -> u64 {
+        self.tell(Event::Assigned {
+            partition: 0,
+            position: 0,
+            metadata: String::new(),
+        });
+        let Control::Assign { epoch, .. } = self.control.recv().unwrap() else {
+            panic!("not assigned")
+        };
+        let next = offsets.end;
+        self.tell(Event::Read {
+            partition: 0,
+            epoch,
+            offsets: offsets.collect(),
+            next,
+        });
+        epoch
+    }
+
+    /// Waits until all events sent before are taken in.
+    fn caught_up(&self) {
+        self.tell(Event::Assigned {
+            partition: 9,
+            position: 0,
+            metadata: String::new(),
+        });
+        while !matches!(
+            self.control.recv().unwrap(),
+            Control::Assign { partition: 9, .. }
+        ) {}
+    }
+
+    fn settle(&self, epoch: u64, offset: i64, how: How) {
+        let slot = slot(epoch, offset);
+        self.tell(Event::Settled(vec![Settled {
+            slot,
+            bytes: 1,
+            how,
+        }]));
+    }
+
+    fn revoke(&self) -> oneshot::Receiver<Vec<Commit>> {
+        let (reply, answer) = oneshot::channel();
+        let partitions = vec![0];
+        self.tell(Event::Revoked { partitions, reply });
+        answer
+    }
+
+    fn next_commit(&mut self) -> Vec<Commit> {
+        match self.commands.blocking_recv() {
+            Some(Command::Commit(commits)) => commits,
+            _ => panic!("no commit"),
+        }
+    }
+
+    fn end(self) -> Counts {
+        self.tell(Event::Left);
+        self.group.join().unwrap().unwrap()
+    }
+}
+
+fn slot(epoch: u64, offset: i64) -> Slot {
+    Slot {
+        partition: 0,
+        epoch,
+        offset,
+    }
+}
+
+#[test]
+fn only_what_is_finished_is_committed() {
+    let mut around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..4);
+    around.settle(epoch, 0, How::Delivered);
+    around.settle(epoch, 2, How::Delivered);
+    loop {
+        let commits = around.next_commit();
+        let last = commits[0].clone();
+        around.tell(Event::Committed(Ok(commits)));
+        if last.offset == 1 {
+            let finished = super::offset_map::decode(1, &last.metadata).unwrap();
+            assert_eq!(finished.len(), 1);
+            assert_eq!((finished[0].start, finished[0].end), (2, 3));
+            break;
+        }
+    }
+    assert_eq!(around.end().unfinished, 2);
+}
+
+#[test]
+fn a_hand_over_waits_for_what_is_in_flight_and_for_the_workers_word() {
+    let around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..3);
+    let mut answer = around.revoke();
+    assert!(matches!(
+        around.worker.recv(),
+        Ok(worker::Event::Revoke { partition: 0, .. })
+    ));
+    around.settle(epoch, 0, How::Delivered);
+    around.settle(epoch, 1, How::Released);
+    around.tell(Event::GaveBack {
+        partition: 0,
+        epoch,
+    });
+    around.caught_up();
+    assert!(answer.try_recv().is_err(), "offset 2 is in flight still");
+    around.settle(epoch, 2, How::Delivered);
+    assert_eq!(answer.blocking_recv().unwrap()[0].offset, 1);
+    around.end();
+}
+
+#[test]
+fn a_hand_over_says_what_to_commit() {
+    let around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..3);
+    let answer = around.revoke();
+    around.settle(epoch, 0, How::Delivered);
+    around.settle(epoch, 1, How::Released);
+    around.settle(epoch, 2, How::Delivered);
+    around.tell(Event::GaveBack {
+        partition: 0,
+        epoch,
+    });
+    let commits = answer.blocking_recv().unwrap();
+    assert_eq!(commits[0].offset, 1);
+    assert!(!commits[0].metadata.is_empty(), "offset 2 is finished");
+    let counts = around.end();
+    assert_eq!(
+        (counts.delivered, counts.given_back, counts.unfinished),
+        (2, 1, 0)
+    );
+}
+
+#[test]
+fn an_older_commit_under_way_holds_a_hand_over_up() {
+    let mut around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..1);
+    around.settle(epoch, 0, How::Delivered);
+    let commits = around.next_commit();
+    let mut answer = around.revoke();
+    around.tell(Event::GaveBack {
+        partition: 0,
+        epoch,
+    });
+    around.caught_up();
+    assert!(answer.try_recv().is_err());
+    around.tell(Event::Committed(Ok(commits)));
+    assert_eq!(answer.blocking_recv().unwrap()[0].offset, 1);
+    around.end();
+}
+
+#[test]
+fn a_hand_over_ends_in_time_whatever_hangs() {
+    let around = Around::new(Duration::from_millis(100));
+    around.consuming(0..3);
+    let commits = around.revoke().blocking_recv().unwrap();
+    assert_eq!(commits[0].offset, 0);
+    assert_eq!(around.end().given_back, 3);
+}
+
+#[test]
+fn a_dead_letter_holds_its_offset_until_it_is_written() {
+    let mut around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..1);
+    around.settle(epoch, 0, How::Undeliverable("why".into()));
+    let letter = around.letters.recv().unwrap();
+    assert_eq!((letter.slot, letter.why.as_str()), (slot(epoch, 0), "why"));
+    let held = around.next_commit();
+    assert_eq!(held[0].offset, 0);
+    around.tell(Event::Committed(Ok(held)));
+    around.tell(Event::Buried(vec![(letter.slot, letter.bytes)]));
+    assert_eq!(around.next_commit()[0].offset, 1);
+    assert_eq!(around.end().dead_letters, 1);
+}
+
+#[test]
+fn what_comes_of_an_earlier_turn_counts_no_more() {
+    let around = Around::new(PATIENCE);
+    let first = around.consuming(0..2);
+    around.tell(Event::Lost {
+        partitions: vec![0],
+    });
+    assert!(matches!(
+        around.control.recv(),
+        Ok(Control::Revoke { partition: 0 })
+    ));
+    let second = around.consuming(0..2);
+    assert_ne!(first, second);
+    around.settle(first, 0, How::Delivered);
+    around.settle(first, 1, How::Delivered);
+    let answer = around.revoke();
+    around.settle(second, 0, How::Released);
+    around.settle(second, 1, How::Released);
+    around.tell(Event::GaveBack {
+        partition: 0,
+        epoch: second,
+    });
+    assert_eq!(answer.blocking_recv().unwrap()[0].offset, 0);
+    around.end();
+}
+
+#[test]
+fn a_partition_whose_log_moved_is_read_from_where_it_is_now() {
+    let around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..1);
+    around.tell(Event::Moved {
+        partition: 0,
+        epoch,
+        position: 500,
+    });
+    assert!(matches!(
+        around.control.recv(),
+        Ok(Control::Revoke { partition: 0 })
+    ));
+    let Ok(Control::Assign { position, .. }) = around.control.recv() else {
+        panic!("not assigned anew")
+    };
+    assert_eq!(position, 500);
+    around.end();
+}
+
+#[test]
+fn a_stop_ends_in_time_whatever_kafka_does() {
+    let mut around = Around::new(Duration::from_millis(100));
+    around.consuming(0..3);
+    around.stop.send(()).unwrap();
+    while !matches!(around.commands.blocking_recv(), Some(Command::Leave)) {}
+    assert_eq!(around.group.join().unwrap().unwrap().unfinished, 3);
+}
