@@ -286,9 +286,7 @@ const CHECK_ADDRESS: &str =
 /// What to do about a Comet that answered so.
 fn advice(status: &RpcStatus) -> &'static str {
     match status.code() {
-        RpcStatusCode::UNAVAILABLE => {
-            "Is the Comet running there? Check comet (--comet, JOB_COMET)"
-        }
+        RpcStatusCode::UNAVAILABLE => CHECK_ADDRESS,
         RpcStatusCode::DEADLINE_EXCEEDED => {
             "Nothing came back in 3 seconds: the Comet is stuck, or what listens there is something else"
         }

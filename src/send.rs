@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use krafka::Record;
 use krafka::error::{ErrorCode, KrafkaError};
 use krafka::producer::{Acks, DeliveryHandle, Producer, RecordMetadata};
+use krafka::{Kafka, Record};
 use protobuf::Message;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -19,6 +19,8 @@ use crate::{kafka, logging};
 
 /// Up to so many messages each gets a line; of more there is a line for each partition.
 const LISTED: u64 = 20;
+/// How long a topic that was just made may take to be seen.
+const NEW_TOPIC: Duration = Duration::from_secs(1);
 /// Records written and not yet acknowledged, at most.
 const UNACKNOWLEDGED: usize = 10_000;
 /// The record key of broadcasts: it keeps them in one partition, and so in order.
@@ -44,12 +46,8 @@ async fn send_all(config: &Config, args: &SendArgs, out: &mut impl Write) -> Res
         .await
         .map_err(|trouble| trouble.to_string())?;
     let explain = |error: &KrafkaError| kafka::Trouble::new(&config.brokers, error).to_string();
-    // The producer would wait for a topic that isn't there.
-    if kafka::partitions(&kafka, &config.topic)
-        .await
-        .map_err(|error| explain(&error))?
-        .is_none()
-    {
+    let there = has_topic(&kafka, &config.topic).await;
+    if !there.map_err(|error| explain(&error))? {
         let command = kafka::create_topic_command(&config.brokers, &config.topic);
         return Err(format!(
             "there is no topic {}. To make it:\n  {command}",
@@ -93,6 +91,21 @@ async fn send_all(config: &Config, args: &SendArgs, out: &mut impl Write) -> Res
         };
         Err(format!("{text}\n{} of {} messages were written", report.written, args.count))
     })
+}
+
+/// Whether the topic is there. The producer itself would wait long for one that isn't.
+async fn has_topic(kafka: &Kafka, topic: &str) -> Result<bool, KrafkaError> {
+    let begin = Instant::now();
+    loop {
+        if kafka::partitions(kafka, topic).await?.is_some() {
+            return Ok(true);
+        }
+        // A topic made a moment ago is not known to every broker yet.
+        if begin.elapsed() > NEW_TOPIC {
+            return Ok(false);
+        }
+        tokio::time::sleep(NEW_TOPIC / 10).await;
+    }
 }
 
 /// Hands the messages to the producer, in order and at the rate asked for. A send that failed ends it.

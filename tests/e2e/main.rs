@@ -12,3 +12,4 @@ mod fetch_modes;
 mod lifecycle;
 mod rebalance;
 mod routes;
+mod send_check;
