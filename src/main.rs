@@ -35,6 +35,8 @@ fn command(ended: Result<bool, String>) -> ExitCode {
 
 /// Runs the service until it is asked to stop: 0, or 1 where it met what can't heal.
 fn service(loaded: Loaded) -> i32 {
+    // Does nothing but in the tests, which inject faults by name.
+    let _faults = fail::FailScenario::setup();
     // Before the log, which starts gRPC: signals want to be first.
     let stop = signals::stop_on_signals();
     logging::init();
