@@ -7,6 +7,10 @@ use chatroom_job::cli::{self, Invocation};
 use chatroom_job::layers::Loaded;
 use chatroom_job::{check, logging, run, send, signals};
 
+/// For gRPC's C++ too, whose calls allocate most: the crate's `override` feature puts it in malloc's place.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match cli::invocation() {
         Invocation::Run(loaded) => signals::exit(service(loaded)),
