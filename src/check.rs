@@ -101,8 +101,8 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     let group = format!("group {}", config.group);
     let dead_letters = format!("dead-letter topic {}", config.dead_letter_topic());
 
-    let kafka = match kafka::connect_for_command(&config.brokers, "job-check").await {
-        Ok(kafka) => kafka,
+    let (kafka, brokers) = match reach(config).await {
+        Ok(reached) => reached,
         Err(Trouble {
             brokers,
             cause,
@@ -114,8 +114,10 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
                 .for_each(|what| report.skipped(what));
         }
     };
-    let asked = format!("Kafka at {}", config.brokers.join(", "));
-    report.good(asked, cluster(&kafka).await);
+    report.good(
+        format_args!("Kafka at {}", config.brokers.join(", ")),
+        brokers,
+    );
 
     let failed = |report: &mut Report<W>, what: &str, error: &KrafkaError| {
         let Trouble { cause, advice, .. } = Trouble::new(&config.brokers, error);
@@ -154,16 +156,17 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     }
 }
 
-/// What answered, and how its brokers call themselves: this is where everything after the first contact goes.
-async fn cluster(kafka: &Kafka) -> String {
+/// Connects, and asks how the brokers call themselves: this is where everything after the first contact goes.
+async fn reach(config: &Config) -> Result<(Kafka, String), Trouble> {
+    let kafka = kafka::connect_for_command(&config.brokers, "job-check").await?;
     let options = DescribeClusterOptions::default().timeout(COMMAND_TIMEOUT);
-    match kafka.admin().describe_cluster(options).await {
+    let found = match kafka.admin().describe_cluster(options).await {
         Ok(cluster) => {
-            let mut brokers: Vec<_> = cluster
+            let brokers = cluster
                 .brokers
                 .iter()
-                .map(|broker| format!("{}:{}", broker.host, broker.port))
-                .collect();
+                .map(|broker| format!("{}:{}", broker.host, broker.port));
+            let mut brokers: Vec<_> = brokers.collect();
             brokers.sort();
             format!(
                 "{}: {}",
@@ -171,9 +174,13 @@ async fn cluster(kafka: &Kafka) -> String {
                 brokers.join(", ")
             )
         }
+        Err(error @ (KrafkaError::Network(_) | KrafkaError::Timeout { .. })) => {
+            return Err(Trouble::new(&config.brokers, &error));
+        }
         // Not every Kafka lets everybody ask; what matters is tried next.
         Err(_) => "answers".to_owned(),
-    }
+    };
+    Ok((kafka, found))
 }
 
 /// Where the group stands; `Err` inside for a group that isn't one of consumers.
@@ -286,9 +293,7 @@ const CHECK_ADDRESS: &str =
 /// What to do about a Comet that answered so.
 fn advice(status: &RpcStatus) -> &'static str {
     match status.code() {
-        RpcStatusCode::UNAVAILABLE => {
-            "Is the Comet running there? Check comet (--comet, JOB_COMET)"
-        }
+        RpcStatusCode::UNAVAILABLE => CHECK_ADDRESS,
         RpcStatusCode::DEADLINE_EXCEEDED => {
             "Nothing came back in 3 seconds: the Comet is stuck, or what listens there is something else"
         }

@@ -282,6 +282,7 @@ impl Consumer {
 
     fn read(&self, slot: Slot, record: &Record) -> Result<crate::route::Delivery, String> {
         let place = format_args!("{}[{}]@{}", self.topic, slot.partition, slot.offset);
+        fail::fail_point!("decode");
         let push = decode(record.value.as_ref()).map_err(|why| {
             log::error!(
                 "Failed to parse message as PushMsg: {place} (partition {}, offset {}): {why}; \

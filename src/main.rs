@@ -7,6 +7,10 @@ use chatroom_job::cli::{self, Invocation};
 use chatroom_job::layers::Loaded;
 use chatroom_job::{check, logging, run, send, signals};
 
+/// For gRPC's C++ too, whose calls allocate most: the crate's `override` feature puts it in malloc's place.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match cli::invocation() {
         Invocation::Run(loaded) => signals::exit(service(loaded)),
@@ -35,6 +39,8 @@ fn command(ended: Result<bool, String>) -> ExitCode {
 
 /// Runs the service until it is asked to stop: 0, or 1 where it met what can't heal.
 fn service(loaded: Loaded) -> i32 {
+    // Does nothing but in the tests, which inject faults by name.
+    let _faults = fail::FailScenario::setup();
     // Before the log, which starts gRPC: signals want to be first.
     let stop = signals::stop_on_signals();
     logging::init();

@@ -1,211 +1,27 @@
-//! `job send`: writes PushMsg records as Logic does.
+//! What the messages of one `job send` look like.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::io::Write;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use krafka::Record;
-use krafka::error::{ErrorCode, KrafkaError};
-use krafka::producer::{Acks, DeliveryHandle, Producer, RecordMetadata};
-use protobuf::Message;
+use krafka::producer::RecordMetadata;
 use serde::Serialize;
-use tokio::sync::mpsc;
 
 use crate::cli::SendArgs;
-use crate::config::Config;
+use crate::logging;
 use crate::wire::push::{PushMsg, push_msg::Type};
-use crate::{kafka, logging};
 
-/// Up to so many messages each gets a line; of more there is a line for each partition.
-const LISTED: u64 = 20;
-/// Records written and not yet acknowledged, at most.
-const UNACKNOWLEDGED: usize = 10_000;
 /// The record key of broadcasts: it keeps them in one partition, and so in order.
 const BROADCAST_KEY: &str = "broadcast";
 /// The operations that Comet's clients know: a message, and a broadcast.
 const OPERATION: i32 = 4;
 const BROADCAST_OPERATION: i32 = 5;
 
-/// Sends the messages, and writes to `out` where each one went.
-///
-/// # Errors
-/// Says what was tried, what came back, what to do, and how many messages were written before.
-pub fn send(config: &Config, args: &SendArgs, out: &mut impl Write) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(|error| format!("cannot start a runtime: {error}"))?;
-    runtime.block_on(send_all(config, args, out))
-}
-
-async fn send_all(config: &Config, args: &SendArgs, out: &mut impl Write) -> Result<(), String> {
-    let kafka = kafka::connect_for_command(&config.brokers, "job-send")
-        .await
-        .map_err(|trouble| trouble.to_string())?;
-    let explain = |error: &KrafkaError| kafka::Trouble::new(&config.brokers, error).to_string();
-    // The producer would wait for a topic that isn't there.
-    if kafka::partitions(&kafka, &config.topic)
-        .await
-        .map_err(|error| explain(&error))?
-        .is_none()
-    {
-        let command = kafka::create_topic_command(&config.brokers, &config.topic);
-        return Err(format!(
-            "there is no topic {}. To make it:\n  {command}",
-            config.topic
-        ));
-    }
-    let producer = kafka
-        .producer()
-        .acks(Acks::All)
-        .max_block(kafka::COMMAND_TIMEOUT)
-        .delivery_timeout(kafka::COMMAND_TIMEOUT + Duration::from_secs(2))
-        .metrics_push(false)
-        .build()
-        .await
-        .map_err(|error| explain(&error))?;
-
-    let template = Template::new(args);
-    let (queue, queued) = mpsc::channel(UNACKNOWLEDGED);
-    let failed = Cell::new(false);
-    let begin = Instant::now();
-    let (produced, report) = tokio::join!(
-        produce(&producer, &config.topic, &template, args, queue, &failed),
-        report(queued, &template, args.count <= LISTED, &failed, out),
-    );
-    // All are acknowledged or given up by now.
-    let _ = producer.close().await;
-
-    if args.count > LISTED {
-        report.summary(&template.to, begin.elapsed(), out);
-    }
-    let error = produced.err().or(report.error);
-    error.map_or(Ok(()), |error| {
-        let text = match error {
-            KrafkaError::Broker { code: ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge, .. } => format!(
-                "topic {} refused a message of {} bytes as too large. Raise max.message.bytes of the topic (or \
-                 message.max.bytes of the broker), or send less",
-                config.topic,
-                template.message(args.count).compute_size(),
-            ),
-            error => explain(&error),
-        };
-        Err(format!("{text}\n{} of {} messages were written", report.written, args.count))
-    })
-}
-
-/// Hands the messages to the producer, in order and at the rate asked for. A send that failed ends it.
-async fn produce(
-    producer: &Producer,
-    topic: &str,
-    template: &Template,
-    args: &SendArgs,
-    queue: mpsc::Sender<(u64, DeliveryHandle)>,
-    failed: &Cell<bool>,
-) -> Result<(), KrafkaError> {
-    let begin = tokio::time::Instant::now();
-    for number in 1..=args.count {
-        if let Some(rate) = args.rate {
-            tokio::time::sleep_until(begin + due(number, rate)).await;
-        }
-        if failed.get() {
-            break;
-        }
-        let value = template.message(number).write_to_bytes();
-        let value = value.map_err(|error| KrafkaError::serialization(error.to_string()))?;
-        let record = Record::new(topic, value).key(template.key.clone());
-        let handle = producer.enqueue(record).await?;
-        if queue.send((number, handle)).await.is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// When a message is due, counted from the first one: by its number, so that no delay adds up.
-fn due(number: u64, rate: u32) -> Duration {
-    let nanoseconds = u128::from(number - 1) * 1_000_000_000 / u128::from(rate);
-    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
-}
-
-/// Waits for each record's acknowledgement, in order, and lists it where few are sent.
-async fn report(
-    mut queued: mpsc::Receiver<(u64, DeliveryHandle)>,
-    template: &Template,
-    listed: bool,
-    failed: &Cell<bool>,
-    out: &mut impl Write,
-) -> Report {
-    let mut report = Report::default();
-    while let Some((number, handle)) = queued.recv().await {
-        match handle.await {
-            Ok(at) => {
-                if listed {
-                    // Who reads the list may be gone: the messages are sent all the same.
-                    let _ = writeln!(out, "{}", template.line(number, &at));
-                }
-                report.count(&at);
-            }
-            Err(error) => {
-                failed.set(true);
-                report.error.get_or_insert(error);
-            }
-        }
-    }
-    report
-}
-
-/// What came of the records.
-#[derive(Default)]
-struct Report {
-    written: u64,
-    error: Option<KrafkaError>,
-    partitions: BTreeMap<(String, i32), Written>,
-}
-
-struct Written {
-    count: u64,
-    first: i64,
-    last: i64,
-}
-
-impl Report {
-    fn count(&mut self, at: &RecordMetadata) {
-        self.written += 1;
-        let partition = self.partitions.entry((at.topic.clone(), at.partition));
-        let written = partition.or_insert(Written {
-            count: 0,
-            first: at.offset,
-            last: at.offset,
-        });
-        written.count += 1;
-        written.last = at.offset;
-    }
-
-    fn summary(&self, to: &str, time: Duration, out: &mut impl Write) {
-        for ((topic, partition), written) in &self.partitions {
-            let Written { count, first, last } = written;
-            let _ = writeln!(
-                out,
-                "{topic}[{partition}]  {count} messages, first @{first}, last @{last}"
-            );
-        }
-        let _ = writeln!(
-            out,
-            "{} messages to {to} in {:.1} s",
-            self.written,
-            time.as_secs_f64()
-        );
-    }
-}
-
 /// What all messages of one call have in common.
-struct Template {
+pub struct Template {
     message: PushMsg,
-    key: String,
+    /// The record key.
+    pub key: String,
     /// Whom they go to, as it is shown.
-    to: String,
+    pub to: String,
     text: String,
     /// Who chats, where the text goes into a web body.
     chat: Option<String>,
@@ -214,7 +30,7 @@ struct Template {
 }
 
 impl Template {
-    fn new(args: &SendArgs) -> Template {
+    pub fn new(args: &SendArgs) -> Template {
         let mut message = PushMsg {
             server: args.server.clone(),
             ..PushMsg::default()
@@ -267,7 +83,8 @@ impl Template {
         self.text.replace("{n}", &number.to_string())
     }
 
-    fn message(&self, number: u64) -> PushMsg {
+    /// A message, by its number.
+    pub fn message(&self, number: u64) -> PushMsg {
         let text = self.text(number);
         let body = match &self.chat {
             Some(user) => web_body(
@@ -285,7 +102,7 @@ impl Template {
     }
 
     /// Where a message went, for people to read.
-    fn line(&self, number: u64, at: &RecordMetadata) -> String {
+    pub fn line(&self, number: u64, at: &RecordMetadata) -> String {
         let text = logging::escape_body(self.text(number).as_bytes());
         format!(
             "{}[{}]@{}  {}  \"{text}\"",
@@ -442,13 +259,5 @@ mod tests {
         };
         assert!(id(1).is_some());
         assert_ne!(id(1), id(2));
-    }
-
-    #[test]
-    fn the_rate_does_not_drift() {
-        assert_eq!(due(1, 3), Duration::ZERO);
-        assert_eq!(due(4, 3), Duration::from_secs(1));
-        assert_eq!(due(3_000_001, 3), Duration::from_secs(1_000_000));
-        assert_eq!(due(2, 1_000_000), Duration::from_micros(1));
     }
 }

@@ -1,0 +1,196 @@
+//! Settings from four places: flags win over environment variables, those over the file, that over defaults.
+//!
+//! Each value of the lower layers is written as `--key=value` and read by the flags' own parser. What a
+//! layer holds is checked even where a higher one wins.
+
+mod file;
+mod parser;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, FromArgMatches};
+
+use crate::cli::SettingArgs;
+use crate::config::Config;
+use parser::{Parser, argument};
+
+/// The file that is read when none is named.
+const DEFAULT_FILE: &str = "job.toml";
+/// The one flag that is no key of the file: it names the file.
+const CONFIG: &str = "config";
+
+/// What surrounds the command line: the process's, or a test's.
+pub struct Surroundings {
+    /// The environment variables.
+    pub variables: HashMap<OsString, OsString>,
+    /// The working folder.
+    pub folder: PathBuf,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn of_process() -> Surroundings {
+        Surroundings {
+            variables: std::env::vars_os().collect(),
+            folder: PathBuf::new(),
+        }
+    }
+
+    /// A variable's value; an empty one counts as not set.
+    fn variable(&self, name: &str) -> Option<&OsString> {
+        self.variables
+            .get(&OsString::from(name))
+            .filter(|value| !value.is_empty())
+    }
+}
+
+/// The settings, and where each is from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+    settings: Vec<Setting>,
+}
+
+#[derive(Clone, Debug)]
+struct Setting {
+    key: String,
+    value: String,
+    origin: Origin,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Origin {
+    Default,
+    File(PathBuf),
+    Variable(String),
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::File(path) => write!(f, "{}", path.display()),
+            Origin::Variable(name) | Origin::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+impl Loaded {
+    /// A line for each setting, as `topic = chat (job.toml)`: the value in use, and where it is from.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.settings
+            .iter()
+            .map(|Setting { key, value, origin }| format!("{key} = {value} ({origin})"))
+    }
+}
+
+/// The environment variable of a setting; `None` for a flag that is no setting.
+pub fn variable(arg: &Arg) -> Option<String> {
+    let settings = SettingArgs::augment_args(clap::Command::new("job"));
+    let known = settings
+        .get_arguments()
+        .any(|setting| setting.get_id() == arg.get_id());
+    known.then(|| variable_name(arg.get_long().unwrap_or_default()))
+}
+
+fn variable_name(key: &str) -> String {
+    format!("JOB_{}", key.replace('-', "_").to_ascii_uppercase())
+}
+
+/// Reads all layers under the flags of `matches`. The error names the value, and the variable or the file
+/// and line where it stands.
+pub fn load(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Loaded, String> {
+    let parser = Parser::new();
+    let mut layered: BTreeMap<String, (OsString, Origin)> = BTreeMap::new();
+
+    let file = config_file(matches, surroundings)?;
+    if let Some(path) = &file {
+        for (key, value) in file::read(path, &surroundings.folder, &parser)? {
+            layered.insert(key, (value.into(), Origin::File(path.clone())));
+        }
+    }
+    for key in &parser.keys {
+        let name = variable_name(key);
+        if let Some(value) = surroundings.variable(&name) {
+            parser.check(key, value).map_err(|reason| {
+                format!(
+                    "environment variable {name}={}: {}",
+                    value.display(),
+                    reason.of_value()
+                )
+            })?;
+            layered.insert(key.clone(), (value.clone(), Origin::Variable(name)));
+        }
+    }
+    for key in &parser.keys {
+        if let Some(value) = flag(matches, &id(key)) {
+            layered.insert(key.clone(), (value, Origin::Flag(format!("--{key}"))));
+        }
+    }
+
+    let args = layered.iter().map(|(key, (value, _))| argument(key, value));
+    let merged = parser.parse(args).map_err(|error| error.to_string())?;
+    let settings = parser.keys.iter().map(|key| {
+        let value = merged.get_raw(&id(key)).into_iter().flatten().next();
+        Setting {
+            key: key.clone(),
+            value: value.map_or("none".into(), |value| value.to_string_lossy().into_owned()),
+            origin: layered
+                .get(key)
+                .map_or(Origin::Default, |(_, origin)| origin.clone()),
+        }
+    });
+    Ok(Loaded {
+        settings: settings.collect(),
+        file,
+        config: SettingArgs::from_arg_matches(&merged)
+            .map_err(|error| error.to_string())?
+            .into(),
+    })
+}
+
+/// clap's id of the argument with the flag `--key`.
+fn id(key: &str) -> String {
+    key.replace('-', "_")
+}
+
+/// What the command line says itself about an argument (which `job send` may not have).
+fn flag(matches: &ArgMatches, id: &str) -> Option<OsString> {
+    let mut raw = matches.try_get_raw(id).ok()??;
+    (matches.value_source(id) == Some(ValueSource::CommandLine))
+        .then(|| raw.next().map(OsString::from))?
+}
+
+/// The file to read: `--config`, `JOB_CONFIG`, or `job.toml` where it is there.
+fn config_file(
+    matches: &ArgMatches,
+    surroundings: &Surroundings,
+) -> Result<Option<PathBuf>, String> {
+    let named = flag(matches, CONFIG).map(|path| (path, format!("--{CONFIG}")));
+    let name = variable_name(CONFIG);
+    let named = named.or_else(|| Some((surroundings.variable(&name)?.clone(), name)));
+    if let Some((path, by)) = named {
+        let path = PathBuf::from(path);
+        return match surroundings.folder.join(&path).try_exists() {
+            Ok(true) => Ok(Some(path)),
+            Ok(false) => Err(format!("{by} names {}, which is not there", path.display())),
+            Err(error) => Err(format!("{by} names {}: {error}", path.display())),
+        };
+    }
+    let there = surroundings
+        .folder
+        .join(DEFAULT_FILE)
+        .try_exists()
+        .unwrap_or(true);
+    Ok(there.then(|| PathBuf::from(DEFAULT_FILE)))
+}

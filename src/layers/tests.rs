@@ -1,0 +1,165 @@
+//! All layers together.
+
+use super::*;
+use crate::config::Fetch;
+use std::time::Duration;
+
+/// Loads from flags, variables and a file's text, as `job run` would.
+fn load_all(
+    flags: &[&str],
+    variables: &[(&str, &str)],
+    file: Option<&str>,
+) -> Result<Loaded, String> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    if let Some(text) = file {
+        std::fs::write(folder.path().join(DEFAULT_FILE), text).expect("a written file");
+    }
+    let variables = variables
+        .iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    let matches = Parser::new()
+        .parse(flags.iter().map(OsString::from))
+        .map_err(|error| error.to_string())?;
+    load(
+        &matches,
+        &Surroundings {
+            variables,
+            folder: folder.path().to_owned(),
+        },
+    )
+}
+
+#[test]
+fn flags_win_over_environment_over_file_over_defaults() {
+    let file = "topic = 'file'\ngroup = 'file'\nwindow = 7\n";
+    let variables = [
+        ("JOB_TOPIC", "variable"),
+        ("JOB_GROUP", "variable"),
+        ("JOB_THREADS", ""),
+    ];
+    let loaded = load_all(&["--topic=flag"], &variables, Some(file)).expect("loads");
+    assert_eq!(loaded.config.topic, "flag");
+    assert_eq!(loaded.config.group, "variable");
+    assert_eq!(loaded.config.window, 7);
+    assert_eq!(loaded.config.threads, 4);
+    let lines: Vec<_> = loaded.lines().collect();
+    for line in [
+        "brokers = localhost:9092 (default)",
+        "topic = flag (--topic)",
+        "group = variable (JOB_GROUP)",
+        "group-instance-id = none (default)",
+        "window = 7 (job.toml)",
+    ] {
+        assert!(
+            lines.iter().any(|l| l == line),
+            "{line} is not in {lines:#?}"
+        );
+    }
+}
+
+#[test]
+fn every_setting_can_stand_in_the_file_and_in_the_environment() {
+    let file = "brokers = ['a:1', 'b:2']\ntopic = 't'\ngroup = 'g'\ngroup-instance-id = 'i'\n\
+        session-timeout = 6\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\nfetch = 'modern'\n\
+        call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\n";
+    let expected = Config {
+        brokers: vec!["a:1".into(), "b:2".into()],
+        topic: "t".into(),
+        group: "g".into(),
+        group_instance_id: Some("i".into()),
+        session_timeout: Duration::from_secs(6),
+        comet: vec!["c:1".into(), "[::1]:2".into()],
+        threads: 1,
+        window: 16,
+        fetch: Fetch::Modern,
+        call_timeout: Duration::from_millis(500),
+        shutdown_timeout: Duration::ZERO,
+        hold_messages: 10_000,
+        hold_bytes: 65_536,
+    };
+    assert_eq!(
+        load_all(&[], &[], Some(file)).expect("loads").config,
+        expected
+    );
+    let variables = [
+        ("JOB_BROKERS", "a:1,b:2"),
+        ("JOB_TOPIC", "t"),
+        ("JOB_GROUP", "g"),
+        ("JOB_GROUP_INSTANCE_ID", "i"),
+        ("JOB_SESSION_TIMEOUT", "6"),
+        ("JOB_COMET", "c:1, [::1]:2"),
+        ("JOB_THREADS", "1"),
+        ("JOB_WINDOW", "16"),
+        ("JOB_FETCH", "modern"),
+        ("JOB_CALL_TIMEOUT", "500ms"),
+        ("JOB_SHUTDOWN_TIMEOUT", "0"),
+        ("JOB_HOLD_MESSAGES", "10000"),
+        ("JOB_HOLD_BYTES", "65536"),
+    ];
+    assert_eq!(variables.len(), Parser::new().keys.len());
+    assert_eq!(
+        load_all(&[], &variables, None).expect("loads").config,
+        expected
+    );
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_place() {
+    for (file, says) in [
+        (
+            "\nbroker = 'a:1'",
+            "job.toml:2: unknown key 'broker'; did you mean 'brokers'?",
+        ),
+        (
+            "hold_bytes = 1",
+            "job.toml:1: unknown key 'hold_bytes'; did you mean 'hold-bytes'?",
+        ),
+        (
+            "colour = 1",
+            "job.toml:1: unknown key 'colour'; the keys are brokers, topic,",
+        ),
+        (
+            "config = 'x'",
+            "job.toml:1: unknown key 'config': one file cannot name another",
+        ),
+        (
+            "\n[kafka]\nbrokers = 'a:1'",
+            "job.toml:2: unknown key 'kafka': settings stand outside of [sections]",
+        ),
+        (
+            "\n\nthreads = 65",
+            "job.toml:3: threads = 65: not a whole number from 1 to 64",
+        ),
+        (
+            "fetch = 'x'",
+            "job.toml:1: fetch = x: must be one of auto, classic, modern",
+        ),
+        ("fetch = ''", "job.toml:1: fetch = : "),
+        (
+            "topic = ''",
+            "job.toml:1: topic = : the name of a topic is missing",
+        ),
+        (
+            "brokers = []",
+            "job.toml:1: brokers = : an address is missing",
+        ),
+        (
+            "brokers = [1]",
+            "job.toml:1: brokers must be a string, a number or a list of strings, not a",
+        ),
+        ("topic = 'a'\ntopic = 'b'", "job.toml:2: duplicate key"),
+        ("topic = ", "job.toml:1: "),
+    ] {
+        let error = load_all(&[], &[], Some(file)).expect_err(file);
+        assert!(error.starts_with(says), "{file}: {error}");
+    }
+    let error =
+        load_all(&["--threads=2"], &[("JOB_THREADS", "many")], None).expect_err("a bad variable");
+    assert_eq!(
+        error,
+        "environment variable JOB_THREADS=many: not a whole number from 1 to 64"
+    );
+    let error = load_all(&[], &[("JOB_CONFIG", "other.toml")], None).expect_err("no such file");
+    assert_eq!(error, "JOB_CONFIG names other.toml, which is not there");
+}
