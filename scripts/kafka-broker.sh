@@ -204,6 +204,7 @@ serve() {
   setsid "$(java_command)" "-Xmx$2" "-Xms$2" "$(log_flag server)" -cp "$libs/*" "$3" "$dir/$(config_of "$1")" \
     </dev/null >>"$dir/$1.log" 2>&1 8>&- 9>&- &
   echo $! >"$dir/$1.pid"
+  disown # or bash reports it when it is killed
 }
 
 # owns NAME PORT: is it this process that listens there, rather than some other?

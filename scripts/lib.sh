@@ -4,6 +4,8 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export root
 self=$(basename "$0")
+# Where rustup puts it, for shells that haven't been told.
+command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-${HOME:-}/.cargo}/bin
 
 say() { printf '%s: %s\n' "$self" "$*" >&2; }
 

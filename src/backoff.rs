@@ -1,6 +1,9 @@
-//! How long to wait before trying again: twice as long each time, with jitter.
+//! How long to wait before trying again, twice as long each time, with jitter; and how often to say so.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// While something keeps failing, it is said this often.
+const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Doubles from a first wait to the longest one; each wait is drawn from 80 to 120 % of that, so that many who
 /// failed together don't come back together.
@@ -33,6 +36,42 @@ impl Backoff {
     }
 }
 
+/// Something that is tried until it works.
+#[derive(Debug)]
+pub struct Retry {
+    backoff: Backoff,
+    failing_since: Option<Instant>,
+    said: Option<Instant>,
+}
+
+impl Retry {
+    pub const fn new(first: Duration, most: Duration) -> Self {
+        Self {
+            backoff: Backoff::new(first, most),
+            failing_since: None,
+            said: None,
+        }
+    }
+
+    /// It failed. Calls `say` if it is time for another word on it; returns how long to wait.
+    pub fn failed(&mut self, say: impl FnOnce()) -> Duration {
+        self.failing_since.get_or_insert_with(Instant::now);
+        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            say();
+            self.said = Some(Instant::now());
+        }
+        self.backoff.wait()
+    }
+
+    /// It worked. Returns for how long it had failed, if it had.
+    pub fn worked(&mut self) -> Option<Duration> {
+        let since = self.failing_since.take()?;
+        self.backoff.reset();
+        self.said = None;
+        Some(since.elapsed())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +89,19 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.wait() <= ms(120));
+    }
+
+    #[test]
+    fn a_row_of_failures_is_said_once_in_a_while() {
+        let mut retry = Retry::new(Duration::from_millis(1), Duration::from_millis(2));
+        let mut said = 0;
+        for _ in 0..100 {
+            retry.failed(|| said += 1);
+        }
+        assert_eq!(said, 1);
+        assert!(retry.worked().is_some());
+        assert!(retry.worked().is_none());
+        retry.failed(|| said += 1);
+        assert_eq!(said, 2);
     }
 }

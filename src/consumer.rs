@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use crate::backoff::Backoff;
+use crate::backoff::Retry;
 use crate::config::Config;
 use crate::decode::decode;
 use crate::fetch::{Batch, FetchError, Fetcher, Outcome, Positions, Record};
@@ -17,9 +17,6 @@ use crate::{group, logging, worker};
 /// Waits after a failed fetch. A broker that is back is read from within this.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(1);
-
-/// While fetching fails, it is said this often.
-const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// What the group tells the consumer.
 pub enum Control {
@@ -91,7 +88,7 @@ impl Consumer {
 
     /// Reads until told to stop.
     pub fn run(mut self) {
-        let mut failing = Failing::new();
+        let mut reading = Retry::new(RETRY_FIRST, RETRY_MOST);
         loop {
             // Where there is nothing to read, or no room for it, only news can change that.
             let idle = self.partitions.is_empty() || self.is_full();
@@ -116,7 +113,10 @@ impl Consumer {
                 .collect();
             match self.fetcher.fetch(&positions) {
                 Ok(batches) => {
-                    failing.ended();
+                    if let Some(failed_for) = reading.worked() {
+                        let seconds = failed_for.as_secs_f64();
+                        log::info!("reading from Kafka again, after {seconds:.1} s");
+                    }
                     // A partition may have gone to another owner while the broker was waiting for records.
                     while let Ok(control) = self.control.try_recv() {
                         if !self.obey(control) {
@@ -128,7 +128,10 @@ impl Consumer {
                     }
                 }
                 Err(FetchError::Failed(why) | FetchError::Unsupported(why)) => {
-                    match self.control.recv_timeout(failing.again(&why)) {
+                    let wait = reading.failed(|| {
+                        log::warn!("Reading from Kafka failed: {why}; trying again until it works");
+                    });
+                    match self.control.recv_timeout(wait) {
                         Ok(control) => {
                             if !self.obey(control) {
                                 return;
@@ -279,6 +282,7 @@ impl Consumer {
 
     fn read(&self, slot: Slot, record: &Record) -> Result<crate::route::Delivery, String> {
         let place = format_args!("{}[{}]@{}", self.topic, slot.partition, slot.offset);
+        fail::fail_point!("decode");
         let push = decode(record.value.as_ref()).map_err(|why| {
             log::error!(
                 "Failed to parse message as PushMsg: {place} (partition {}, offset {}): {why}; \
@@ -293,43 +297,5 @@ impl Consumer {
             log::error!("Nowhere to deliver {place}: {why}; it goes to the dead-letter topic");
             format!("Nowhere to deliver: {why}")
         })
-    }
-}
-
-/// A row of failed fetches: how long to wait, and when to say so.
-struct Failing {
-    backoff: Backoff,
-    since: Option<Instant>,
-    said: Option<Instant>,
-}
-
-impl Failing {
-    fn new() -> Self {
-        Self {
-            backoff: Backoff::new(RETRY_FIRST, RETRY_MOST),
-            since: None,
-            said: None,
-        }
-    }
-
-    fn ended(&mut self) {
-        if let Some(since) = self.since.take() {
-            log::info!(
-                "reading from Kafka again, after {:.1} s",
-                since.elapsed().as_secs_f64()
-            );
-            self.backoff.reset();
-            self.said = None;
-        }
-    }
-
-    /// Notes one more failure; returns how long to wait.
-    fn again(&mut self, why: &str) -> Duration {
-        self.since.get_or_insert_with(Instant::now);
-        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
-            log::warn!("Reading from Kafka failed: {why}; trying again until it works");
-            self.said = Some(Instant::now());
-        }
-        self.backoff.wait()
     }
 }

@@ -10,10 +10,11 @@ use krafka::consumer::ConsumerRecord;
 use krafka::error::{ErrorCode, KrafkaError};
 use krafka::producer::{Acks, Producer, Record};
 
-use crate::backoff::Backoff;
+use crate::backoff::Retry;
 use crate::config::Config;
 use crate::fetch::{Positions, Reader};
 use crate::group;
+use crate::kafka::Trouble;
 use crate::message::Slot;
 
 /// Headers of a dead letter. Those that the record had stand before them.
@@ -35,7 +36,6 @@ const AT_ONCE: usize = 100;
 
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MOST: Duration = Duration::from_secs(5);
-const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// A message to bury.
 #[derive(Debug)]
@@ -97,35 +97,37 @@ struct Connection {
 impl Undertaker {
     /// Writes the letters, however long it takes.
     async fn bury(&mut self, letters: &[Letter]) {
-        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
-        let mut said: Option<Instant> = None;
+        let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
         let mut left = letters;
         while !left.is_empty() {
             match self.try_bury(left).await {
                 Ok(written) => {
                     left = &left[written..];
-                    backoff.reset();
+                    retry.worked();
                 }
                 Err(error) => {
                     self.connection = None;
-                    if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
-                        let Slot {
-                            partition, offset, ..
-                        } = left[0].slot;
-                        log::error!(
-                            "Writing to the dead-letter topic {} at {} failed: {error}; {} messages wait for it, from {}[{partition}]@{offset} on. \
-                             Trying again until it works: check that the topic can be made and written to",
-                            self.topic,
-                            self.brokers.join(","),
-                            left.len(),
-                            self.source,
-                        );
-                        said = Some(Instant::now());
-                    }
-                    tokio::time::sleep(backoff.wait()).await;
+                    let wait = retry.failed(|| self.complain(&error, left));
+                    tokio::time::sleep(wait).await;
                 }
             }
         }
+    }
+
+    fn complain(&self, error: &KrafkaError, left: &[Letter]) {
+        let Some(Letter { slot, .. }) = left.first() else {
+            return;
+        };
+        log::error!(
+            "Writing to the dead-letter topic {} failed: {}. {} messages wait for it, from {}[{}]@{} on. Trying again \
+             until it works: can the topic be made and written to?",
+            self.topic,
+            Trouble::new(&self.brokers, error),
+            left.len(),
+            self.source,
+            slot.partition,
+            slot.offset
+        );
     }
 
     /// Writes some of the letters, in order. Returns how many.

@@ -9,7 +9,7 @@ use chatroom_job::{check, logging, run, send, signals};
 
 fn main() -> ExitCode {
     match cli::invocation() {
-        Invocation::Run(loaded) => service(loaded),
+        Invocation::Run(loaded) => signals::exit(service(loaded)),
         Invocation::Send(loaded, args) => {
             logging::init_for_command();
             command(send::send(&loaded.config, &args, &mut std::io::stdout()).map(|()| true))
@@ -34,7 +34,9 @@ fn command(ended: Result<bool, String>) -> ExitCode {
 }
 
 /// Runs the service until it is asked to stop: 0, or 1 where it met what can't heal.
-fn service(loaded: Loaded) -> ExitCode {
+fn service(loaded: Loaded) -> i32 {
+    // Does nothing but in the tests, which inject faults by name.
+    let _faults = fail::FailScenario::setup();
     // Before the log, which starts gRPC: signals want to be first.
     let stop = signals::stop_on_signals();
     logging::init();
@@ -47,16 +49,16 @@ fn service(loaded: Loaded) -> ExitCode {
         log::info!("{line}");
     }
     let ended = match stop {
-        Ok(stop) => run::run(loaded.config, stop).map_err(|error| error.to_string()),
+        Ok(stop) => run::run(loaded.config, stop),
         Err(error) => Err(format!(
             "Cannot take over SIGINT, SIGTERM and SIGHUP: {error}"
         )),
     };
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             log::error!("{error}");
-            ExitCode::FAILURE
+            1
         }
     }
 }

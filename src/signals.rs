@@ -44,9 +44,7 @@ fn on_signal(stop: Sender<()>) -> impl FnMut() + Send + 'static {
     move || {
         if stopping {
             say("A second signal: ending at once; what is in flight will be sent again");
-            // SAFETY: _exit only ends the process. `exit` would first run the destructors of C++ libraries
-            // under threads that still use them.
-            unsafe { nix::libc::_exit(EXIT_AT_ONCE) };
+            exit(EXIT_AT_ONCE);
         }
         stopping = true;
         say("Stopping: finishing what is in flight (a second signal ends at once)");
@@ -54,6 +52,13 @@ fn on_signal(stop: Sender<()>) -> impl FnMut() + Send + 'static {
         // A closing terminal sends SIGHUP more than once: that shall not cut the stop short.
         let _ = set_hangup(SigHandler::SigIgn);
     }
+}
+
+/// Ends the process while its threads still work. Nothing in it is buffered: the log is written line by line.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: _exit only ends the process. `exit` would first run the destructors of gRPC's C++ under the
+    // threads that still use it, or wait for calls that hang.
+    unsafe { nix::libc::_exit(code) }
 }
 
 /// Logs, and waits for it a moment at most.

@@ -5,6 +5,7 @@
 
 mod handover;
 pub mod ledger;
+mod listener;
 pub mod membership;
 pub mod offset_map;
 #[cfg(test)]

@@ -330,7 +330,7 @@ mod tests {
         link.start_next(now);
         answer(&mut link, A, Verdict::Down, now);
         assert_eq!(link.start_next(now), None);
-        let later = link.wake_at().expect("B is to be tried");
+        let later = now + RETRY_MOST;
         assert_eq!(link.start_next(later), Some(1));
         link.push(OrderingKey(3), 2);
         assert_eq!(link.start_next(later), None, "one at a time");

@@ -179,6 +179,7 @@ impl Worker {
     }
 
     fn take_in(&mut self, message: Message) {
+        fail::fail_point!("worker");
         let Slot {
             partition, epoch, ..
         } = message.slot;

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use crate::support::comet::{Answer, Comet};
 use crate::support::job::JobCommand;
 use crate::support::kafka::{Kafka, Version, on_each_kafka, shared};
-use crate::support::messages::{assert_each_once_in_order, over_rooms};
+use crate::support::messages::{assert_each_once_in_order, assert_in_order, over_rooms};
 use crate::support::topic::Topic;
 use crate::support::{await_until, is};
 
@@ -152,4 +152,34 @@ fn job_goes_on_when_kafka_is_back() {
     topic.await_no_lag();
     job.stop();
     assert_each_once_in_order(&comet.calls(), ROOMS, 2 * MESSAGES);
+}
+
+#[test]
+fn a_panic_in_a_worker_ends_the_process_and_loses_nothing() {
+    a_panic_loses_nothing("worker", "thread worker-");
+}
+
+#[test]
+fn a_panic_in_decoding_ends_the_process_and_loses_nothing() {
+    a_panic_loses_nothing("decode", "thread consumer");
+}
+
+/// Half way, so that a part of the messages is committed, a part delivered, and a part not.
+fn a_panic_loses_nothing(place: &str, thread: &str) {
+    let topic = Topic::new(shared(Version::V3_9_1), 4);
+    let comet = Comet::start();
+    topic.produce(over_rooms(ROOMS, 0, MESSAGES));
+    let job = topic.job(&[&comet]).flag("--session-timeout", "6s");
+    let mut job = job
+        .log_level("WARN")
+        .fault(&format!("{place}=2000*off->panic"))
+        .start();
+    job.await_line(&["bug: ", thread, "panicked"]);
+    let status = job.await_exit();
+    assert!(!status.success(), "a supervisor has to see it: {status}");
+
+    let mut job = topic.job(&[&comet]).log_level("WARN").start();
+    topic.await_no_lag();
+    job.stop();
+    assert_in_order(&comet.calls(), ROOMS, MESSAGES);
 }

@@ -54,6 +54,12 @@ impl JobCommand {
         self
     }
 
+    /// A fault to inject, as the crate `fail` writes it: `worker=1*off->panic`.
+    pub fn fault(mut self, fault: &str) -> JobCommand {
+        self.command.env("FAILPOINTS", fault);
+        self
+    }
+
     pub fn start(mut self) -> Job {
         let mut child = self
             .command

@@ -1,0 +1,206 @@
+//! What krafka's rebalances mean here: partitions that come with a position, and partitions to hand over.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crossbeam_channel::Sender;
+use krafka::Kafka;
+use krafka::admin::{ListConsumerGroupOffsetsOptions, ListOffsetsOptions, OffsetSpec};
+use krafka::consumer::{Consumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition};
+use krafka::error::KrafkaError;
+use tokio::sync::oneshot;
+
+use super::Event;
+use super::membership::{Commit, RETRY_FIRST, RETRY_MOST, wait};
+use crate::backoff::Retry;
+use crate::config::Config;
+
+/// Hears from krafka which partitions come and go.
+pub(super) struct Listener {
+    topic: String,
+    group: String,
+    kafka: Kafka,
+    /// Made after the listener, since it is made with it.
+    consumer: OnceLock<Arc<Consumer>>,
+    events: Sender<Event>,
+    turns: Mutex<Turns>,
+}
+
+/// The partitions that are ours, each with a number that tells this turn of owning it from others.
+#[derive(Default)]
+struct Turns {
+    count: u64,
+    ours: HashMap<i32, u64>,
+}
+
+impl Listener {
+    pub(super) fn new(config: &Config, kafka: &Kafka, events: Sender<Event>) -> Arc<Self> {
+        Arc::new(Self {
+            topic: config.topic.clone(),
+            group: config.group.clone(),
+            kafka: kafka.clone(),
+            consumer: OnceLock::new(),
+            events,
+            turns: Mutex::default(),
+        })
+    }
+
+    /// Names the consumer whose rebalances these are.
+    pub(super) fn serve(&self, consumer: Arc<Consumer>) {
+        let _ = self.consumer.set(consumer);
+    }
+
+    /// Sends a commit.
+    ///
+    /// # Errors
+    /// As Kafka says. Nothing of it is committed then.
+    pub(super) async fn commit(&self, commits: &[Commit]) -> Result<(), KrafkaError> {
+        let Some(consumer) = self.consumer.get() else {
+            return Ok(());
+        };
+        let offsets = commits.iter().map(|commit| {
+            (
+                TopicPartition::new(self.topic.clone(), commit.partition),
+                OffsetAndMetadata::with_metadata(commit.offset, commit.metadata.clone()),
+            )
+        });
+        consumer.commit_offsets(offsets).await
+    }
+
+    /// Finds out where to read the partitions from, and tells the group, unless they are gone by then.
+    async fn find_positions(self: Arc<Self>, turns: HashMap<i32, u64>) {
+        let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
+        loop {
+            let ours = |turns: &HashMap<i32, u64>| -> Vec<i32> {
+                let current = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+                turns
+                    .iter()
+                    .filter(|(p, turn)| current.ours.get(p) == Some(turn))
+                    .map(|(p, _)| *p)
+                    .collect()
+            };
+            let wanted = ours(&turns);
+            if wanted.is_empty() {
+                return;
+            }
+            match self.positions(&wanted).await {
+                Ok(found) => {
+                    let still = ours(&turns);
+                    for (partition, position, metadata) in found {
+                        if still.contains(&partition) {
+                            let _ = self.events.send(Event::Assigned {
+                                partition,
+                                position,
+                                metadata,
+                            });
+                        }
+                    }
+                    return;
+                }
+                Err(error) => {
+                    let group = &self.group;
+                    wait(
+                        &mut retry,
+                        &format!("asking for the offsets of group {group} failed: {error}"),
+                    )
+                    .await;
+                }
+            }
+        }
+    }
+
+    /// Where to read each partition from: the committed offset with its metadata, or else the earliest one.
+    async fn positions(&self, partitions: &[i32]) -> Result<Vec<(i32, i64, String)>, KrafkaError> {
+        let of = |p: &i32| TopicPartition::new(self.topic.clone(), *p);
+        let admin = self.kafka.admin();
+        let options = ListConsumerGroupOffsetsOptions::default()
+            .partitions(partitions.iter().map(of).collect());
+        let committed = admin
+            .list_consumer_group_offsets(self.group.clone(), options)
+            .await?;
+        let mut found = Vec::new();
+        let mut new = Vec::new();
+        for partition in partitions {
+            let stored = match committed.get(&of(partition)) {
+                Some(Ok(stored)) => Some(stored),
+                Some(Err(error)) => return Err(error.clone()),
+                None => None,
+            };
+            match stored.and_then(|stored| Some((stored.offset?, stored.metadata.clone()))) {
+                Some((offset, metadata)) => {
+                    found.push((*partition, offset, metadata.unwrap_or_default()))
+                }
+                None => new.push((of(partition), OffsetSpec::Earliest)),
+            }
+        }
+        if !new.is_empty() {
+            for (of, listed) in admin
+                .list_offsets(new, ListOffsetsOptions::default())
+                .await?
+            {
+                found.push((of.partition, listed?.offset, String::new()));
+            }
+        }
+        Ok(found)
+    }
+
+    fn begin_turns(&self, partitions: &[i32]) -> HashMap<i32, u64> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.count += 1;
+        let turn = turns.count;
+        turns.ours.extend(partitions.iter().map(|p| (*p, turn)));
+        partitions.iter().map(|p| (*p, turn)).collect()
+    }
+
+    fn end_turns(&self, partitions: &[TopicPartition]) -> Vec<i32> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        partitions
+            .iter()
+            .map(|p| p.partition)
+            .filter(|p| turns.ours.remove(p).is_some())
+            .collect()
+    }
+}
+
+/// What krafka calls: a handle, since what it starts outlives the callback.
+pub(super) struct Callbacks(pub(super) Arc<Listener>);
+
+impl ConsumerRebalanceListener for Callbacks {
+    async fn on_partitions_assigned(&self, partitions: &[TopicPartition]) {
+        let Some(consumer) = self.0.consumer.get() else {
+            return;
+        };
+        let new: Vec<i32> = partitions.iter().map(|p| p.partition).collect();
+        // Paused before the first poll could bring records.
+        consumer.pause(&self.0.topic, &new).await;
+        let turns = self.0.begin_turns(&new);
+        tokio::spawn(self.0.clone().find_positions(turns));
+    }
+
+    async fn on_partitions_revoked(&self, partitions: &[TopicPartition]) {
+        let partitions = self.0.end_turns(partitions);
+        let (reply, answer) = oneshot::channel();
+        if self
+            .0
+            .events
+            .send(Event::Revoked { partitions, reply })
+            .is_err()
+        {
+            return;
+        }
+        let Ok(commits) = answer.await else { return };
+        if !commits.is_empty()
+            && let Err(error) = self.0.commit(&commits).await
+        {
+            log::warn!(
+                "the last commit of partitions that are handed over failed: {error}; what was finished since the one \
+                 before may be sent again"
+            );
+        }
+    }
+
+    async fn on_partitions_lost(&self, partitions: &[TopicPartition]) {
+        let partitions = self.0.end_turns(partitions);
+        let _ = self.0.events.send(Event::Lost { partitions });
+    }
+}
