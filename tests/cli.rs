@@ -395,7 +395,7 @@ fn nohup_keeps_the_hang_up_away() {
         job.holds("SigIgn", Signal::SIGHUP),
         "SIGHUP is no longer ignored"
     );
-    // The C library blocks every signal for the moment in which a thread is made.
+    // A thread that starts another one blocks all signals for that moment.
     wait_until("SIGHUP is not blocked", || {
         !job.holds("SigBlk", Signal::SIGHUP)
     });

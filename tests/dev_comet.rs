@@ -1,6 +1,6 @@
 //! dev-comet as job and people meet it: the real binary, gRPC calls on one side, WebSockets on the other.
 
-#[path = "support/dev_comet.rs"]
+#[path = "e2e/support/dev_comet.rs"]
 mod dev_comet;
 
 use std::io::{BufRead, BufReader};

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chatroom_job::dev_comet::{DevComet, Watch, watch};
+use chatroom_job::signals;
 use clap::{Args, Parser, Subcommand};
 
 /// A small Comet for trying and testing job: takes its calls, and shows what comes on a page.
@@ -82,12 +83,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: &Serve) -> Result<(), String> {
-    let (stop, stops) = crossbeam_channel::bounded(1);
-    ctrlc::set_handler(move || {
-        // Full where a signal came before: one is enough.
-        let _ = stop.try_send(());
-    })
-    .map_err(|error| format!("cannot listen for SIGINT and SIGTERM: {error}"))?;
+    let stops = signals::stop_on_signals()
+        .map_err(|error| format!("cannot listen for SIGINT and SIGTERM: {error}"))?;
     let comet = DevComet::start(&args.listen, &args.web)?;
     writeln!(
         std::io::stdout(),

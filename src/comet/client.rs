@@ -44,6 +44,8 @@ impl Client {
                 RECONNECT_FIRST.as_millis() as i32,
             )
             .max_send_message_len(-1)
+            // Comets are neighbours: a proxy that the environment names is for other things.
+            .enable_http_proxy(false)
             // Retries are the worker's: it knows what order has to be kept.
             .enable_retry(false)
             .connect(address);

@@ -13,3 +13,4 @@ mod lifecycle;
 mod rebalance;
 mod routes;
 mod send_check;
+mod web;

@@ -31,6 +31,16 @@ impl JobCommand {
         JobCommand::of(command)
     }
 
+    /// `job send` to a topic.
+    pub fn send(brokers: &str, topic: &str) -> JobCommand {
+        JobCommand::new().args(&["send", "--brokers", brokers, "--topic", topic])
+    }
+
+    pub fn args(mut self, args: &[&str]) -> JobCommand {
+        self.command.args(args);
+        self
+    }
+
     fn of(mut command: Command) -> JobCommand {
         // No job.toml of whoever runs the tests, and none of their settings.
         let folder = TempDir::new().expect("a folder can be made");

@@ -1,6 +1,8 @@
 //! What the end-to-end tests stand on: a real Kafka, a real gRPC server in Comet's place, and the `job` binary itself.
 
+pub mod browser;
 pub mod comet;
+pub mod dev_comet;
 pub mod job;
 pub mod kafka;
 pub mod messages;

@@ -48,11 +48,16 @@ impl<'a> Topic<'a> {
 
     pub fn configure(&self, command: JobCommand, comets: &[&Comet]) -> JobCommand {
         let addresses: Vec<_> = comets.iter().map(|comet| comet.address()).collect();
+        self.configure_for(command, &addresses.join(","))
+    }
+
+    /// As `configure`, for Comets that are not the tests' own.
+    pub fn configure_for(&self, command: JobCommand, comets: &str) -> JobCommand {
         command
             .flag("--brokers", &self.kafka.address())
             .flag("--topic", &self.name)
             .flag("--group", &self.group)
-            .flag("--comet", &addresses.join(","))
+            .flag("--comet", comets)
     }
 
     pub fn produce(&self, messages: impl IntoIterator<Item = PushMsg>) {

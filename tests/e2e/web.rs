@@ -1,62 +1,93 @@
-//! dev-comet's page in a real browser.
-
-#[path = "support/browser.rs"]
-mod browser;
-#[path = "support/dev_comet.rs"]
-mod dev_comet;
+//! The page in a real browser, and the whole way to it: `job send`, Kafka, job, dev-comet, WebSocket.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use browser::Browser;
 use chatroom_job::wire::comet::BroadcastRoomReq;
 use chatroom_job::wire::methods;
 use chatroom_job::wire::protocol::Proto;
-use dev_comet::{DevComet, PATIENCE};
+use chatroom_job::wire::push::{PushMsg, push_msg::Type};
 use grpcio::{CallOption, ChannelBuilder, Client, EnvBuilder};
 use protobuf::MessageField;
 use serde_json::json;
 
+use crate::support::browser::Browser;
+use crate::support::dev_comet::{DevComet, PATIENCE};
+use crate::support::job::{Job, JobCommand};
+use crate::support::kafka::{Version, shared};
+use crate::support::topic::Topic;
+
 /// What the page is fed by.
-struct Chat {
-    caller: Client,
-}
-
-impl Chat {
-    fn new(comet: &DevComet) -> Chat {
-        let env = Arc::new(EnvBuilder::new().cq_count(1).build());
-        let channel = ChannelBuilder::new(env)
-            .max_send_message_len(-1)
-            .connect(&comet.grpc);
-        Chat {
-            caller: Client::new(channel),
-        }
-    }
-
+trait Chat {
     /// Delivers a chat message to a room.
+    fn deliver_by(&self, sender: &str, room: &str, text: &str);
+
     fn deliver(&self, room: &str, text: &str) {
         self.deliver_by("job", room, text);
     }
+}
 
-    fn deliver_by(&self, sender: &str, room: &str, text: &str) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let millis = now.as_millis();
-        let body = format!(
-            r#"{{"type":"serverMessages","payload":{{"roomId":{},"messages":[{{"id":"{millis}-0","content":{},"user":{{"id":1,"username":{}}},"timestamp":{millis}}}]}}}}"#,
-            json!(room),
-            json!(text),
-            json!(sender),
-        );
-        self.deliver_raw(room, body.into_bytes());
+/// The whole way, as the demo's.
+struct ThroughJob {
+    topic: Topic<'static>,
+    _job: Job,
+}
+
+impl ThroughJob {
+    fn new(comet: &DevComet) -> ThroughJob {
+        let topic = Topic::new(shared(Version::V3_9_1), 4);
+        let job = topic.configure_for(JobCommand::new(), &comet.grpc).start();
+        ThroughJob { topic, _job: job }
     }
 
     /// Delivers any body to a room.
     fn deliver_raw(&self, room: &str, body: Vec<u8>) {
+        self.topic.produce([PushMsg {
+            type_: Type::ROOM.into(),
+            room: room.to_owned(),
+            msg: body.into(),
+            ..Default::default()
+        }]);
+    }
+}
+
+impl Chat for ThroughJob {
+    fn deliver_by(&self, sender: &str, room: &str, text: &str) {
+        let send = JobCommand::send(&self.topic.kafka.address(), &self.topic.name);
+        let mut send = send
+            .args(&["--chat", "--user", sender, "--room", room, "--", text])
+            .start();
+        assert!(send.await_exit().success(), "{:#?}", send.log());
+    }
+}
+
+/// Calls of the test's own.
+struct Direct {
+    caller: Client,
+}
+
+impl Direct {
+    fn new(comet: &DevComet) -> Direct {
+        let env = Arc::new(EnvBuilder::new().cq_count(1).build());
+        let channel = ChannelBuilder::new(env).connect(&comet.grpc);
+        Direct {
+            caller: Client::new(channel),
+        }
+    }
+}
+
+impl Chat for Direct {
+    fn deliver_by(&self, sender: &str, room: &str, text: &str) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let millis = now.as_millis() as u64;
+        let body = json!({"type": "serverMessages", "payload": {"roomId": room, "messages": [
+            {"id": "1", "content": text, "user": {"id": 1, "username": sender}, "timestamp": millis},
+        ]}});
         let mut proto = Proto::new();
         proto.ver = 1;
         proto.op = 4;
-        proto.body = body.into();
+        proto.body = body.to_string().into_bytes().into();
         let mut req = BroadcastRoomReq::new();
         req.roomID = room.to_owned();
         req.proto = MessageField::some(proto);
@@ -113,7 +144,7 @@ fn other_screenshot(name: &str) -> PathBuf {
 #[test]
 fn one_joins_a_room_and_sees_messages_arrive() {
     let comet = DevComet::start();
-    let chat = Chat::new(&comet);
+    let chat = ThroughJob::new(&comet);
     let mut browser = Browser::start();
     browser.look(1180, 700, false);
     browser.open(&format!("http://{}/", comet.web));
@@ -234,7 +265,7 @@ fn it_comes_back_by_itself_and_keeps_the_last_500() {
     browser.look(1180, 700, false);
     browser.open(&format!("http://{web}/?room=r1&room=r2"));
     comet.await_stats("two rooms", |stats| stats["rooms"] == 2);
-    let chat = Chat::new(&comet);
+    let chat = Direct::new(&comet);
     for i in 1..=600 {
         chat.deliver("r2", &format!("number {i}"));
     }
@@ -250,7 +281,7 @@ fn it_comes_back_by_itself_and_keeps_the_last_500() {
     let comet = DevComet::start_on(&grpc, &web);
     await_state(&mut browser, "connected");
     comet.await_stats("two rooms again", |stats| stats["rooms"] == 2);
-    Chat::new(&comet).deliver("r1", "back again");
+    Direct::new(&comet).deliver("r1", "back again");
     await_text(&mut browser, "#messages .said", "back again");
     await_text(&mut browser, "#messages .gap", "connection was lost");
     browser.screenshot(&other_screenshot("page-back.png"));
