@@ -25,8 +25,11 @@ use handover::Handover;
 use ledger::Ledger;
 use membership::{Command, Commit};
 
-/// Between two commits. What was finished since the last one may be sent again after a crash.
+/// Between two commits, at most. What was finished since the last one may be sent again after a crash.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
+
+/// So many messages finished, and the next commit is due at once.
+const COMMIT_EVERY_MESSAGES: u64 = 5_000;
 
 /// Of the time for a stop, this much is kept for the last commit and for leaving the group.
 const LEAVING: Duration = Duration::from_millis(1500);
@@ -102,6 +105,8 @@ pub struct Group {
     /// Counts the turns of owning any partition.
     epochs: u64,
     commit_in_flight: bool,
+    /// Messages finished since the last commit was begun.
+    uncommitted: u64,
     counts: Counts,
 }
 
@@ -134,6 +139,7 @@ impl Group {
             handovers: Vec::new(),
             epochs: 0,
             commit_in_flight: false,
+            uncommitted: 0,
             counts: Counts::default(),
         }
     }
@@ -320,6 +326,7 @@ impl Group {
                 }
                 How::Delivered => {
                     self.counts.delivered += 1;
+                    self.uncommitted += 1;
                     if let Some(owned) = self.owned(slot.partition, slot.epoch) {
                         owned.ledger.finish(slot.offset);
                     }
@@ -335,6 +342,9 @@ impl Group {
             bytes += size;
         }
         self.credit(messages, bytes);
+        if self.uncommitted >= COMMIT_EVERY_MESSAGES {
+            self.commit();
+        }
     }
 
     fn credit(&self, messages: usize, bytes: usize) {
@@ -351,6 +361,7 @@ impl Group {
         if self.commit_in_flight {
             return;
         }
+        self.uncommitted = 0;
         let changed: Vec<Commit> = self
             .partitions
             .iter()

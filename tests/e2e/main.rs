@@ -9,6 +9,7 @@ mod comet_faults;
 mod delivery;
 mod errors;
 mod fetch_modes;
+mod kills;
 mod lifecycle;
 mod rebalance;
 mod routes;
