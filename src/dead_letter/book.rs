@@ -61,29 +61,29 @@ impl Book {
     /// Takes the next record of a partition.
     pub fn add(&mut self, record: ConsumerRecord) {
         let place = Place::of(&record);
-        match Found::read(record) {
-            Ok(letter) => self.letters.push(Known {
-                place,
-                identity: letter.source,
-                gone: letter.is_gone(),
-                selected: self.selection.takes(&letter),
-            }),
-            Err(record) => match Note::read(&record) {
-                Some(Note::Replayed(offsets)) => {
-                    let partition = place.partition;
-                    self.replayed.extend(
-                        offsets
-                            .into_iter()
-                            .map(|offset| Place { partition, offset }),
-                    );
+        match Note::read(&record) {
+            Some(Note::Replayed(offsets)) => {
+                let partition = place.partition;
+                let places = offsets
+                    .into_iter()
+                    .map(|offset| Place { partition, offset });
+                self.replayed.extend(places);
+            }
+            Some(Note::Began(run)) => self.last_run = Some(run),
+            Some(Note::Ended(run)) => {
+                self.ended.insert(run);
+            }
+            None => {
+                // Else it is somebody else's record.
+                if let Some(letter) = Found::read(record) {
+                    self.letters.push(Known {
+                        place,
+                        identity: letter.source,
+                        gone: letter.is_gone(),
+                        selected: self.selection.takes(&letter),
+                    });
                 }
-                Some(Note::Began(run)) => self.last_run = Some(run),
-                Some(Note::Ended(run)) => {
-                    self.ended.insert(run);
-                }
-                // Somebody else's record.
-                None => {}
-            },
+            }
         }
     }
 

@@ -70,19 +70,13 @@ pub struct Found {
 }
 
 impl Found {
-    /// The letter in this record, or the record back where it is none that job wrote.
-    pub fn read(record: ConsumerRecord) -> Result<Found, ConsumerRecord> {
-        let (Some(partition), Some(offset)) = (
-            number(&record, header::PARTITION),
-            number(&record, header::OFFSET),
-        ) else {
-            return Err(record);
-        };
-        Ok(Found {
+    /// The letter in this record; `None` where it is none that job wrote.
+    pub fn read(record: ConsumerRecord) -> Option<Found> {
+        Some(Found {
             source_topic: text(&record, header::TOPIC).unwrap_or_default(),
             source: Identity {
-                partition,
-                offset,
+                partition: number(&record, header::PARTITION)?,
+                offset: number(&record, header::OFFSET)?,
                 timestamp: number(&record, header::TIMESTAMP),
             },
             time: number(&record, header::TIME).unwrap_or(record.timestamp),
@@ -155,12 +149,12 @@ mod tests {
     fn what_job_did_not_write_is_no_letter() {
         let mut record = letter(0, (0, 0), &[]);
         record.headers.retain(|(name, _)| name != header::OFFSET);
-        assert!(Found::read(record).is_err());
+        assert!(Found::read(record).is_none());
         let mut record = letter(0, (0, 0), &[]);
         record
             .headers
             .push((header::OFFSET.into(), Some("many".into())));
-        assert!(Found::read(record).is_err());
+        assert!(Found::read(record).is_none());
     }
 
     #[test]

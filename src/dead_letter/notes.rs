@@ -6,7 +6,7 @@
 use krafka::consumer::ConsumerRecord;
 use krafka::producer::Record;
 
-use super::found;
+use super::{found, header};
 
 /// Offsets of the note's partition whose letters are in the main topic again: `3-7,9`.
 const REPLAYED: &str = "job.replayed";
@@ -48,6 +48,10 @@ impl Run {
 
 impl Note {
     pub fn read(record: &ConsumerRecord) -> Option<Note> {
+        if found::text(record, header::OFFSET).is_some() {
+            // A letter, whatever headers its message had.
+            return None;
+        }
         if let Some(offsets) = found::text(record, REPLAYED) {
             return Some(Note::Replayed(read_offsets(&offsets)?));
         }
@@ -142,6 +146,7 @@ mod tests {
         ] {
             assert_eq!(read_offsets(wrong), None, "{wrong}");
         }
-        assert_eq!(Note::read(&found::letter(0, (0, 0), &[])), None);
+        let letter = found::letter(0, (0, 0), &[(REPLAYED, "0-5")]);
+        assert_eq!(Note::read(&letter), None);
     }
 }

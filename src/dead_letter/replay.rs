@@ -404,7 +404,7 @@ type Written = Result<RecordMetadata, KrafkaError>;
 
 async fn letter(topic: &mut Topic, place: Place) -> Result<Option<Found>, String> {
     let record = topic.get(place).await?;
-    Ok(record.and_then(|record| Found::read(record).ok()))
+    Ok(record.and_then(Found::read))
 }
 
 fn messages(count: usize) -> String {

@@ -107,7 +107,7 @@ async fn list(mut topic: Topic, args: &ListArgs, out: &mut impl Write) -> Result
                 if left == 0 {
                     return ControlFlow::Break(());
                 }
-                let Ok(letter) = Found::read(record) else {
+                let Some(letter) = Found::read(record) else {
                     return ControlFlow::Continue(());
                 };
                 if selection.takes(&letter) {
@@ -145,25 +145,21 @@ async fn show(mut topic: Topic, args: &ShowArgs, out: &mut impl Write) -> Result
             )),
         };
     }
-    match Found::read(record) {
-        Ok(letter) => {
-            let mut book = Book::new(Selection::default());
-            read_all(&mut topic, &mut book).await?;
-            let text = show::whole(&letter, state(&letter, &book.replayed()));
-            // As in `say`.
-            let _ = out.write_all(text.as_bytes());
-        }
-        Err(record) => {
-            let text = show::other(&record);
-            say(
-                out,
-                format_args!(
-                    "{} is no letter, but a note of a replay or somebody else's record: {text}",
-                    args.place
-                ),
-            );
-        }
-    }
+    let Some(letter) = Found::read(record.clone()) else {
+        let (place, text) = (args.place, show::other(&record));
+        say(
+            out,
+            format_args!(
+                "{place} is no letter, but a note of a replay or somebody else's record: {text}"
+            ),
+        );
+        return Ok(true);
+    };
+    let mut book = Book::new(Selection::default());
+    read_all(&mut topic, &mut book).await?;
+    let text = show::whole(&letter, state(&letter, &book.replayed()));
+    // As in `say`.
+    let _ = out.write_all(text.as_bytes());
     Ok(true)
 }
 
