@@ -331,21 +331,8 @@ impl Replay<'_> {
         (outcomes, failure)
     }
 
-    /// The message as it was, to the partition that it was read from: the order of a key is an order within
-    /// its partition, whatever way the producers choose that. Its time is the present one: retention goes by it.
     fn record(&self, due: &Due, letter: &Found) -> Record {
-        let mut record = Record::new(self.main, "").without_value();
-        record.key = letter.record.key.clone();
-        record.value = letter.record.value.clone();
-        record.headers = letter.record.headers.clone();
-        record
-            .headers
-            .retain(|(name, _)| !header::OF_LETTER.contains(&name.as_str()));
-        // A topic that was made again may have fewer partitions.
-        if usize::try_from(due.partition).is_ok_and(|partition| partition < self.partitions) {
-            record.partition = Some(due.partition);
-        }
-        record.header(header::ROUNDS, letter.rounds.saturating_add(1).to_string())
+        record(self.main, self.partitions, due, letter)
     }
 
     async fn note_replayed(&self, written: &[&Due]) -> Result<(), String> {
@@ -399,6 +386,22 @@ impl Replay<'_> {
     }
 }
 
+/// The message as it was, to the partition that it was read from: the order of a key is an order within its
+/// partition, whatever way the producers choose that. Its time is the present one: retention goes by it.
+fn record(main: &str, partitions: usize, due: &Due, letter: &Found) -> Record {
+    let mut record = Record::new(main, "").without_value();
+    record.key = letter.record.key.clone();
+    record.value = letter.record.value.clone();
+    record.headers = letter.record.headers.clone();
+    let of_letter = |name: &str| header::OF_LETTER.contains(&name);
+    record.headers.retain(|(name, _)| !of_letter(name));
+    // A topic that was made again may have fewer partitions.
+    if usize::try_from(due.partition).is_ok_and(|partition| partition < partitions) {
+        record.partition = Some(due.partition);
+    }
+    record.header(header::ROUNDS, letter.rounds.saturating_add(1).to_string())
+}
+
 /// Where a message stands now, or why not.
 type Written = Result<RecordMetadata, KrafkaError>;
 
@@ -421,4 +424,34 @@ fn rest(plan: &Plan) -> String {
         text += &format!("; {} without a message: Kafka no longer had it", plan.gone);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dead_letter::found;
+
+    #[test]
+    fn a_message_goes_back_as_it_was_with_its_rounds() {
+        let mut read = found::letter(17, (3, 42), &[("trace", "a"), ("job.rounds", "4")]);
+        read.key = Some("r1".into());
+        let letter = Found::read(read).expect("a letter");
+        let due = Due {
+            place: letter.place(),
+            twins: Vec::new(),
+            partition: 3,
+        };
+        let back = record("t", 4, &due, &letter);
+        assert_eq!((back.topic.as_str(), back.partition), ("t", Some(3)));
+        assert_eq!(
+            (back.key, back.value),
+            (Some("r1".into()), Some("value".into()))
+        );
+        let expected = [("trace", "a"), ("job.rounds", "5")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), Some(value.into())));
+        assert_eq!(back.headers, expected);
+        assert_eq!(back.timestamp, None);
+        // The topic was made again with fewer partitions.
+        assert_eq!(record("t", 3, &due, &letter).partition, None);
+    }
 }
