@@ -7,6 +7,7 @@ mod book;
 mod found;
 mod notes;
 mod replay;
+mod rewrite;
 mod select;
 mod show;
 mod tool;

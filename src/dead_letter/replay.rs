@@ -17,20 +17,17 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
-use krafka::error::KrafkaError;
-use krafka::producer::{Acks, Producer, Record, RecordMetadata};
-
 use super::book::{Book, Due, Plan};
 use super::found::{Found, Place};
 use super::notes::{Note, Run};
+use super::rewrite::{Outcome, Rewriter};
 use super::show::{self, State};
 use super::tool::{Ends, read_all, say};
 use super::topic::Topic;
-use super::{LARGEST, header};
 use crate::cli::ReplayArgs;
 use crate::config::Config;
-use crate::kafka::{self, COMMAND_TIMEOUT};
+use crate::kafka;
+use crossbeam_channel::Receiver;
 
 /// So many messages are written before they are noted, or fewer where they are large.
 pub const AT_ONCE: usize = 100;
@@ -81,8 +78,7 @@ pub async fn replay(
     }
     let mut replay = Replay {
         main: &config.topic,
-        partitions,
-        producer: producer(&topic).await?,
+        writer: Rewriter::open(&topic, &config.topic, partitions).await?,
         topic,
         book,
         read_to,
@@ -100,9 +96,13 @@ pub async fn replay(
     );
     match ended {
         Ok(plan) => {
+            let mut rest = rest(&plan);
+            if skipped > 0 {
+                rest += &format!("; {skipped} refused as too large");
+            }
             say(
                 out,
-                format_args!("replayed {done_in} into {}{}", config.topic, rest(&plan)),
+                format_args!("replayed {done_in} into {}{rest}", config.topic),
             );
             Ok(skipped == 0)
         }
@@ -127,25 +127,9 @@ async fn main_partitions(config: &Config, topic: &Topic) -> Result<usize, String
         })
 }
 
-async fn producer(topic: &Topic) -> Result<Producer, String> {
-    let builder = topic
-        .kafka
-        .producer()
-        .acks(Acks::All)
-        .linger(Duration::ZERO)
-        .max_request_size(LARGEST)
-        .buffer_memory(LARGEST)
-        .max_block(COMMAND_TIMEOUT)
-        .delivery_timeout(COMMAND_TIMEOUT + Duration::from_secs(2))
-        .metrics_push(false);
-    let built = builder.build().await;
-    built.map_err(|error| topic.tried("starting to write", &error))
-}
-
 struct Replay<'a> {
     main: &'a str,
-    partitions: usize,
-    producer: Producer,
+    writer: Rewriter,
     topic: Topic,
     book: Book,
     /// How far the dead-letter topic was read.
@@ -244,11 +228,11 @@ impl Replay<'_> {
                 break;
             }
         }
-        let (outcomes, failure) = self.write(&letters).await;
+        let (outcomes, failure) = self.writer.write(&letters).await;
         let mut written = Vec::new();
         for ((due, letter), outcome) in letters.iter().zip(outcomes) {
             match outcome {
-                Some(Ok(at)) => {
+                Outcome::Written(at) => {
                     written.push(*due);
                     if listed {
                         let place = due.place;
@@ -259,11 +243,11 @@ impl Replay<'_> {
                         );
                     }
                 }
-                Some(Err(_)) => {
+                Outcome::TooLarge => {
                     self.skipped += 1;
                     self.say_refused(letter, out);
                 }
-                None => {}
+                Outcome::Failed => {}
             }
         }
         self.done += written.len();
@@ -290,51 +274,6 @@ impl Replay<'_> {
         );
     }
 
-    /// Writes the letters' messages in order. For each: where it stands now, or that it was refused as too large, or
-    /// nothing where Kafka failed, and how it failed.
-    async fn write(
-        &self,
-        letters: &[(&Due, Found)],
-    ) -> (Vec<Option<Written>>, Option<KrafkaError>) {
-        let mut failure = None;
-        let mut handles = Vec::new();
-        for (due, letter) in letters {
-            match self.producer.enqueue(self.record(due, letter)).await {
-                Ok(handle) => handles.push(handle),
-                Err(error) => {
-                    failure = Some(error);
-                    break;
-                }
-            }
-        }
-        let mut outcomes = Vec::new();
-        for handle in handles {
-            outcomes.push(Some(handle.await));
-        }
-        for ((due, letter), outcome) in letters.iter().zip(&mut outcomes) {
-            // It may have failed only for those that went with it. Then order is lost where the topic's limit is
-            // under 16 KiB, which is what goes together at most.
-            if let Some(Err(error)) = outcome
-                && kafka::is_too_large(error)
-            {
-                let sent = self.producer.send(self.record(due, letter)).await;
-                *outcome = Some(sent);
-            }
-            if let Some(Err(error)) = outcome
-                && !kafka::is_too_large(error)
-            {
-                failure.get_or_insert(error.clone());
-                *outcome = None;
-            }
-        }
-        outcomes.resize_with(letters.len(), || None);
-        (outcomes, failure)
-    }
-
-    fn record(&self, due: &Due, letter: &Found) -> Record {
-        record(self.main, self.partitions, due, letter)
-    }
-
     async fn note_replayed(&self, written: &[&Due]) -> Result<(), String> {
         let mut offsets = BTreeMap::<i32, Vec<i64>>::new();
         let places = written
@@ -359,8 +298,7 @@ impl Replay<'_> {
 
     async fn note(&self, note: &Note, partition: i32) -> Result<(), String> {
         let record = note.record(&self.topic.name, partition, &self.run);
-        let written = self.producer.send(record).await;
-        written.map(|_| ()).map_err(|error| {
+        self.writer.send(record).await.map_err(|error| {
             let what = format!("noting in {} what is replayed", self.topic.name);
             self.topic.tried(&what, &error)
         })
@@ -386,25 +324,6 @@ impl Replay<'_> {
     }
 }
 
-/// The message as it was, to the partition that it was read from: the order of a key is an order within its
-/// partition, whatever way the producers choose that. Its time is the present one: retention goes by it.
-fn record(main: &str, partitions: usize, due: &Due, letter: &Found) -> Record {
-    let mut record = Record::new(main, "").without_value();
-    record.key = letter.record.key.clone();
-    record.value = letter.record.value.clone();
-    record.headers = letter.record.headers.clone();
-    let of_letter = |name: &str| header::OF_LETTER.contains(&name);
-    record.headers.retain(|(name, _)| !of_letter(name));
-    // A topic that was made again may have fewer partitions.
-    if usize::try_from(due.partition).is_ok_and(|partition| partition < partitions) {
-        record.partition = Some(due.partition);
-    }
-    record.header(header::ROUNDS, letter.rounds.saturating_add(1).to_string())
-}
-
-/// Where a message stands now, or why not.
-type Written = Result<RecordMetadata, KrafkaError>;
-
 async fn letter(topic: &mut Topic, place: Place) -> Result<Option<Found>, String> {
     let record = topic.get(place).await?;
     Ok(record.and_then(Found::read))
@@ -424,34 +343,4 @@ fn rest(plan: &Plan) -> String {
         text += &format!("; {} without a message: Kafka no longer had it", plan.gone);
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dead_letter::found;
-
-    #[test]
-    fn a_message_goes_back_as_it_was_with_its_rounds() {
-        let mut read = found::letter(17, (3, 42), &[("trace", "a"), ("job.rounds", "4")]);
-        read.key = Some("r1".into());
-        let letter = Found::read(read).expect("a letter");
-        let due = Due {
-            place: letter.place(),
-            twins: Vec::new(),
-            partition: 3,
-        };
-        let back = record("t", 4, &due, &letter);
-        assert_eq!((back.topic.as_str(), back.partition), ("t", Some(3)));
-        assert_eq!(
-            (back.key, back.value),
-            (Some("r1".into()), Some("value".into()))
-        );
-        let expected = [("trace", "a"), ("job.rounds", "5")];
-        let expected = expected.map(|(name, value)| (name.to_owned(), Some(value.into())));
-        assert_eq!(back.headers, expected);
-        assert_eq!(back.timestamp, None);
-        // The topic was made again with fewer partitions.
-        assert_eq!(record("t", 3, &due, &letter).partition, None);
-    }
 }

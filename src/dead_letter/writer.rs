@@ -94,7 +94,10 @@ impl Undertaker {
             }
         };
         let more = letters.try_iter().take(AT_ONCE - 1);
-        Some(first.into_iter().chain(more).collect())
+        let mut all: Vec<_> = first.into_iter().chain(more).collect();
+        // Their originals stand close together then, and are read together.
+        all.sort_unstable_by_key(|letter| letter.slot);
+        Some(all)
     }
 
     /// Writes what can be written, and gives it back. The rest is held.

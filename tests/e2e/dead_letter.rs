@@ -341,6 +341,51 @@ fn what_cannot_be_replayed_is_left_and_said() {
 }
 
 #[test]
+fn a_message_that_the_topic_no_longer_takes_waits_for_a_higher_limit() {
+    let topic = Topic::missing(shared(Version::V4_3_1));
+    topic.kafka.create_limited_topic(&topic.name, 1, 1_000);
+    let letters = topic.dead_letter_topic();
+    topic.kafka.create_topic(&letters, 1);
+    let sizes = [100, 200, 5_000, 300];
+    topic.kafka.produce(sizes.iter().zip(0..).map(|(size, n)| {
+        Record::new(&letters, vec![b'x'; *size])
+            .header("job.source.partition", "0")
+            .header("job.source.offset", n.to_string())
+            .header("job.source.timestamp", "1700000000000")
+    }));
+    let ended = tool(&topic, "replay", &["--all"]);
+    assert_eq!(
+        (ended.code, ended.err.as_str()),
+        (Some(1), ""),
+        "{}",
+        ended.out
+    );
+    assert!(
+        ended.out.contains("0@2  not replayed: ")
+            && ended.out.contains("refused its 5000 bytes as too large")
+            && ended.out.ends_with("; 1 refused as too large\n"),
+        "{}",
+        ended.out
+    );
+    let replayed = || -> Vec<_> {
+        let records = topic.kafka.read(&topic.name);
+        records
+            .iter()
+            .map(|record| record.value.as_ref().map_or(0, Bytes::len))
+            .collect()
+    };
+    assert_eq!(replayed(), [100, 200, 300]);
+
+    topic.kafka.set(&topic.name, "max.message.bytes", "10000");
+    let said = await_until("the new limit", || {
+        let ended = tool(&topic, "replay", &["--all"]);
+        is(ended.code, Some(0)).map(|()| ended.out)
+    });
+    assert!(said.ends_with("; 3 replayed before\n"), "{said}");
+    assert_eq!(replayed(), [100, 200, 300, 5_000]);
+}
+
+#[test]
 fn where_there_is_nothing_it_is_said() {
     let topic = Topic::new(shared(Version::V3_9_1), 1);
     let none = format!(
@@ -415,7 +460,7 @@ fn a_killed_replay_repeats_one_handful_at_most() {
 fn a_stopped_replay_goes_on_where_it_was() {
     let (topic, comet, mut job) = many_letters(shared(Version::V4_3_1), 1_000);
     let before = records(&topic);
-    let mut stopped = replay_with(&topic, "replay-note=sleep(100)");
+    let mut stopped = replay_with(&topic, "replay-note=sleep(300)");
     await_until("some messages", || {
         if records(&topic) > before {
             Ok(())
