@@ -49,7 +49,7 @@ download() {
 POM
   # What is briefly out of reach is asked for once more (-U: Maven remembers failures); what came stays in Maven's cache.
   if ! fetch "$work" && ! fetch "$work" -U; then
-    { grep -m1 ERROR "$work/mvn.log" || tail -n5 "$work/mvn.log"; } | cut -c1-400 | sed 's/^/  /' >&2
+    { grep -m1 ERROR "$work/mvn.log" || tail -n5 "$work/mvn.log"; } | sed 's/\x1b\[[0-9;]*m//g; s/^/  /' | cut -c1-400 >&2
     die "Maven could not download Kafka $version (log: $work/mvn.log)" "is there such a version, and does the network reach Maven Central?"
   fi
   mv "$work/jars" "$libs"
@@ -195,16 +195,21 @@ log_flag() {
 # What makes a JVM start sooner, for one that soon ends.
 short_lived=(-Xmx256m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC)
 
+# The descriptors are closed here rather than by who calls it: for a function bash keeps copies of them meanwhile, and a
+# signal's trap could not close them.
 short_java() { # CLASS ARGS…
-  "$(java_command)" "${short_lived[@]}" "$(log_flag tool)" -cp "$libs/*" "$@"
+  "$(java_command)" "${short_lived[@]}" "$(log_flag tool)" -cp "$libs/*" "$@" 8>&- 9>&-
 }
 
 # serve NAME HEAP CLASS: in a session of its own (a Ctrl-C in the terminal isn't meant for it), with none of our files open.
 serve() {
   setsid "$(java_command)" "-Xmx$2" "-Xms$2" "$(log_flag server)" -cp "$libs/*" "$3" "$dir/$(config_of "$1")" \
     </dev/null >>"$dir/$1.log" 2>&1 8>&- 9>&- &
-  echo $! >"$dir/$1.pid"
+  local child=$!
   disown # or bash reports it when it is killed
+  echo "$child" >"$dir/$1.pid"
+  # Until it has become Java, it can't be told from this script.
+  until running "$1" || ! kill -0 "$child" 2>/dev/null; do sleep 0.01; done
 }
 
 # owns NAME PORT: is it this process that listens there, rather than some other?
@@ -253,7 +258,7 @@ launch() {
   fi
   write_server_properties "$beside"
   if ! $zookeeper && [ ! -f "$dir/data/meta.properties" ]; then
-    short_java kafka.tools.StorageTool format -t "$(new_cluster_id)" -c "$dir/server.properties" >"$dir/format.log" 2>&1 8>&- 9>&- ||
+    short_java kafka.tools.StorageTool format -t "$(new_cluster_id)" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
       { say "error: Kafka could not format $dir/data:"; grep -v '^\s*at ' "$dir/format.log" | head -n5 | cut -c1-300 | sed 's/^/  /' >&2; return 1; }
   fi
   serve kafka "$heap" kafka.Kafka
@@ -276,6 +281,6 @@ launch_zookeeper() {
   # After a kill, ZooKeeper believes the old broker alive until its session ends, and the new one would be refused.
   if [ -f "$dir/data/meta.properties" ] && [ ! -f "$dir/data/.kafka_cleanshutdown" ]; then
     printf '%s\n' 'delete /brokers/ids/1' 'delete /controller' quit |
-      short_java org.apache.zookeeper.ZooKeeperMain -server "127.0.0.1:$beside" >"$dir/zookeeper-cli.log" 2>&1 8>&- 9>&- || true
+      short_java org.apache.zookeeper.ZooKeeperMain -server "127.0.0.1:$beside" >"$dir/zookeeper-cli.log" 2>&1 || true
   fi
 }

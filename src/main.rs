@@ -7,6 +7,10 @@ use chatroom_job::cli::{self, Invocation};
 use chatroom_job::layers::Loaded;
 use chatroom_job::{check, dead_letter, logging, run, send, signals};
 
+/// For gRPC's C++ too, whose calls allocate most: the crate's `override` feature puts it in malloc's place.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Does nothing but in the tests, which inject faults by name.
     let _faults = fail::FailScenario::setup();

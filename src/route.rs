@@ -2,10 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use protobuf::MessageField;
+use bytes::Bytes;
 
-use crate::wire::comet::{BroadcastReq, BroadcastRoomReq, PushMsgReq};
-use crate::wire::protocol::Proto;
 use crate::wire::push::{PushMsg, push_msg::Type};
 
 /// Proto.op where the message names no operation: to a user or room, and to everybody.
@@ -45,9 +43,30 @@ impl OrderingKey {
         Self(hasher.finish())
     }
 
-    /// The worker that serves this key, of `workers`.
+    /// The worker that serves this key, of `workers`. The low half of the hash is left for the worker's own tables.
     pub fn worker(self, workers: usize) -> usize {
-        (self.0 % workers as u64) as usize
+        ((self.0 >> 32) % workers as u64) as usize
+    }
+}
+
+/// Takes an [`OrderingKey`] for the hash that it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Not called for a key; any hash serves.
+        self.0 = bytes
+            .iter()
+            .fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -59,12 +78,41 @@ pub enum Target {
     One(usize),
 }
 
-/// The request, as every Comet of the target gets it.
-#[derive(Debug, PartialEq)]
+/// What to call, and with what: the same at every Comet of the target.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Call {
-    PushMsg(PushMsgReq),
-    BroadcastRoom(BroadcastRoomReq),
-    Broadcast(BroadcastReq),
+    /// To users, by their keys.
+    PushMsg {
+        keys: Vec<String>,
+        operation: i32,
+        frame: Frame,
+    },
+    BroadcastRoom {
+        room: String,
+        frame: Frame,
+    },
+    /// To everybody, at this Comet's share of the speed.
+    Broadcast {
+        operation: i32,
+        speed: i32,
+        frame: Frame,
+    },
+}
+
+/// What the Comet passes on to people. Its body is the message's, byte for byte.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Frame {
+    pub op: i32,
+    pub body: Bytes,
+}
+
+impl Default for Call {
+    fn default() -> Self {
+        Self::BroadcastRoom {
+            room: String::new(),
+            frame: Frame::default(),
+        }
+    }
 }
 
 /// Routes messages to a fixed list of Comets.
@@ -109,12 +157,11 @@ impl Router {
         Delivery {
             key: OrderingKey::user(&push.keys[0]),
             target,
-            call: Call::PushMsg(PushMsgReq {
-                protoOp: push.operation,
-                proto: proto(push.operation, OP_MESSAGE, push.msg),
+            call: Call::PushMsg {
+                operation: push.operation,
+                frame: frame(push.operation, OP_MESSAGE, push.msg),
                 keys: push.keys,
-                ..Default::default()
-            }),
+            },
         }
     }
 
@@ -124,12 +171,11 @@ impl Router {
         Delivery {
             key: OrderingKey::everybody(),
             target: Target::All,
-            call: Call::Broadcast(BroadcastReq {
-                protoOp: push.operation,
-                proto: proto(push.operation, OP_BROADCAST, push.msg),
+            call: Call::Broadcast {
+                operation: push.operation,
                 speed,
-                ..Default::default()
-            }),
+                frame: frame(push.operation, OP_BROADCAST, push.msg),
+            },
         }
     }
 }
@@ -138,22 +184,18 @@ fn to_room(push: PushMsg) -> Delivery {
     Delivery {
         key: OrderingKey::room(&push.room),
         target: Target::All,
-        call: Call::BroadcastRoom(BroadcastRoomReq {
-            proto: proto(push.operation, OP_MESSAGE, push.msg),
-            roomID: push.room,
-            ..Default::default()
-        }),
+        call: Call::BroadcastRoom {
+            frame: frame(push.operation, OP_MESSAGE, push.msg),
+            room: push.room,
+        },
     }
 }
 
-fn proto(operation: i32, default: i32, body: bytes::Bytes) -> MessageField<Proto> {
-    MessageField::some(Proto {
-        ver: 1,
+fn frame(operation: i32, default: i32, body: Bytes) -> Frame {
+    Frame {
         op: if operation == 0 { default } else { operation },
-        seq: 0,
         body,
-        ..Default::default()
-    })
+    }
 }
 
 /// Whether `server`, as Logic writes it, names this Comet: its whole address, or its host alone.
@@ -168,7 +210,6 @@ fn names(comet: &str, server: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
 
     fn router() -> Router {
         Router::new(vec!["comet-a:50051".into(), "comet-b:50051".into()])
@@ -188,15 +229,11 @@ mod tests {
         message.room = "r1".into();
         let delivery = router().route(message).unwrap();
         assert_eq!(delivery.target, Target::All);
-        let Call::BroadcastRoom(request) = delivery.call else {
+        let Call::BroadcastRoom { room, frame } = delivery.call else {
             panic!("not BroadcastRoom: {:?}", delivery.call)
         };
-        assert_eq!(request.roomID, "r1");
-        assert_eq!(
-            (request.proto.ver, request.proto.op, request.proto.seq),
-            (1, 4, 0)
-        );
-        assert_eq!(&request.proto.body[..], b"body");
+        assert_eq!(room, "r1");
+        assert_eq!((frame.op, &frame.body[..]), (4, &b"body"[..]));
     }
 
     #[test]
@@ -215,11 +252,16 @@ mod tests {
             let delivery = router().route(message).unwrap();
             assert_eq!(delivery.target, target, "server {server:?}");
             assert_eq!(delivery.key, OrderingKey::user("u1"));
-            let Call::PushMsg(request) = delivery.call else {
+            let Call::PushMsg {
+                keys,
+                operation,
+                frame,
+            } = delivery.call
+            else {
                 panic!("not PushMsg: {:?}", delivery.call)
             };
-            assert_eq!(request.keys, ["u1", "u2"]);
-            assert_eq!((request.protoOp, request.proto.op), (7, 7));
+            assert_eq!(keys, ["u1", "u2"]);
+            assert_eq!((operation, frame.op), (7, 7));
         }
     }
 
@@ -230,7 +272,7 @@ mod tests {
         let mut by_room = push(Type::ROOM);
         by_room.room = "r1".into();
         let by_push = router().route(by_push).unwrap();
-        assert!(matches!(by_push.call, Call::BroadcastRoom(_)));
+        assert!(matches!(by_push.call, Call::BroadcastRoom { .. }));
         assert_eq!(by_push.key, router().route(by_room).unwrap().key);
     }
 
@@ -239,13 +281,15 @@ mod tests {
         for (speed, share) in [(0, 0), (1, 1), (7, 4), (10, 5), (-3, 0)] {
             let mut message = push(Type::BROADCAST);
             message.speed = speed;
-            let Call::Broadcast(request) = router().route(message).unwrap().call else {
+            let Call::Broadcast {
+                operation,
+                speed,
+                frame,
+            } = router().route(message).unwrap().call
+            else {
                 panic!("not Broadcast")
             };
-            assert_eq!(
-                (request.speed, request.protoOp, request.proto.op),
-                (share, 0, 5)
-            );
+            assert_eq!((speed, operation, frame.op), (share, 0, 5));
         }
     }
 

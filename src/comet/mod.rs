@@ -3,6 +3,7 @@
 mod client;
 mod failure_log;
 mod health;
+mod request;
 mod verdict;
 
 pub use client::{Answer, Client, environment};

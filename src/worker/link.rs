@@ -2,11 +2,12 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::hash::BuildHasherDefault;
 use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
 use crate::comet::{Health, Pace, Verdict};
-use crate::route::OrderingKey;
+use crate::route::{KeyHasher, OrderingKey};
 
 /// Which of the worker's messages: its place in the worker's slab.
 pub type Id = usize;
@@ -22,7 +23,7 @@ pub struct Link {
     pub health: Health,
     window: usize,
     in_flight: usize,
-    lanes: HashMap<OrderingKey, Lane>,
+    lanes: HashMap<OrderingKey, Lane, BuildHasherDefault<KeyHasher>>,
     /// Keys of lanes whose first message may be sent. May name lanes that are gone or no longer ready.
     ready: VecDeque<OrderingKey>,
     /// When lanes that wait may go on. May name lanes that are gone or no longer wait.
@@ -69,7 +70,7 @@ impl Link {
             health,
             window,
             in_flight: 0,
-            lanes: HashMap::new(),
+            lanes: HashMap::default(),
             ready: VecDeque::new(),
             timers: BinaryHeap::new(),
         }
