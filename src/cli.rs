@@ -85,18 +85,20 @@ Examples:
   job send --room r1 --count 1000 --rate 100 'message {\x1b[1mn\x1b[0m}'
   job send --key user-17 --server comet-1 'only for you'";
 
+// clap wraps these to the terminal's width.
 const LIST_HELP: &str = "\
-A line has the letter's place (partition@offset in TOPIC.dead-letter), when it became one, where it stood in
-the topic, how often it was replayed and came back, whether it waits or was replayed (or is gone: Kafka no
-longer had the message when its letter was written), the message, and the reason.";
+A line has the letter's place (partition@offset in TOPIC.dead-letter), when it became one, where the message stood in \
+the topic, how often it was replayed and came back, its state, the message, and the reason.
+
+States: waiting; replayed; gone (Kafka no longer had the message when its letter was written).";
 
 const REPLAY_HELP: &str = "\
-A letter goes to the partition that it came from, as it was, with the header job.rounds. Letters of one key go
-in their original order. It is safe beside running jobs.
+A message goes to the partition that it came from, as it was, with the header job.rounds. Those of one key go in \
+their original order. It is safe beside running jobs.
 
-What was replayed is noted in the dead-letter topic, and not replayed again. Ctrl-C stops it between two
-messages and repeats nothing. Where it is killed, or loses Kafka, the messages that it had in hand, 100 at most,
-may be sent again by the next replay; none is lost. Of two at once the later one goes on and the other one stops.";
+What was replayed is noted in the dead-letter topic, and not replayed again. Ctrl-C stops it between two messages and \
+repeats nothing. Where it is killed, or loses Kafka, the messages that it had in hand, 100 at most, may be sent again \
+by the next replay; none is lost. Of two at once the later one goes on and the other one stops.";
 
 /// The flags that say where messages are: all that `job send` and `job dead-letter` need.
 #[derive(Debug, Args)]
