@@ -251,8 +251,10 @@ impl Connection {
             .describe_topics([topic], DescribeTopicsOptions::default())
             .await?;
         if found.values().any(Result::is_err) {
-            let new =
-                NewTopic::new(topic, 1, -1)?.with_config("max.message.bytes", LARGEST.to_string());
+            let new = NewTopic::new(topic, 1, -1)?
+                .with_config("max.message.bytes", LARGEST.to_string())
+                // A letter stays until somebody decides: it would be lost after the broker's 7 days else.
+                .with_config("retention.ms", "-1");
             let made = admin
                 .create_topics([new], CreateTopicsOptions::default())
                 .await?;
