@@ -48,7 +48,12 @@ fn main() -> ExitCode {
     let seed = settings.seed.unwrap_or_else(|| fastrand::u64(1..1_000_000));
     if settings.plan {
         for planned in plan::plan(&settings, seed) {
-            println!("{:8.2} s  {} ({:.1} s)", planned.at.as_secs_f64(), planned.fault, planned.lasts.as_secs_f64());
+            println!(
+                "{:8.2} s  {} ({:.1} s)",
+                planned.at.as_secs_f64(),
+                planned.fault,
+                planned.lasts.as_secs_f64()
+            );
         }
         return ExitCode::SUCCESS;
     }
@@ -79,7 +84,8 @@ fn main() -> ExitCode {
 fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/torture/{seed}"));
     if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(|e| format!("{} can't be emptied: {e}", folder.display()))?;
+        fs::remove_dir_all(&folder)
+            .map_err(|e| format!("{} can't be emptied: {e}", folder.display()))?;
     }
     fs::create_dir_all(&folder).map_err(|e| format!("{} can't be made: {e}", folder.display()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -91,59 +97,100 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
     let mut screen = Screen::new();
     screen.say(&format!(
         "torture: seed {seed}, {} min, Kafka {}, {} jobs, {} Comets, {} messages/s to {} rooms",
-        settings.minutes, settings.kafka, settings.jobs, settings.comets, settings.rate, settings.rooms
+        settings.minutes,
+        settings.kafka,
+        settings.jobs,
+        settings.comets,
+        settings.rate,
+        settings.rooms
     ));
-    let streams = Arc::new(Streams::new(settings.rooms as usize, settings.comets as usize));
+    let streams = Arc::new(Streams::new(
+        settings.rooms as usize,
+        settings.comets as usize,
+    ));
     let peers = Peers::default();
     let mut director = set_up(settings, seed, &folder, &runtime, &streams, &peers)?;
 
     // Faults begin when all is well.
     let begun = director.records.len() as u64;
-    wait(&mut director, &streams, &mut screen, "starting:", Duration::from_secs(90), |director| {
-        Ok(director.records.iter().filter(|r| r.delivered > 20).count() as u64 == begun)
-    })?;
+    wait(
+        &mut director,
+        &streams,
+        &mut screen,
+        "starting:",
+        Duration::from_secs(90),
+        |director| Ok(director.records.iter().filter(|r| r.delivered > 20).count() as u64 == begun),
+    )?;
     director.timeline.origin = now();
     director.plan = plan::plan(settings, seed).into();
     let length = Duration::from_secs_f64(settings.minutes * 60.0);
     let start = Instant::now();
-    wait(&mut director, &streams, &mut screen, "", Duration::MAX, |director| {
-        Ok(start.elapsed() >= length && director.is_whole())
-    })?;
+    wait(
+        &mut director,
+        &streams,
+        &mut screen,
+        "",
+        Duration::MAX,
+        |director| Ok(start.elapsed() >= length && director.is_whole()),
+    )?;
     let quiet = now();
     let client = runtime.block_on(director.kafka.client())?;
     let (counts, acknowledged, trouble) = {
         let counts = director.producer.counts.clone();
-        let (acknowledged, trouble) = (director.producer.acknowledged.clone(), director.producer.trouble.clone());
+        let (acknowledged, trouble) = (
+            director.producer.acknowledged.clone(),
+            director.producer.trouble.clone(),
+        );
         director.producer.ask_to_stop();
         (counts, acknowledged, trouble)
     };
-    wait(&mut director, &streams, &mut screen, "the last acknowledgements:", SETTLE, |director| {
-        Ok(director.producer.is_done())
-    })?;
+    wait(
+        &mut director,
+        &streams,
+        &mut screen,
+        "the last acknowledgements:",
+        SETTLE,
+        |director| Ok(director.producer.is_done()),
+    )?;
     let mut asked = Instant::now();
     let mut left = std::collections::BTreeMap::<i32, i64>::new();
-    let settled = wait(&mut director, &streams, &mut screen, "until all is delivered:", SETTLE, |_| {
-        if asked.elapsed() < Duration::from_secs(1) {
-            return Ok(false);
-        }
-        asked = Instant::now();
-        // It can't be asked while the group is busy with itself.
-        if let Ok(lag) = runtime.block_on(kafka::lag(&client)) {
-            left = lag;
-        }
-        Ok(!left.is_empty() && left.values().all(|lag| *lag == 0))
-    });
+    let settled = wait(
+        &mut director,
+        &streams,
+        &mut screen,
+        "until all is delivered:",
+        SETTLE,
+        |_| {
+            if asked.elapsed() < Duration::from_secs(1) {
+                return Ok(false);
+            }
+            asked = Instant::now();
+            // It can't be asked while the group is busy with itself.
+            if let Ok(lag) = runtime.block_on(kafka::lag(&client)) {
+                left = lag;
+            }
+            Ok(!left.is_empty() && left.values().all(|lag| *lag == 0))
+        },
+    );
     let unsettled = match settled {
         Ok(()) => None,
         Err(error) if INTERRUPTED.load(Relaxed) => return Err(error),
-        Err(_) => Some(format!("{} s after all was well again, records were not committed: {left:?} by partition", SETTLE.as_secs())),
+        Err(_) => Some(format!(
+            "{} s after all was well again, records were not committed: {left:?} by partition",
+            SETTLE.as_secs()
+        )),
     };
     for slot in 0..director.slots.len() {
         director.stop_job(slot, format!("the last stop of job {slot}"), None);
     }
-    wait(&mut director, &streams, &mut screen, "stopping:", Duration::from_secs(60), |director| {
-        Ok(director.is_whole())
-    })?;
+    wait(
+        &mut director,
+        &streams,
+        &mut screen,
+        "stopping:",
+        Duration::from_secs(60),
+        |director| Ok(director.is_whole()),
+    )?;
     for (comet, record) in director.comets.iter_mut().zip(&mut director.records) {
         if let Some(mut process) = comet.process.take() {
             process.kill();
@@ -152,7 +199,10 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
     }
     let mut log = Vec::new();
     runtime.block_on(kafka::read(&client, TOPIC, |record| {
-        let message = record.value.as_deref().and_then(|value| streams.decode(value));
+        let message = record
+            .value
+            .as_deref()
+            .and_then(|value| streams.decode(value));
         log.push(verdict::Logged {
             partition: record.partition,
             offset: record.offset,
@@ -161,7 +211,9 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
         });
     }))?;
     let mut letters = Vec::new();
-    runtime.block_on(kafka::read(&client, kafka::DEAD_LETTERS, |record| letters.push(record)))?;
+    runtime.block_on(kafka::read(&client, kafka::DEAD_LETTERS, |record| {
+        letters.push(record)
+    }))?;
     let (text, passed) = verdict::judge(&verdict::Evidence {
         streams: &streams,
         timeline: &director.timeline,
@@ -183,7 +235,10 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
     fs::write(&report, &text).map_err(|e| format!("cannot write {}: {e}", report.display()))?;
     if !passed {
         // The broker's own log goes with its folder.
-        let _ = fs::copy(director.kafka.folder.join("kafka.log"), folder.join("kafka.log"));
+        let _ = fs::copy(
+            director.kafka.folder.join("kafka.log"),
+            folder.join("kafka.log"),
+        );
         screen.say(&format!("logs and records are in {}", folder.display()));
     }
     drop(director);
@@ -219,21 +274,40 @@ fn wait(
             return Ok(());
         }
         if start.elapsed() > patience {
-            return Err(format!("{phase} it took longer than {} s", patience.as_secs()));
+            return Err(format!(
+                "{phase} it took longer than {} s",
+                patience.as_secs()
+            ));
         }
         let minutes = director.timeline.at(now());
-        screen.show(director, &if phase.is_empty() { format!("{minutes}:") } else { phase.to_owned() });
+        screen.show(
+            director,
+            &if phase.is_empty() {
+                format!("{minutes}:")
+            } else {
+                phase.to_owned()
+            },
+        );
         thread::sleep(Duration::from_millis(20));
     }
 }
 
-fn set_up(settings: &Settings, seed: u64, folder: &Path, runtime: &Runtime, streams: &Arc<Streams>, peers: &Peers) -> Result<Director, String> {
+fn set_up(
+    settings: &Settings,
+    seed: u64,
+    folder: &Path,
+    runtime: &Runtime,
+    streams: &Arc<Streams>,
+    peers: &Peers,
+) -> Result<Director, String> {
     let (job, dev_comet): (PathBuf, PathBuf) = (binary("job")?, binary("dev-comet")?);
     // One more than asked for: it comes and goes.
     let slots = settings.jobs as usize + 1;
     let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
 
-    let mut comets: Vec<Comet> = (0..settings.comets as usize).map(|n| Comet::new(&dev_comet, folder, n)).collect();
+    let mut comets: Vec<Comet> = (0..settings.comets as usize)
+        .map(|n| Comet::new(&dev_comet, folder, n))
+        .collect();
     let mut records: Vec<Record> = (0..comets.len()).map(|n| Record::new(n, streams)).collect();
     for (comet, record) in comets.iter_mut().zip(&mut records) {
         record.follow(comet.start()?)?;
@@ -244,24 +318,50 @@ fn set_up(settings: &Settings, seed: u64, folder: &Path, runtime: &Runtime, stre
     for slot in 0..slots {
         let mut row = Vec::new();
         for (n, comet) in comets.iter().enumerate() {
-            row.push(runtime.block_on(Proxy::start(&comet_host(n), comet.grpc, slot, peers.clone()))?);
+            row.push(runtime.block_on(Proxy::start(
+                &comet_host(n),
+                comet.grpc,
+                slot,
+                peers.clone(),
+            ))?);
         }
         links.push(row);
         let port = free_port();
-        let proxy = runtime.block_on(Proxy::start("127.0.0.1", local(port), slot, Peers::default()))?;
+        let proxy = runtime.block_on(Proxy::start(
+            "127.0.0.1",
+            local(port),
+            slot,
+            Peers::default(),
+        ))?;
         listeners.push((port, proxy.address));
         kafka_links.push(proxy);
     }
-    let kafka = Kafka::start(&settings.kafka, &folder.join("kafka"), free_port(), free_port(), &listeners)?;
+    let kafka = Kafka::start(
+        &settings.kafka,
+        &folder.join("kafka"),
+        free_port(),
+        free_port(),
+        &listeners,
+    )?;
     let client = runtime.block_on(kafka.client())?;
     runtime.block_on(kafka::create_topic(&client, settings.partitions))?;
-    let producer = runtime.block_on(Producer::start(&client, streams.clone(), settings.rate, seed))?;
+    let producer = runtime.block_on(Producer::start(
+        &client,
+        streams.clone(),
+        settings.rate,
+        seed,
+    ))?;
 
     let lives: Lives = Arc::new(Mutex::new(Vec::new()));
     let slots = (0..slots)
         .map(|slot| {
-            let comets: Vec<String> = links[slot].iter().map(|link: &Proxy| link.address.to_string()).collect();
-            let mut flags: Vec<String> = ["--topic", TOPIC, "--group", GROUP, "--brokers"].map(Into::into).into();
+            let comets: Vec<String> = links[slot]
+                .iter()
+                .map(|link: &Proxy| link.address.to_string())
+                .collect();
+            let mut flags: Vec<String> = ["--topic", TOPIC, "--group", GROUP, "--brokers"]
+                .map(Into::into)
+                .into();
             flags.push(kafka_links[slot].address.to_string());
             flags.extend(["--comet".into(), comets.join(",")]);
             // Static members and others, both ways of fetching.
@@ -304,7 +404,10 @@ fn set_up(settings: &Settings, seed: u64, folder: &Path, runtime: &Runtime, stre
         measured: Micros::MIN,
     };
     for slot in 0..settings.jobs as usize {
-        let window = director.timeline.begin(format!("the first start of job {slot}"), vec![Scope::Started { slot }]);
+        let window = director.timeline.begin(
+            format!("the first start of job {slot}"),
+            vec![Scope::Started { slot }],
+        );
         director.start_job(slot, window)?;
     }
     Ok(director)

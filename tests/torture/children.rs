@@ -111,13 +111,20 @@ impl Drop for Process {
 
 /// The binary of this name, built together with this program.
 pub fn binary(name: &str) -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|e| format!("this program's own place is not known: {e}"))?;
-    let folder = own.parent().and_then(Path::parent).ok_or("this program has no folder")?;
+    let own = std::env::current_exe()
+        .map_err(|e| format!("this program's own place is not known: {e}"))?;
+    let folder = own
+        .parent()
+        .and_then(Path::parent)
+        .ok_or("this program has no folder")?;
     let path = folder.join(name);
     if path.exists() {
         Ok(path)
     } else {
-        Err(format!("{} is missing: run scripts/torture, which builds it", path.display()))
+        Err(format!(
+            "{} is missing: run scripts/torture, which builds it",
+            path.display()
+        ))
     }
 }
 
@@ -161,12 +168,22 @@ impl JobCommand {
             });
             lives.len() - 1
         };
-        let log = self.folder.join(format!("job-{}-life-{life:03}.log", self.slot));
+        let log = self
+            .folder
+            .join(format!("job-{}-life-{life:03}.log", self.slot));
         let log = File::create(&log).map_err(|e| format!("cannot write {}: {e}", log.display()))?;
         let log = Arc::new(Mutex::new(log));
         for output in [
-            process.child.stdout.take().map(|o| Box::new(o) as Box<dyn Read + Send>),
-            process.child.stderr.take().map(|o| Box::new(o) as Box<dyn Read + Send>),
+            process
+                .child
+                .stdout
+                .take()
+                .map(|o| Box::new(o) as Box<dyn Read + Send>),
+            process
+                .child
+                .stderr
+                .take()
+                .map(|o| Box::new(o) as Box<dyn Read + Send>),
         ]
         .into_iter()
         .flatten()
@@ -192,7 +209,9 @@ fn follow(output: impl Read, log: &Mutex<File>, lives: &Lives, life: usize) {
             continue;
         }
         if NOTED.iter().any(|words| line.contains(words)) {
-            lock(lives)[life].notes.push((now(), line.clone().into_owned()));
+            lock(lives)[life]
+                .notes
+                .push((now(), line.clone().into_owned()));
         }
         // Where the disk is full, the verdict is what counts.
         let _ = writeln!(lock(log), "{line}");
@@ -202,7 +221,9 @@ fn follow(output: impl Read, log: &Mutex<File>, lives: &Lives, life: usize) {
 /// Kilobytes resident, as the system counts them.
 pub fn resident(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().trim_end_matches(" kB").parse().ok()
 }
 
@@ -233,14 +254,26 @@ impl Comet {
 
     /// Starts it, and comes back when it listens. Each life records to a file of its own: its path.
     pub fn start(&mut self) -> Result<PathBuf, String> {
-        let record = self.folder.join(format!("comet-{}-life-{:03}.record", self.number, self.lives));
-        let log = self.folder.join(format!("comet-{}-life-{:03}.log", self.number, self.lives));
+        let record = self.folder.join(format!(
+            "comet-{}-life-{:03}.record",
+            self.number, self.lives
+        ));
+        let log = self
+            .folder
+            .join(format!("comet-{}-life-{:03}.log", self.number, self.lives));
         self.lives += 1;
         let log = File::create(&log).map_err(|e| format!("cannot write {}: {e}", log.display()))?;
-        let errors = log.try_clone().map_err(|e| format!("cannot write a log: {e}"))?;
+        let errors = log
+            .try_clone()
+            .map_err(|e| format!("cannot write a log: {e}"))?;
         let mut command = Command::new(&self.program);
         command
-            .args(["--listen", &self.grpc.to_string(), "--web", &self.web.to_string()])
+            .args([
+                "--listen",
+                &self.grpc.to_string(),
+                "--web",
+                &self.web.to_string(),
+            ])
             .arg("--record")
             .arg(&record)
             .arg("--faults")
@@ -250,7 +283,10 @@ impl Comet {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !(listens(self.web) && listens(self.grpc)) {
             if let Some(status) = process.ended() {
-                return Err(format!("Comet {} ended while it was starting: {status}", self.number));
+                return Err(format!(
+                    "Comet {} ended while it was starting: {status}",
+                    self.number
+                ));
             }
             if Instant::now() > deadline {
                 return Err(format!("Comet {} did not start within 30 s", self.number));
@@ -263,9 +299,12 @@ impl Comet {
 
     /// Sets the fault that it shows.
     pub fn fault(&self, json: &str) -> Result<(), String> {
-        let failed = |e: std::io::Error| format!("Comet {} can't be told its fault: {e}", self.number);
+        let failed =
+            |e: std::io::Error| format!("Comet {} can't be told its fault: {e}", self.number);
         let mut stream = TcpStream::connect(self.web).map_err(failed)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(failed)?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .map_err(failed)?;
         write!(
             stream,
             "POST /fault HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{json}",
@@ -278,7 +317,10 @@ impl Comet {
         if answer.starts_with("HTTP/1.1 204") {
             Ok(())
         } else {
-            Err(format!("Comet {} refused the fault {json}: {answer}", self.number))
+            Err(format!(
+                "Comet {} refused the fault {json}: {answer}",
+                self.number
+            ))
         }
     }
 }

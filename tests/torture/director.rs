@@ -19,6 +19,13 @@ use crate::timeline::{Micros, SECOND, Scope, Timeline, now};
 /// A job says that it waits so long for what is in flight; starting and ending take their time too.
 const STOP_WITHIN: Micros = 13 * SECOND;
 
+/// A connection that was forgotten is noticed when it was silent for some seconds.
+const SILENCE: Micros = 7 * SECOND;
+
+fn echo(mode: Mode) -> Micros {
+    if mode == Mode::Forget { SILENCE } else { 0 }
+}
+
 /// Everything that runs, and what is to be done with it.
 pub struct Director {
     pub timeline: Timeline,
@@ -70,13 +77,34 @@ impl Slot {
 }
 
 pub enum Repair {
-    StartJob { slot: usize, window: usize },
-    StopJob { slot: usize },
-    StartComet { comet: usize, window: usize },
-    Thaw { comet: usize, window: usize },
-    Heal { comet: usize, window: usize },
-    Connect { comet: usize, slots: Vec<usize>, window: usize },
-    ConnectKafka { slots: Vec<usize>, window: usize },
+    StartJob {
+        slot: usize,
+        window: usize,
+    },
+    StopJob {
+        slot: usize,
+    },
+    StartComet {
+        comet: usize,
+        window: usize,
+    },
+    Thaw {
+        comet: usize,
+        window: usize,
+    },
+    Heal {
+        comet: usize,
+        window: usize,
+    },
+    Connect {
+        comet: usize,
+        slots: Vec<usize>,
+        window: usize,
+    },
+    ConnectKafka {
+        slots: Vec<usize>,
+        window: usize,
+    },
 }
 
 impl Director {
@@ -92,7 +120,9 @@ impl Director {
                 self.begin(next)?;
             }
         }
-        let (due, later) = std::mem::take(&mut self.repairs).into_iter().partition(|(at, _)| *at <= time);
+        let (due, later) = std::mem::take(&mut self.repairs)
+            .into_iter()
+            .partition(|(at, _)| *at <= time);
         self.repairs = later;
         let due: Vec<(Micros, Repair)> = due;
         for (_, repair) in due {
@@ -100,7 +130,9 @@ impl Director {
         }
         for (script, window) in std::mem::take(&mut self.scripts) {
             if script.is_finished() {
-                script.join().map_err(|_| "a thread of the campaign panicked")??;
+                script
+                    .join()
+                    .map_err(|_| "a thread of the campaign panicked")??;
                 self.timeline.end(window);
             } else {
                 self.scripts.push((script, window));
@@ -124,7 +156,10 @@ impl Director {
         self.plan.is_empty()
             && self.repairs.is_empty()
             && self.scripts.is_empty()
-            && !self.slots.iter().any(|slot| matches!(slot.state, State::Stopping { .. }))
+            && !self
+                .slots
+                .iter()
+                .any(|slot| matches!(slot.state, State::Stopping { .. }))
     }
 
     fn begin(&mut self, Planned { fault, lasts, .. }: Planned) -> Result<(), String> {
@@ -140,7 +175,8 @@ impl Director {
                 let window = self.timeline.begin(what, vec![Scope::Killed { slot }]);
                 job.process.kill();
                 self.ended(job.life, End::Killed);
-                self.repairs.push((until, Repair::StartJob { slot, window }));
+                self.repairs
+                    .push((until, Repair::StartJob { slot, window }));
             }
             &Fault::JobStop { slot } => {
                 if !self.stop_job(slot, what, Some(lasts)) {
@@ -170,7 +206,8 @@ impl Director {
                     }
                     process.kill();
                 }
-                self.repairs.push((until, Repair::StartComet { comet, window }));
+                self.repairs
+                    .push((until, Repair::StartComet { comet, window }));
             }
             &Fault::CometFreeze { comet } => {
                 let window = self.timeline.begin(what, vec![Scope::Comet(comet)]);
@@ -183,27 +220,49 @@ impl Director {
             &Fault::CometSlow { comet, delay_ms } => {
                 self.show(comet, what, until, &format!(r#"{{"delay_ms":{delay_ms}}}"#))?;
             }
-            &Fault::CometErrors { comet, status, percent } => {
+            &Fault::CometErrors {
+                comet,
+                status,
+                percent,
+            } => {
                 let part = f64::from(percent) / 100.0;
-                self.show(comet, what, until, &format!(r#"{{"status":{status},"probability":{part}}}"#))?;
+                self.show(
+                    comet,
+                    what,
+                    until,
+                    &format!(r#"{{"status":{status},"probability":{part}}}"#),
+                )?;
             }
             Fault::CometCut { comet, slot, mode } => {
                 let (comet, slots) = (*comet, of(slot));
-                let scopes = slots.iter().map(|&slot| Scope::CometOf { comet, slot }).collect();
+                let scopes = slots
+                    .iter()
+                    .map(|&slot| Scope::CometOf { comet, slot })
+                    .collect();
                 let window = self.timeline.begin(what, scopes);
+                self.timeline.windows[window].echo = echo(*mode);
                 for &slot in &slots {
                     self.links[slot][comet].set(*mode);
                 }
-                self.repairs.push((until, Repair::Connect { comet, slots, window }));
+                self.repairs.push((
+                    until,
+                    Repair::Connect {
+                        comet,
+                        slots,
+                        window,
+                    },
+                ));
             }
             Fault::KafkaCut { slot, mode } => {
                 let slots = of(slot);
                 let scopes = slots.iter().map(|&slot| Scope::KafkaOf { slot }).collect();
                 let window = self.timeline.begin(what, scopes);
+                self.timeline.windows[window].echo = echo(*mode);
                 for &slot in &slots {
                     self.kafka_links[slot].set(*mode);
                 }
-                self.repairs.push((until, Repair::ConnectKafka { slots, window }));
+                self.repairs
+                    .push((until, Repair::ConnectKafka { slots, window }));
             }
             Fault::KafkaKill => self.script(what, lasts, "kill", "again"),
             Fault::KafkaRestart => self.script(what, lasts, "stop", "again"),
@@ -242,7 +301,11 @@ impl Director {
                 self.timeline.end(window);
                 Ok(())
             }
-            Repair::Connect { comet, slots, window } => {
+            Repair::Connect {
+                comet,
+                slots,
+                window,
+            } => {
                 for slot in slots {
                     self.links[slot][comet].set(Mode::Open);
                 }
@@ -259,7 +322,13 @@ impl Director {
         }
     }
 
-    fn show(&mut self, comet: usize, what: String, until: Micros, json: &str) -> Result<(), String> {
+    fn show(
+        &mut self,
+        comet: usize,
+        what: String,
+        until: Micros,
+        json: &str,
+    ) -> Result<(), String> {
         let window = self.timeline.begin(what, vec![Scope::Comet(comet)]);
         self.comets[comet].fault(json)?;
         self.repairs.push((until, Repair::Heal { comet, window }));
@@ -317,7 +386,8 @@ impl Director {
                     self.ended(job.life, End::ByItself);
                     let what = format!("job {slot} ended by itself");
                     let window = self.timeline.begin(what, vec![Scope::Killed { slot }]);
-                    self.repairs.push((now() + SECOND, Repair::StartJob { slot, window }));
+                    self.repairs
+                        .push((now() + SECOND, Repair::StartJob { slot, window }));
                 }
             },
             State::Stopping {
@@ -375,7 +445,10 @@ impl Director {
 
     fn measure(&self) {
         let time = now();
-        for life in lock(&self.lives).iter_mut().filter(|life| life.end == End::Runs) {
+        for life in lock(&self.lives)
+            .iter_mut()
+            .filter(|life| life.end == End::Runs)
+        {
             if let Some(kilobytes) = resident(life.pid)
                 && kilobytes > life.memory.0
             {

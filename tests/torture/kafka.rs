@@ -28,7 +28,13 @@ pub struct Kafka {
 
 impl Kafka {
     /// Starts it. `jobs` are the port at which it listens for each job, and the address that it tells that job.
-    pub fn start(version: &str, folder: &Path, port: u16, controller: u16, jobs: &[(u16, SocketAddr)]) -> Result<Kafka, String> {
+    pub fn start(
+        version: &str,
+        folder: &Path,
+        port: u16,
+        controller: u16,
+        jobs: &[(u16, SocketAddr)],
+    ) -> Result<Kafka, String> {
         let mut listeners = format!("PLAINTEXT://127.0.0.1:{port}");
         let mut advertised = listeners.clone();
         let mut protocols = "PLAINTEXT:PLAINTEXT".to_owned();
@@ -37,9 +43,11 @@ impl Kafka {
             advertised += &format!(",JOB{n}://{address}");
             protocols += &format!(",JOB{n}:PLAINTEXT");
         }
-        let zookeeper = ["0.", "1.", "2.", "3.0.", "3.1.", "3.2.", "3.3.", "3.4.", "3.5.", "3.6.", "3.7."]
-            .iter()
-            .any(|old| version.starts_with(old));
+        let zookeeper = [
+            "0.", "1.", "2.", "3.0.", "3.1.", "3.2.", "3.3.", "3.4.", "3.5.", "3.6.", "3.7.",
+        ]
+        .iter()
+        .any(|old| version.starts_with(old));
         let mut set = vec![format!("inter.broker.listener.name=PLAINTEXT")];
         if !zookeeper {
             listeners += &format!(",CONTROLLER://127.0.0.1:{controller}");
@@ -50,7 +58,14 @@ impl Kafka {
         set.push(format!("advertised.listeners={advertised}"));
         set.push(format!("listener.security.protocol.map={protocols}"));
         let mut command = Command::new(SCRIPT);
-        command.args(["hold", "--version", version, "--port", &port.to_string(), "--dir"]);
+        command.args([
+            "hold",
+            "--version",
+            version,
+            "--port",
+            &port.to_string(),
+            "--dir",
+        ]);
         command.arg(folder);
         for setting in &set {
             command.args(["--set", setting]);
@@ -85,7 +100,10 @@ impl Kafka {
             return Ok(kafka);
         }
         drop(kafka);
-        Err(format!("Kafka {version} does not start: {}", said.join().unwrap_or_default()))
+        Err(format!(
+            "Kafka {version} does not start: {}",
+            said.join().unwrap_or_default()
+        ))
     }
 
     pub async fn client(&self) -> Result<Client, String> {
@@ -116,7 +134,10 @@ pub fn script(command: &str, folder: &Path) -> Result<(), String> {
     if done.status.success() {
         Ok(())
     } else {
-        Err(format!("{SCRIPT} {command}: {}", String::from_utf8_lossy(&done.stderr)))
+        Err(format!(
+            "{SCRIPT} {command}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        ))
     }
 }
 
@@ -128,7 +149,9 @@ pub async fn create_topic(client: &Client, partitions: i32) -> Result<(), String
         .create_topics([topic], Default::default())
         .await
         .map_err(failed)?;
-    made.remove(TOPIC).ok_or("Kafka says nothing about the new topic")?.map_err(failed)
+    made.remove(TOPIC)
+        .ok_or("Kafka says nothing about the new topic")?
+        .map_err(failed)
 }
 
 async fn ends(client: &Client, topic: &str) -> Result<BTreeMap<i32, i64>, String> {
@@ -146,7 +169,10 @@ async fn ends(client: &Client, topic: &str) -> Result<BTreeMap<i32, i64>, String
         .partitions
         .iter()
         .map(|p| (TopicPartition::new(topic, p.partition), OffsetSpec::Latest));
-    let listed = admin.list_offsets(partitions, Default::default()).await.map_err(failed)?;
+    let listed = admin
+        .list_offsets(partitions, Default::default())
+        .await
+        .map_err(failed)?;
     listed
         .into_iter()
         .map(|(tp, end)| Ok((tp.partition, end.map_err(failed)?.offset)))
@@ -172,7 +198,11 @@ pub async fn lag(client: &Client) -> Result<BTreeMap<i32, i64>, String> {
 }
 
 /// All that a topic holds, partition by partition in offset order, handed over one by one.
-pub async fn read(client: &Client, topic: &str, mut take: impl FnMut(ConsumerRecord)) -> Result<(), String> {
+pub async fn read(
+    client: &Client,
+    topic: &str,
+    mut take: impl FnMut(ConsumerRecord),
+) -> Result<(), String> {
     let failed = |e| format!("{topic} can't be read: {e}");
     let ends = ends(client, topic).await?;
     let mut left: i64 = ends.values().sum();
@@ -185,13 +215,21 @@ pub async fn read(client: &Client, topic: &str, mut take: impl FnMut(ConsumerRec
         .build()
         .await
         .map_err(failed)?;
-    consumer.assign(topic, ends.into_keys().collect()).await.map_err(failed)?;
+    consumer
+        .assign(topic, ends.into_keys().collect())
+        .await
+        .map_err(failed)?;
     let mut quiet = 0;
     while left > 0 {
-        let records = consumer.poll(Duration::from_secs(1)).await.map_err(failed)?;
+        let records = consumer
+            .poll(Duration::from_secs(1))
+            .await
+            .map_err(failed)?;
         quiet = if records.is_empty() { quiet + 1 } else { 0 };
         if quiet > 60 {
-            return Err(format!("{topic} can't be read: {left} records did not come"));
+            return Err(format!(
+                "{topic} can't be read: {left} records did not come"
+            ));
         }
         left -= records.len() as i64;
         records.into_iter().for_each(&mut take);

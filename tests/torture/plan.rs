@@ -20,26 +20,56 @@ pub struct Planned {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
     /// SIGKILL, and started again.
-    JobKill { slot: usize },
+    JobKill {
+        slot: usize,
+    },
     /// SIGTERM, and started again after its end.
-    JobStop { slot: usize },
+    JobStop {
+        slot: usize,
+    },
     /// One more, which is stopped later.
-    JobMore { slot: usize },
-    CometKill { comet: usize },
-    CometRestart { comet: usize },
-    CometFreeze { comet: usize },
-    CometHang { comet: usize },
-    CometSlow { comet: usize, delay_ms: u64 },
-    CometErrors { comet: usize, status: i32, percent: u32 },
+    JobMore {
+        slot: usize,
+    },
+    CometKill {
+        comet: usize,
+    },
+    CometRestart {
+        comet: usize,
+    },
+    CometFreeze {
+        comet: usize,
+    },
+    CometHang {
+        comet: usize,
+    },
+    CometSlow {
+        comet: usize,
+        delay_ms: u64,
+    },
+    CometErrors {
+        comet: usize,
+        status: i32,
+        percent: u32,
+    },
     /// Between a Comet and one job, or all of them.
-    CometCut { comet: usize, slot: Option<usize>, mode: Mode },
+    CometCut {
+        comet: usize,
+        slot: Option<usize>,
+        mode: Mode,
+    },
     KafkaKill,
     KafkaRestart,
     KafkaFreeze,
     /// Between Kafka and one job, or all of them.
-    KafkaCut { slot: Option<usize>, mode: Mode },
+    KafkaCut {
+        slot: Option<usize>,
+        mode: Mode,
+    },
     /// So many records at once that can't be delivered.
-    Poison { count: u32 },
+    Poison {
+        count: u32,
+    },
 }
 
 impl Fault {
@@ -66,7 +96,9 @@ impl Fault {
     /// What is busy with it: no two faults at once on one thing.
     fn target(&self) -> Target {
         match *self {
-            Fault::JobKill { slot } | Fault::JobStop { slot } | Fault::JobMore { slot } => Target::Job(slot),
+            Fault::JobKill { slot } | Fault::JobStop { slot } | Fault::JobMore { slot } => {
+                Target::Job(slot)
+            }
             Fault::CometKill { comet }
             | Fault::CometRestart { comet }
             | Fault::CometFreeze { comet }
@@ -74,7 +106,10 @@ impl Fault {
             | Fault::CometSlow { comet, .. }
             | Fault::CometErrors { comet, .. }
             | Fault::CometCut { comet, .. } => Target::Comet(comet),
-            Fault::KafkaKill | Fault::KafkaRestart | Fault::KafkaFreeze | Fault::KafkaCut { .. } => Target::Kafka,
+            Fault::KafkaKill
+            | Fault::KafkaRestart
+            | Fault::KafkaFreeze
+            | Fault::KafkaCut { .. } => Target::Kafka,
             Fault::Poison { .. } => Target::Nothing,
         }
     }
@@ -82,18 +117,30 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let jobs = |slot: &Option<usize>| slot.map_or("all jobs".into(), |slot| format!("job {slot}"));
+        let jobs =
+            |slot: &Option<usize>| slot.map_or("all jobs".into(), |slot| format!("job {slot}"));
         write!(out, "{}", self.name())?;
         match self {
-            Fault::JobKill { slot } | Fault::JobStop { slot } | Fault::JobMore { slot } => write!(out, " {slot}"),
-            Fault::CometKill { comet } | Fault::CometRestart { comet } | Fault::CometFreeze { comet } | Fault::CometHang { comet } => {
+            Fault::JobKill { slot } | Fault::JobStop { slot } | Fault::JobMore { slot } => {
+                write!(out, " {slot}")
+            }
+            Fault::CometKill { comet }
+            | Fault::CometRestart { comet }
+            | Fault::CometFreeze { comet }
+            | Fault::CometHang { comet } => {
                 write!(out, " {comet}")
             }
             Fault::CometSlow { comet, delay_ms } => write!(out, " {comet}, {delay_ms} ms a call"),
-            Fault::CometErrors { comet, status, percent } => {
+            Fault::CometErrors {
+                comet,
+                status,
+                percent,
+            } => {
                 write!(out, " {comet}, status {status} for {percent} % of calls")
             }
-            Fault::CometCut { comet, slot, mode } => write!(out, " {comet} from {}, {mode}", jobs(slot)),
+            Fault::CometCut { comet, slot, mode } => {
+                write!(out, " {comet} from {}, {mode}", jobs(slot))
+            }
             Fault::KafkaCut { slot, mode } => write!(out, " from {}, {mode}", jobs(slot)),
             Fault::Poison { count } => write!(out, " {count} records"),
             Fault::KafkaKill | Fault::KafkaRestart | Fault::KafkaFreeze => Ok(()),
@@ -110,7 +157,9 @@ enum Target {
 }
 
 /// All gRPC statuses but OK, the likely ones more often.
-const STATUSES: [i32; 22] = [14, 14, 14, 13, 13, 4, 8, 2, 2, 10, 1, 7, 12, 16, 5, 3, 3, 9, 11, 15, 6, 99];
+const STATUSES: [i32; 22] = [
+    14, 14, 14, 13, 13, 4, 8, 2, 2, 10, 1, 7, 12, 16, 5, 3, 3, 9, 11, 15, 6, 99,
+];
 /// Those with which a Comet refuses a message for good.
 pub const REFUSALS: [i32; 5] = [3, 6, 9, 11, 15];
 
@@ -127,12 +176,20 @@ pub fn plan(settings: &Settings, seed: u64) -> Vec<Planned> {
     while at < length {
         let fault = draw(&mut rng, jobs, comets);
         let lasts = lasts(&mut rng, &fault, longest);
-        let wanted = settings.only.is_empty() || settings.only.iter().any(|only| fault.name().starts_with(only.as_str()));
+        let wanted = settings.only.is_empty()
+            || settings
+                .only
+                .iter()
+                .any(|only| fault.name().starts_with(only.as_str()));
         busy.retain(|(_, until)| *until > at);
         let target = fault.target();
         // One job at least is left in peace, mostly.
-        let jobs_busy = busy.iter().filter(|(t, _)| matches!(t, Target::Job(_))).count();
-        let last_job = matches!(target, Target::Job(_)) && jobs_busy + 1 >= jobs && rng.u32(0..10) > 0;
+        let jobs_busy = busy
+            .iter()
+            .filter(|(t, _)| matches!(t, Target::Job(_)))
+            .count();
+        let last_job =
+            matches!(target, Target::Job(_)) && jobs_busy + 1 >= jobs && rng.u32(0..10) > 0;
         let free = target == Target::Nothing || busy.iter().all(|(t, _)| *t != target);
         if !wanted || !free || last_job {
             // It may be that nothing is free for a while.

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
-use krafka::producer::{Acks, DeliveryHandle, Record};
 use krafka::Kafka as Client;
+use krafka::producer::{Acks, DeliveryHandle, Record};
 use tokio::sync::mpsc;
 
 use crate::children::lock;
@@ -49,7 +49,12 @@ pub struct Producer {
 }
 
 impl Producer {
-    pub async fn start(client: &Client, streams: Arc<Streams>, rate: u32, seed: u64) -> Result<Producer, String> {
+    pub async fn start(
+        client: &Client,
+        streams: Arc<Streams>,
+        rate: u32,
+        seed: u64,
+    ) -> Result<Producer, String> {
         let producer = client
             .producer()
             .acks(Acks::All)
@@ -64,11 +69,19 @@ impl Producer {
             .map_err(|e| format!("the producer does not start: {e}"))?;
         let counts = Arc::new(Counts::default());
         let (handles, written) = mpsc::unbounded_channel();
-        let (stop, poison) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let (stop, poison) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU32::new(0)),
+        );
         let acknowledged: Arc<Mutex<Vec<Sent>>> = Arc::default();
         let trouble: Arc<Mutex<Vec<String>>> = Arc::default();
         let sending = {
-            let (streams, counts, stop, poison) = (streams.clone(), counts.clone(), stop.clone(), poison.clone());
+            let (streams, counts, stop, poison) = (
+                streams.clone(),
+                counts.clone(),
+                stop.clone(),
+                poison.clone(),
+            );
             let trouble = Arc::clone(&trouble);
             tokio::spawn(async move {
                 let mut sender = Sender {
@@ -84,7 +97,9 @@ impl Producer {
                     owed += f64::from(rate) / 100.0;
                     while owed >= 1.0 {
                         owed -= 1.0;
-                        let bad = poison.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1)).is_ok();
+                        let bad = poison
+                            .fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1))
+                            .is_ok();
                         let (message, record) = sender.next(bad);
                         match producer.enqueue(record).await {
                             Ok(handle) => drop(handles.send((message, handle))),
@@ -101,7 +116,11 @@ impl Producer {
             })
         };
         let collecting = {
-            let (counts, acknowledged, trouble) = (counts.clone(), Arc::clone(&acknowledged), Arc::clone(&trouble));
+            let (counts, acknowledged, trouble) = (
+                counts.clone(),
+                Arc::clone(&acknowledged),
+                Arc::clone(&trouble),
+            );
             tokio::spawn(collect(written, counts, streams, acknowledged, trouble))
         };
         Ok(Producer {

@@ -62,11 +62,18 @@ pub struct Proxy {
 
 impl Proxy {
     /// Passes on what connects to `host` (any port) to `upstream`, for the job of `slot`.
-    pub async fn start(host: &str, upstream: SocketAddr, slot: usize, peers: Peers) -> Result<Proxy, String> {
+    pub async fn start(
+        host: &str,
+        upstream: SocketAddr,
+        slot: usize,
+        peers: Peers,
+    ) -> Result<Proxy, String> {
         let listener = TcpListener::bind((host, 0))
             .await
             .map_err(|e| format!("a proxy can't listen on {host}: {e}"))?;
-        let address = listener.local_addr().map_err(|e| format!("a proxy has no address: {e}"))?;
+        let address = listener
+            .local_addr()
+            .map_err(|e| format!("a proxy has no address: {e}"))?;
         let (mode, modes) = watch::channel(Mode::Open);
         tokio::spawn(async move {
             loop {
@@ -85,7 +92,13 @@ impl Proxy {
     }
 }
 
-async fn serve(client: TcpStream, upstream: SocketAddr, modes: watch::Receiver<Mode>, slot: usize, peers: Peers) {
+async fn serve(
+    client: TcpStream,
+    upstream: SocketAddr,
+    modes: watch::Receiver<Mode>,
+    slot: usize,
+    peers: Peers,
+) {
     if *modes.borrow() == Mode::Close {
         return;
     }
@@ -96,11 +109,14 @@ async fn serve(client: TcpStream, upstream: SocketAddr, modes: watch::Receiver<M
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
     if let Ok(own) = server.local_addr() {
-        peers.lock().unwrap_or_else(PoisonError::into_inner).push(Peer {
-            since: now(),
-            port: own.port(),
-            slot,
-        });
+        peers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Peer {
+                since: now(),
+                port: own.port(),
+                slot,
+            });
     }
     // The first to end ends the connection.
     tokio::select! {

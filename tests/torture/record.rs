@@ -24,7 +24,11 @@ pub struct Call {
 pub enum Event {
     Call(Call),
     /// To the call at that place among the events.
-    Answer { at: Micros, call: u32, code: i32 },
+    Answer {
+        at: Micros,
+        call: u32,
+        code: i32,
+    },
 }
 
 /// One Comet's calls and answers, in the order in which it wrote them down.
@@ -86,8 +90,12 @@ impl Record {
                     break;
                 }
                 let line = std::mem::take(&mut tail.partial);
-                if self.take(line.trim_end_matches('\n'), &mut tail.calls, streams).is_none() {
-                    self.strange.push(format!("Comet {} recorded: {line}", self.comet));
+                if self
+                    .take(line.trim_end_matches('\n'), &mut tail.calls, streams)
+                    .is_none()
+                {
+                    self.strange
+                        .push(format!("Comet {} recorded: {line}", self.comet));
                 }
             }
         }
@@ -126,7 +134,12 @@ impl Record {
             self.events.push(Event::Answer { at, call, code });
             return Some(());
         }
-        let (rpc, target, peer, body) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        let (rpc, target, peer, body) = (
+            fields.next()?,
+            fields.next()?,
+            fields.next()?,
+            fields.next()?,
+        );
         if rpc == "Rooms" {
             return Some(());
         }

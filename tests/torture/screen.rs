@@ -30,8 +30,16 @@ impl Screen {
         let delivered: u64 = director.records.iter().map(|r| r.delivered).sum();
         let repeated: u64 = director.records.iter().map(|r| r.repeated).sum();
         let backlog = counts.due.load(Relaxed).saturating_sub(delivered);
-        let jobs = director.slots.iter().filter(|s| matches!(s.state, State::Runs(_))).count();
-        let last = director.timeline.windows.last().map_or("", |w| w.what.as_str());
+        let jobs = director
+            .slots
+            .iter()
+            .filter(|s| matches!(s.state, State::Runs(_)))
+            .count();
+        let last = director
+            .timeline
+            .windows
+            .last()
+            .map_or("", |w| w.what.as_str());
         let line = format!(
             "{phase} sent {}, delivered {delivered}, repeated {repeated}, backlog {backlog}, {jobs} jobs, {} faults; last: {last}",
             counts.sent.load(Relaxed),

@@ -15,7 +15,9 @@ pub type Stream = usize;
 pub enum To {
     Room,
     /// A user at this Comet, or at one that isn't known.
-    User { comet: Option<usize> },
+    User {
+        comet: Option<usize>,
+    },
     Everybody,
 }
 
@@ -29,11 +31,17 @@ pub struct Streams {
 
 impl Streams {
     pub fn new(rooms: usize, comets: usize) -> Streams {
-        let mut names: Vec<(String, To)> = (0..rooms).map(|n| (format!("room-{n}"), To::Room)).collect();
+        let mut names: Vec<(String, To)> = (0..rooms)
+            .map(|n| (format!("room-{n}"), To::Room))
+            .collect();
         names.extend((0..comets).map(|n| (format!("user-{n}"), To::User { comet: Some(n) })));
         names.extend((0..2).map(|n| (format!("someone-{n}"), To::User { comet: None })));
         names.push(("everybody".into(), To::Everybody));
-        let by_name = names.iter().enumerate().map(|(n, (name, _))| (name.clone(), n)).collect();
+        let by_name = names
+            .iter()
+            .enumerate()
+            .map(|(n, (name, _))| (name.clone(), n))
+            .collect();
         Streams {
             names,
             by_name,
@@ -69,7 +77,9 @@ impl Streams {
 
     /// How many Comets are to get it.
     pub fn reach(&self, stream: Stream) -> usize {
-        (0..self.comets).filter(|c| self.reaches(stream, *c)).count()
+        (0..self.comets)
+            .filter(|c| self.reaches(stream, *c))
+            .count()
     }
 
     /// The value of a record.
@@ -132,9 +142,20 @@ pub fn poison(rng: &mut Rng) -> Option<Vec<u8>> {
         1 => Some(Vec::new()),
         // A length that goes beyond the end.
         2 => Some(vec![0x2a, 0x7f, rng.u8(..), rng.u8(..)]),
-        3 => Some(PushMsg { type_: Type::ROOM.into(), msg: Bytes::from_static(b"no room"), ..Default::default() }
+        3 => Some(
+            PushMsg {
+                type_: Type::ROOM.into(),
+                msg: Bytes::from_static(b"no room"),
+                ..Default::default()
+            }
             .write_to_bytes()
-            .unwrap_or_default()),
-        _ => Some([0xff; 64].iter().map(|byte| byte ^ (rng.u8(..) & 0x0f)).collect()),
+            .unwrap_or_default(),
+        ),
+        _ => Some(
+            [0xff; 64]
+                .iter()
+                .map(|byte| byte ^ (rng.u8(..) & 0x0f))
+                .collect(),
+        ),
     }
 }

@@ -17,16 +17,27 @@ pub fn now() -> Micros {
 pub enum Scope {
     Kafka,
     /// Kafka, as one job sees it.
-    KafkaOf { slot: usize },
+    KafkaOf {
+        slot: usize,
+    },
     Comet(usize),
     /// A Comet, as one job sees it.
-    CometOf { comet: usize, slot: usize },
+    CometOf {
+        comet: usize,
+        slot: usize,
+    },
     /// A job that was killed, until it was started again.
-    Killed { slot: usize },
+    Killed {
+        slot: usize,
+    },
     /// A job that was asked to stop, until it was started again.
-    Stopped { slot: usize },
+    Stopped {
+        slot: usize,
+    },
     /// A job's start.
-    Started { slot: usize },
+    Started {
+        slot: usize,
+    },
     Nothing,
 }
 
@@ -38,6 +49,8 @@ pub struct Window {
     pub from: Micros,
     /// `Micros::MAX` while it goes on.
     pub to: Micros,
+    /// How much longer than other faults it may be felt after its repair.
+    pub echo: Micros,
 }
 
 impl Window {
@@ -64,6 +77,7 @@ impl Timeline {
             scopes,
             from: now(),
             to: Micros::MAX,
+            echo: 0,
         });
         self.windows.len() - 1
     }
@@ -74,7 +88,9 @@ impl Timeline {
 
     /// Whether one that touches such a scope overlaps this time.
     pub fn any(&self, from: Micros, to: Micros, scope: impl Fn(Scope) -> bool) -> bool {
-        self.windows.iter().any(|w| w.overlaps(from, to) && w.touches(&scope))
+        self.windows
+            .iter()
+            .any(|w| w.overlaps(from, to) && w.touches(&scope))
     }
 
     /// Seconds since the beginning.

@@ -2,13 +2,15 @@
 
 use super::facts::{Facts, name, pid};
 use super::{Evidence, Finding, context};
-use crate::timeline::{Micros, SECOND, Scope};
+use crate::timeline::{Micros, SECOND};
 
 pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     let mut finding = Finding::default();
     let (mut due, mut excused) = (0u64, 0u64);
     for message in &facts.messages {
-        for comet in (0..message.at.len()).filter(|comet| evidence.streams.reaches(message.stream, *comet)) {
+        for comet in
+            (0..message.at.len()).filter(|comet| evidence.streams.reaches(message.stream, *comet))
+        {
             due += 1;
             if message.at[comet].first < Micros::MAX || message.letters > 0 {
                 continue;
@@ -22,16 +24,29 @@ pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
                 .filter(|other| message.at[*other].first < Micros::MAX)
                 .map(|other| {
                     let there = message.at[other];
-                    format!("Comet {other} got it at {} from {}", evidence.timeline.at(there.first), pid(evidence, there.life))
+                    format!(
+                        "Comet {other} got it at {} from {}",
+                        evidence.timeline.at(there.first),
+                        pid(evidence, there.life)
+                    )
                 })
                 .collect();
-            let around = message.at.iter().map(|there| there.first).filter(|first| *first < Micros::MAX).max();
+            let around = message
+                .at
+                .iter()
+                .map(|there| there.first)
+                .filter(|first| *first < Micros::MAX)
+                .max();
             finding.violations.push(format!(
                 "{} never came to Comet {comet} ({} calls); acknowledged at {}; {}{}",
                 name(evidence, message),
                 message.at[comet].calls,
                 evidence.timeline.at(acknowledged),
-                if elsewhere.is_empty() { "no Comet got it".into() } else { elsewhere.join(", ") },
+                if elsewhere.is_empty() {
+                    "no Comet got it".into()
+                } else {
+                    elsewhere.join(", ")
+                },
                 context(evidence, acknowledged, around.unwrap_or(acknowledged))
             ));
         }
@@ -41,7 +56,8 @@ pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     for sent in evidence.acknowledged {
         let there = match sent.offset {
             Some(offset) => facts.by_offset.get(&(sent.partition, offset)).map(|place| {
-                place.map(|place| (facts.messages[place].stream, facts.messages[place].sequence)) == sent.message
+                place.map(|place| (facts.messages[place].stream, facts.messages[place].sequence))
+                    == sent.message
             }),
             None => Some(true),
         };
@@ -58,39 +74,37 @@ pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     let early = left_out_early(evidence, facts);
     finding.violations.extend(early);
     let unknown = match evidence.trouble.first() {
-        Some(first) => format!("; {} were not acknowledged, first: {first}", evidence.trouble.len()),
+        Some(first) => format!(
+            "; {} were not acknowledged, first: {first}",
+            evidence.trouble.len()
+        ),
         None => String::new(),
     };
-    finding.figures = format!("{due} deliveries due, {lost} lost, {excused} at Comets that were left out{unknown}");
+    finding.figures = format!(
+        "{due} deliveries due, {lost} lost, {excused} at Comets that were left out{unknown}"
+    );
     finding
 }
 
-/// Comets that were left out though they had taken something within the time.
+/// Comets that were left out though they could have taken something within the time.
 fn left_out_early(evidence: &Evidence<'_>, facts: &Facts) -> Vec<String> {
-    let mut found = Vec::new();
-    for out in &facts.left_out {
-        let Some(life) = evidence.lives.get(out.life) else { continue };
-        let begin = out.from.saturating_sub(29 * SECOND);
-        let of_link = |scope| match scope {
-            Scope::Comet(comet) => comet == out.comet,
-            Scope::CometOf { comet, slot } => comet == out.comet && slot == life.slot,
-            _ => false,
-        };
-        let taken = facts.oks[out.comet]
-            .iter()
-            .filter(|(at, by)| *by == out.life && *at > begin && *at + SECOND < out.from)
-            .filter(|(at, _)| !evidence.timeline.any(at.saturating_sub(SECOND), *at + SECOND / 2, of_link))
-            .count();
-        if taken > 0 {
-            found.push(format!(
-                "job process {} left Comet {} out at {} (until {}), though it had taken {taken} of its messages in the 29 s before{}",
+    let wrong = facts.left_out.iter().filter(|out| !out.is_right());
+    wrong
+        .map(|out| {
+            let since = match out.ill_since {
+                Some(since) => format!(
+                    "it was out of reach only since {}",
+                    evidence.timeline.at(since)
+                ),
+                None => "it was well".into(),
+            };
+            format!(
+                "job process {} left Comet {} out at {}, but {since}{}",
                 pid(evidence, out.life),
                 out.comet,
                 evidence.timeline.at(out.from),
-                evidence.timeline.at(out.to),
-                context(evidence, begin, out.from)
-            ));
-        }
-    }
-    found
+                context(evidence, out.from.saturating_sub(30 * SECOND), out.from)
+            )
+        })
+        .collect()
 }

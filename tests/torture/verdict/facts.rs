@@ -6,13 +6,19 @@ use super::{Evidence, Finding, context};
 use crate::plan::REFUSALS;
 use crate::record::Event;
 use crate::streams::Stream;
-use crate::timeline::Micros;
+use crate::timeline::{Micros, SECOND, Scope};
 
 /// A process of a job that isn't known: its place among the lives would be this.
 const NOBODY: usize = usize::MAX;
 
 /// How often a message must have failed at a Comet before it may be given up.
 pub const TRIES: u32 = 5;
+
+/// A Comet that took nothing for so long may be left out; not quite so long, as clocks and busy machines go.
+const LEAVE_OUT_AFTER: Micros = 29 * SECOND;
+
+/// So soon after its return a Comet has to be used again: what it gets later than that is lost.
+const BACK_WITHIN: Micros = 3 * SECOND;
 
 /// One record of the topic that can be delivered.
 pub struct Message {
@@ -48,7 +54,17 @@ pub struct LeftOut {
     pub life: usize,
     pub comet: usize,
     pub from: Micros,
+    /// Until when that was right.
     pub to: Micros,
+    /// Since when the Comet could take nothing, if it couldn't.
+    pub ill_since: Option<Micros>,
+}
+
+impl LeftOut {
+    pub fn is_right(&self) -> bool {
+        self.ill_since
+            .is_some_and(|since| self.from >= since + LEAVE_OUT_AFTER)
+    }
 }
 
 #[derive(Default)]
@@ -99,7 +115,9 @@ impl Facts {
                 let place = facts.messages.len();
                 if places.insert((stream, sequence), place).is_some() {
                     let name = evidence.streams.name(stream);
-                    facts.strange.push(format!("{name} {sequence} is in Kafka twice: the producer's doing"));
+                    facts.strange.push(format!(
+                        "{name} {sequence} is in Kafka twice: the producer's doing"
+                    ));
                 }
                 facts.by_stream[stream].push(place);
                 facts.messages.push(Message {
@@ -113,7 +131,9 @@ impl Facts {
                 });
                 place
             });
-            facts.by_offset.insert((logged.partition, logged.offset), place);
+            facts
+                .by_offset
+                .insert((logged.partition, logged.offset), place);
         }
         for of_stream in &mut facts.by_stream {
             of_stream.sort_by_key(|place| facts.messages[*place].offset);
@@ -131,15 +151,24 @@ impl Facts {
         let mut peers: HashMap<u16, Vec<(Micros, usize)>> = HashMap::new();
         for peer in evidence.peers {
             let life = evidence.lives.iter().position(|life| {
-                life.slot == peer.slot && life.started <= peer.since && life.ended.is_none_or(|end| end >= peer.since)
+                life.slot == peer.slot
+                    && life.started <= peer.since
+                    && life.ended.is_none_or(|end| end >= peer.since)
             });
-            peers.entry(peer.port).or_default().push((peer.since, life.unwrap_or(NOBODY)));
+            peers
+                .entry(peer.port)
+                .or_default()
+                .push((peer.since, life.unwrap_or(NOBODY)));
         }
         for comet in 0..comets {
             facts.replay(evidence, comet, &places, &peers);
         }
         for (place, repeat) in facts.repeats.iter().enumerate() {
-            facts.repeats_of.entry(repeat.message).or_default().push(place);
+            facts
+                .repeats_of
+                .entry(repeat.message)
+                .or_default()
+                .push(place);
         }
         facts
     }
@@ -161,7 +190,8 @@ impl Facts {
         let mut highest: Vec<Option<usize>> = vec![None; evidence.streams.count()];
         let mut latest: HashMap<usize, (Micros, usize)> = HashMap::new();
         let mut oks = Vec::new();
-        self.strange.extend(evidence.records[comet].strange.iter().cloned());
+        self.strange
+            .extend(evidence.records[comet].strange.iter().cloned());
         let events = &evidence.records[comet].events;
         for event in events {
             match *event {
@@ -170,18 +200,30 @@ impl Facts {
                     let (at, stream) = (call.at, call.stream);
                     let Some(&message) = places.get(&(stream, call.sequence)) else {
                         let name = evidence.streams.name(stream);
-                        self.strange.push(format!("Comet {comet} got {name} {}, which Kafka doesn't have", call.sequence));
+                        self.strange.push(format!(
+                            "Comet {comet} got {name} {}, which Kafka doesn't have",
+                            call.sequence
+                        ));
                         continue;
                     };
                     let life = whose(call.port, at).unwrap_or(NOBODY);
                     self.messages[message].at[comet].calls += 1;
-                    let lane = lanes.entry((life, stream)).or_insert(Lane { message, finished: false });
+                    let lane = lanes.entry((life, stream)).or_insert(Lane {
+                        message,
+                        finished: false,
+                    });
                     let before = &self.messages[lane.message];
                     let new = &self.messages[message];
                     if lane.message != message {
                         let there = before.at[comet];
-                        let done = lane.finished || there.first < at || there.calls >= TRIES || there.refused;
-                        if new.offset > before.offset && !done && !self.is_left_out(comet, before, at) {
+                        let done = lane.finished
+                            || there.first < at
+                            || there.calls >= TRIES
+                            || there.refused;
+                        if new.offset > before.offset
+                            && !done
+                            && !self.is_left_out(comet, before, at)
+                        {
                             self.overlaps.push(format!(
                                 "at {} job process {} sent {} to Comet {comet} before {} had ended there{}",
                                 evidence.timeline.at(at),
@@ -191,7 +233,10 @@ impl Facts {
                                 context(evidence, at, at)
                             ));
                         }
-                        *lane = Lane { message, finished: false };
+                        *lane = Lane {
+                            message,
+                            finished: false,
+                        };
                     }
                 }
                 Event::Answer { at, call, code } => {
@@ -252,26 +297,44 @@ impl Facts {
     /// Whether a job may have passed a Comet by with this message, at this time or before.
     pub fn is_left_out(&self, comet: usize, message: &Message, until: Micros) -> bool {
         // It was in a job's hands when another Comet got it first; or some time after Kafka had it.
-        let elsewhere = message.at.iter().map(|there| there.first).min().unwrap_or(Micros::MAX);
+        let elsewhere = message
+            .at
+            .iter()
+            .map(|there| there.first)
+            .min()
+            .unwrap_or(Micros::MAX);
         let (earliest, latest) = match elsewhere {
             Micros::MAX => (message.acknowledged.unwrap_or(0), Micros::MAX),
             time => (time, time),
         };
         self.left_out.iter().any(|out| {
-            out.comet == comet && out.from <= until && latest >= out.from.saturating_sub(45_000_000) && earliest <= out.to + 2_000_000
+            out.comet == comet
+                && out.is_right()
+                && out.from <= until
+                && latest >= out.from.saturating_sub(45_000_000)
+                && earliest <= out.to
         })
     }
 
     /// When the last of its Comets had taken it from this process; `Micros::MAX` where one never did.
     pub fn finished(&self, evidence: &Evidence<'_>, message: usize, life: usize) -> Micros {
         let of = &self.messages[message];
-        let again = self.repeats_of.get(&message).map_or(&[][..], |places| places);
+        let again = self
+            .repeats_of
+            .get(&message)
+            .map_or(&[][..], |places| places);
         (0..of.at.len())
             .filter(|comet| evidence.streams.reaches(of.stream, *comet))
             .map(|comet| {
                 let first = (of.at[comet].first, of.at[comet].life);
-                let more = again.iter().map(|place| &self.repeats[*place]).filter(|r| r.comet == comet).map(|r| r.again);
-                let by_it = std::iter::once(first).chain(more).filter(|(_, by)| *by == life);
+                let more = again
+                    .iter()
+                    .map(|place| &self.repeats[*place])
+                    .filter(|r| r.comet == comet)
+                    .map(|r| r.again);
+                let by_it = std::iter::once(first)
+                    .chain(more)
+                    .filter(|(_, by)| *by == life);
                 by_it.map(|(at, _)| at).min().unwrap_or(Micros::MAX)
             })
             .max()
@@ -294,7 +357,11 @@ impl Facts {
 
     pub fn one_at_a_time(&self, _: &Evidence<'_>) -> Finding {
         Finding {
-            figures: format!("{} calls, {} sent before an earlier one of the room had ended", self.calls, self.overlaps.len()),
+            figures: format!(
+                "{} calls, {} sent before an earlier one of the room had ended",
+                self.calls,
+                self.overlaps.len()
+            ),
             violations: self.overlaps.clone(),
         }
     }
@@ -321,29 +388,49 @@ pub fn pid(evidence: &Evidence<'_>, life: usize) -> String {
 fn left_out(evidence: &Evidence<'_>) -> Vec<LeftOut> {
     let comet_of = |line: &str| {
         let address = line.split("Comet ").nth(1)?.split(' ').next()?;
-        (0..evidence.records.len()).find(|comet| address.starts_with(&format!("{}:", crate::streams::comet_host(*comet))))
+        (0..evidence.records.len())
+            .find(|comet| address.starts_with(&format!("{}:", crate::streams::comet_host(*comet))))
     };
     let mut all: Vec<LeftOut> = Vec::new();
     for (place, life) in evidence.lives.iter().enumerate() {
-        let ended = life.ended.unwrap_or(Micros::MAX);
         for (at, line) in &life.notes {
-            let Some(comet) = comet_of(line) else { continue };
-            if line.contains("took nothing") {
-                all.push(LeftOut {
-                    life: place,
-                    comet,
-                    from: *at,
-                    to: ended,
-                });
-            } else if line.contains("answers again") {
-                // Each worker says it for itself: the last one within some seconds ends it.
-                for out in all.iter_mut().filter(|out| out.life == place && out.comet == comet) {
-                    if out.to == ended || *at < out.to + 5_000_000 {
-                        out.to = *at;
-                    }
-                }
+            if let (true, Some(comet)) = (line.contains("took nothing"), comet_of(line)) {
+                all.push(left_out_from(evidence, place, comet, *at));
             }
         }
     }
     all
+}
+
+/// Each worker leaves a Comet out for itself, at `from`: that is right when it could take nothing for 30 s, and for as long
+/// as that goes on.
+fn left_out_from(evidence: &Evidence<'_>, life: usize, comet: usize, from: Micros) -> LeftOut {
+    let slot = evidence.lives[life].slot;
+    let mut ill: Vec<(Micros, Micros)> = evidence
+        .timeline
+        .windows
+        .iter()
+        .filter(|w| w.touches(|s| s == Scope::Comet(comet) || s == Scope::CometOf { comet, slot }))
+        .map(|w| (w.from, w.to.saturating_add(w.echo + BACK_WITHIN)))
+        .collect();
+    ill.sort();
+    // Outages that follow each other are one: in between there may have been too little time to come back.
+    let mut outage = (0, 0);
+    for (begin, end) in ill {
+        if begin > from {
+            break;
+        }
+        outage = if begin <= outage.1 {
+            (outage.0, outage.1.max(end))
+        } else {
+            (begin, end)
+        };
+    }
+    LeftOut {
+        life,
+        comet,
+        from,
+        to: outage.1,
+        ill_since: (outage.1 >= from).then_some(outage.0),
+    }
 }

@@ -17,17 +17,26 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
         .filter(|logged| logged.message.is_none())
         .map(|logged| ((logged.partition, logged.offset), logged.hash))
         .collect();
-    let hashes: HashMap<(i32, i64), u64> = evidence.log.iter().map(|l| ((l.partition, l.offset), l.hash)).collect();
+    let hashes: HashMap<(i32, i64), u64> = evidence
+        .log
+        .iter()
+        .map(|l| ((l.partition, l.offset), l.hash))
+        .collect();
     let mut by_source: HashMap<(i32, i64), Vec<&ConsumerRecord>> = HashMap::new();
     for letter in evidence.letters {
         match source(letter) {
             Some(source) => by_source.entry(source).or_default().push(letter),
-            None => finding.violations.push(format!("the dead letter at {}/{} doesn't say where it is from", letter.partition, letter.offset)),
+            None => finding.violations.push(format!(
+                "the dead letter at {}/{} doesn't say where it is from",
+                letter.partition, letter.offset
+            )),
         }
     }
     for (partition, offset) in poisoned.keys() {
         if !by_source.contains_key(&(*partition, *offset)) {
-            finding.violations.push(format!("partition {partition} offset {offset} can't be delivered, and is no dead letter"));
+            finding.violations.push(format!(
+                "partition {partition} offset {offset} can't be delivered, and is no dead letter"
+            ));
         }
     }
     let (mut twice, mut refused) = (0, 0);
@@ -35,13 +44,19 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
         let place = format!("partition {partition} offset {offset}");
         for letter in letters {
             if hashes.get(&(partition, offset)) != Some(&crate::hash(letter.value.as_deref())) {
-                finding.violations.push(format!("the dead letter of {place} isn't what was there"));
+                finding
+                    .violations
+                    .push(format!("the dead letter of {place} isn't what was there"));
             }
         }
         if let Some(Some(message)) = facts.by_offset.get(&(partition, offset)) {
             refused += 1;
             let message = &facts.messages[*message];
-            if !message.at.iter().any(|there| there.refused || there.calls >= TRIES) {
+            if !message
+                .at
+                .iter()
+                .any(|there| there.refused || there.calls >= TRIES)
+            {
                 finding.violations.push(format!(
                     "{} is a dead letter though no Comet refused it: {:?}",
                     name(evidence, message),
@@ -51,10 +66,24 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
         }
         if letters.len() > 1 {
             twice += letters.len() - 1;
-            let times: Vec<Micros> = letters.iter().filter_map(|letter| written(letter)).collect();
-            let (from, to) = (times.iter().min().copied().unwrap_or(0), times.iter().max().copied().unwrap_or(0));
-            let reason = |scope| matches!(scope, Scope::Kafka | Scope::KafkaOf { .. } | Scope::Killed { .. });
-            if !evidence.timeline.any(from.saturating_sub(15 * SECOND), to, reason) {
+            let times: Vec<Micros> = letters
+                .iter()
+                .filter_map(|letter| written(letter))
+                .collect();
+            let (from, to) = (
+                times.iter().min().copied().unwrap_or(0),
+                times.iter().max().copied().unwrap_or(0),
+            );
+            let reason = |scope| {
+                matches!(
+                    scope,
+                    Scope::Kafka | Scope::KafkaOf { .. } | Scope::Killed { .. }
+                )
+            };
+            if !evidence
+                .timeline
+                .any(from.saturating_sub(15 * SECOND), to, reason)
+            {
                 finding.violations.push(format!(
                     "{place} became {} dead letters, from {} to {}{}",
                     letters.len(),
@@ -82,7 +111,13 @@ pub fn source(letter: &ConsumerRecord) -> Option<(i32, i64)> {
 
 /// When it was written, on the campaign's clock.
 fn written(letter: &ConsumerRecord) -> Option<Micros> {
-    let at: u64 = letter.header_str(chatroom_job::dead_letter::TIME)?.parse().ok()?;
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_micros() as u64;
+    let at: u64 = letter
+        .header_str(chatroom_job::dead_letter::TIME)?
+        .parse()
+        .ok()?;
+    let wall = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()?
+        .as_micros() as u64;
     Some((at * 1000 + now()).saturating_sub(wall))
 }

@@ -88,25 +88,48 @@ pub fn judge(evidence: &Evidence<'_>) -> (String, bool) {
         evidence.lives.len(),
     );
     for (promise, finding) in &rows {
-        let verdict = if finding.violations.is_empty() { "PASS" } else { "FAIL" };
+        let verdict = if finding.violations.is_empty() {
+            "PASS"
+        } else {
+            "FAIL"
+        };
         let _ = writeln!(text, "{verdict}  {promise:<18}  {}", finding.figures);
     }
-    for (promise, finding) in rows.iter().filter(|(_, finding)| !finding.violations.is_empty()) {
+    for (promise, finding) in rows
+        .iter()
+        .filter(|(_, finding)| !finding.violations.is_empty())
+    {
         let _ = writeln!(text, "\n{promise}: {} violations", finding.violations.len());
         for violation in finding.violations.iter().take(SPELLED_OUT) {
             let _ = writeln!(text, "- {violation}");
         }
     }
-    let failed = rows.iter().filter(|(_, f)| !f.violations.is_empty()).count();
+    let failed = rows
+        .iter()
+        .filter(|(_, f)| !f.violations.is_empty())
+        .count();
     let _ = write!(text, "\n{} passed, {failed} failed", rows.len() - failed);
     (text, failed == 0)
 }
 
 fn memory(evidence: &Evidence<'_>) -> Finding {
     let mut finding = Finding::default();
-    let most = evidence.lives.iter().map(|life| life.memory.0).max().unwrap_or_default();
-    finding.figures = format!("{:.1} MiB resident at most, {} allowed", most as f64 / 1024.0, MEMORY_KB >> 10);
-    for life in evidence.lives.iter().filter(|life| life.memory.0 > MEMORY_KB) {
+    let most = evidence
+        .lives
+        .iter()
+        .map(|life| life.memory.0)
+        .max()
+        .unwrap_or_default();
+    finding.figures = format!(
+        "{:.1} MiB resident at most, {} allowed",
+        most as f64 / 1024.0,
+        MEMORY_KB >> 10
+    );
+    for life in evidence
+        .lives
+        .iter()
+        .filter(|life| life.memory.0 > MEMORY_KB)
+    {
         let (kilobytes, at) = life.memory;
         finding.violations.push(format!(
             "job {} (process {}) had {:.1} MiB at {}{}",

@@ -25,7 +25,10 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
             None => finding.violations.push(spell_out(evidence, facts, repeat)),
         }
     }
-    let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    let reasons: Vec<String> = reasons
+        .iter()
+        .map(|(reason, count)| format!("{count} {reason}"))
+        .collect();
     finding.figures = format!(
         "{} repeats: {}{} without a reason",
         facts.repeats.len(),
@@ -45,7 +48,11 @@ fn reason(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> Option<&'s
         Scope::CometOf { comet, slot } => comet == repeat.comet && slot == old.slot,
         _ => false,
     };
-    if earlier == later && evidence.timeline.any(before.saturating_sub(CALL), again, link) {
+    if earlier == later
+        && evidence
+            .timeline
+            .any(before.saturating_sub(CALL), again, link)
+    {
         return Some("whose answer was lost on the way");
     }
     let finished = facts.finished(evidence, repeat.message, earlier);
@@ -66,7 +73,10 @@ fn reason(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> Option<&'s
         return Some("while Kafka was out of reach");
     }
     let late = old.notes.iter().any(|(at, line)| {
-        line.contains("not finished in time") && *at >= before.saturating_sub(SECOND) && *at <= again && finished.saturating_add(SECOND) >= *at
+        line.contains("not finished in time")
+            && *at >= before.saturating_sub(SECOND)
+            && *at <= again
+            && finished.saturating_add(SECOND) >= *at
     });
     if late {
         return Some("not finished at each Comet within the time of a hand-over");
@@ -86,7 +96,10 @@ fn spell_out(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> String 
     };
     let finished = match facts.finished(evidence, repeat.message, earlier) {
         Micros::MAX => "the first of them never had it taken by all its Comets".into(),
-        at => format!("all Comets had taken it from the first of them at {}", evidence.timeline.at(at)),
+        at => format!(
+            "all Comets had taken it from the first of them at {}",
+            evidence.timeline.at(at)
+        ),
     };
     format!(
         "{} came to Comet {} at {} from job process {} ({}), and again at {} from {}; {finished}{}",

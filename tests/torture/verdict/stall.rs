@@ -23,18 +23,28 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     let mut finding = Finding::default();
     let mut longest = 0;
     let mut excused = 0.0;
-    let partitions = evidence.log.iter().map(|l| l.partition + 1).max().unwrap_or(0);
+    let partitions = evidence
+        .log
+        .iter()
+        .map(|l| l.partition + 1)
+        .max()
+        .unwrap_or(0);
     let turns: Vec<Vec<Turn>> = (0..partitions).map(|p| turns(evidence, p)).collect();
     for comet in 0..evidence.records.len() {
-        let spans: Vec<Vec<Span>> = turns.iter().map(|turns| excuses(evidence, comet, turns)).collect();
+        let spans: Vec<Vec<Span>> = turns
+            .iter()
+            .map(|turns| excuses(evidence, comet, turns))
+            .collect();
         for spans in &spans {
-            excused += covered(spans, evidence.timeline.origin, evidence.quiet) as f64 / f64::from(partitions);
+            excused += covered(spans, evidence.timeline.origin, evidence.quiet) as f64
+                / f64::from(partitions);
         }
         for of_stream in &facts.by_stream {
             // When the one before came.
             let mut before = 0;
             for message in of_stream.iter().map(|place| &facts.messages[*place]) {
-                let (first, Some(acknowledged)) = (message.at[comet].first, message.acknowledged) else {
+                let (first, Some(acknowledged)) = (message.at[comet].first, message.acknowledged)
+                else {
                     continue;
                 };
                 if first == Micros::MAX {
@@ -45,7 +55,8 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
                 if first <= from {
                     continue;
                 }
-                let waited = (first - from) - covered(&spans[message.partition as usize], from, first);
+                let waited =
+                    (first - from) - covered(&spans[message.partition as usize], from, first);
                 longest = longest.max(waited);
                 if waited > AT_MOST {
                     finding.violations.push(format!(
@@ -66,16 +77,28 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
         seconds(longest),
         100.0 * (1.0 - excused / whole.max(1.0)),
         AT_MOST / SECOND,
-        back(evidence, facts, "Comet", |w| w.touches(|s| matches!(s, Scope::Comet(_)))),
-        back(evidence, facts, "Kafka", |w| w.touches(|s| s == Scope::Kafka)),
+        back(evidence, facts, "Comet", |w| w
+            .touches(|s| matches!(s, Scope::Comet(_)))),
+        back(evidence, facts, "Kafka", |w| w
+            .touches(|s| s == Scope::Kafka)),
     );
     finding
 }
 
 /// How long after the repair of such faults the first message came.
-fn back(evidence: &Evidence<'_>, facts: &Facts, whose: &str, which: impl Fn(&Window) -> bool) -> String {
+fn back(
+    evidence: &Evidence<'_>,
+    facts: &Facts,
+    whose: &str,
+    which: impl Fn(&Window) -> bool,
+) -> String {
     let mut times = Vec::new();
-    for window in evidence.timeline.windows.iter().filter(|w| which(w) && w.to < Micros::MAX) {
+    for window in evidence
+        .timeline
+        .windows
+        .iter()
+        .filter(|w| which(w) && w.to < Micros::MAX)
+    {
         let to = window.to;
         let comet = window.scopes.iter().find_map(|scope| match scope {
             Scope::Comet(comet) => Some(*comet),
@@ -120,7 +143,9 @@ struct Turn {
 fn turns(evidence: &Evidence<'_>, partition: i32) -> Vec<Turn> {
     let begins = format!("partition {partition}: reading from offset");
     let listed = |line: &str| {
-        let list = line.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+        let list = line
+            .split_once('[')
+            .and_then(|(_, rest)| rest.split_once(']'));
         list.is_some_and(|(list, _)| list.split(", ").any(|p| p == partition.to_string()))
     };
     let mut turns: Vec<Turn> = Vec::new();
@@ -129,7 +154,8 @@ fn turns(evidence: &Evidence<'_>, partition: i32) -> Vec<Turn> {
         let first = turns.len();
         for (at, line) in &life.notes {
             let begun = line.contains(&begins);
-            let over = (line.contains("are released") || line.contains("went to another member")) && listed(line);
+            let over = (line.contains("are released") || line.contains("went to another member"))
+                && listed(line);
             if (begun || over)
                 && let Some(last) = turns[first..].last_mut()
                 && last.to == ended
@@ -151,18 +177,30 @@ fn turns(evidence: &Evidence<'_>, partition: i32) -> Vec<Turn> {
 /// The times in which nothing can be asked of what a Comet should get from a partition, ascending and apart.
 fn excuses(evidence: &Evidence<'_>, comet: usize, turns: &[Turn]) -> Vec<Span> {
     let timeline = evidence.timeline;
-    let ill = |from, to| timeline.any(from, to, |s| matches!(s, Scope::Comet(_) | Scope::CometOf { .. }));
+    let ill = |from, to| {
+        timeline.any(from, to, |s| {
+            matches!(s, Scope::Comet(_) | Scope::CometOf { .. })
+        })
+    };
     let hand_over = |from, to| if ill(from, to) { HAND_OVER } else { 0 };
-    let owned = |slot: usize, from: Micros, to: Micros| turns.iter().any(|t| t.slot == slot && t.from <= to && t.to >= from);
+    let owned = |slot: usize, from: Micros, to: Micros| {
+        turns
+            .iter()
+            .any(|t| t.slot == slot && t.from <= to && t.to >= from)
+    };
     let mut spans: Vec<Span> = Vec::new();
     for window in &timeline.windows {
         for scope in &window.scopes {
-            let (from, to) = (window.from, window.to);
+            let (from, to) = (window.from, window.to.saturating_add(window.echo));
             let span = match *scope {
                 Scope::Kafka => (from, to.saturating_add(AFTER_KAFKA)),
                 Scope::Comet(c) if c == comet => (from, to.saturating_add(AFTER_COMET)),
-                Scope::CometOf { comet: c, slot } if c == comet && owned(slot, from, to) => (from, to.saturating_add(AFTER_COMET)),
-                Scope::KafkaOf { slot } if owned(slot, from, to) => (from, to.saturating_add(AFTER_KAFKA)),
+                Scope::CometOf { comet: c, slot } if c == comet && owned(slot, from, to) => {
+                    (from, to.saturating_add(AFTER_COMET))
+                }
+                Scope::KafkaOf { slot } if owned(slot, from, to) => {
+                    (from, to.saturating_add(AFTER_KAFKA))
+                }
                 // Its partitions go to others, or to itself again, once Kafka has noticed.
                 Scope::Killed { slot } | Scope::Stopped { slot } if owned(slot, from, from) => {
                     let to = from + SESSION + REBALANCE;
@@ -177,7 +215,10 @@ fn excuses(evidence: &Evidence<'_>, comet: usize, turns: &[Turn]) -> Vec<Span> {
         spans.push((turn.from, turn.from + AFTER_ASSIGNMENT));
         if turn.to < Micros::MAX {
             let before = hand_over(turn.to.saturating_sub(HAND_OVER), turn.to).max(SECOND);
-            spans.push((turn.to.saturating_sub(before), turn.to + REBALANCE + hand_over(turn.to, turn.to + REBALANCE)));
+            spans.push((
+                turn.to.saturating_sub(before),
+                turn.to + REBALANCE + hand_over(turn.to, turn.to + REBALANCE),
+            ));
         }
     }
     spans.sort();
