@@ -60,7 +60,10 @@ impl Faults {
             Trouble::Hang
         } else if fault.status != 0 && fastrand::f64() < fault.probability.unwrap_or(1.0) {
             let code = RpcStatusCode::from(fault.status);
-            Trouble::Status(RpcStatus::with_message(code, "a fault that was asked for".into()))
+            Trouble::Status(RpcStatus::with_message(
+                code,
+                "a fault that was asked for".into(),
+            ))
         } else {
             Trouble::None
         };

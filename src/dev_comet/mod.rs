@@ -94,8 +94,8 @@ impl DevComet {
             let address = listener
                 .local_addr()
                 .map_err(|error| cannot_listen("the page", web, "--web", &error))?;
-            let router =
-                web::router(hub.clone(), faults, open).into_make_service_with_connect_info::<SocketAddr>();
+            let router = web::router(hub.clone(), faults, open)
+                .into_make_service_with_connect_info::<SocketAddr>();
             runtime.spawn(async move {
                 let served = axum::serve(listener, router)
                     .with_graceful_shutdown(web_stops.map(drop))
