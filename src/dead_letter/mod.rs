@@ -22,7 +22,7 @@ pub use writer::spawn;
 use crate::message::Slot;
 
 /// Headers of a dead letter. Those that the record had stand before them.
-mod header {
+pub mod header {
     pub const TOPIC: &str = "job.source.topic";
     pub const PARTITION: &str = "job.source.partition";
     pub const OFFSET: &str = "job.source.offset";
