@@ -1,4 +1,4 @@
-//! The command line: `job [run]`, `job send` and `job check`.
+//! The command line: `job [run]`, `job send`, `job check` and `job dead-letter`.
 //!
 //! The settings are described here once. `layers` reads the environment and the file through the same
 //! description, so that flags, variables and keys agree.
@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{self, Addresses, Config, Fetch};
+use crate::dead_letter::{Place, Selection, Sources};
 use crate::layers::{self, Loaded};
 
 /// What was asked for.
@@ -21,6 +22,8 @@ pub enum Invocation {
     Send(Loaded, SendArgs),
     /// `job check`.
     Check(Loaded),
+    /// `job dead-letter`.
+    DeadLetter(Loaded, DeadLetter),
 }
 
 #[derive(Debug, Parser)]
@@ -51,6 +54,21 @@ enum Command {
     /// Try each thing that the service needs, and say what to do where one is missing
     #[command(after_help = SETTINGS_HELP)]
     Check(SettingArgs),
+    /// See the messages that could not be delivered, and send them again
+    #[command(subcommand)]
+    DeadLetter(DeadLetterCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum DeadLetterCommand {
+    /// Show each dead letter in a line
+    #[command(after_help = LIST_HELP)]
+    List(ListCommand),
+    /// Show everything of one
+    Show(ShowCommand),
+    /// Write letters into the main topic again, each message once
+    #[command(after_help = REPLAY_HELP)]
+    Replay(ReplayCommand),
 }
 
 const SETTINGS_HELP: &str = "\
@@ -67,7 +85,22 @@ Examples:
   job send --room r1 --count 1000 --rate 100 'message {\x1b[1mn\x1b[0m}'
   job send --key user-17 --server comet-1 'only for you'";
 
-/// The flags that say where messages are: all that `job send` needs.
+// clap wraps these to the terminal's width.
+const LIST_HELP: &str = "\
+A line has the letter's place (partition@offset in TOPIC.dead-letter), when it became one, where the message stood in \
+the topic, how often it was replayed and came back, its state, the message, and the reason.
+
+States: waiting; replayed; gone (Kafka no longer had the message when its letter was written).";
+
+const REPLAY_HELP: &str = "\
+A message goes to the partition that it came from, as it was, with the header job.rounds. Those of one key go in \
+their original order. It is safe beside running jobs.
+
+What was replayed is noted in the dead-letter topic, and not replayed again. Ctrl-C stops it between two messages and \
+repeats nothing. Where it is killed, or loses Kafka, the messages that it had in hand, 100 at most, may be sent again \
+by the next replay; none is lost. Of two at once the later one goes on and the other one stops.";
+
+/// The flags that say where messages are: all that `job send` and `job dead-letter` need.
 #[derive(Debug, Args)]
 struct SourceArgs {
     /// TOML file with settings [default: job.toml in the working folder, if it is there]
@@ -199,6 +232,110 @@ pub struct SendArgs {
     pub text: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+struct ListCommand {
+    #[command(flatten)]
+    list: ListArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+#[derive(Debug, Args)]
+struct ShowCommand {
+    #[command(flatten)]
+    show: ShowArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+#[derive(Debug, Args)]
+struct ReplayCommand {
+    #[command(flatten)]
+    replay: ReplayArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+/// What `job dead-letter` is to do.
+#[derive(Debug)]
+pub enum DeadLetter {
+    /// `job dead-letter list`.
+    List(ListArgs),
+    /// `job dead-letter show`.
+    Show(ShowArgs),
+    /// `job dead-letter replay`.
+    Replay(ReplayArgs),
+}
+
+/// Which letters are meant.
+#[derive(Debug, Args)]
+pub struct SelectionArgs {
+    /// Those with this in their reason
+    #[arg(long, value_name = "TEXT", value_parser = config::name)]
+    reason: Option<String>,
+    /// Those from this partition of the topic, and there from these offsets: 3, 3:120, 3:120-180 or 3:120-
+    #[arg(long, value_name = "PARTITION[:OFFSET[-OFFSET]]", value_parser = Sources::parse)]
+    from: Option<Sources>,
+}
+
+impl SelectionArgs {
+    fn selection(&self) -> Selection {
+        Selection {
+            reason: self.reason.clone(),
+            sources: self.from.clone(),
+        }
+    }
+}
+
+/// What `job dead-letter list` shows.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    which: SelectionArgs,
+    /// Not more than so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+}
+
+impl ListArgs {
+    /// The letters asked for.
+    pub fn selection(&self) -> Selection {
+        self.which.selection()
+    }
+}
+
+/// What `job dead-letter show` shows.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The letter's place, as list shows it: 0@17
+    #[arg(value_name = "PLACE", value_parser = Place::parse)]
+    pub place: Place,
+    /// Write the bytes of its value as they are, and nothing else
+    #[arg(long)]
+    pub raw: bool,
+}
+
+/// What `job dead-letter replay` replays.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).multiple(true).args(["all", "reason", "from"]))]
+pub struct ReplayArgs {
+    /// Every letter that was not replayed before
+    #[arg(long, conflicts_with_all = ["reason", "from"])]
+    pub all: bool,
+    #[command(flatten)]
+    which: SelectionArgs,
+    /// Show what would be replayed, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+impl ReplayArgs {
+    /// The letters asked for.
+    pub fn selection(&self) -> Selection {
+        self.which.selection()
+    }
+}
+
 /// Reads the command line of this process, with the environment and the file that belong to it. `--help`,
 /// `--version` and errors are printed, and end the process: with 0, and 2 for an error.
 pub fn invocation() -> Invocation {
@@ -212,11 +349,24 @@ fn read(
 ) -> Result<Invocation, clap::Error> {
     let matches = command().try_get_matches_from(args)?;
     let (name, matches) = matches.subcommand().unwrap_or(("run", &matches));
+    let (name, matches) = matches.subcommand().unwrap_or((name, matches));
     let loaded = layers::load(matches, surroundings)
         .map_err(|message| clap::Error::raw(ErrorKind::ValueValidation, message + "\n"))?;
     Ok(match name {
         "send" => Invocation::Send(loaded, SendArgs::from_arg_matches(matches)?),
         "check" => Invocation::Check(loaded),
+        "list" => Invocation::DeadLetter(
+            loaded,
+            DeadLetter::List(ListArgs::from_arg_matches(matches)?),
+        ),
+        "show" => Invocation::DeadLetter(
+            loaded,
+            DeadLetter::Show(ShowArgs::from_arg_matches(matches)?),
+        ),
+        "replay" => Invocation::DeadLetter(
+            loaded,
+            DeadLetter::Replay(ReplayArgs::from_arg_matches(matches)?),
+        ),
         _ => Invocation::Run(loaded),
     })
 }
@@ -232,7 +382,8 @@ fn command() -> clap::Command {
             None => arg,
         })
     };
-    with_variables(Cli::command()).mut_subcommands(with_variables)
+    with_variables(Cli::command())
+        .mut_subcommands(|command| with_variables(command).mut_subcommands(with_variables))
 }
 
 #[cfg(test)]
@@ -244,13 +395,70 @@ mod tests {
         command().debug_assert();
     }
 
-    #[test]
-    fn the_defaults_are_the_documented_ones() {
-        let nothing = layers::Surroundings {
-            variables: Default::default(),
+    /// Reads a command line in the surroundings of these variables.
+    fn read_with(variables: &[(&str, &str)], args: &[&str]) -> Result<Invocation, clap::Error> {
+        let surroundings = layers::Surroundings {
+            variables: variables
+                .iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
             folder: PathBuf::from("/nonexistent"),
         };
-        let Ok(Invocation::Run(loaded)) = read(["job".into()], &nothing) else {
+        read(args.iter().map(std::ffi::OsString::from), &surroundings)
+    }
+
+    #[test]
+    fn the_layers_hold_for_a_command_of_a_command() {
+        let args = [
+            "job",
+            "dead-letter",
+            "list",
+            "--topic",
+            "chat",
+            "--from",
+            "3:7",
+            "--limit",
+            "5",
+        ];
+        let variables = [("JOB_BROKERS", "kafka:1"), ("JOB_TOPIC", "other")];
+        let Ok(Invocation::DeadLetter(loaded, DeadLetter::List(list))) =
+            read_with(&variables, &args)
+        else {
+            panic!("it is not read");
+        };
+        assert_eq!(loaded.config.brokers, ["kafka:1"]);
+        assert_eq!(loaded.config.topic, "chat");
+        assert_eq!(list.limit, Some(5));
+        let sources = Sources::parse("3:7").expect("sources");
+        assert_eq!(list.selection().sources, Some(sources));
+    }
+
+    #[test]
+    fn a_replay_says_what_it_replays() {
+        let replay = |args: &[&str]| {
+            let args = [&["job", "dead-letter", "replay"], args].concat();
+            match read_with(&[], &args) {
+                Ok(Invocation::DeadLetter(_, DeadLetter::Replay(args))) => Ok(args),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        assert!(replay(&["--all", "--dry-run"]).is_ok_and(|args| args.all && args.dry_run));
+        let both = replay(&["--reason", "refused", "--from", "3"]).map(|args| args.selection());
+        assert!(both.is_ok_and(|both| both.reason.is_some() && both.sources.is_some()));
+        for wrong in [
+            &[][..],
+            &["--all", "--reason", "x"],
+            &["--from", "x"],
+            &["--dry-run"],
+        ] {
+            assert!(replay(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        let Ok(Invocation::Run(loaded)) = read_with(&[], &["job"]) else {
             panic!("`job` alone is `job run`");
         };
         let expected = Config {

@@ -73,6 +73,26 @@ pub fn create_topic_command(brokers: &[String], topic: &str) -> String {
     )
 }
 
+/// The command that changes a topic's setting, `name=value`.
+pub fn alter_topic_command(brokers: &[String], topic: &str, setting: &str) -> String {
+    format!(
+        "bin/kafka-configs.sh --bootstrap-server {} --alter --entity-type topics --entity-name {topic} --add-config \
+         {setting}",
+        brokers.join(",")
+    )
+}
+
+/// Whether the topic refused a record for its size.
+pub fn is_too_large(error: &KrafkaError) -> bool {
+    matches!(
+        error,
+        KrafkaError::Broker {
+            code: ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge,
+            ..
+        }
+    )
+}
+
 /// What failed between us and Kafka, in words.
 #[derive(Debug)]
 pub struct Trouble {

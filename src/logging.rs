@@ -143,7 +143,12 @@ pub fn received(kind: i32, operation: i32, room: &str, body: &[u8]) {
 /// that would turn the direction of the text, become `\u{N}`. Of more than 1 KiB the first part is
 /// shown, and its length said.
 pub fn escape_body(body: &[u8]) -> String {
-    let shown = &body[..shown_length(body)];
+    escape_first(body, SHOWN)
+}
+
+/// As `escape_body`, with so many bytes shown at most.
+pub fn escape_first(body: &[u8], most: usize) -> String {
+    let shown = &body[..shown_length(body, most)];
     let mut text = String::with_capacity(shown.len() + 16);
     for chunk in shown.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -170,16 +175,16 @@ pub fn escape_body(body: &[u8]) -> String {
     text
 }
 
-/// How many bytes are shown: not more than `SHOWN`, and not a part of a character.
-fn shown_length(body: &[u8]) -> usize {
-    if body.len() <= SHOWN {
+/// How many bytes are shown: not more than `most`, and not a part of a character.
+fn shown_length(body: &[u8], most: usize) -> usize {
+    if body.len() <= most {
         return body.len();
     }
     let starts_character = |&at: &usize| body[at] & 0b1100_0000 != 0b1000_0000;
-    (SHOWN - 3..=SHOWN)
+    (most.saturating_sub(3)..=most)
         .rev()
         .find(starts_character)
-        .unwrap_or(SHOWN)
+        .unwrap_or(most)
 }
 
 /// Unicode's line separators and its marks of direction.

@@ -5,13 +5,15 @@ use std::process::ExitCode;
 
 use chatroom_job::cli::{self, Invocation};
 use chatroom_job::layers::Loaded;
-use chatroom_job::{check, logging, run, send, signals};
+use chatroom_job::{check, dead_letter, logging, run, send, signals};
 
 /// For gRPC's C++ too, whose calls allocate most: the crate's `override` feature puts it in malloc's place.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Does nothing but in the tests, which inject faults by name.
+    let _faults = fail::FailScenario::setup();
     match cli::invocation() {
         Invocation::Run(loaded) => signals::exit(service(loaded)),
         Invocation::Send(loaded, args) => {
@@ -22,6 +24,11 @@ fn main() -> ExitCode {
             logging::init_for_command();
             command(check::check(&loaded))
         }
+        Invocation::DeadLetter(loaded, asked) => command(dead_letter::run(
+            &loaded.config,
+            &asked,
+            &mut std::io::stdout(),
+        )),
     }
 }
 
@@ -39,8 +46,6 @@ fn command(ended: Result<bool, String>) -> ExitCode {
 
 /// Runs the service until it is asked to stop: 0, or 1 where it met what can't heal.
 fn service(loaded: Loaded) -> i32 {
-    // Does nothing but in the tests, which inject faults by name.
-    let _faults = fail::FailScenario::setup();
     // Before the log, which starts gRPC: signals want to be first.
     let stop = signals::stop_on_signals();
     logging::init();

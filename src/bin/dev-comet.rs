@@ -1,10 +1,11 @@
 //! dev-comet: a small Comet for trying and testing job.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chatroom_job::dev_comet::{DevComet, Watch, watch};
+use chatroom_job::dev_comet::{DevComet, Settings, Watch, watch};
 use chatroom_job::signals;
 use clap::{Args, Parser, Subcommand};
 
@@ -36,6 +37,12 @@ struct Serve {
     /// Where it serves the page and the WebSocket; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     web: String,
+    /// Appends a line to this file for each call, and one for each answer
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Lets POST /fault on the web port make it answer errors, late or not at all
+    #[arg(long)]
+    faults: bool,
 }
 
 #[derive(Args)]
@@ -60,7 +67,7 @@ struct WatchArgs {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(args) => serve(&args),
+        Command::Serve(args) => serve(args),
         Command::Watch(args) => {
             let what = Watch {
                 web: args.web,
@@ -82,14 +89,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(args: &Serve) -> Result<(), String> {
+fn serve(args: Serve) -> Result<(), String> {
     let stops = signals::stop_on_signals()
         .map_err(|error| format!("cannot listen for SIGINT and SIGTERM: {error}"))?;
-    let comet = DevComet::start(&args.listen, &args.web)?;
+    let settings = Settings {
+        listen: args.listen,
+        web: args.web,
+        record: args.record,
+        faults: args.faults,
+    };
+    let comet = DevComet::start(&settings)?;
+    let faults = if settings.faults {
+        "\ndev-comet: with --faults: whoever reaches the page's port can make it fail"
+    } else {
+        ""
+    };
     writeln!(
         std::io::stdout(),
         "dev-comet: gRPC on {}, page on http://{}/\n\
-         dev-comet: for trying and testing job only: it keeps nothing and asks nobody who they are",
+         dev-comet: for trying and testing job only: it keeps nothing and asks nobody who they are{faults}",
         comet.grpc,
         comet.web
     )

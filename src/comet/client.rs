@@ -18,6 +18,12 @@ use crate::wire::methods;
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_MOST: Duration = Duration::from_millis(500);
 
+/// A connection on which nothing came for so long while calls wait is asked for a sign of life, and given up after
+/// the second time. Without that, one that a firewall forgot or whose peer lost its power is never noticed: all
+/// calls, those that ask a left-out Comet whether it is back too, go on into it.
+const SIGN_OF_LIFE_AFTER: Duration = Duration::from_secs(5);
+const SIGN_OF_LIFE_WITHIN: Duration = Duration::from_secs(2);
+
 /// What a call came to: `Ok` or the status.
 pub type Answer = Result<(), RpcStatus>;
 
@@ -48,6 +54,8 @@ impl Client {
                 arg("grpc.min_reconnect_backoff_ms"),
                 RECONNECT_FIRST.as_millis() as i32,
             )
+            .keepalive_time(SIGN_OF_LIFE_AFTER)
+            .keepalive_timeout(SIGN_OF_LIFE_WITHIN)
             .max_send_message_len(-1)
             // Comets are neighbours: a proxy that the environment names is for other things.
             .enable_http_proxy(false)

@@ -107,7 +107,15 @@ impl Health {
 
     /// A call failed that was started when [`Self::oks`] was `oks_at_start`. Returns whether its state changed.
     pub fn failed(&mut self, verdict: Verdict, oks_at_start: u64, now: Instant) -> bool {
-        let since = *self.failing_since.get_or_insert(now);
+        // One that refuses a message, or finished another's meanwhile, is there: it isn't out since the first failure.
+        if self.state != State::LeftOut
+            && (verdict == Verdict::Refused || self.oks() > oks_at_start)
+        {
+            self.failing_since = None;
+        } else {
+            self.failing_since.get_or_insert(now);
+        }
+        let since = self.failing_since.unwrap_or(now);
         let before = self.state;
         match verdict {
             Verdict::Finished => {}
@@ -134,6 +142,13 @@ impl Health {
             && self
                 .failing_since
                 .is_some_and(|since| now.duration_since(since) >= LEAVE_OUT_AFTER)
+    }
+
+    /// Nothing is left to be sent to it: from now on nobody knows whether it would take something.
+    pub fn lose_sight(&mut self) {
+        if self.state != State::LeftOut {
+            self.failing_since = None;
+        }
     }
 
     pub fn leave_out(&mut self, now: Instant) {
@@ -230,6 +245,34 @@ mod tests {
         health.ok(now);
         assert!(!health.failed(Verdict::Refused, 1, now));
         assert_eq!(health.pace(), Pace::Window);
+    }
+
+    #[test]
+    fn an_outage_is_counted_only_while_something_is_tried() {
+        let start = Instant::now();
+        let later = start + seconds(60);
+        let mut health = Health::new(Arc::default(), start);
+        health.failed(Verdict::Down, 0, start);
+        health.lose_sight();
+        assert!(!health.is_given_up(later));
+        health.failed(Verdict::Down, 0, later);
+        assert!(!health.is_given_up(later + seconds(29)));
+        assert!(health.is_given_up(later + seconds(30)));
+    }
+
+    #[test]
+    fn an_outage_begins_after_the_last_sign_of_life() {
+        let start = Instant::now();
+        let later = start + seconds(60);
+        for failure in [Verdict::Refused, Verdict::Unclear] {
+            let tally = Arc::<Tally>::default();
+            let mut health = Health::new(tally.clone(), start);
+            // Another worker's message is taken meanwhile.
+            Health::new(tally, start).ok(start);
+            health.failed(failure, 0, start);
+            health.failed(Verdict::Down, health.oks(), later);
+            assert!(!health.is_given_up(later), "after {failure:?}");
+        }
     }
 
     #[test]

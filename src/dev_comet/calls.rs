@@ -1,12 +1,17 @@
 //! The gRPC side: the four calls of a Comet.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use grpcio::{RpcContext, RpcStatus, RpcStatusCode, Service, ServiceBuilder, UnarySink};
 use protobuf::MessageField;
+use tokio::runtime::Handle;
 
+use super::faults::{Faults, Trouble};
 use super::hub::Hub;
+use super::record::Recorder;
+use super::say;
 use crate::wire::comet::{
     BroadcastReply, BroadcastReq, BroadcastRoomReply, BroadcastRoomReq, PushMsgReply, PushMsgReq,
     RoomsReply, RoomsReq,
@@ -14,29 +19,51 @@ use crate::wire::comet::{
 use crate::wire::methods;
 use crate::wire::protocol::Proto;
 
-/// The service of `comet.proto` over a hub. A call is answered when everybody's frame is queued, never before.
-pub fn service(hub: Arc<Hub>) -> Service {
-    let (push, all, room, rooms) = (hub.clone(), hub.clone(), hub.clone(), hub);
+/// Where calls are taken. A call is answered when everybody's frame is queued, never before.
+#[derive(Clone)]
+pub struct Desk {
+    pub hub: Arc<Hub>,
+    pub recorder: Option<Arc<Recorder>>,
+    pub faults: Option<Arc<Faults>>,
+    /// Where delayed calls wait.
+    pub runtime: Handle,
+}
+
+/// The service of `comet.proto` over a desk.
+pub fn service(desk: Desk) -> Service {
+    let [push, all, room, rooms] = [desk.clone(), desk.clone(), desk.clone(), desk];
     ServiceBuilder::new()
         .add_unary_handler(&methods::PUSH_MSG, move |ctx, req: PushMsgReq, sink| {
-            let taken = body(req.proto).map(|body| push.push(&req.keys, body));
-            answer(ctx, sink, taken.map(|()| PushMsgReply::new()));
+            let (target, body) = (req.keys.join(","), body(req.proto));
+            push.take(ctx, sink, ("PushMsg", &target), body, move |hub, body| {
+                hub.push(&req.keys, body);
+                PushMsgReply::new()
+            });
         })
         .add_unary_handler(&methods::BROADCAST, move |ctx, req: BroadcastReq, sink| {
-            let taken = body(req.proto).map(|body| all.broadcast(body));
-            answer(ctx, sink, taken.map(|()| BroadcastReply::new()));
+            let body = body(req.proto);
+            all.take(ctx, sink, ("Broadcast", ""), body, |hub, body| {
+                hub.broadcast(body);
+                BroadcastReply::new()
+            });
         })
         .add_unary_handler(
             &methods::BROADCAST_ROOM,
             move |ctx, req: BroadcastRoomReq, sink| {
-                let taken = body(req.proto).map(|body| room.broadcast_room(&req.roomID, body));
-                answer(ctx, sink, taken.map(|()| BroadcastRoomReply::new()));
+                let (target, body) = (req.roomID.clone(), body(req.proto));
+                let call = ("BroadcastRoom", target.as_str());
+                room.take(ctx, sink, call, body, move |hub, body| {
+                    hub.broadcast_room(&req.roomID, body);
+                    BroadcastRoomReply::new()
+                });
             },
         )
         .add_unary_handler(&methods::ROOMS, move |ctx, _: RoomsReq, sink| {
-            let mut reply = RoomsReply::new();
-            reply.rooms = rooms.rooms().into_iter().map(|room| (room, true)).collect();
-            answer(ctx, sink, Ok(reply));
+            rooms.take(ctx, sink, ("Rooms", ""), Ok(Bytes::new()), |hub, _| {
+                let mut reply = RoomsReply::new();
+                reply.rooms = hub.rooms().into_iter().map(|room| (room, true)).collect();
+                reply
+            });
         })
         .build()
 }
@@ -50,17 +77,63 @@ fn body(proto: MessageField<Proto>) -> Result<Bytes, RpcStatus> {
     })
 }
 
-fn answer<R: Send + 'static>(
-    ctx: RpcContext<'_>,
-    sink: UnarySink<R>,
-    outcome: Result<R, RpcStatus>,
-) {
-    let sent = match outcome {
-        Ok(reply) => sink.success(reply),
-        Err(status) => sink.fail(status),
-    };
-    ctx.spawn(async move {
-        // It fails where the caller has gone away, who then asks again if it cares.
-        let _ = sent.await;
-    });
+impl Desk {
+    fn take<R: Send + 'static>(
+        &self,
+        ctx: RpcContext<'_>,
+        sink: UnarySink<R>,
+        (rpc, target): (&str, &str),
+        body: Result<Bytes, RpcStatus>,
+        pass_on: impl FnOnce(&Hub, Bytes) -> R + Send + 'static,
+    ) {
+        let number = match &self.recorder {
+            Some(recorder) => {
+                let shown = body.as_ref().map_or(&[][..], |body| body);
+                recorded(recorder.call(rpc, target, &ctx.peer(), shown))
+            }
+            None => 0,
+        };
+        let (trouble, delay) = match &self.faults {
+            Some(faults) => faults.draw(),
+            None => (Trouble::None, Duration::ZERO),
+        };
+        let body = match (trouble, &self.faults) {
+            (Trouble::Hang, Some(faults)) => return faults.leave_hanging(sink),
+            (Trouble::Status(status), _) => Err(status),
+            _ => body,
+        };
+        let (hub, recorder) = (self.hub.clone(), self.recorder.clone());
+        let finish = move || {
+            let outcome = body.map(|body| pass_on(&hub, body));
+            if let Some(recorder) = recorder {
+                let code = match &outcome {
+                    Ok(_) => RpcStatusCode::OK,
+                    Err(status) => status.code(),
+                };
+                recorded(recorder.answer(number, code));
+            }
+            match outcome {
+                Ok(reply) => sink.success(reply),
+                Err(status) => sink.fail(status),
+            }
+        };
+        // Sending fails where the caller has gone away, who then asks again if it cares.
+        if delay.is_zero() {
+            let sent = finish();
+            ctx.spawn(async move { drop(sent.await) });
+        } else {
+            self.runtime.spawn(async move {
+                tokio::time::sleep(delay).await;
+                drop(finish().await);
+            });
+        }
+    }
+}
+
+/// A record with holes would be taken for messages that were lost.
+fn recorded<T>(written: std::io::Result<T>) -> T {
+    written.unwrap_or_else(|error| {
+        say(&format!("cannot record a call: {error}; ending"));
+        std::process::abort()
+    })
 }

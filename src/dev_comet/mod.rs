@@ -4,12 +4,15 @@
 //! as one frame, in order. It keeps nothing, asks nobody who they are, and is not meant for real people.
 
 mod calls;
+mod faults;
 mod hub;
+pub mod record;
 mod watch;
 mod web;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +21,11 @@ use grpcio::{ChannelBuilder, Environment, Server, ServerBuilder, ServerCredentia
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
+use calls::Desk;
+use faults::Faults;
+use record::Recorder;
+
+pub use faults::Fault;
 pub use hub::{Calls, Hub, Limits, Stats};
 pub use watch::{Watch, watch};
 
@@ -25,6 +33,19 @@ pub use watch::{Watch, watch};
 const MAX_CALL_BYTES: i32 = 32 << 20;
 /// How long a stop waits for calls and connections to end by themselves.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How a Comet is to be started.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it takes calls, `host:port`; port 0 is any free one.
+    pub listen: String,
+    /// Where it serves people, likewise.
+    pub web: String,
+    /// Where it writes down each call and answer, if it does.
+    pub record: Option<PathBuf>,
+    /// Whether `POST /fault` may make it fail.
+    pub faults: bool,
+}
 
 /// A running Comet.
 pub struct DevComet {
@@ -40,21 +61,30 @@ pub struct DevComet {
 }
 
 impl DevComet {
-    /// Listens for calls on `listen` and for people on `web`, both `host:port`; port 0 takes a free one.
+    /// Starts to listen, for calls and for people.
     ///
-    /// An error says which address it was about and why it can't be had.
-    pub fn start(listen: &str, web: &str) -> Result<DevComet, String> {
+    /// An error says which address or file it was about and why it can't be had.
+    pub fn start(settings: &Settings) -> Result<DevComet, String> {
+        let web = settings.web.as_str();
         let hub = Arc::new(Hub::default());
-        let (mut server, grpc) = serve_calls(listen, hub.clone())?;
-        let listener = TcpListener::bind(web)
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(|error| cannot_listen("the page", web, "--web", &error))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("dev-comet-web")
             .enable_all()
             .build()
             .map_err(|error| format!("cannot start the web server's threads: {error}"))?;
+        let recorder = settings.record.as_deref().map(Recorder::open).transpose()?;
+        let faults = settings.faults.then(Arc::<Faults>::default);
+        let desk = Desk {
+            hub: hub.clone(),
+            recorder: recorder.map(Arc::new),
+            faults: faults.clone(),
+            runtime: runtime.handle().clone(),
+        };
+        let (mut server, grpc) = serve_calls(&settings.listen, desk)?;
+        let listener = TcpListener::bind(web)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .map_err(|error| cannot_listen("the page", web, "--web", &error))?;
         let (stop_web, web_stops) = oneshot::channel();
         let (open, sockets_open) = mpsc::channel(1);
         let web = {
@@ -64,8 +94,8 @@ impl DevComet {
             let address = listener
                 .local_addr()
                 .map_err(|error| cannot_listen("the page", web, "--web", &error))?;
-            let router =
-                web::router(hub.clone(), open).into_make_service_with_connect_info::<SocketAddr>();
+            let router = web::router(hub.clone(), faults, open)
+                .into_make_service_with_connect_info::<SocketAddr>();
             runtime.spawn(async move {
                 let served = axum::serve(listener, router)
                     .with_graceful_shutdown(web_stops.map(drop))
@@ -109,7 +139,7 @@ impl DevComet {
     }
 }
 
-fn serve_calls(listen: &str, hub: Arc<Hub>) -> Result<(Server, String), String> {
+fn serve_calls(listen: &str, desk: Desk) -> Result<(Server, String), String> {
     let host = match listen.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => host,
         _ => {
@@ -128,7 +158,7 @@ fn serve_calls(listen: &str, hub: Arc<Hub>) -> Result<(Server, String), String> 
         .build_args();
     let mut server = ServerBuilder::new(env)
         .channel_args(arguments)
-        .register_service(calls::service(hub))
+        .register_service(calls::service(desk))
         .build()
         .map_err(|error| format!("cannot set up the gRPC server: {error}"))?;
     let port = server

@@ -7,13 +7,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{ConnectInfo, RawQuery, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use futures_util::SinkExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use super::faults::{Fault, Faults};
 use super::hub::{Hub, Limits, Seat};
 use super::say;
 
@@ -35,13 +37,33 @@ struct Web {
     open: mpsc::Sender<()>,
 }
 
-/// `/`, `/ws` and `/stats`. Each open socket keeps a copy of `open`.
-pub fn router(hub: Arc<Hub>, open: mpsc::Sender<()>) -> Router {
-    Router::new()
+/// `/`, `/ws` and `/stats`, and `/fault` where faults may be asked for. Each open socket keeps a copy of `open`.
+pub fn router(hub: Arc<Hub>, faults: Option<Arc<Faults>>, open: mpsc::Sender<()>) -> Router {
+    let router = Router::new()
         .route("/", get(page))
         .route("/ws", get(socket))
         .route("/stats", get(stats))
-        .with_state(Web { hub, open })
+        .with_state(Web { hub, open });
+    match faults {
+        Some(faults) => router.route("/fault", get(fault).post(set_fault).with_state(faults)),
+        None => router,
+    }
+}
+
+async fn fault(State(faults): State<Arc<Faults>>) -> Response {
+    json(&faults.current())
+}
+
+/// It answers when the fault is in force.
+async fn set_fault(State(faults): State<Arc<Faults>>, body: Bytes) -> Response {
+    match serde_json::from_slice::<Fault>(&body) {
+        Ok(fault) => {
+            say(&format!("shows this fault from now on: {fault:?}"));
+            faults.set(fault);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(error) => (StatusCode::BAD_REQUEST, format!("no fault: {error}\n")).into_response(),
+    }
 }
 
 async fn page() -> impl IntoResponse {
@@ -54,12 +76,13 @@ async fn page() -> impl IntoResponse {
 }
 
 async fn stats(State(web): State<Web>) -> Response {
-    match serde_json::to_string(&web.hub.stats()) {
+    json(&web.hub.stats())
+}
+
+fn json(value: &impl Serialize) -> Response {
+    match serde_json::to_string(value) {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
-        Err(error) => {
-            let status = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
-            (status, error.to_string()).into_response()
-        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 

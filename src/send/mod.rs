@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use krafka::error::{ErrorCode, KrafkaError};
+use krafka::error::KrafkaError;
 use krafka::producer::{Acks, DeliveryHandle, Producer, RecordMetadata};
 use krafka::{Kafka, Record};
 use protobuf::Message;
@@ -77,7 +77,7 @@ async fn send_all(config: &Config, args: &SendArgs, out: &mut impl Write) -> Res
     let error = produced.err().or(report.error);
     error.map_or(Ok(()), |error| {
         let text = match error {
-            KrafkaError::Broker { code: ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge, .. } => format!(
+            error if kafka::is_too_large(&error) => format!(
                 "topic {} refused a message of {} bytes as too large. Raise max.message.bytes of the topic (or \
                  message.max.bytes of the broker), or send less",
                 config.topic,

@@ -181,6 +181,9 @@ impl Link {
             }
             !lane.queue.is_empty()
         });
+        if self.lanes.is_empty() {
+            self.health.lose_sight();
+        }
         taken
     }
 

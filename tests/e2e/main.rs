@@ -6,6 +6,7 @@ mod support;
 
 mod bad_records;
 mod comet_faults;
+mod dead_letter;
 mod delivery;
 mod errors;
 mod fetch_modes;

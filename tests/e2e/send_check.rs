@@ -1,7 +1,6 @@
 //! `job send` and `job check`, as people type them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Command, Output};
 
 use chatroom_job::wire::push::PushMsg;
 use chatroom_job::wire::push::push_msg::Type;
@@ -11,6 +10,7 @@ use protobuf::Message;
 use serde_json::{Value, json};
 
 use crate::support::comet::{Answer, Comet};
+use crate::support::command::{Ended, job};
 use crate::support::kafka::{Kafka, Version, on_each_kafka, shared};
 use crate::support::topic::Topic;
 use crate::support::{free_port, runtime};
@@ -21,55 +21,6 @@ on_each_kafka!(
     what_was_sent_arrives,
     all_is_well_and_says_so
 );
-
-/// Runs `job` with these arguments to its end, away from any settings of whoever runs the tests.
-fn job(args: &[&str]) -> Ended {
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let output = Command::new(env!("CARGO_BIN_EXE_job"))
-        .args(args)
-        .env_clear()
-        .current_dir(&folder)
-        .output()
-        .expect("job starts");
-    Ended::from(output)
-}
-
-struct Ended {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl From<Output> for Ended {
-    fn from(output: Output) -> Ended {
-        Ended {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).expect("text"),
-            err: String::from_utf8(output.stderr).expect("text"),
-        }
-    }
-}
-
-impl Ended {
-    /// What it printed, where it went well.
-    #[track_caller]
-    fn well(self) -> String {
-        assert_eq!(
-            (self.code, self.err.as_str()),
-            (Some(0), ""),
-            "{}",
-            self.out
-        );
-        self.out
-    }
-
-    /// What it complained of, where it failed.
-    #[track_caller]
-    fn failed(self) -> String {
-        assert_eq!(self.code, Some(1), "{} {}", self.out, self.err);
-        self.err
-    }
-}
 
 fn send(topic: &Topic<'_>, args: &[&str]) -> Ended {
     job(&[

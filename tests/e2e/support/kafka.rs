@@ -164,9 +164,14 @@ impl Kafka {
 
     pub fn create_topic(&self, name: &str, partitions: i32) {
         // The default has no room for the record of a body of 1 MiB.
+        self.create_limited_topic(name, partitions, 2_097_152);
+    }
+
+    /// Makes a topic that takes records up to so many bytes.
+    pub fn create_limited_topic(&self, name: &str, partitions: i32, max_message_bytes: usize) {
         let topic = NewTopic::new(name, partitions, 1)
             .expect("a valid topic name")
-            .with_config("max.message.bytes", "2097152");
+            .with_config("max.message.bytes", max_message_bytes.to_string());
         let mut made = runtime()
             .block_on(
                 self.client
@@ -181,9 +186,14 @@ impl Kafka {
 
     /// Sets how the broker itself compresses what is written to the topic from now on; `producer` leaves it as it came.
     pub fn set_compression(&self, topic: &str, codec: &str) {
+        self.set(topic, "compression.type", codec);
+    }
+
+    /// Changes a setting of a topic.
+    pub fn set(&self, topic: &str, name: &str, value: &str) {
         let change = (
             ConfigResource::topic(topic),
-            vec![ConfigOp::set("compression.type", codec)],
+            vec![ConfigOp::set(name, value)],
         );
         let changed = runtime()
             .block_on(

@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod comet;
+pub mod command;
 pub mod dev_comet;
 pub mod job;
 pub mod kafka;

@@ -84,7 +84,7 @@ impl<'a> Topic<'a> {
         await_until("lag 0", || is(self.lag(), 0));
     }
 
-    fn dead_letter_topic(&self) -> String {
+    pub fn dead_letter_topic(&self) -> String {
         format!("{}.dead-letter", self.name)
     }
 

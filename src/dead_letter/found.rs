@@ -1,0 +1,186 @@
+//! What a record of the dead-letter topic says of itself.
+
+use std::fmt;
+
+use krafka::consumer::ConsumerRecord;
+
+use super::header;
+
+/// Where a record stands in the dead-letter topic. Written as `partition@offset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    pub partition: i32,
+    pub offset: i64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.partition, self.offset)
+    }
+}
+
+impl Place {
+    pub fn of(record: &ConsumerRecord) -> Place {
+        Place {
+            partition: record.partition,
+            offset: record.offset,
+        }
+    }
+
+    /// Reads `partition@offset`.
+    ///
+    /// # Errors
+    /// Says how a place is written.
+    pub fn parse(text: &str) -> Result<Place, String> {
+        let parse = || {
+            let (partition, offset) = text.trim().split_once('@')?;
+            Some(Place {
+                partition: partition.parse().ok().filter(|&p: &i32| p >= 0)?,
+                offset: offset.parse().ok().filter(|&o: &i64| o >= 0)?,
+            })
+        };
+        parse().ok_or_else(|| {
+            "not a place: write partition@offset, as 0@17; `job dead-letter list` shows it first in each line".into()
+        })
+    }
+}
+
+/// Which message a letter is of. A message that was written twice (job was killed between writing its letter and
+/// committing its offset) has two letters of the same identity. The time tells the messages of a topic that
+/// was deleted and made again from the earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    pub partition: i32,
+    pub offset: i64,
+    /// Milliseconds since 1970.
+    pub timestamp: Option<i64>,
+}
+
+/// A dead letter, as it was read.
+#[derive(Debug)]
+pub struct Found {
+    pub record: ConsumerRecord,
+    pub source_topic: String,
+    pub source: Identity,
+    /// When it became a dead letter, in milliseconds since 1970.
+    pub time: i64,
+    pub reason: String,
+    /// How often it was replayed before it came back.
+    pub rounds: u32,
+}
+
+impl Found {
+    /// The letter in this record; `None` where it is none that job wrote.
+    pub fn read(record: ConsumerRecord) -> Option<Found> {
+        Some(Found {
+            source_topic: text(&record, header::TOPIC).unwrap_or_default(),
+            source: Identity {
+                partition: number(&record, header::PARTITION)?,
+                offset: number(&record, header::OFFSET)?,
+                timestamp: number(&record, header::TIMESTAMP),
+            },
+            time: number(&record, header::TIME).unwrap_or(record.timestamp),
+            reason: text(&record, header::ERROR).unwrap_or_default(),
+            rounds: number(&record, header::ROUNDS).unwrap_or(0),
+            record,
+        })
+    }
+
+    pub fn place(&self) -> Place {
+        Place::of(&self.record)
+    }
+
+    /// Kafka no longer had the message when its letter was written: there is nothing to replay.
+    pub fn is_gone(&self) -> bool {
+        self.record.value.is_none() && self.source.timestamp.is_none()
+    }
+}
+
+/// The last header of this name: those of the original stand before the letter's own.
+pub fn text(record: &ConsumerRecord, name: &str) -> Option<String> {
+    let (_, value) = record.headers.iter().rfind(|(key, _)| key == name)?;
+    Some(String::from_utf8_lossy(value.as_deref()?).into_owned())
+}
+
+fn number<T: std::str::FromStr>(record: &ConsumerRecord, name: &str) -> Option<T> {
+    text(record, name)?.parse().ok()
+}
+
+/// Letters for the tests beside this one.
+#[cfg(test)]
+pub fn letter(offset: i64, source: (i32, i64), headers: &[(&str, &str)]) -> ConsumerRecord {
+    let mut record = ConsumerRecord::new("t.dead-letter", 0, offset, None, Some("value".into()));
+    let own = [
+        (header::TIMESTAMP, "1700000000000".to_owned()),
+        (header::TOPIC, "t".to_owned()),
+        (header::PARTITION, source.0.to_string()),
+        (header::OFFSET, source.1.to_string()),
+        (header::TIME, "1700000001000".to_owned()),
+        (header::ERROR, "refused".to_owned()),
+    ];
+    record.headers = headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned().into())))
+        .chain(own.map(|(name, value)| (name.to_owned(), Some(value.into()))))
+        .collect();
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_of_repeated_headers_counts() {
+        let earlier = [
+            (header::PARTITION, "7"),
+            (header::OFFSET, "7"),
+            (header::ERROR, "earlier"),
+            (header::ROUNDS, "2"),
+        ];
+        let found = Found::read(letter(3, (1, 42), &earlier)).expect("a letter");
+        assert_eq!((found.source.partition, found.source.offset), (1, 42));
+        assert_eq!((found.reason.as_str(), found.rounds), ("refused", 2));
+        assert_eq!(found.place().to_string(), "0@3");
+        assert!(!found.is_gone());
+    }
+
+    #[test]
+    fn what_job_did_not_write_is_no_letter() {
+        let mut record = letter(0, (0, 0), &[]);
+        record.headers.retain(|(name, _)| name != header::OFFSET);
+        assert!(Found::read(record).is_none());
+        let mut record = letter(0, (0, 0), &[]);
+        record
+            .headers
+            .push((header::OFFSET.into(), Some("many".into())));
+        assert!(Found::read(record).is_none());
+    }
+
+    #[test]
+    fn a_null_message_is_not_gone() {
+        let mut null = letter(0, (0, 0), &[]);
+        null.value = None;
+        assert!(!Found::read(null.clone()).expect("a letter").is_gone());
+        null.headers.retain(|(name, _)| name != header::TIMESTAMP);
+        assert!(Found::read(null).expect("a letter").is_gone());
+    }
+
+    #[test]
+    fn places_as_they_are_written() {
+        let place = Place::parse(" 2@17 ").expect("a place");
+        assert_eq!((place.partition, place.offset), (2, 17));
+        for wrong in [
+            "",
+            "17",
+            "2@",
+            "@17",
+            "-1@2",
+            "1@-2",
+            "t[0]@1",
+            "1@99999999999999999999",
+        ] {
+            assert!(Place::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The dead-letter topic: each message that can never be delivered, as it was, with headers that say why.
+//!
+//! [`writer`] is the service's thread that writes them. The rest is `job dead-letter`: [`topic`] reads what is there,
+//! [`found`] tells what each record is, [`tool`] shows it and [`replay`] sends it again.
+
+mod book;
+mod found;
+mod notes;
+mod replay;
+mod rewrite;
+mod select;
+mod show;
+mod tool;
+mod topic;
+mod writer;
+
+pub use found::Place;
+pub use select::{Selection, Sources};
+pub use tool::run;
+pub use writer::spawn;
+
+use crate::message::Slot;
+
+/// Headers of a dead letter. Those that the record had stand before them.
+pub mod header {
+    pub const TOPIC: &str = "job.source.topic";
+    pub const PARTITION: &str = "job.source.partition";
+    pub const OFFSET: &str = "job.source.offset";
+    /// When the record was written, in milliseconds since 1970. It is missing where Kafka no longer had the record
+    /// when its letter was written.
+    pub const TIMESTAMP: &str = "job.source.timestamp";
+    /// When it became a dead letter, likewise.
+    pub const TIME: &str = "job.time";
+    pub const ERROR: &str = "job.error";
+    /// A replayed record's: how often it was replayed. It comes back with the letter when the record fails again.
+    pub const ROUNDS: &str = "job.rounds";
+    /// What a replay takes off, so that they don't pile up.
+    pub const OF_LETTER: [&str; 7] = [TOPIC, PARTITION, OFFSET, TIMESTAMP, TIME, ERROR, ROUNDS];
+}
+
+/// The made topic takes records that the main topic took, and their headers: the main topic's limit is the
+/// broker's 1 MiB unless somebody raised it.
+const LARGEST: usize = 64 << 20;
+
+/// A message to bury.
+#[derive(Debug)]
+pub struct Letter {
+    pub slot: Slot,
+    pub bytes: usize,
+    pub why: String,
+}

@@ -1,0 +1,152 @@
+//! What a replay writes down, in the dead-letter topic itself: records without key and value, with these headers.
+//!
+//! A note stands behind the letters that it is about, in their partition. So it is there for as long as they are,
+//! whatever the topic's retention, and goes with them when the topic is deleted.
+
+use krafka::consumer::ConsumerRecord;
+use krafka::producer::Record;
+
+use super::{found, header};
+
+/// Offsets of the note's partition whose letters are in the main topic again: `3-7,9`.
+const REPLAYED: &str = "job.replayed";
+/// `began` or `ended`: who replays. Always in the topic's first partition, whose order decides.
+const REPLAY: &str = "job.replay";
+/// Which run of `job dead-letter replay` wrote this.
+const RUN: &str = "job.replay.run";
+/// Where it runs, for people.
+const BY: &str = "job.replay.by";
+
+const BEGAN: &str = "began";
+const ENDED: &str = "ended";
+
+#[derive(Debug, PartialEq)]
+pub enum Note {
+    Replayed(Vec<i64>),
+    Began(Run),
+    /// The id of the run that ended.
+    Ended(String),
+}
+
+/// One run of `job dead-letter replay`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    pub id: String,
+    pub by: String,
+}
+
+impl Run {
+    /// This process, as a run of its own.
+    pub fn new() -> Run {
+        let host = nix::unistd::gethostname().unwrap_or_default();
+        Run {
+            id: format!("{:016x}", fastrand::u64(..)),
+            by: format!("process {} on {}", std::process::id(), host.display()),
+        }
+    }
+}
+
+impl Note {
+    pub fn read(record: &ConsumerRecord) -> Option<Note> {
+        if found::text(record, header::OFFSET).is_some() {
+            // A letter, whatever headers its message had.
+            return None;
+        }
+        if let Some(offsets) = found::text(record, REPLAYED) {
+            return Some(Note::Replayed(read_offsets(&offsets)?));
+        }
+        let id = found::text(record, RUN)?;
+        match found::text(record, REPLAY)?.as_str() {
+            BEGAN => Some(Note::Began(Run {
+                id,
+                by: found::text(record, BY).unwrap_or_default(),
+            })),
+            ENDED => Some(Note::Ended(id)),
+            _ => None,
+        }
+    }
+
+    /// The record that says so, written by `run`.
+    pub fn record(&self, topic: &str, partition: i32, run: &Run) -> Record {
+        let record = Record::new(topic, "").without_value().partition(partition);
+        let record = match self {
+            Note::Replayed(offsets) => record.header(REPLAYED, write_offsets(offsets)),
+            Note::Began(_) => record.header(REPLAY, BEGAN),
+            Note::Ended(_) => record.header(REPLAY, ENDED),
+        };
+        record
+            .header(RUN, run.id.clone())
+            .header(BY, run.by.clone())
+    }
+}
+
+/// Ascending offsets as `3-7,9`.
+fn write_offsets(offsets: &[i64]) -> String {
+    let runs = offsets.chunk_by(|one, next| one + 1 == *next);
+    let runs = runs.map(|run| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        _ => run.iter().map(ToString::to_string).collect(),
+    });
+    runs.collect::<Vec<_>>().join(",")
+}
+
+/// What `write_offsets` wrote. A longer range than a note of job's has is not trusted.
+fn read_offsets(text: &str) -> Option<Vec<i64>> {
+    const MOST: i64 = 100_000;
+    let mut offsets = Vec::new();
+    for run in text.split(',') {
+        let (first, last) = run.split_once('-').unwrap_or((run, run));
+        let (first, last): (i64, i64) = (first.parse().ok()?, last.parse().ok()?);
+        if first < 0 || last.checked_sub(first)? > MOST {
+            return None;
+        }
+        offsets.extend(first..=last);
+    }
+    Some(offsets)
+}
+
+/// A note as it is read back, for the tests beside this one.
+#[cfg(test)]
+pub fn written(note: &Note, offset: i64, run: &Run) -> ConsumerRecord {
+    let record = note.record("t.dead-letter", 0, run);
+    let mut read = ConsumerRecord::new("t.dead-letter", 0, offset, record.key, record.value);
+    read.headers = record.headers;
+    read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_read_as_it_was_written() {
+        let run = Run::new();
+        for note in [
+            Note::Replayed(vec![3, 4, 5, 9, 11, 12]),
+            Note::Replayed(vec![0]),
+            Note::Began(run.clone()),
+            Note::Ended(run.id.clone()),
+        ] {
+            assert_eq!(Note::read(&written(&note, 1, &run)), Some(note));
+        }
+        assert_eq!(write_offsets(&[3, 4, 5, 9, 11, 12]), "3-5,9,11-12");
+    }
+
+    #[test]
+    fn what_is_no_note_of_jobs_says_nothing() {
+        for wrong in [
+            "",
+            "x",
+            "1-",
+            "-1",
+            "5-x",
+            "1,,2",
+            "0-99999999999",
+            "9223372036854775807-0x",
+        ] {
+            assert_eq!(read_offsets(wrong), None, "{wrong}");
+        }
+        let letter = found::letter(0, (0, 0), &[(REPLAYED, "0-5")]);
+        assert_eq!(Note::read(&letter), None);
+    }
+}

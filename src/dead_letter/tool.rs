@@ -1,0 +1,187 @@
+//! `job dead-letter`: what it shows, and the way to `replay`.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::ops::ControlFlow;
+
+use super::book::Book;
+use super::found::{Found, Identity, Place};
+use super::replay;
+use super::select::Selection;
+use super::show::{self, State};
+use super::topic::Topic;
+use crate::cli::{DeadLetter, ListArgs, ShowArgs};
+use crate::config::Config;
+use crate::{logging, signals};
+
+/// Does what was asked for. Returns whether all of it was done.
+///
+/// # Errors
+/// Says what was tried, what came back and what to do.
+pub fn run(config: &Config, asked: &DeadLetter, out: &mut impl Write) -> Result<bool, String> {
+    // Only a replay has something to finish when it is to stop. Before the log, which starts threads.
+    let stop = match asked {
+        DeadLetter::Replay(args) if !args.dry_run => signals::stop_on_signals()
+            .map_err(|error| format!("cannot take over SIGINT and SIGTERM: {error}"))?,
+        _ => crossbeam_channel::never(),
+    };
+    logging::init_for_command();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| format!("cannot start a runtime: {error}"))?;
+    runtime.block_on(async {
+        let Some(topic) = Topic::open(config).await? else {
+            let name = config.dead_letter_topic();
+            return match asked {
+                DeadLetter::Show(args) => Err(format!(
+                    "there is no letter {}: there is no topic {name}",
+                    args.place
+                )),
+                _ => {
+                    say(
+                        out,
+                        format_args!("no dead letters: there is no topic {name}"),
+                    );
+                    Ok(true)
+                }
+            };
+        };
+        match asked {
+            DeadLetter::List(args) => list(topic, args, out).await,
+            DeadLetter::Show(args) => show(topic, args, out).await,
+            DeadLetter::Replay(args) => replay::replay(config, topic, args, &stop, out).await,
+        }
+    })
+}
+
+/// Who reads it may be gone: then there is nobody to tell. Returns whether it was written.
+pub fn say(out: &mut impl Write, text: std::fmt::Arguments<'_>) -> bool {
+    writeln!(out, "{text}").is_ok()
+}
+
+/// Reads all that is there now.
+pub async fn read_all(topic: &mut Topic, book: &mut Book) -> Result<Ends, String> {
+    let bounds = topic.bounds().await?;
+    for (&partition, range) in &bounds {
+        topic
+            .read(partition, range.clone(), |record| {
+                book.add(record);
+                ControlFlow::Continue(())
+            })
+            .await?;
+    }
+    Ok(bounds
+        .into_iter()
+        .map(|(partition, range)| (partition, range.end))
+        .collect())
+}
+
+/// The offset after what was read, by partition.
+pub type Ends = std::collections::BTreeMap<i32, i64>;
+
+fn state(letter: &Found, replayed: &HashSet<Identity>) -> State {
+    if letter.is_gone() {
+        State::Gone
+    } else if replayed.contains(&letter.source) {
+        State::Replayed
+    } else {
+        State::Waiting
+    }
+}
+
+/// Reads the topic twice: which letters were replayed is written behind them.
+async fn list(mut topic: Topic, args: &ListArgs, out: &mut impl Write) -> Result<bool, String> {
+    let selection = args.selection();
+    let mut book = Book::new(Selection::default());
+    let bounds = topic.bounds().await?;
+    read_all(&mut topic, &mut book).await?;
+    let replayed = book.replayed();
+    drop(book);
+
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    let mut listed = 0_u64;
+    for (partition, range) in bounds {
+        topic
+            .read(partition, range, |record| {
+                if left == 0 {
+                    return ControlFlow::Break(());
+                }
+                let Some(letter) = Found::read(record) else {
+                    return ControlFlow::Continue(());
+                };
+                if selection.takes(&letter) {
+                    left -= 1;
+                    listed += 1;
+                    let line = show::line(&letter, state(&letter, &replayed));
+                    if !say(out, format_args!("{line}")) {
+                        left = 0;
+                    }
+                }
+                ControlFlow::Continue(())
+            })
+            .await?;
+    }
+    if listed == 0 {
+        let such = if args.selection() == Selection::default() {
+            ""
+        } else {
+            " such"
+        };
+        say(out, format_args!("no{such} dead letters in {}", topic.name));
+    }
+    Ok(true)
+}
+
+async fn show(mut topic: Topic, args: &ShowArgs, out: &mut impl Write) -> Result<bool, String> {
+    let record = find(&mut topic, args.place).await?;
+    if args.raw {
+        let value = record.value.unwrap_or_default();
+        return match out.write_all(&value).and_then(|()| out.flush()) {
+            Ok(()) => Ok(true),
+            Err(error) => Err(format!(
+                "writing the value's {} bytes: {error}",
+                value.len()
+            )),
+        };
+    }
+    let Some(letter) = Found::read(record.clone()) else {
+        let (place, text) = (args.place, show::other(&record));
+        say(
+            out,
+            format_args!(
+                "{place} is no letter, but a note of a replay or somebody else's record: {text}"
+            ),
+        );
+        return Ok(true);
+    };
+    let mut book = Book::new(Selection::default());
+    read_all(&mut topic, &mut book).await?;
+    let text = show::whole(&letter, state(&letter, &book.replayed()));
+    // As in `say`.
+    let _ = out.write_all(text.as_bytes());
+    Ok(true)
+}
+
+async fn find(topic: &mut Topic, place: Place) -> Result<krafka::consumer::ConsumerRecord, String> {
+    if let Some(record) = topic.get(place).await? {
+        return Ok(record);
+    }
+    let bounds = topic.bounds().await?;
+    let held = bounds.get(&place.partition).map_or_else(
+        || format!("it has {} partitions", bounds.len()),
+        |range| match range {
+            range if range.is_empty() => format!("partition {} is empty", place.partition),
+            range => format!(
+                "partition {} holds {} to {}",
+                place.partition,
+                range.start,
+                range.end - 1
+            ),
+        },
+    );
+    Err(format!(
+        "{} has nothing at {place}: {held}. `job dead-letter list` shows the places",
+        topic.name
+    ))
+}

@@ -1,0 +1,357 @@
+//! The service's thread that writes dead letters. It keeps each one until it is written.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use krafka::admin::{CreateTopicsOptions, DescribeTopicsOptions, NewTopic};
+use krafka::consumer::ConsumerRecord;
+use krafka::error::{ErrorCode, KrafkaError};
+use krafka::producer::{Acks, DeliveryHandle, Producer, Record};
+
+use super::{LARGEST, Letter, header};
+use crate::backoff::Retry;
+use crate::config::Config;
+use crate::fetch::{Positions, Reader};
+use crate::group;
+use crate::kafka::{Trouble, alter_topic_command, is_too_large};
+use crate::message::Slot;
+
+/// So many letters are written at once.
+const AT_ONCE: usize = 100;
+/// So many letters that the topic refused before are tried again at once.
+const REFUSED_AT_ONCE: usize = 10;
+
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_MOST: Duration = Duration::from_secs(5);
+
+/// Starts the thread that writes dead letters until `letters` ends. It tries each one until it is written.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn spawn(
+    config: &Config,
+    letters: Receiver<Letter>,
+    group: Sender<group::Event>,
+) -> std::io::Result<JoinHandle<()>> {
+    let mut undertaker = Undertaker {
+        brokers: config.brokers.clone(),
+        source: config.topic.clone(),
+        topic: config.dead_letter_topic(),
+        connection: None,
+        held: VecDeque::new(),
+        retry: Retry::new(RETRY_FIRST, RETRY_MOST),
+        again: Instant::now(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name("dead-letter".into())
+        .spawn(move || {
+            while let Some(fresh) = undertaker.next(&letters) {
+                let written = runtime.block_on(undertaker.bury(fresh));
+                let buried: Vec<_> = written
+                    .into_iter()
+                    .map(|letter| (letter.slot, letter.bytes))
+                    .collect();
+                if !buried.is_empty() && group.send(group::Event::Buried(buried)).is_err() {
+                    return;
+                }
+            }
+        })
+}
+
+struct Undertaker {
+    brokers: Vec<String>,
+    source: String,
+    topic: String,
+    connection: Option<Connection>,
+    /// Letters that could not be written so far. Each is tried again on its own, so that one that the topic
+    /// doesn't take keeps no other from being written.
+    held: VecDeque<Letter>,
+    retry: Retry,
+    /// When the held ones are tried again.
+    again: Instant,
+}
+
+struct Connection {
+    producer: Producer,
+    originals: Originals,
+}
+
+impl Undertaker {
+    /// Waits for letters, or until the held ones are to be tried again: then there may be none. `None` at the end.
+    fn next(&self, letters: &Receiver<Letter>) -> Option<Vec<Letter>> {
+        let first = if self.held.is_empty() {
+            Some(letters.recv().ok()?)
+        } else {
+            match letters.recv_deadline(self.again) {
+                Ok(letter) => Some(letter),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        };
+        let more = letters.try_iter().take(AT_ONCE - 1);
+        let mut all: Vec<_> = first.into_iter().chain(more).collect();
+        // Their originals stand close together then, and are read together.
+        all.sort_unstable_by_key(|letter| letter.slot);
+        Some(all)
+    }
+
+    /// Writes what can be written, and gives it back. The rest is held.
+    async fn bury(&mut self, fresh: Vec<Letter>) -> Vec<Letter> {
+        let mut written = Vec::new();
+        let due = self.held.is_empty() || Instant::now() >= self.again;
+        if !due && self.connection.is_none() {
+            // Kafka failed a moment ago.
+            self.held.extend(fresh);
+            return written;
+        }
+        let mut failure = self.write(fresh, &mut written).await;
+        let reachable = failure.is_none() || self.connection.is_some();
+        if due && reachable {
+            // This also parts letters that failed only because they went together with one that is too large.
+            failure = self.write_held(&mut written).await;
+        }
+        match failure {
+            Some(failure) if due || self.connection.is_none() => {
+                let held = self.held.len();
+                let wait = self
+                    .retry
+                    .failed(|| failure.complain(&self.brokers, &self.topic, &self.source, held));
+                self.again = Instant::now() + wait;
+            }
+            None if self.held.is_empty() => {
+                self.retry.worked();
+            }
+            _ => {}
+        }
+        written
+    }
+
+    /// Writes the letters in order, and holds those that fail. Returns the first failure.
+    async fn write(&mut self, letters: Vec<Letter>, written: &mut Vec<Letter>) -> Option<Failure> {
+        let mut outcomes = self.try_write(&letters).await.into_iter();
+        let mut failure = None;
+        for letter in letters {
+            let error = match outcomes.next() {
+                Some(Ok(())) => {
+                    written.push(letter);
+                    continue;
+                }
+                outcome => outcome.and_then(Result::err),
+            };
+            if let Some(error) = error {
+                if !is_too_large(&error) {
+                    self.connection = None;
+                }
+                let slot = letter.slot;
+                failure.get_or_insert(Failure { slot, error });
+            }
+            self.held.push_back(letter);
+        }
+        failure
+    }
+
+    /// Tries held letters, one by one: each of them once, until Kafka fails or several are refused.
+    async fn write_held(&mut self, written: &mut Vec<Letter>) -> Option<Failure> {
+        let mut first = None;
+        let mut refused = 0;
+        for _ in 0..self.held.len() {
+            let letter = self.held.pop_front()?;
+            if let Some(failure) = self.write(vec![letter], written).await {
+                refused += 1;
+                let ends = self.connection.is_none() || refused == REFUSED_AT_ONCE;
+                first.get_or_insert(failure);
+                if ends {
+                    break;
+                }
+            }
+        }
+        first
+    }
+
+    /// What became of each letter. There are fewer outcomes than letters where Kafka failed.
+    async fn try_write(&mut self, letters: &[Letter]) -> Vec<Result<(), KrafkaError>> {
+        let mut outcomes = Vec::new();
+        let mut handles = Vec::new();
+        let mut failed = None;
+        for letter in letters {
+            match self.enqueue(letter).await {
+                Ok(handle) => handles.push(handle),
+                Err(error) => {
+                    failed = Some(Err(error));
+                    break;
+                }
+            }
+        }
+        for handle in handles {
+            outcomes.push(handle.await.map(|_| ()));
+        }
+        outcomes.extend(failed);
+        outcomes
+    }
+
+    async fn enqueue(&mut self, letter: &Letter) -> Result<DeliveryHandle, KrafkaError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            None => self
+                .connection
+                .insert(Connection::open(&self.brokers, &self.source, &self.topic).await?),
+        };
+        let original = connection.originals.get(letter.slot).await?;
+        if original.is_none() {
+            log::error!(
+                "{}[{}]@{} is to become a dead letter, but Kafka no longer has it: its letter stays empty",
+                self.source,
+                letter.slot.partition,
+                letter.slot.offset
+            );
+        }
+        let record = record(&self.topic, &self.source, letter, original);
+        connection.producer.enqueue(record).await
+    }
+}
+
+/// A letter that could not be written, and why.
+struct Failure {
+    slot: Slot,
+    error: KrafkaError,
+}
+
+impl Failure {
+    fn complain(&self, brokers: &[String], topic: &str, source: &str, held: usize) {
+        let Failure { slot, error } = self;
+        let cause = if is_too_large(error) {
+            let value = format!("max.message.bytes={LARGEST}");
+            format!(
+                "it refused a letter as too large. Raise its max.message.bytes: {}",
+                alter_topic_command(brokers, topic, &value)
+            )
+        } else {
+            let trouble = Trouble::new(brokers, error);
+            format!("{trouble}. Can the topic be made and written to?")
+        };
+        log::error!(
+            "Writing to the dead-letter topic {topic} failed: {cause}. {held} messages wait for it, among them \
+             {source}[{}]@{}; their offsets are held. Trying again until it works",
+            slot.partition,
+            slot.offset
+        );
+    }
+}
+
+impl Connection {
+    async fn open(brokers: &[String], source: &str, topic: &str) -> Result<Self, KrafkaError> {
+        let kafka = crate::kafka::connect(brokers).await?;
+        let admin = kafka.admin();
+        let found = admin
+            .describe_topics([topic], DescribeTopicsOptions::default())
+            .await?;
+        if found.values().any(Result::is_err) {
+            let new = NewTopic::new(topic, 1, -1)?
+                .with_config("max.message.bytes", LARGEST.to_string())
+                // A letter stays until somebody decides: it would be lost after the broker's 7 days else.
+                .with_config("retention.ms", "-1");
+            let made = admin
+                .create_topics([new], CreateTopicsOptions::default())
+                .await?;
+            for result in made.into_values() {
+                match result {
+                    Ok(()) => log::info!("made the dead-letter topic {topic}"),
+                    Err(KrafkaError::Broker {
+                        code: ErrorCode::TopicAlreadyExists,
+                        ..
+                    }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        let producer = kafka
+            .producer()
+            .acks(Acks::All)
+            .linger(Duration::ZERO)
+            .max_request_size(LARGEST)
+            .buffer_memory(LARGEST)
+            .metrics_push(false)
+            .build()
+            .await?;
+        Ok(Self {
+            producer,
+            originals: Originals {
+                reader: Reader::connect(brokers, source).await?,
+                last: BTreeMap::new(),
+                partition: -1,
+            },
+        })
+    }
+}
+
+/// Reads records again, as they are in Kafka: what delivery holds of them lacks key, headers and time, and the
+/// classic fetcher can't tell null from empty.
+struct Originals {
+    reader: Reader,
+    /// The records that the last read brought: letters often follow each other.
+    last: BTreeMap<i64, ConsumerRecord>,
+    partition: i32,
+}
+
+impl Originals {
+    /// The record at `slot`, or `None` where Kafka no longer has it.
+    async fn get(&mut self, slot: Slot) -> Result<Option<ConsumerRecord>, KrafkaError> {
+        if self.partition != slot.partition || !self.last.contains_key(&slot.offset) {
+            self.last = self.read_from(slot).await?;
+            self.partition = slot.partition;
+        }
+        Ok(self.last.get(&slot.offset).cloned())
+    }
+
+    async fn read_from(
+        &mut self,
+        slot: Slot,
+    ) -> Result<BTreeMap<i64, ConsumerRecord>, KrafkaError> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let position = Positions::from([(slot.partition, slot.offset)]);
+        loop {
+            let records = match self.reader.read(&position).await {
+                Ok(records) => records,
+                Err(KrafkaError::NoOffset { .. }) => return Ok(BTreeMap::new()),
+                Err(error) => return Err(error),
+            };
+            if !records.is_empty() {
+                return Ok(records
+                    .into_iter()
+                    .map(|record| (record.offset, record))
+                    .collect());
+            }
+            if Instant::now() > deadline {
+                return Err(KrafkaError::timeout(format!(
+                    "reading partition {} at offset {} again",
+                    slot.partition, slot.offset
+                )));
+            }
+        }
+    }
+}
+
+fn record(topic: &str, source: &str, letter: &Letter, original: Option<ConsumerRecord>) -> Record {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
+    let mut record = Record::new(topic, "").without_value();
+    if let Some(original) = original {
+        record.key = original.key;
+        record.value = original.value;
+        record.headers = original.headers;
+        record = record.header(header::TIMESTAMP, original.timestamp.to_string());
+    }
+    record
+        .header(header::TOPIC, source.to_owned())
+        .header(header::PARTITION, letter.slot.partition.to_string())
+        .header(header::OFFSET, letter.slot.offset.to_string())
+        .header(header::TIME, now.to_string())
+        .header(header::ERROR, letter.why.clone())
+}

@@ -1,0 +1,84 @@
+//! Faults that a Comet is asked to show, where that was allowed at its start: errors, delays, no answer at all.
+
+use std::any::Any;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use grpcio::{RpcStatus, RpcStatusCode};
+use serde::{Deserialize, Serialize};
+
+/// What `POST /fault` takes and `GET /fault` shows, as JSON. `{}` is none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fault {
+    /// The number of a gRPC status; 0 is none. Calls that are answered so reach nobody.
+    pub status: i32,
+    /// Which part of the calls gets that status, 0 to 1; 1 when it is left out.
+    pub probability: Option<f64>,
+    /// How long each answer takes, in milliseconds.
+    pub delay_ms: u64,
+    /// Calls get no answer; those that wait when it ends are cancelled.
+    pub hang: bool,
+}
+
+/// What happens to one call.
+pub enum Trouble {
+    None,
+    Status(RpcStatus),
+    Hang,
+}
+
+/// The fault of now, and the calls that it left hanging.
+#[derive(Default)]
+pub struct Faults(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    fault: Fault,
+    hanging: Vec<Box<dyn Any + Send>>,
+}
+
+impl Faults {
+    /// The fault of now.
+    pub fn current(&self) -> Fault {
+        self.state().fault.clone()
+    }
+
+    /// From now on it is this one.
+    pub fn set(&self, fault: Fault) {
+        let mut state = self.state();
+        state.fault = fault;
+        // A sink that is dropped cancels its call.
+        state.hanging.clear();
+    }
+
+    /// What happens to the next call, and after how long.
+    pub fn draw(&self) -> (Trouble, Duration) {
+        let state = self.state();
+        let fault = &state.fault;
+        let trouble = if fault.hang {
+            Trouble::Hang
+        } else if fault.status != 0 && fastrand::f64() < fault.probability.unwrap_or(1.0) {
+            let code = RpcStatusCode::from(fault.status);
+            Trouble::Status(RpcStatus::with_message(
+                code,
+                "a fault that was asked for".into(),
+            ))
+        } else {
+            Trouble::None
+        };
+        (trouble, Duration::from_millis(fault.delay_ms))
+    }
+
+    /// Keeps what a call would be answered through, until the fault ends.
+    pub fn leave_hanging(&self, sink: impl Any + Send) {
+        let mut state = self.state();
+        if state.fault.hang {
+            state.hanging.push(Box::new(sink));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("the faults' lock is never poisoned")
+    }
+}

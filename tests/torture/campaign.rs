@@ -1,0 +1,414 @@
+//! `scripts/torture`: breaks everything on purpose while messages flow, and judges what arrived.
+
+mod children;
+mod director;
+mod kafka;
+mod plan;
+mod producer;
+mod proxy;
+mod record;
+mod screen;
+mod settings;
+mod streams;
+mod timeline;
+mod verdict;
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use tokio::runtime::Runtime;
+
+use children::{Comet, JobCommand, Lives, binary, free_port};
+use director::{Director, Slot, State};
+use kafka::{GROUP, Kafka, TOPIC};
+use producer::Producer;
+use proxy::{Peers, Proxy};
+use record::Record;
+use screen::Screen;
+use settings::Settings;
+use streams::{Streams, comet_host};
+use timeline::{Micros, Scope, Timeline, now};
+
+/// Set by Ctrl-C and SIGTERM.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// How long all may take to be delivered when nothing is broken any more.
+const SETTLE: Duration = Duration::from_secs(180);
+
+fn main() -> ExitCode {
+    let settings = Settings::parse();
+    let seed = settings.seed.unwrap_or_else(|| fastrand::u64(1..1_000_000));
+    if settings.plan {
+        for planned in plan::plan(&settings, seed) {
+            println!(
+                "{:8.2} s  {} ({:.1} s)",
+                planned.at.as_secs_f64(),
+                planned.fault,
+                planned.lasts.as_secs_f64()
+            );
+        }
+        return ExitCode::SUCCESS;
+    }
+    // A thread that is gone would leave a verdict on half of what happened. The children end with the process.
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("torture: bug of the campaign itself: {panic}");
+        std::process::exit(101);
+    }));
+    let listening = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    let outcome = listening
+        .map_err(|e| format!("cannot listen for signals: {e}"))
+        .and_then(|()| run(&settings, seed));
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("torture: {error}");
+            ExitCode::from(if INTERRUPTED.load(Relaxed) { 130 } else { 2 })
+        }
+    }
+}
+
+/// Returns whether all promises were kept.
+fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/torture/{seed}"));
+    if folder.exists() {
+        fs::remove_dir_all(&folder)
+            .map_err(|e| format!("{} can't be emptied: {e}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).map_err(|e| format!("{} can't be made: {e}", folder.display()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| format!("the campaign's own threads do not start: {e}"))?;
+    let _inside = runtime.enter();
+    let mut screen = Screen::new();
+    screen.say(&format!(
+        "torture: seed {seed}, {} min, Kafka {}, {} jobs, {} Comets, {} messages/s to {} rooms",
+        settings.minutes,
+        settings.kafka,
+        settings.jobs,
+        settings.comets,
+        settings.rate,
+        settings.rooms
+    ));
+    let streams = Arc::new(Streams::new(
+        settings.rooms as usize,
+        settings.comets as usize,
+    ));
+    let peers = Peers::default();
+    let mut director = set_up(settings, seed, &folder, &runtime, &streams, &peers)?;
+
+    // Faults begin when all is well.
+    let begun = director.records.len() as u64;
+    wait(
+        &mut director,
+        &streams,
+        &mut screen,
+        "starting:",
+        Duration::from_secs(90),
+        |director| Ok(director.records.iter().filter(|r| r.delivered > 20).count() as u64 == begun),
+    )?;
+    director.timeline.origin = now();
+    director.plan = plan::plan(settings, seed).into();
+    let length = Duration::from_secs_f64(settings.minutes * 60.0);
+    let start = Instant::now();
+    wait(
+        &mut director,
+        &streams,
+        &mut screen,
+        "",
+        Duration::MAX,
+        |director| Ok(start.elapsed() >= length && director.is_whole()),
+    )?;
+    let quiet = now();
+    let client = runtime.block_on(director.kafka.client())?;
+    let (counts, acknowledged, trouble) = {
+        let counts = director.producer.counts.clone();
+        let (acknowledged, trouble) = (
+            director.producer.acknowledged.clone(),
+            director.producer.trouble.clone(),
+        );
+        director.producer.ask_to_stop();
+        (counts, acknowledged, trouble)
+    };
+    wait(
+        &mut director,
+        &streams,
+        &mut screen,
+        "the last acknowledgements:",
+        SETTLE,
+        |director| Ok(director.producer.is_done()),
+    )?;
+    let mut asked = Instant::now();
+    let mut left = std::collections::BTreeMap::<i32, i64>::new();
+    let settled = wait(
+        &mut director,
+        &streams,
+        &mut screen,
+        "until all is delivered:",
+        SETTLE,
+        |_| {
+            if asked.elapsed() < Duration::from_secs(1) {
+                return Ok(false);
+            }
+            asked = Instant::now();
+            // It can't be asked while the group is busy with itself.
+            if let Ok(lag) = runtime.block_on(kafka::lag(&client)) {
+                left = lag;
+            }
+            Ok(!left.is_empty() && left.values().all(|lag| *lag == 0))
+        },
+    );
+    let unsettled = match settled {
+        Ok(()) => None,
+        Err(error) if INTERRUPTED.load(Relaxed) => return Err(error),
+        Err(_) => Some(format!(
+            "{} s after all was well again, records were not committed: {left:?} by partition",
+            SETTLE.as_secs()
+        )),
+    };
+    for slot in 0..director.slots.len() {
+        director.stop_job(slot, format!("the last stop of job {slot}"), None);
+    }
+    wait(
+        &mut director,
+        &streams,
+        &mut screen,
+        "stopping:",
+        Duration::from_secs(60),
+        |director| Ok(director.is_whole()),
+    )?;
+    for (comet, record) in director.comets.iter_mut().zip(&mut director.records) {
+        if let Some(mut process) = comet.process.take() {
+            process.kill();
+        }
+        record.catch_up(&streams)?;
+    }
+    let mut log = Vec::new();
+    runtime.block_on(kafka::read(&client, TOPIC, |record| {
+        let message = record
+            .value
+            .as_deref()
+            .and_then(|value| streams.decode(value));
+        log.push(verdict::Logged {
+            partition: record.partition,
+            offset: record.offset,
+            hash: hash(record.value.as_deref()),
+            message,
+        });
+    }))?;
+    let mut letters = Vec::new();
+    runtime.block_on(kafka::read(&client, kafka::DEAD_LETTERS, |record| {
+        letters.push(record)
+    }))?;
+    let (text, passed) = verdict::judge(&verdict::Evidence {
+        streams: &streams,
+        timeline: &director.timeline,
+        lives: &children::lock(&director.lives),
+        records: &director.records,
+        peers: &children::lock(&peers),
+        acknowledged: &children::lock(&acknowledged),
+        trouble: &children::lock(&trouble),
+        log: &log,
+        letters: &letters,
+        misdeeds: &director.misdeeds,
+        unsettled,
+        quiet,
+        sent: counts.sent.load(Relaxed),
+        faults: director.faults,
+    });
+    screen.say(&text);
+    let report = folder.join("verdict.txt");
+    fs::write(&report, &text).map_err(|e| format!("cannot write {}: {e}", report.display()))?;
+    if !passed {
+        // The broker's own log goes with its folder.
+        let _ = fs::copy(
+            director.kafka.folder.join("kafka.log"),
+            folder.join("kafka.log"),
+        );
+        screen.say(&format!("logs and records are in {}", folder.display()));
+    }
+    drop(director);
+    if passed {
+        let _ = fs::remove_dir_all(&folder);
+    }
+    Ok(passed)
+}
+
+/// Tells values apart without keeping them.
+fn hash(value: Option<&[u8]>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Attends to everything until `done`.
+fn wait(
+    director: &mut Director,
+    streams: &Streams,
+    screen: &mut Screen,
+    phase: &str,
+    patience: Duration,
+    mut done: impl FnMut(&Director) -> Result<bool, String>,
+) -> Result<(), String> {
+    let start = Instant::now();
+    loop {
+        if INTERRUPTED.load(Relaxed) {
+            return Err("interrupted: everything is ended".into());
+        }
+        director.attend(streams)?;
+        if done(director)? {
+            return Ok(());
+        }
+        if start.elapsed() > patience {
+            return Err(format!(
+                "{phase} it took longer than {} s",
+                patience.as_secs()
+            ));
+        }
+        let minutes = director.timeline.at(now());
+        screen.show(
+            director,
+            &if phase.is_empty() {
+                format!("{minutes}:")
+            } else {
+                phase.to_owned()
+            },
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn set_up(
+    settings: &Settings,
+    seed: u64,
+    folder: &Path,
+    runtime: &Runtime,
+    streams: &Arc<Streams>,
+    peers: &Peers,
+) -> Result<Director, String> {
+    let (job, dev_comet): (PathBuf, PathBuf) = (binary("job")?, binary("dev-comet")?);
+    // One more than asked for: it comes and goes.
+    let slots = settings.jobs as usize + 1;
+    let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+
+    let mut comets: Vec<Comet> = (0..settings.comets as usize)
+        .map(|n| Comet::new(&dev_comet, folder, n))
+        .collect();
+    let mut records: Vec<Record> = (0..comets.len()).map(|n| Record::new(n, streams)).collect();
+    for (comet, record) in comets.iter_mut().zip(&mut records) {
+        record.follow(comet.start()?)?;
+    }
+    let mut links = Vec::new();
+    let mut kafka_links = Vec::new();
+    let mut listeners = Vec::new();
+    for slot in 0..slots {
+        let mut row = Vec::new();
+        for (n, comet) in comets.iter().enumerate() {
+            row.push(runtime.block_on(Proxy::start(
+                &comet_host(n),
+                comet.grpc,
+                slot,
+                peers.clone(),
+            ))?);
+        }
+        links.push(row);
+        let port = free_port();
+        let proxy = runtime.block_on(Proxy::start(
+            "127.0.0.1",
+            local(port),
+            slot,
+            Peers::default(),
+        ))?;
+        listeners.push((port, proxy.address));
+        kafka_links.push(proxy);
+    }
+    let kafka = Kafka::start(
+        &settings.kafka,
+        &folder.join("kafka"),
+        free_port(),
+        free_port(),
+        &listeners,
+    )?;
+    let client = runtime.block_on(kafka.client())?;
+    runtime.block_on(kafka::create_topic(&client, settings.partitions))?;
+    let producer = runtime.block_on(Producer::start(
+        &client,
+        streams.clone(),
+        settings.rate,
+        seed,
+    ))?;
+
+    let lives: Lives = Arc::new(Mutex::new(Vec::new()));
+    let slots = (0..slots)
+        .map(|slot| {
+            let comets: Vec<String> = links[slot]
+                .iter()
+                .map(|link: &Proxy| link.address.to_string())
+                .collect();
+            let mut flags: Vec<String> = ["--topic", TOPIC, "--group", GROUP, "--brokers"]
+                .map(Into::into)
+                .into();
+            flags.push(kafka_links[slot].address.to_string());
+            flags.extend(["--comet".into(), comets.join(",")]);
+            // Static members and others, both ways of fetching.
+            if slot % 2 == 0 {
+                flags.extend(["--group-instance-id".into(), format!("job-{slot}")]);
+            }
+            if slot % 3 == 2 {
+                flags.extend(["--fetch", "modern"].map(Into::into));
+            }
+            Slot {
+                command: JobCommand {
+                    program: job.clone(),
+                    folder: folder.to_owned(),
+                    slot,
+                    flags,
+                    lives: lives.clone(),
+                },
+                state: State::Down,
+            }
+        })
+        .collect();
+    let mut director = Director {
+        timeline: Timeline {
+            origin: now(),
+            windows: Vec::new(),
+        },
+        slots,
+        comets,
+        records,
+        kafka,
+        lives,
+        producer,
+        links,
+        kafka_links,
+        misdeeds: Vec::new(),
+        faults: 0,
+        plan: Default::default(),
+        repairs: Vec::new(),
+        scripts: Vec::new(),
+        measured: Micros::MIN,
+    };
+    for slot in 0..settings.jobs as usize {
+        let window = director.timeline.begin(
+            format!("the first start of job {slot}"),
+            vec![Scope::Started { slot }],
+        );
+        director.start_job(slot, window)?;
+    }
+    Ok(director)
+}

@@ -1,0 +1,238 @@
+//! The campaign's Kafka: started, broken and repaired by `scripts/kafka`, and asked directly, not through a proxy.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use krafka::Kafka as Client;
+use krafka::admin::{NewTopic, OffsetSpec};
+use krafka::consumer::{AutoOffsetReset, ConsumerRecord, TopicPartition};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
+
+pub const TOPIC: &str = "torture";
+pub const DEAD_LETTERS: &str = "torture.dead-letter";
+pub const GROUP: &str = "torture";
+
+/// A broker with a listener for the campaign itself, and one for each job.
+pub struct Kafka {
+    pub folder: PathBuf,
+    address: String,
+    /// Ends the broker when its standard input closes, however this process ends.
+    keeper: Child,
+}
+
+impl Kafka {
+    /// Starts it. `jobs` are the port at which it listens for each job, and the address that it tells that job.
+    pub fn start(
+        version: &str,
+        folder: &Path,
+        port: u16,
+        controller: u16,
+        jobs: &[(u16, SocketAddr)],
+    ) -> Result<Kafka, String> {
+        let mut listeners = format!("PLAINTEXT://127.0.0.1:{port}");
+        let mut advertised = listeners.clone();
+        let mut protocols = "PLAINTEXT:PLAINTEXT".to_owned();
+        for (n, (port, address)) in jobs.iter().enumerate() {
+            listeners += &format!(",JOB{n}://127.0.0.1:{port}");
+            advertised += &format!(",JOB{n}://{address}");
+            protocols += &format!(",JOB{n}:PLAINTEXT");
+        }
+        let zookeeper = [
+            "0.", "1.", "2.", "3.0.", "3.1.", "3.2.", "3.3.", "3.4.", "3.5.", "3.6.", "3.7.",
+        ]
+        .iter()
+        .any(|old| version.starts_with(old));
+        let mut set = vec![format!("inter.broker.listener.name=PLAINTEXT")];
+        if !zookeeper {
+            listeners += &format!(",CONTROLLER://127.0.0.1:{controller}");
+            protocols += ",CONTROLLER:PLAINTEXT";
+            set.push(format!("controller.quorum.voters=1@127.0.0.1:{controller}"));
+        }
+        set.push(format!("listeners={listeners}"));
+        set.push(format!("advertised.listeners={advertised}"));
+        set.push(format!("listener.security.protocol.map={protocols}"));
+        let mut command = Command::new(SCRIPT);
+        command.args([
+            "hold",
+            "--version",
+            version,
+            "--port",
+            &port.to_string(),
+            "--dir",
+        ]);
+        command.arg(folder);
+        for setting in &set {
+            command.args(["--set", setting]);
+        }
+        let mut keeper = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("{SCRIPT} does not start: {e}"))?;
+        let errors = keeper.stderr.take();
+        let said = thread::spawn(move || {
+            let mut text = Vec::new();
+            if let Some(mut errors) = errors {
+                // What could be read of it is shown.
+                let _ = errors.read_to_end(&mut text);
+            }
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let ready = keeper.stdout.take().is_some_and(|output| {
+            BufReader::new(output)
+                .lines()
+                .map_while(Result::ok)
+                .any(|line| line.starts_with("ready "))
+        });
+        let kafka = Kafka {
+            folder: folder.to_owned(),
+            address: format!("127.0.0.1:{port}"),
+            keeper,
+        };
+        if ready {
+            return Ok(kafka);
+        }
+        drop(kafka);
+        Err(format!(
+            "Kafka {version} does not start: {}",
+            said.join().unwrap_or_default()
+        ))
+    }
+
+    pub async fn client(&self) -> Result<Client, String> {
+        Client::builder(self.address.clone())
+            .client_id("torture")
+            .connect()
+            .await
+            .map_err(|e| format!("Kafka at {} can't be reached: {e}", self.address))
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        // An error means that it has ended already, which is what is wanted.
+        let _ = self.keeper.wait();
+    }
+}
+
+/// Runs a command of the script: stop, again, kill, freeze, thaw.
+pub fn script(command: &str, folder: &Path) -> Result<(), String> {
+    let done = Command::new(SCRIPT)
+        .arg(command)
+        .arg(folder)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| format!("{SCRIPT} does not start: {e}"))?;
+    if done.status.success() {
+        Ok(())
+    } else {
+        Err(format!(
+            "{SCRIPT} {command}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        ))
+    }
+}
+
+pub async fn create_topic(client: &Client, partitions: i32) -> Result<(), String> {
+    let failed = |e| format!("the topic {TOPIC} can't be made: {e}");
+    let topic = NewTopic::new(TOPIC, partitions, 1).map_err(failed)?;
+    let mut made = client
+        .admin()
+        .create_topics([topic], Default::default())
+        .await
+        .map_err(failed)?;
+    made.remove(TOPIC)
+        .ok_or("Kafka says nothing about the new topic")?
+        .map_err(failed)
+}
+
+async fn ends(client: &Client, topic: &str) -> Result<BTreeMap<i32, i64>, String> {
+    let failed = |e| format!("the ends of {topic} can't be read: {e}");
+    let admin = client.admin();
+    let described = admin
+        .describe_topics([topic], Default::default())
+        .await
+        .map_err(failed)?
+        .remove(topic);
+    let Some(Ok(description)) = described else {
+        return Ok(BTreeMap::new());
+    };
+    let partitions = description
+        .partitions
+        .iter()
+        .map(|p| (TopicPartition::new(topic, p.partition), OffsetSpec::Latest));
+    let listed = admin
+        .list_offsets(partitions, Default::default())
+        .await
+        .map_err(failed)?;
+    listed
+        .into_iter()
+        .map(|(tp, end)| Ok((tp.partition, end.map_err(failed)?.offset)))
+        .collect()
+}
+
+/// By partition, how many records the group hasn't committed.
+pub async fn lag(client: &Client) -> Result<BTreeMap<i32, i64>, String> {
+    let failed = |e| format!("the group's offsets can't be read: {e}");
+    let ends = ends(client, TOPIC).await?;
+    let committed = client
+        .admin()
+        .list_consumer_group_offsets(GROUP, Default::default())
+        .await
+        .map_err(failed)?;
+    let mut lag = ends;
+    for (tp, offset) in committed {
+        if let (true, Some(end)) = (tp.topic == TOPIC, lag.get_mut(&tp.partition)) {
+            *end -= offset.map_err(failed)?.offset.unwrap_or(0);
+        }
+    }
+    Ok(lag)
+}
+
+/// All that a topic holds, partition by partition in offset order, handed over one by one.
+pub async fn read(
+    client: &Client,
+    topic: &str,
+    mut take: impl FnMut(ConsumerRecord),
+) -> Result<(), String> {
+    let failed = |e| format!("{topic} can't be read: {e}");
+    let ends = ends(client, topic).await?;
+    let mut left: i64 = ends.values().sum();
+    if left == 0 {
+        return Ok(());
+    }
+    let consumer = client
+        .consumer_without_group()
+        .auto_offset_reset(AutoOffsetReset::Earliest)
+        .build()
+        .await
+        .map_err(failed)?;
+    consumer
+        .assign(topic, ends.into_keys().collect())
+        .await
+        .map_err(failed)?;
+    let mut quiet = 0;
+    while left > 0 {
+        let records = consumer
+            .poll(Duration::from_secs(1))
+            .await
+            .map_err(failed)?;
+        quiet = if records.is_empty() { quiet + 1 } else { 0 };
+        if quiet > 60 {
+            return Err(format!(
+                "{topic} can't be read: {left} records did not come"
+            ));
+        }
+        left -= records.len() as i64;
+        records.into_iter().for_each(&mut take);
+    }
+    Ok(())
+}

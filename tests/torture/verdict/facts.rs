@@ -1,0 +1,436 @@
+//! What the Comets wrote down, joined with what Kafka has: for each message, who delivered it where and when.
+
+use std::collections::HashMap;
+
+use super::{Evidence, Finding, context};
+use crate::plan::REFUSALS;
+use crate::record::Event;
+use crate::streams::Stream;
+use crate::timeline::{Micros, SECOND, Scope};
+
+/// A process of a job that isn't known: its place among the lives would be this.
+const NOBODY: usize = usize::MAX;
+
+/// How often a message must have failed at a Comet before it may be given up.
+pub const TRIES: u32 = 5;
+
+/// A Comet that took nothing for so long may be left out; not quite so long, as clocks and busy machines go.
+const LEAVE_OUT_AFTER: Micros = 29 * SECOND;
+
+/// So soon after its return a Comet has to be used again: what it gets later than that is lost.
+const BACK_WITHIN: Micros = 3 * SECOND;
+
+/// One record of the topic that can be delivered.
+pub struct Message {
+    pub stream: Stream,
+    pub sequence: u32,
+    pub partition: i32,
+    pub offset: i64,
+    pub acknowledged: Option<Micros>,
+    /// By Comet.
+    pub at: Vec<Delivery>,
+    pub letters: u32,
+}
+
+#[derive(Clone, Copy)]
+pub struct Delivery {
+    /// `Micros::MAX` where it never came.
+    pub first: Micros,
+    pub life: usize,
+    pub calls: u32,
+    pub refused: bool,
+}
+
+/// A message that a Comet took once more.
+pub struct Repeat {
+    pub message: usize,
+    pub comet: usize,
+    pub before: (Micros, usize),
+    pub again: (Micros, usize),
+}
+
+/// A Comet that a job left out for a time.
+pub struct LeftOut {
+    pub life: usize,
+    pub comet: usize,
+    pub from: Micros,
+    /// Until when that was right.
+    pub to: Micros,
+    /// Since when the Comet could take nothing, if it couldn't.
+    pub ill_since: Option<Micros>,
+}
+
+impl LeftOut {
+    pub fn is_right(&self) -> bool {
+        self.ill_since
+            .is_some_and(|since| self.from >= since + LEAVE_OUT_AFTER)
+    }
+}
+
+#[derive(Default)]
+pub struct Facts {
+    pub messages: Vec<Message>,
+    /// Place of each record among the messages, by partition and offset; `None` for what can't be delivered.
+    pub by_offset: HashMap<(i32, i64), Option<usize>>,
+    /// By stream, in the order of their offsets.
+    pub by_stream: Vec<Vec<usize>>,
+    pub repeats: Vec<Repeat>,
+    /// Their places, by message.
+    repeats_of: HashMap<usize, Vec<usize>>,
+    pub left_out: Vec<LeftOut>,
+    /// By Comet: time and life of each delivery, in the order in which they came.
+    pub oks: Vec<Vec<(Micros, usize)>>,
+    /// What was recorded and can't be.
+    pub strange: Vec<String>,
+    disorder: Vec<String>,
+    overlaps: Vec<String>,
+    firsts: u64,
+    revived: u64,
+    calls: u64,
+}
+
+/// What one process last sent of a stream to a Comet.
+struct Lane {
+    message: usize,
+    finished: bool,
+}
+
+impl Facts {
+    pub fn gather(evidence: &Evidence<'_>) -> Facts {
+        let mut facts = Facts {
+            by_stream: vec![Vec::new(); evidence.streams.count()],
+            left_out: left_out(evidence),
+            ..Default::default()
+        };
+        let mut places = HashMap::new();
+        let comets = evidence.records.len();
+        let never = Delivery {
+            first: Micros::MAX,
+            life: NOBODY,
+            calls: 0,
+            refused: false,
+        };
+        for logged in evidence.log {
+            let place = logged.message.map(|(stream, sequence)| {
+                let place = facts.messages.len();
+                if places.insert((stream, sequence), place).is_some() {
+                    let name = evidence.streams.name(stream);
+                    facts.strange.push(format!(
+                        "{name} {sequence} is in Kafka twice: the producer's doing"
+                    ));
+                }
+                facts.by_stream[stream].push(place);
+                facts.messages.push(Message {
+                    stream,
+                    sequence,
+                    partition: logged.partition,
+                    offset: logged.offset,
+                    acknowledged: None,
+                    at: vec![never; comets],
+                    letters: 0,
+                });
+                place
+            });
+            facts
+                .by_offset
+                .insert((logged.partition, logged.offset), place);
+        }
+        for of_stream in &mut facts.by_stream {
+            of_stream.sort_by_key(|place| facts.messages[*place].offset);
+        }
+        for sent in evidence.acknowledged {
+            if let Some(&place) = sent.message.and_then(|message| places.get(&message)) {
+                facts.messages[place].acknowledged = Some(sent.acknowledged);
+            }
+        }
+        for source in evidence.letters.iter().filter_map(super::letters::source) {
+            if let Some(Some(place)) = facts.by_offset.get(&source) {
+                facts.messages[*place].letters += 1;
+            }
+        }
+        let mut peers: HashMap<u16, Vec<(Micros, usize)>> = HashMap::new();
+        for peer in evidence.peers {
+            let life = evidence.lives.iter().position(|life| {
+                life.slot == peer.slot
+                    && life.started <= peer.since
+                    && life.ended.is_none_or(|end| end >= peer.since)
+            });
+            peers
+                .entry(peer.port)
+                .or_default()
+                .push((peer.since, life.unwrap_or(NOBODY)));
+        }
+        for comet in 0..comets {
+            facts.replay(evidence, comet, &places, &peers);
+        }
+        for (place, repeat) in facts.repeats.iter().enumerate() {
+            facts
+                .repeats_of
+                .entry(repeat.message)
+                .or_default()
+                .push(place);
+        }
+        facts
+    }
+
+    fn replay(
+        &mut self,
+        evidence: &Evidence<'_>,
+        comet: usize,
+        places: &HashMap<(Stream, u32), usize>,
+        peers: &HashMap<u16, Vec<(Micros, usize)>>,
+    ) {
+        let whose = |port: u16, at: Micros| {
+            let of_port = peers.get(&port)?;
+            let before = of_port.partition_point(|(since, _)| *since <= at);
+            Some(of_port.get(before.checked_sub(1)?)?.1)
+        };
+        let mut lanes: HashMap<(usize, Stream), Lane> = HashMap::new();
+        // By stream, the message with the highest offset that was delivered.
+        let mut highest: Vec<Option<usize>> = vec![None; evidence.streams.count()];
+        let mut latest: HashMap<usize, (Micros, usize)> = HashMap::new();
+        let mut oks = Vec::new();
+        self.strange
+            .extend(evidence.records[comet].strange.iter().cloned());
+        let events = &evidence.records[comet].events;
+        for event in events {
+            match *event {
+                Event::Call(call) => {
+                    self.calls += 1;
+                    let (at, stream) = (call.at, call.stream);
+                    let Some(&message) = places.get(&(stream, call.sequence)) else {
+                        let name = evidence.streams.name(stream);
+                        self.strange.push(format!(
+                            "Comet {comet} got {name} {}, which Kafka doesn't have",
+                            call.sequence
+                        ));
+                        continue;
+                    };
+                    let life = whose(call.port, at).unwrap_or(NOBODY);
+                    self.messages[message].at[comet].calls += 1;
+                    let lane = lanes.entry((life, stream)).or_insert(Lane {
+                        message,
+                        finished: false,
+                    });
+                    let before = &self.messages[lane.message];
+                    let new = &self.messages[message];
+                    if lane.message != message {
+                        let there = before.at[comet];
+                        let done = lane.finished
+                            || there.first < at
+                            || there.calls >= TRIES
+                            || there.refused;
+                        if new.offset > before.offset
+                            && !done
+                            && !self.is_left_out(comet, before, at)
+                        {
+                            self.overlaps.push(format!(
+                                "at {} job process {} sent {} to Comet {comet} before {} had ended there{}",
+                                evidence.timeline.at(at),
+                                pid(evidence, life),
+                                name(evidence, new),
+                                name(evidence, before),
+                                context(evidence, at, at)
+                            ));
+                        }
+                        *lane = Lane {
+                            message,
+                            finished: false,
+                        };
+                    }
+                }
+                Event::Answer { at, call, code } => {
+                    let Event::Call(call) = events[call as usize] else {
+                        continue;
+                    };
+                    let Some(&message) = places.get(&(call.stream, call.sequence)) else {
+                        continue;
+                    };
+                    let life = whose(call.port, call.at).unwrap_or(NOBODY);
+                    let delivered = code == 0 || code == 5;
+                    if let Some(lane) = lanes.get_mut(&(life, call.stream))
+                        && lane.message == message
+                    {
+                        lane.finished |= delivered || REFUSALS.contains(&code);
+                    }
+                    self.messages[message].at[comet].refused |= REFUSALS.contains(&code);
+                    if !delivered {
+                        continue;
+                    }
+                    oks.push((at, life));
+                    if let Some(before) = latest.insert(message, (at, life)) {
+                        self.repeats.push(Repeat {
+                            message,
+                            comet,
+                            before,
+                            again: (at, life),
+                        });
+                        continue;
+                    }
+                    self.firsts += 1;
+                    let there = &mut self.messages[message].at[comet];
+                    (there.first, there.life) = (at, life);
+                    let new = &self.messages[message];
+                    let highest = &mut highest[call.stream];
+                    let there = new.at[comet];
+                    match highest.map(|place| &self.messages[place]) {
+                        // Its turn was over: a job gave it up, and was killed before that was committed.
+                        Some(before) if before.offset > new.offset && (there.refused || there.calls > TRIES) => self.revived += 1,
+                        Some(before) if before.offset > new.offset => self.disorder.push(format!(
+                            "Comet {comet} got {} from job process {} at {}, after {} from {} at {}{}",
+                            name(evidence, new),
+                            pid(evidence, life),
+                            evidence.timeline.at(at),
+                            name(evidence, before),
+                            pid(evidence, before.at[comet].life),
+                            evidence.timeline.at(before.at[comet].first),
+                            context(evidence, before.at[comet].first, at)
+                        )),
+                        _ => *highest = Some(message),
+                    }
+                }
+            }
+        }
+        self.oks.push(oks);
+    }
+
+    /// Whether a job may have passed a Comet by with this message, at this time or before.
+    pub fn is_left_out(&self, comet: usize, message: &Message, until: Micros) -> bool {
+        // It was in a job's hands when another Comet got it first; or some time after Kafka had it.
+        let elsewhere = message
+            .at
+            .iter()
+            .map(|there| there.first)
+            .min()
+            .unwrap_or(Micros::MAX);
+        let (earliest, latest) = match elsewhere {
+            Micros::MAX => (message.acknowledged.unwrap_or(0), Micros::MAX),
+            time => (time, time),
+        };
+        self.left_out.iter().any(|out| {
+            out.comet == comet
+                && out.is_right()
+                && out.from <= until
+                && latest >= out.from.saturating_sub(45_000_000)
+                && earliest <= out.to
+        })
+    }
+
+    /// When the last of its Comets had taken it from this process; `Micros::MAX` where one never did.
+    pub fn finished(&self, evidence: &Evidence<'_>, message: usize, life: usize) -> Micros {
+        let of = &self.messages[message];
+        let again = self
+            .repeats_of
+            .get(&message)
+            .map_or(&[][..], |places| places);
+        (0..of.at.len())
+            .filter(|comet| evidence.streams.reaches(of.stream, *comet))
+            .map(|comet| {
+                let first = (of.at[comet].first, of.at[comet].life);
+                let more = again
+                    .iter()
+                    .map(|place| &self.repeats[*place])
+                    .filter(|r| r.comet == comet)
+                    .map(|r| r.again);
+                let by_it = std::iter::once(first)
+                    .chain(more)
+                    .filter(|(_, by)| *by == life);
+                by_it.map(|(at, _)| at).min().unwrap_or(Micros::MAX)
+            })
+            .max()
+            .unwrap_or(Micros::MAX)
+    }
+
+    pub fn order(&self, evidence: &Evidence<'_>) -> Finding {
+        Finding {
+            figures: format!(
+                "{} first deliveries in {} rooms and streams at {} Comets, {} out of order, {} taken later than they had been refused",
+                self.firsts,
+                evidence.streams.count(),
+                evidence.records.len(),
+                self.disorder.len(),
+                self.revived
+            ),
+            violations: self.disorder.clone(),
+        }
+    }
+
+    pub fn one_at_a_time(&self, _: &Evidence<'_>) -> Finding {
+        Finding {
+            figures: format!(
+                "{} calls, {} sent before an earlier one of the room had ended",
+                self.calls,
+                self.overlaps.len()
+            ),
+            violations: self.overlaps.clone(),
+        }
+    }
+}
+
+pub fn name(evidence: &Evidence<'_>, message: &Message) -> String {
+    format!(
+        "{} {} (partition {}, offset {})",
+        evidence.streams.name(message.stream),
+        message.sequence,
+        message.partition,
+        message.offset
+    )
+}
+
+pub fn pid(evidence: &Evidence<'_>, life: usize) -> String {
+    match evidence.lives.get(life) {
+        Some(found) => format!("{} (job {}, life {life})", found.pid, found.slot),
+        None => "unknown".into(),
+    }
+}
+
+/// The times for which jobs said that they left a Comet out.
+fn left_out(evidence: &Evidence<'_>) -> Vec<LeftOut> {
+    let comet_of = |line: &str| {
+        let address = line.split("Comet ").nth(1)?.split(' ').next()?;
+        (0..evidence.records.len())
+            .find(|comet| address.starts_with(&format!("{}:", crate::streams::comet_host(*comet))))
+    };
+    let mut all: Vec<LeftOut> = Vec::new();
+    for (place, life) in evidence.lives.iter().enumerate() {
+        for (at, line) in &life.notes {
+            if let (true, Some(comet)) = (line.contains("took nothing"), comet_of(line)) {
+                all.push(left_out_from(evidence, place, comet, *at));
+            }
+        }
+    }
+    all
+}
+
+/// Each worker leaves a Comet out for itself, at `from`: that is right when it could take nothing for 30 s, and for as long
+/// as that goes on.
+fn left_out_from(evidence: &Evidence<'_>, life: usize, comet: usize, from: Micros) -> LeftOut {
+    let slot = evidence.lives[life].slot;
+    let mut ill: Vec<(Micros, Micros)> = evidence
+        .timeline
+        .windows
+        .iter()
+        .filter(|w| w.touches(|s| s == Scope::Comet(comet) || s == Scope::CometOf { comet, slot }))
+        .map(|w| (w.from, w.to.saturating_add(w.echo + BACK_WITHIN)))
+        .collect();
+    ill.sort();
+    // Outages that follow each other are one: in between there may have been too little time to come back.
+    let mut outage = (0, 0);
+    for (begin, end) in ill {
+        if begin > from {
+            break;
+        }
+        outage = if begin <= outage.1 {
+            (outage.0, outage.1.max(end))
+        } else {
+            (begin, end)
+        };
+    }
+    LeftOut {
+        life,
+        comet,
+        from,
+        to: outage.1,
+        ill_since: (outage.1 >= from).then_some(outage.0),
+    }
+}

@@ -1,0 +1,115 @@
+//! Few repeats: each one has a reason.
+
+use std::collections::BTreeMap;
+
+use super::facts::{Facts, Repeat, name, pid};
+use super::{Evidence, Finding, context};
+use crate::children::End;
+use crate::timeline::{Micros, SECOND, Scope};
+
+/// Between two commits there is a second; writing one down takes its time on a busy machine.
+const COMMITTED_WITHIN: Micros = 2 * SECOND + SECOND / 2;
+
+/// How long a call may take, and a little.
+const CALL: Micros = 6 * SECOND;
+
+/// How long after Kafka was out of reach a member may still be without its group.
+const OUT_OF_REACH: Micros = 15 * SECOND;
+
+pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
+    let mut finding = Finding::default();
+    let mut reasons: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for repeat in &facts.repeats {
+        match reason(evidence, facts, repeat) {
+            Some(reason) => *reasons.entry(reason).or_default() += 1,
+            None => finding.violations.push(spell_out(evidence, facts, repeat)),
+        }
+    }
+    let reasons: Vec<String> = reasons
+        .iter()
+        .map(|(reason, count)| format!("{count} {reason}"))
+        .collect();
+    finding.figures = format!(
+        "{} repeats: {}{} without a reason",
+        facts.repeats.len(),
+        reasons.iter().map(|r| format!("{r}, ")).collect::<String>(),
+        finding.violations.len()
+    );
+    finding
+}
+
+fn reason(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> Option<&'static str> {
+    let ((before, earlier), (again, later)) = (repeat.before, repeat.again);
+    let (Some(old), Some(_)) = (evidence.lives.get(earlier), evidence.lives.get(later)) else {
+        return Some("of a job that isn't known");
+    };
+    let link = |scope| match scope {
+        Scope::Comet(comet) => comet == repeat.comet,
+        Scope::CometOf { comet, slot } => comet == repeat.comet && slot == old.slot,
+        _ => false,
+    };
+    if earlier == later
+        && evidence
+            .timeline
+            .any(before.saturating_sub(CALL), again, link)
+    {
+        return Some("whose answer was lost on the way");
+    }
+    let finished = facts.finished(evidence, repeat.message, earlier);
+    if let Some(ended) = old.ended
+        && ended <= again
+        && old.end != End::Stopped
+        && finished.saturating_add(COMMITTED_WITHIN) >= ended
+    {
+        return Some("not committed before a kill");
+    }
+    let kafka = |scope| match scope {
+        Scope::Kafka => true,
+        Scope::KafkaOf { slot } => slot == old.slot,
+        _ => false,
+    };
+    let since = finished.min(before).saturating_sub(OUT_OF_REACH);
+    if evidence.timeline.any(since, again, kafka) {
+        return Some("while Kafka was out of reach");
+    }
+    let late = old.notes.iter().any(|(at, line)| {
+        line.contains("not finished in time")
+            && *at >= before.saturating_sub(SECOND)
+            && *at <= again
+            && finished.saturating_add(SECOND) >= *at
+    });
+    if late {
+        return Some("not finished at each Comet within the time of a hand-over");
+    }
+    None
+}
+
+fn spell_out(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> String {
+    let message = &facts.messages[repeat.message];
+    let ((before, earlier), (again, later)) = (repeat.before, repeat.again);
+    let end = |life: usize| match evidence.lives.get(life) {
+        Some(life) => match life.ended {
+            Some(at) => format!("{:?} at {}", life.end, evidence.timeline.at(at)),
+            None => "which runs".into(),
+        },
+        None => String::new(),
+    };
+    let finished = match facts.finished(evidence, repeat.message, earlier) {
+        Micros::MAX => "the first of them never had it taken by all its Comets".into(),
+        at => format!(
+            "all Comets had taken it from the first of them at {}",
+            evidence.timeline.at(at)
+        ),
+    };
+    format!(
+        "{} came to Comet {} at {} from job process {} ({}), and again at {} from {}; {finished}{}",
+        name(evidence, message),
+        repeat.comet,
+        evidence.timeline.at(before),
+        pid(evidence, earlier),
+        end(earlier),
+        evidence.timeline.at(again),
+        pid(evidence, later),
+        context(evidence, before, again)
+    )
+}

@@ -1,0 +1,247 @@
+//! No stall: where Kafka, a job and the Comet are well, messages flow.
+
+use super::facts::{Facts, name};
+use super::{Evidence, Finding, context};
+use crate::timeline::{Micros, SECOND, Scope, Window};
+
+/// How long the next message of a room may wait while all is well.
+const AT_MOST: Micros = 5 * SECOND;
+
+/// How long after its cause a fault may be felt.
+const AFTER_KAFKA: Micros = 5 * SECOND;
+const AFTER_COMET: Micros = 3 * SECOND / 2;
+const AFTER_ASSIGNMENT: Micros = 2 * SECOND;
+const REBALANCE: Micros = 3 * SECOND;
+/// Until Kafka notices that a member is gone.
+const SESSION: Micros = 10 * SECOND;
+/// How long a hand-over may take while a Comet answers nothing.
+const HAND_OVER: Micros = 9 * SECOND;
+
+type Span = (Micros, Micros);
+
+pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
+    let mut finding = Finding::default();
+    let mut longest = 0;
+    let mut excused = 0.0;
+    let partitions = evidence
+        .log
+        .iter()
+        .map(|l| l.partition + 1)
+        .max()
+        .unwrap_or(0);
+    let turns: Vec<Vec<Turn>> = (0..partitions).map(|p| turns(evidence, p)).collect();
+    for comet in 0..evidence.records.len() {
+        let spans: Vec<Vec<Span>> = turns
+            .iter()
+            .map(|turns| excuses(evidence, comet, turns))
+            .collect();
+        for spans in &spans {
+            excused += covered(spans, evidence.timeline.origin, evidence.quiet) as f64
+                / f64::from(partitions);
+        }
+        for of_stream in &facts.by_stream {
+            // When the one before came.
+            let mut before = 0;
+            for message in of_stream.iter().map(|place| &facts.messages[*place]) {
+                let (first, Some(acknowledged)) = (message.at[comet].first, message.acknowledged)
+                else {
+                    continue;
+                };
+                if first == Micros::MAX {
+                    continue;
+                }
+                let from = acknowledged.max(before);
+                before = before.max(first);
+                if first <= from {
+                    continue;
+                }
+                let waited =
+                    (first - from) - covered(&spans[message.partition as usize], from, first);
+                longest = longest.max(waited);
+                if waited > AT_MOST {
+                    finding.violations.push(format!(
+                        "{} waited for Comet {comet} from {} to {}, {:.1} s of it while all was well{}",
+                        name(evidence, message),
+                        evidence.timeline.at(from),
+                        evidence.timeline.at(first),
+                        seconds(waited),
+                        context(evidence, from, first)
+                    ));
+                }
+            }
+        }
+    }
+    let whole = (evidence.quiet - evidence.timeline.origin) as f64 * evidence.records.len() as f64;
+    finding.figures = format!(
+        "the longest wait of a room's next message {:.1} s while all was well ({:.0} % of the time), {} allowed; {}; {}",
+        seconds(longest),
+        100.0 * (1.0 - excused / whole.max(1.0)),
+        AT_MOST / SECOND,
+        back(evidence, facts, "Comet", |w| w
+            .touches(|s| matches!(s, Scope::Comet(_)))),
+        back(evidence, facts, "Kafka", |w| w
+            .touches(|s| s == Scope::Kafka)),
+    );
+    finding
+}
+
+/// How long after the repair of such faults the first message came.
+fn back(
+    evidence: &Evidence<'_>,
+    facts: &Facts,
+    whose: &str,
+    which: impl Fn(&Window) -> bool,
+) -> String {
+    let mut times = Vec::new();
+    for window in evidence
+        .timeline
+        .windows
+        .iter()
+        .filter(|w| which(w) && w.to < Micros::MAX)
+    {
+        let to = window.to;
+        let comet = window.scopes.iter().find_map(|scope| match scope {
+            Scope::Comet(comet) => Some(*comet),
+            _ => None,
+        });
+        let first = (0..facts.oks.len())
+            .filter(|c| comet.is_none_or(|comet| comet == *c))
+            .filter_map(|c| facts.oks[c].iter().map(|(at, _)| *at).find(|at| *at >= to))
+            .min();
+        let Some(first) = first else { continue };
+        // Another fault at that time would be to blame.
+        let others = evidence
+            .timeline
+            .windows
+            .iter()
+            .filter(|other| other.from != window.from && !other.touches(|s| s == Scope::Nothing))
+            .any(|other| other.overlaps(to.saturating_sub(SESSION + REBALANCE), first));
+        if !others {
+            times.push(first - to);
+        }
+    }
+    times.sort();
+    match (times.get(times.len() / 2), times.last()) {
+        (Some(middle), Some(most)) => format!(
+            "first message after {whose}'s return in {:.1} s (median), {:.1} s at most of {}",
+            seconds(*middle),
+            seconds(*most),
+            times.len()
+        ),
+        _ => format!("{whose} never returned while all else was well"),
+    }
+}
+
+/// A time for which a job had a partition.
+struct Turn {
+    slot: usize,
+    from: Micros,
+    to: Micros,
+}
+
+/// Who had a partition when, as the jobs said it.
+fn turns(evidence: &Evidence<'_>, partition: i32) -> Vec<Turn> {
+    let begins = format!("partition {partition}: reading from offset");
+    let listed = |line: &str| {
+        let list = line
+            .split_once('[')
+            .and_then(|(_, rest)| rest.split_once(']'));
+        list.is_some_and(|(list, _)| list.split(", ").any(|p| p == partition.to_string()))
+    };
+    let mut turns: Vec<Turn> = Vec::new();
+    for life in evidence.lives {
+        let ended = life.ended.unwrap_or(Micros::MAX);
+        let first = turns.len();
+        for (at, line) in &life.notes {
+            let begun = line.contains(&begins);
+            let over = (line.contains("are released") || line.contains("went to another member"))
+                && listed(line);
+            if (begun || over)
+                && let Some(last) = turns[first..].last_mut()
+                && last.to == ended
+            {
+                last.to = *at;
+            }
+            if begun {
+                turns.push(Turn {
+                    slot: life.slot,
+                    from: *at,
+                    to: ended,
+                });
+            }
+        }
+    }
+    turns
+}
+
+/// The times in which nothing can be asked of what a Comet should get from a partition, ascending and apart.
+fn excuses(evidence: &Evidence<'_>, comet: usize, turns: &[Turn]) -> Vec<Span> {
+    let timeline = evidence.timeline;
+    let ill = |from, to| {
+        timeline.any(from, to, |s| {
+            matches!(s, Scope::Comet(_) | Scope::CometOf { .. })
+        })
+    };
+    let hand_over = |from, to| if ill(from, to) { HAND_OVER } else { 0 };
+    let owned = |slot: usize, from: Micros, to: Micros| {
+        turns
+            .iter()
+            .any(|t| t.slot == slot && t.from <= to && t.to >= from)
+    };
+    let mut spans: Vec<Span> = Vec::new();
+    for window in &timeline.windows {
+        for scope in &window.scopes {
+            let (from, to) = (window.from, window.to.saturating_add(window.echo));
+            let span = match *scope {
+                Scope::Kafka => (from, to.saturating_add(AFTER_KAFKA)),
+                Scope::Comet(c) if c == comet => (from, to.saturating_add(AFTER_COMET)),
+                Scope::CometOf { comet: c, slot } if c == comet && owned(slot, from, to) => {
+                    (from, to.saturating_add(AFTER_COMET))
+                }
+                Scope::KafkaOf { slot } if owned(slot, from, to) => {
+                    (from, to.saturating_add(AFTER_KAFKA))
+                }
+                // Its partitions go to others, or to itself again, once Kafka has noticed.
+                Scope::Killed { slot } | Scope::Stopped { slot } if owned(slot, from, from) => {
+                    let to = from + SESSION + REBALANCE;
+                    (from, to + hand_over(from, to))
+                }
+                _ => continue,
+            };
+            spans.push(span);
+        }
+    }
+    for turn in turns {
+        spans.push((turn.from, turn.from + AFTER_ASSIGNMENT));
+        if turn.to < Micros::MAX {
+            let before = hand_over(turn.to.saturating_sub(HAND_OVER), turn.to).max(SECOND);
+            spans.push((
+                turn.to.saturating_sub(before),
+                turn.to + REBALANCE + hand_over(turn.to, turn.to + REBALANCE),
+            ));
+        }
+    }
+    spans.sort();
+    let mut apart: Vec<Span> = Vec::new();
+    for (from, to) in spans {
+        match apart.last_mut() {
+            Some(last) if last.1 >= from => last.1 = last.1.max(to),
+            _ => apart.push((from, to)),
+        }
+    }
+    apart
+}
+
+/// How much of a time lies within the spans.
+fn covered(spans: &[Span], from: Micros, to: Micros) -> Micros {
+    let start = spans.partition_point(|span| span.1 <= from);
+    spans[start..]
+        .iter()
+        .take_while(|span| span.0 < to)
+        .map(|span| span.1.min(to).saturating_sub(span.0.max(from)))
+        .sum()
+}
+
+fn seconds(time: Micros) -> f64 {
+    time as f64 / SECOND as f64
+}
