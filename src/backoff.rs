@@ -41,7 +41,8 @@ impl Backoff {
 pub struct Retry {
     backoff: Backoff,
     failing_since: Option<Instant>,
-    said: Option<Instant>,
+    /// What was said last, and when.
+    said: Option<(Instant, String)>,
 }
 
 impl Retry {
@@ -53,12 +54,17 @@ impl Retry {
         }
     }
 
-    /// It failed. Calls `say` if it is time for another word on it; returns how long to wait.
-    pub fn failed(&mut self, say: impl FnOnce()) -> Duration {
+    /// It failed, for the reason `why`. Calls `say` with it if it is new or time for another word on it; returns how
+    /// long to wait.
+    pub fn failed(&mut self, why: &str, say: impl FnOnce(&str)) -> Duration {
         self.failing_since.get_or_insert_with(Instant::now);
-        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
-            say();
-            self.said = Some(Instant::now());
+        let known = self
+            .said
+            .as_ref()
+            .is_some_and(|(at, text)| text == why && at.elapsed() < SAY_EVERY);
+        if !known {
+            say(why);
+            self.said = Some((Instant::now(), why.to_owned()));
         }
         self.backoff.wait()
     }
@@ -96,12 +102,14 @@ mod tests {
         let mut retry = Retry::new(Duration::from_millis(1), Duration::from_millis(2));
         let mut said = 0;
         for _ in 0..100 {
-            retry.failed(|| said += 1);
+            retry.failed("it is down", |_| said += 1);
         }
         assert_eq!(said, 1);
+        retry.failed("it is something else", |_| said += 1);
+        assert_eq!(said, 2);
         assert!(retry.worked().is_some());
         assert!(retry.worked().is_none());
-        retry.failed(|| said += 1);
-        assert_eq!(said, 2);
+        retry.failed("it is down", |_| said += 1);
+        assert_eq!(said, 3);
     }
 }

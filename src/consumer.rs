@@ -127,8 +127,14 @@ impl Consumer {
                         self.take(batch, &positions);
                     }
                 }
-                Err(FetchError::Failed(why) | FetchError::Unsupported(why)) => {
-                    let wait = reading.failed(|| {
+                Err(error) => {
+                    let why = match error {
+                        FetchError::Failed(why) => why,
+                        FetchError::Unsupported(why) => {
+                            format!("{why}. Use --fetch auto or modern")
+                        }
+                    };
+                    let wait = reading.failed(&why, |why| {
                         log::warn!("Reading from Kafka failed: {why}; trying again until it works");
                     });
                     match self.control.recv_timeout(wait) {

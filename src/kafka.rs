@@ -68,7 +68,7 @@ pub async fn partitions(kafka: &Kafka, topic: &str) -> Result<Option<usize>, Kra
 /// The command that makes a topic.
 pub fn create_topic_command(brokers: &[String], topic: &str) -> String {
     format!(
-        "bin/kafka-topics.sh --create --bootstrap-server {} --topic {topic} --partitions 4 --replication-factor 1",
+        "bin/kafka-topics.sh --create --bootstrap-server {} --topic {topic} --partitions 1 --replication-factor 1",
         brokers.join(",")
     )
 }

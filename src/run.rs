@@ -10,6 +10,7 @@ use crate::comet::{self, Client, FailureLog, Tally};
 use crate::config::Config;
 use crate::consumer::{Consumer, Control};
 use crate::group::{Counts, Group, Links, membership};
+use crate::logging::counted;
 use crate::worker::{self, Worker};
 use crate::{dead_letter, fetch};
 
@@ -99,8 +100,10 @@ fn say_goodbye(counts: Counts, started: Instant) {
         n => format!(", {n} left to be read again"),
     };
     log::info!(
-        "stopped after {:.1} s: {delivered} messages delivered, {dead_letters} dead letters{left}",
-        started.elapsed().as_secs_f64()
+        "stopped after {:.1} s: {} delivered, {}{left}",
+        started.elapsed().as_secs_f64(),
+        counted(delivered, "message"),
+        counted(dead_letters, "dead letter")
     );
 }
 

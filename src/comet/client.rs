@@ -17,6 +17,8 @@ use crate::wire::methods;
 /// gRPC's own default grows to two minutes; a Comet that is back is to get its messages within a second.
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_MOST: Duration = Duration::from_millis(500);
+/// How long a connection may take to be made (what gRPC calls the least back-off), 20 s by default.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
 /// A connection on which nothing came for so long while calls wait is asked for a sign of life, and given up after
 /// the second time. Without that, one that a firewall forgot or whose peer lost its power is never noticed: all
@@ -52,7 +54,7 @@ impl Client {
             .max_reconnect_backoff(RECONNECT_MOST)
             .raw_cfg_int(
                 arg("grpc.min_reconnect_backoff_ms"),
-                RECONNECT_FIRST.as_millis() as i32,
+                CONNECT_WITHIN.as_millis() as i32,
             )
             .keepalive_time(SIGN_OF_LIFE_AFTER)
             .keepalive_timeout(SIGN_OF_LIFE_WITHIN)

@@ -11,6 +11,9 @@ use super::verdict::{Verdict, verdict};
 /// The same failure of one Comet is logged no more often than this.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// The same for one that is left out: that was said already.
+const INTERVAL_LEFT_OUT: Duration = Duration::from_secs(30);
+
 /// One Comet's failures, shared by the workers that call it.
 #[derive(Default)]
 pub struct FailureLog {
@@ -20,8 +23,13 @@ pub struct FailureLog {
 
 impl FailureLog {
     /// Logs that a call to `comet` failed with `status`, or counts it.
-    pub fn failed(&self, comet: &str, status: &RpcStatus) {
-        let Some(since) = self.due(i32::from(status.code()), Instant::now()) else {
+    pub fn failed(&self, comet: &str, status: &RpcStatus, left_out: bool) {
+        let interval = if left_out {
+            INTERVAL_LEFT_OUT
+        } else {
+            INTERVAL
+        };
+        let Some(since) = self.due(i32::from(status.code()), interval, Instant::now()) else {
             return;
         };
         let more = match since {
@@ -37,13 +45,13 @@ impl FailureLog {
     }
 
     /// How many came since the last line, if it is time for another.
-    fn due(&self, code: i32, now: Instant) -> Option<u64> {
+    fn due(&self, code: i32, interval: Duration, now: Instant) -> Option<u64> {
         let mut seen = self
             .seen
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         match seen.get_mut(&code) {
-            Some((logged, since)) if now.duration_since(*logged) < INTERVAL => {
+            Some((logged, since)) if now.duration_since(*logged) < interval => {
                 *since += 1;
                 None
             }
@@ -78,12 +86,12 @@ mod tests {
     fn one_line_a_second_and_code_with_a_count_of_the_rest() {
         let log = FailureLog::default();
         let start = Instant::now();
-        assert_eq!(log.due(14, start), Some(0));
+        assert_eq!(log.due(14, INTERVAL, start), Some(0));
         for _ in 0..5 {
-            assert_eq!(log.due(14, start + INTERVAL / 2), None);
+            assert_eq!(log.due(14, INTERVAL, start + INTERVAL / 2), None);
         }
-        assert_eq!(log.due(4, start + INTERVAL / 2), Some(0));
-        assert_eq!(log.due(14, start + INTERVAL), Some(5));
-        assert_eq!(log.due(14, start + INTERVAL * 2), Some(0));
+        assert_eq!(log.due(4, INTERVAL, start + INTERVAL / 2), Some(0));
+        assert_eq!(log.due(14, INTERVAL, start + INTERVAL), Some(5));
+        assert_eq!(log.due(14, INTERVAL, start + INTERVAL * 2), Some(0));
     }
 }

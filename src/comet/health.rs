@@ -49,6 +49,18 @@ pub struct Tally {
     oks: AtomicU64,
     /// Messages that it refused since it finished one.
     refusals: AtomicU32,
+    /// Workers for which it isn't up, and workers that leave it out.
+    not_up: AtomicU32,
+    left_out: AtomicU32,
+    /// Messages that passed it by since it was left out.
+    passed_by: AtomicU64,
+}
+
+/// A Comet that answers again: for how long it had taken nothing, and how many messages passed it by meanwhile.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Return {
+    pub after: Duration,
+    pub passed_by: u64,
 }
 
 #[derive(Debug)]
@@ -90,8 +102,8 @@ impl Health {
         }
     }
 
-    /// It finished a call. Returns for how long it had taken nothing, if that had changed its state.
-    pub fn ok(&mut self, now: Instant) -> Option<Duration> {
+    /// It finished a call. Returns its return, when it is up again for each of the workers.
+    pub fn ok(&mut self, now: Instant) -> Option<Return> {
         self.tally.oks.fetch_add(1, Relaxed);
         if self.tally.refusals.load(Relaxed) > 0 {
             self.tally.refusals.store(0, Relaxed);
@@ -100,12 +112,16 @@ impl Health {
         if self.state == State::Up {
             return None;
         }
-        self.state = State::Up;
         self.backoff.reset();
-        Some(since.map_or(Duration::ZERO, |since| now.duration_since(since)))
+        self.turn(State::Up);
+        (self.tally.not_up.load(Relaxed) == 0).then(|| Return {
+            after: since.map_or(Duration::ZERO, |since| now.duration_since(since)),
+            passed_by: self.tally.passed_by.swap(0, Relaxed),
+        })
     }
 
-    /// A call failed that was started when [`Self::oks`] was `oks_at_start`. Returns whether its state changed.
+    /// A call failed that was started when [`Self::oks`] was `oks_at_start`. Returns whether this is the refusal from
+    /// which on it is taken for one that refuses everything.
     pub fn failed(&mut self, verdict: Verdict, oks_at_start: u64, now: Instant) -> bool {
         // One that refuses a message, or finished another's meanwhile, is there: it isn't out since the first failure.
         if self.state != State::LeftOut
@@ -116,7 +132,6 @@ impl Health {
             self.failing_since.get_or_insert(now);
         }
         let since = self.failing_since.unwrap_or(now);
-        let before = self.state;
         match verdict {
             Verdict::Finished => {}
             // It answered others meanwhile, so it is there.
@@ -128,12 +143,13 @@ impl Health {
             Verdict::Refused => {
                 let refusals = self.tally.refusals.fetch_add(1, Relaxed) + 1;
                 if refusals >= REFUSALS_IN_A_ROW && self.state != State::LeftOut {
-                    self.state = State::Refusing;
+                    self.turn(State::Refusing);
                     self.not_before = now + SLOW;
                 }
+                return refusals == REFUSALS_IN_A_ROW;
             }
         }
-        self.state != before
+        false
     }
 
     /// Whether it has been down for so long that it is to be left out if others live.
@@ -151,9 +167,16 @@ impl Health {
         }
     }
 
-    pub fn leave_out(&mut self, now: Instant) {
-        self.state = State::LeftOut;
+    /// Leaves it out. Returns whether this worker is the first to do so.
+    pub fn leave_out(&mut self, now: Instant) -> bool {
+        self.turn(State::LeftOut);
         self.not_before = now + SLOW;
+        self.tally.left_out.load(Relaxed) == 1
+    }
+
+    /// Counts messages that pass it by.
+    pub fn pass_by(&self, messages: usize) {
+        self.tally.passed_by.fetch_add(messages as u64, Relaxed);
     }
 
     /// Whether it is time to ask a left-out Comet if it is back; asking again is due a while later.
@@ -172,9 +195,24 @@ impl Health {
 
     fn down(&mut self, now: Instant) {
         if self.state != State::LeftOut {
-            self.state = State::Down;
+            self.turn(State::Down);
             self.not_before = now + self.backoff.wait();
         }
+    }
+
+    fn turn(&mut self, state: State) {
+        let count = |workers: &AtomicU32, was: bool, is: bool| match (was, is) {
+            (false, true) => drop(workers.fetch_add(1, Relaxed)),
+            (true, false) => drop(workers.fetch_sub(1, Relaxed)),
+            _ => {}
+        };
+        let was = std::mem::replace(&mut self.state, state);
+        count(&self.tally.not_up, was != State::Up, state != State::Up);
+        count(
+            &self.tally.left_out,
+            was == State::LeftOut,
+            state == State::LeftOut,
+        );
     }
 }
 
@@ -190,12 +228,16 @@ mod tests {
     fn a_comet_that_is_gone_gets_one_call_at_a_time_until_it_answers() {
         let now = Instant::now();
         let mut health = Health::new(Arc::default(), now);
-        assert!(health.failed(Verdict::Down, 0, now));
+        health.failed(Verdict::Down, 0, now);
         let Pace::OneFrom(next) = health.pace() else {
             panic!("{health:?}")
         };
         assert!(next > now && next <= now + DOWN_MOST * 2);
-        assert_eq!(health.ok(now + seconds(3)), Some(seconds(3)));
+        let back = Return {
+            after: seconds(3),
+            passed_by: 0,
+        };
+        assert_eq!(health.ok(now + seconds(3)), Some(back));
         assert_eq!(health.pace(), Pace::Window);
     }
 
@@ -205,7 +247,7 @@ mod tests {
         let mut health = Health::new(Arc::default(), now);
         let started_at = health.oks();
         health.ok(now);
-        assert!(!health.failed(Verdict::Down, started_at, now));
+        health.failed(Verdict::Down, started_at, now);
         assert_eq!(health.pace(), Pace::Window);
     }
 
@@ -213,9 +255,10 @@ mod tests {
     fn one_that_fails_everything_for_long_is_like_down() {
         let start = Instant::now();
         let mut health = Health::new(Arc::default(), start);
-        assert!(!health.failed(Verdict::Unclear, 0, start));
-        assert!(!health.failed(Verdict::Unclear, 0, start + seconds(29)));
-        assert!(health.failed(Verdict::Unclear, 0, start + LEAVE_OUT_AFTER));
+        health.failed(Verdict::Unclear, 0, start);
+        health.failed(Verdict::Unclear, 0, start + seconds(29));
+        assert_eq!(health.state(), State::Up);
+        health.failed(Verdict::Unclear, 0, start + LEAVE_OUT_AFTER);
         assert_eq!(health.state(), State::Down);
         assert!(health.is_given_up(start + LEAVE_OUT_AFTER));
     }
@@ -225,7 +268,7 @@ mod tests {
         let start = Instant::now();
         let mut health = Health::new(Arc::default(), start);
         for n in 0..100 {
-            assert!(!health.failed(Verdict::Unclear, health.oks(), start + seconds(n)));
+            health.failed(Verdict::Unclear, health.oks(), start + seconds(n));
             if n % 20 == 0 {
                 health.ok(start + seconds(n));
             }
@@ -276,6 +319,21 @@ mod tests {
     }
 
     #[test]
+    fn workers_speak_of_it_once() {
+        let now = Instant::now();
+        let tally = Arc::<Tally>::default();
+        let mut first = Health::new(tally.clone(), now);
+        let mut second = Health::new(tally, now);
+        for health in [&mut first, &mut second] {
+            health.failed(Verdict::Down, 0, now);
+        }
+        assert!(first.leave_out(now));
+        assert!(!second.leave_out(now));
+        assert!(first.ok(now).is_none(), "the other one doesn't know yet");
+        assert!(second.ok(now).is_some());
+    }
+
+    #[test]
     fn left_out_it_is_asked_now_and_then_and_comes_back_with_an_answer() {
         let start = Instant::now();
         let mut health = Health::new(Arc::default(), start);
@@ -290,7 +348,12 @@ mod tests {
         assert!(!health.probe_due(later + SLOW));
         health.failed(Verdict::Down, 0, later + SLOW);
         assert_eq!(health.state(), State::LeftOut);
-        assert_eq!(health.ok(later + seconds(9)), Some(seconds(40)));
+        health.pass_by(7);
+        let back = Return {
+            after: seconds(40),
+            passed_by: 7,
+        };
+        assert_eq!(health.ok(later + seconds(9)), Some(back));
         assert_eq!(health.state(), State::Up);
     }
 }

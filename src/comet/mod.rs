@@ -8,5 +8,5 @@ mod verdict;
 
 pub use client::{Answer, Client, environment};
 pub use failure_log::FailureLog;
-pub use health::{Health, Pace, State, Tally};
+pub use health::{Health, Pace, Return, State, Tally};
 pub use verdict::{Verdict, verdict};

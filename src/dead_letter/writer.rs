@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::fetch::{Positions, Reader};
 use crate::group;
 use crate::kafka::{Trouble, alter_topic_command, is_too_large};
+use crate::logging::counted;
 use crate::message::Slot;
 
 /// So many letters are written at once.
@@ -118,9 +119,10 @@ impl Undertaker {
         match failure {
             Some(failure) if due || self.connection.is_none() => {
                 let held = self.held.len();
-                let wait = self
-                    .retry
-                    .failed(|| failure.complain(&self.brokers, &self.topic, &self.source, held));
+                let cause = failure.cause(&self.brokers, &self.topic);
+                let wait = self.retry.failed(&cause, |cause| {
+                    failure.complain(cause, &self.topic, &self.source, held);
+                });
                 self.again = Instant::now() + wait;
             }
             None if self.held.is_empty() => {
@@ -222,23 +224,26 @@ struct Failure {
 }
 
 impl Failure {
-    fn complain(&self, brokers: &[String], topic: &str, source: &str, held: usize) {
-        let Failure { slot, error } = self;
-        let cause = if is_too_large(error) {
+    fn cause(&self, brokers: &[String], topic: &str) -> String {
+        if is_too_large(&self.error) {
             let value = format!("max.message.bytes={LARGEST}");
             format!(
                 "it refused a letter as too large. Raise its max.message.bytes: {}",
                 alter_topic_command(brokers, topic, &value)
             )
         } else {
-            let trouble = Trouble::new(brokers, error);
+            let trouble = Trouble::new(brokers, &self.error);
             format!("{trouble}. Can the topic be made and written to?")
-        };
+        }
+    }
+
+    fn complain(&self, cause: &str, topic: &str, source: &str, held: usize) {
         log::error!(
-            "Writing to the dead-letter topic {topic} failed: {cause}. {held} messages wait for it, among them \
+            "Writing to the dead-letter topic {topic} failed: {cause}. {} waiting for it, among them \
              {source}[{}]@{}; their offsets are held. Trying again until it works",
-            slot.partition,
-            slot.offset
+            counted(held as u64, "message"),
+            self.slot.partition,
+            self.slot.offset
         );
     }
 }

@@ -31,7 +31,11 @@ impl Fetcher for Auto {
     fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
         let outcome = match &mut self.reader {
             Reader::Classic { client, proven } => {
-                let outcome = classic(client, *proven, positions);
+                let mut outcome = classic(client, *proven, positions);
+                if outcome.is_err() && !*proven && client.was_closed() {
+                    // A second time shows whether that is how it answers the protocol.
+                    outcome = classic(client, *proven, positions);
+                }
                 if outcome.is_ok() && !*proven {
                     log::info!(
                         "reading with the classic fetcher: one broker, and it serves protocol v0"

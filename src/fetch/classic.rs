@@ -75,7 +75,8 @@ impl Classic {
             client
                 .set_fetch_max_wait_time(MAX_WAIT)
                 .map_err(|e| FetchError::Failed(e.to_string()))?;
-            match client.load_metadata(&[&self.topic]) {
+            // Asked for by its name, a topic that is gone would be made anew where the broker does that.
+            match client.load_metadata_all() {
                 Ok(()) => self.client = Some(client),
                 Err(error) => return Err(self.failed("asking for the topic's partitions", error)),
             }
@@ -108,6 +109,11 @@ impl Classic {
             Error::Kafka(code) => self.refused(code, said),
             _ => FetchError::Failed(said),
         }
+    }
+
+    /// Whether the broker closed the connection on the last request.
+    pub fn was_closed(&self) -> bool {
+        self.closed > 0
     }
 
     fn closed(&mut self, said: String) -> FetchError {

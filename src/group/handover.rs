@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::membership::Commit;
 use super::{Group, Phase, deadline};
 use crate::consumer::Control;
+use crate::logging::counted;
 use crate::worker;
 
 /// Partitions that Kafka wants back, and the reply that it waits for.
@@ -69,8 +70,8 @@ impl Group {
             };
             if !owned.is_drained() {
                 log::warn!(
-                    "partition {partition}: {} messages are not finished in time; its next owner sends them again",
-                    owned.ledger.in_hand()
+                    "partition {partition}: {} not finished in time, left to its next owner",
+                    counted(owned.ledger.in_hand() as u64, "message")
                 );
             }
             commits.push(owned.commit(partition));

@@ -18,9 +18,16 @@ use super::listener::{Callbacks, Listener};
 use crate::backoff::Retry;
 use crate::config::Config;
 use crate::kafka::{Trouble, create_topic_command};
+use crate::logging::counted;
 
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(200);
 pub(super) const RETRY_MOST: Duration = Duration::from_secs(2);
+
+/// Members hear of a rebalance with their next heartbeat: until then what moves stays unread.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Kafka's default. Only a hand-over takes time between two polls, and that is bounded.
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
 
 /// How long one poll may take; between two of them the members' state is looked after.
 const POLL: Duration = Duration::from_secs(1);
@@ -132,8 +139,9 @@ impl Membership {
             let why = match crate::kafka::partitions(&kafka, topic).await {
                 Ok(Some(partitions)) => {
                     log::info!(
-                        "connected to Kafka at {}: topic {topic} has {partitions} partitions",
-                        brokers.join(",")
+                        "connected to Kafka at {}: topic {topic} has {}",
+                        brokers.join(","),
+                        counted(partitions as u64, "partition")
                     );
                     return kafka;
                 }
@@ -161,7 +169,8 @@ impl Membership {
                 PartitionAssignmentStrategy::Range,
             ])
             .session_timeout(self.config.session_timeout)
-            .heartbeat_interval((self.config.session_timeout / 3).min(Duration::from_secs(3)))
+            .heartbeat_interval((self.config.session_timeout / 3).min(HEARTBEAT))
+            .max_poll_interval(self.config.session_timeout.max(MAX_POLL_INTERVAL))
             .idle_poll_backoff(Duration::from_millis(100))
             .metrics_push(false)
             .rebalance_listener(Callbacks(listener.clone()));
@@ -186,7 +195,7 @@ impl Membership {
 
 /// Says, now and then, what keeps the service from reading, and waits before it is tried again.
 pub(super) async fn wait(retry: &mut Retry, why: &str) {
-    let wait = retry.failed(|| {
+    let wait = retry.failed(why, |why| {
         log::error!("Failed to initialize Kafka consumer: {why}. Trying again until it works");
     });
     tokio::time::sleep(wait).await;

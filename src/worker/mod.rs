@@ -8,8 +8,9 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use slab::Slab;
 
-use crate::comet::{Answer, Client, FailureLog, Health, State, Tally, Verdict, verdict};
+use crate::comet::{Answer, Client, FailureLog, Health, Return, State, Tally, Verdict, verdict};
 use crate::group;
+use crate::logging::counted;
 use crate::message::{How, Message, Settled, Slot};
 use crate::route::Target;
 use link::{Id, Link, Outcome};
@@ -61,8 +62,6 @@ struct Served {
     client: Client,
     failures: Arc<FailureLog>,
     link: Link,
-    /// Messages that passed it by since it is left out.
-    passed_by: u64,
 }
 
 /// A message that this worker holds.
@@ -98,7 +97,6 @@ impl Worker {
                     client,
                     failures,
                     link: Link::new(window, Health::new(tally, now)),
-                    passed_by: 0,
                 },
             )
             .collect();
@@ -202,7 +200,7 @@ impl Worker {
                 continue;
             }
             if comet.link.health.state() == State::LeftOut {
-                comet.passed_by += 1;
+                comet.link.health.pass_by(1);
                 continue;
             }
             comet.link.push(key, id);
@@ -215,12 +213,7 @@ impl Worker {
         let key = self.messages[id].message.delivery.key;
         let oks_at_start = self.comets[comet].link.oks_at_start(key);
         let verdict = self.note(comet, oks_at_start, &answer);
-        let Served {
-            client,
-            link,
-            passed_by,
-            ..
-        } = &mut self.comets[comet];
+        let Served { client, link, .. } = &mut self.comets[comet];
         let address = client.address();
         match link.answered(key, verdict, Instant::now()) {
             Outcome::Finished => {}
@@ -239,7 +232,7 @@ impl Worker {
                 if !left_out && !self.messages[id].forgotten {
                     return;
                 }
-                *passed_by += u64::from(left_out);
+                link.health.pass_by(usize::from(left_out));
                 link.take(|other| other == id);
             }
         }
@@ -254,7 +247,6 @@ impl Worker {
             client,
             failures,
             link,
-            passed_by,
         } = &mut self.comets[comet];
         let verdict = match answer {
             Ok(()) => Verdict::Finished,
@@ -262,20 +254,19 @@ impl Worker {
         };
         match (verdict, answer) {
             (Verdict::Finished, _) => {
-                if let Some(since) = link.health.ok(now) {
+                if let Some(Return { after, passed_by }) = link.health.ok(now) {
                     log::info!(
-                        "Comet {} answers again after {:.1} s; {} messages passed it by",
+                        "Comet {} answers again after {:.1} s; {} passed it by",
                         client.address(),
-                        since.as_secs_f64(),
-                        std::mem::take(passed_by)
+                        after.as_secs_f64(),
+                        counted(passed_by, "message")
                     );
                 }
             }
             (_, Err(status)) => {
-                failures.failed(client.address(), status);
-                if link.health.failed(verdict, oks_at_start, now)
-                    && link.health.state() == State::Refusing
-                {
+                let left_out = link.health.state() == State::LeftOut;
+                failures.failed(client.address(), status, left_out);
+                if link.health.failed(verdict, oks_at_start, now) {
                     log::error!(
                         "Comet {} refuses message after message: going on with one a second until it takes one. \
                          Last answer: {}",
@@ -326,14 +317,16 @@ impl Worker {
 
     fn leave_out(&mut self, n: usize, now: Instant) {
         let comet = &mut self.comets[n];
-        comet.link.health.leave_out(now);
+        let first = comet.link.health.leave_out(now);
         let queued = comet.link.take(|_| true);
-        comet.passed_by += queued.len() as u64;
-        log::error!(
-            "Comet {} took nothing for 30 s while others live: messages pass it by until it answers again \
-             (its people are gone with it)",
-            comet.client.address()
-        );
+        comet.link.health.pass_by(queued.len());
+        if first {
+            log::error!(
+                "Comet {} took nothing for 30 s while others live: messages pass it by until it answers again \
+                 (its people are gone with it)",
+                comet.client.address()
+            );
+        }
         for id in queued {
             self.messages[id].waiting_for -= 1;
             self.finish_if_done(id);
