@@ -1,6 +1,6 @@
 //! krafka, without a group: every protocol version and codec, from Kafka 3.7 on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use krafka::Kafka;
 use krafka::admin::{ListOffsetsOptions, OffsetSpec};
@@ -64,7 +64,13 @@ pub(crate) struct Reader {
     topic: String,
     /// Where the consumer stands, and which partitions it reads.
     at: Positions,
+    /// When something came last, or all partitions were asked for afresh.
+    heard: Instant,
 }
+
+/// krafka waits twice as long after each failure of a partition, up to 30 s, and says so to nobody; a seek ends that.
+/// After so long without a record all partitions are sought, so that a broker that is back is read from.
+const ASK_AFRESH: Duration = Duration::from_secs(2);
 
 impl Reader {
     pub(crate) async fn connect(brokers: &[String], topic: &str) -> Result<Self, KrafkaError> {
@@ -88,6 +94,7 @@ impl Reader {
             consumer,
             topic: topic.to_owned(),
             at: Positions::new(),
+            heard: Instant::now(),
         })
     }
 
@@ -96,8 +103,15 @@ impl Reader {
         &mut self,
         positions: &Positions,
     ) -> Result<Vec<ConsumerRecord>, KrafkaError> {
+        if self.heard.elapsed() >= ASK_AFRESH {
+            self.at.clear();
+            self.heard = Instant::now();
+        }
         self.move_to(positions).await?;
         let records = self.consumer.poll(MAX_WAIT).await?;
+        if !records.is_empty() {
+            self.heard = Instant::now();
+        }
         for record in &records {
             self.at.insert(record.partition, record.offset + 1);
         }

@@ -50,6 +50,21 @@ impl Listener {
         let _ = self.consumer.set(consumer);
     }
 
+    /// Tells the group that all partitions are another's.
+    pub(super) fn lose_all(&self) {
+        let ours = std::mem::take(
+            &mut self
+                .turns
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .ours,
+        );
+        if !ours.is_empty() {
+            let partitions = ours.into_keys().collect();
+            let _ = self.events.send(Event::Lost { partitions });
+        }
+    }
+
     /// Sends a commit.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use krafka::consumer::{AutoOffsetReset, Consumer, PartitionAssignmentStrategy};
@@ -31,6 +31,11 @@ const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
 
 /// How long one poll may take; between two of them the members' state is looked after.
 const POLL: Duration = Duration::from_secs(1);
+
+/// So often within so long another process has to take this member's name for it to be there: a broker that comes back
+/// may remember, once, the process that had the name before this one.
+const FENCED_MOST: usize = 3;
+const FENCED_WITHIN: Duration = Duration::from_secs(60);
 
 /// What the group asks of the membership.
 pub enum Command {
@@ -87,14 +92,40 @@ impl Membership {
             kafka = self.connect() => kafka,
             _ = left(&mut commands) => return Ok(()),
         };
-        let (consumer, listener) = self.join(&kafka).await?;
+        let mut fenced: Vec<Instant> = Vec::new();
+        while let Some(why) = self.be_member(&kafka, &mut commands).await? {
+            fenced.retain(|at| at.elapsed() < FENCED_WITHIN);
+            fenced.push(Instant::now());
+            if fenced.len() >= FENCED_MOST {
+                return Err(why);
+            }
+            log::warn!("{why}; or Kafka remembered one that is gone. Joining anew");
+        }
+        Ok(())
+    }
+
+    /// Joins, and stays until told to leave, or until Kafka takes another process for this member: why.
+    ///
+    /// # Errors
+    /// A sentence, where what is wrong can't heal.
+    async fn be_member(
+        &self,
+        kafka: &Kafka,
+        commands: &mut UnboundedReceiver<Command>,
+    ) -> Result<Option<String>, String> {
+        let (consumer, listener) = self.join(kafka).await?;
         let leaving = Arc::new(AtomicBool::new(false));
         let mut polling =
             tokio::spawn(poll(consumer.clone(), self.config.clone(), leaving.clone()));
         loop {
             let command = tokio::select! {
                 ended = &mut polling => {
-                    return ended.unwrap_or_else(|panic| Err(format!("the membership's poll ended: {panic}")));
+                    let fenced = ended
+                        .unwrap_or_else(|panic| Err(format!("the membership's poll ended: {panic}")))?;
+                    // Whatever it had is the other's: there is nothing to hand over.
+                    listener.lose_all();
+                    let _ = consumer.close_with(CloseOptions::new().timeout(RETRY_MOST)).await;
+                    return Ok(fenced);
                 }
                 command = commands.recv() => command,
             };
@@ -119,7 +150,7 @@ impl Membership {
         if let Err(error) = consumer.close_with(options).await {
             log::warn!("leaving the group {} failed: {error}", self.config.group);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Tries until Kafka answers and has the topic.
@@ -206,7 +237,8 @@ async fn left(commands: &mut UnboundedReceiver<Command>) {
     while let Some(Command::Commit(_)) = commands.recv().await {}
 }
 
-/// Keeps the membership alive: krafka joins, rejoins and calls the listener from within `poll`.
+/// Keeps the membership alive: krafka joins, rejoins and calls the listener from within `poll`. Ends when it is told
+/// to, or when Kafka takes another process for this member: why.
 ///
 /// # Errors
 /// A sentence, where what is wrong can't heal.
@@ -214,7 +246,7 @@ async fn poll(
     consumer: Arc<Consumer>,
     config: Config,
     leaving: Arc<AtomicBool>,
-) -> Result<(), String> {
+) -> Result<Option<String>, String> {
     let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
     while !leaving.load(Ordering::Relaxed) {
         match consumer.poll(POLL).await {
@@ -225,6 +257,9 @@ async fn poll(
             ),
             Err(KrafkaError::Wakeup) => {}
             Err(error) => {
+                if let Some(why) = is_fenced(&error, &config) {
+                    return Ok(Some(why));
+                }
                 if let Some(why) = cannot_heal(&error, &config) {
                     return Err(why);
                 }
@@ -237,7 +272,24 @@ async fn poll(
             }
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// What to say where Kafka knows another process under this one's name.
+fn is_fenced(error: &KrafkaError, config: &Config) -> Option<String> {
+    let KrafkaError::Broker {
+        code: ErrorCode::FencedInstanceId,
+        ..
+    } = error
+    else {
+        return None;
+    };
+    Some(format!(
+        "Failed to initialize Kafka consumer: {error}. Another process is in group {} with the same \
+         --group-instance-id {:?}: each needs its own",
+        config.group,
+        config.group_instance_id.as_deref().unwrap_or_default()
+    ))
 }
 
 /// Why trying again won't help, where it won't.
@@ -257,14 +309,6 @@ fn cannot_heal(error: &KrafkaError, config: &Config) -> Option<String> {
             code: ErrorCode::InvalidGroupId,
             ..
         } => Some(format!("{said}. Check --group {:?}", config.group)),
-        KrafkaError::Broker {
-            code: ErrorCode::FencedInstanceId,
-            ..
-        } => Some(format!(
-            "{said}. Another process is in group {} with the same --group-instance-id {:?}: each needs its own",
-            config.group,
-            config.group_instance_id.as_deref().unwrap_or_default()
-        )),
         _ => None,
     }
 }

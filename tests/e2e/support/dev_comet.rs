@@ -29,8 +29,13 @@ impl DevComet {
 
     /// Starts one on these addresses.
     pub fn start_on(listen: &str, web: &str) -> DevComet {
+        DevComet::start_with(&["--listen", listen, "--web", web])
+    }
+
+    /// Starts one with these flags.
+    pub fn start_with(flags: &[&str]) -> DevComet {
         let mut process = Command::new(env!("CARGO_BIN_EXE_dev-comet"))
-            .args(["--listen", listen, "--web", web])
+            .args(flags)
             .stdout(Stdio::piped())
             .spawn()
             .expect("start dev-comet");
@@ -53,14 +58,20 @@ impl DevComet {
 
     /// A page of the web side: its head and its body.
     pub fn get(&self, path: &str) -> (String, String) {
+        self.request("GET", path, "")
+    }
+
+    /// What comes back for a request with this body: head and body.
+    pub fn request(&self, method: &str, path: &str, body: &str) -> (String, String) {
         let mut stream = TcpStream::connect(&self.web).expect("connect to dev-comet");
         stream
             .set_read_timeout(Some(PATIENCE))
             .expect("set a read timeout");
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            self.web
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            self.web,
+            body.len()
         )
         .expect("send a request");
         let mut answer = String::new();

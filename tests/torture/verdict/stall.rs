@@ -193,7 +193,21 @@ fn excuses(evidence: &Evidence<'_>, comet: usize, turns: &[Turn]) -> Vec<Span> {
         for scope in &window.scopes {
             let (from, to) = (window.from, window.to.saturating_add(window.echo));
             let span = match *scope {
-                Scope::Kafka => (from, to.saturating_add(AFTER_KAFKA)),
+                Scope::Kafka => {
+                    // A broker that comes back gives those who are gone their session anew, and waits for its end.
+                    let gone = timeline.any(from.saturating_sub(SESSION), to, |s| {
+                        matches!(
+                            s,
+                            Scope::Killed { .. } | Scope::Stopped { .. } | Scope::KafkaOf { .. }
+                        )
+                    });
+                    let more = if gone {
+                        SESSION + REBALANCE
+                    } else {
+                        AFTER_KAFKA
+                    };
+                    (from, to.saturating_add(more))
+                }
                 Scope::Comet(c) if c == comet => (from, to.saturating_add(AFTER_COMET)),
                 Scope::CometOf { comet: c, slot } if c == comet && owned(slot, from, to) => {
                     (from, to.saturating_add(AFTER_COMET))
