@@ -315,7 +315,7 @@ impl Group {
         } in settled
         {
             match how {
-                How::Undeliverable(why) => {
+                How::Undeliverable(why) if self.owned(slot.partition, slot.epoch).is_some() => {
                     // It is held until the letter is written: letters that wait count against the cap too.
                     let _ = self.links.dead_letters.send(Letter {
                         slot,
@@ -331,7 +331,8 @@ impl Group {
                         owned.ledger.finish(slot.offset);
                     }
                 }
-                How::Released => {
+                // What can't be delivered of a partition that is another's is the other's dead letter.
+                How::Released | How::Undeliverable(_) => {
                     if let Some(owned) = self.owned(slot.partition, slot.epoch) {
                         owned.ledger.release(slot.offset);
                         self.counts.given_back += 1;

@@ -3,7 +3,7 @@
 mod link;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use slab::Slab;
@@ -17,6 +17,9 @@ use link::{Id, Link, Outcome};
 
 /// So many events are taken in before calls are started and results reported.
 const EVENTS_AT_ONCE: usize = 256;
+
+/// A Comet that was away for less is back without a word: one that fails now and then would fill the log.
+const WORTH_SAYING: Duration = Duration::from_secs(1);
 
 /// What a worker hears of.
 pub enum Event {
@@ -254,7 +257,9 @@ impl Worker {
         };
         match (verdict, answer) {
             (Verdict::Finished, _) => {
-                if let Some(Return { after, passed_by }) = link.health.ok(now) {
+                if let Some(Return { after, passed_by }) = link.health.ok(now)
+                    && (after >= WORTH_SAYING || passed_by > 0)
+                {
                     log::info!(
                         "Comet {} answers again after {:.1} s; {} passed it by",
                         client.address(),
