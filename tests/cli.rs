@@ -1,5 +1,8 @@
 //! The binary as people start and stop it: settings and their errors, the log's line, signals.
 
+#[path = "e2e/support/hangup.rs"]
+mod hangup;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -23,6 +26,7 @@ fn job(folder: &Path) -> Command {
 fn service(folder: &Path) -> Command {
     let mut command = job(folder);
     command.args(["run", "--brokers", "127.0.0.1:1", "--comet", "127.0.0.1:1"]);
+    hangup::by_default(&mut command);
     command
 }
 
@@ -54,8 +58,10 @@ impl Started {
     /// Reads on to the line that holds `text`, and returns all lines up to it.
     fn wait_for(&self, text: &str) -> Vec<String> {
         let mut seen = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
                 Ok(line) => seen.push(line),
                 Err(error) => panic!("no line with {text:?} ({error}) in {seen:#?}"),
             }

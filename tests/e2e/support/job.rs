@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::await_until;
+use super::{await_until, hangup};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_job");
 
@@ -45,6 +45,7 @@ impl JobCommand {
         // No job.toml of whoever runs the tests, and none of their settings.
         let folder = TempDir::new().expect("a folder can be made");
         command.current_dir(&folder);
+        hangup::by_default(&mut command);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("JOB_") || name == "MUDUO_LOG_LEVEL" {

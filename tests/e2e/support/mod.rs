@@ -4,6 +4,7 @@ pub mod browser;
 pub mod comet;
 pub mod command;
 pub mod dev_comet;
+pub mod hangup;
 pub mod job;
 pub mod kafka;
 pub mod messages;
