@@ -39,7 +39,7 @@ pub struct Consumer {
     control: Receiver<Control>,
     group: Sender<group::Event>,
     workers: Vec<Sender<worker::Event>>,
-    fetcher: Box<dyn Fetcher>,
+    fetcher: Box<dyn Fetcher + Send>,
     router: Router,
     topic: String,
     partitions: BTreeMap<i32, Reading>,
@@ -65,7 +65,7 @@ impl Consumer {
     /// A consumer that reads through `fetcher` and hands messages to `workers`.
     pub fn new(
         config: &Config,
-        fetcher: Box<dyn Fetcher>,
+        fetcher: Box<dyn Fetcher + Send>,
         control: Receiver<Control>,
         group: Sender<group::Event>,
         workers: Vec<Sender<worker::Event>>,

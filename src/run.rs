@@ -61,14 +61,14 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         workers.push(own);
     }
 
-    let fetcher_config = config.clone();
-    let consumer_config = config.clone();
-    let (to_group_too, to_workers) = (to_group.clone(), workers.clone());
-    start("consumer", move || {
-        // The reader is made on the thread that it reads on.
-        let fetcher = fetch::fetcher(&fetcher_config);
-        Consumer::new(&consumer_config, fetcher, control, to_group_too, to_workers).run();
-    })?;
+    let consumer = Consumer::new(
+        &config,
+        fetch::fetcher(&config),
+        control,
+        to_group.clone(),
+        workers.clone(),
+    );
+    start("consumer", move || consumer.run())?;
     dead_letter::spawn(&config, letters, to_group.clone()).map_err(no_thread)?;
     membership::spawn(&config, commands, to_group).map_err(no_thread)?;
 

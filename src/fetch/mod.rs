@@ -3,8 +3,10 @@
 mod auto;
 mod classic;
 mod modern;
+mod watched;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +17,9 @@ pub(crate) use modern::Reader;
 
 /// How long a fetch waits at the broker while there is nothing to read. New records end the wait.
 pub const MAX_WAIT: Duration = Duration::from_millis(100);
+
+/// How long an answer may take before its connection is given up. A broker under load takes seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes asked for in one fetch, over all partitions; what is held grows by this at most beyond its cap.
 const FETCH_BYTES: usize = 16 << 20;
@@ -56,7 +61,7 @@ pub enum FetchError {
     Failed(String),
 }
 
-/// Reads records from given positions, on the calling thread.
+/// Reads records from given positions.
 pub trait Fetcher {
     /// One round of reading: returns when there is something, or after [`MAX_WAIT`].
     ///
@@ -68,18 +73,22 @@ pub trait Fetcher {
 }
 
 /// The fetcher that the configuration asks for.
-pub fn fetcher(config: &Config) -> Box<dyn Fetcher> {
-    match config.fetch {
-        Fetch::Auto => Box::new(auto::Auto::new(config)),
-        Fetch::Classic => {
-            log::info!("reading with the classic fetcher (protocol v0), as configured");
-            Box::new(classic::Classic::new(config))
+pub fn fetcher(config: &Config) -> Box<dyn Fetcher + Send> {
+    let config = config.clone();
+    let make = move || -> Box<dyn Fetcher> {
+        match config.fetch {
+            Fetch::Auto => Box::new(auto::Auto::new(&config)),
+            Fetch::Classic => {
+                log::info!("reading with the classic fetcher (protocol v0), as configured");
+                Box::new(classic::Classic::new(&config))
+            }
+            Fetch::Modern => {
+                log::info!("reading with the modern fetcher, as configured");
+                Box::new(modern::Modern::new(&config))
+            }
         }
-        Fetch::Modern => {
-            log::info!("reading with the modern fetcher, as configured");
-            Box::new(modern::Modern::new(config))
-        }
-    }
+    };
+    Box::new(watched::Watched::new(Arc::new(make), PATIENCE))
 }
 
 /// How much to ask for from each of `partitions`.
