@@ -5,7 +5,8 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::membership::Commit;
-use super::{Group, Phase, deadline};
+use super::partition::Phase;
+use super::{Group, deadline};
 use crate::consumer::Control;
 use crate::logging::counted;
 use crate::worker;

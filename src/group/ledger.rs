@@ -112,6 +112,15 @@ impl Ledger {
         ranges
     }
 
+    /// The finished offsets from `position` on, as ascending ranges.
+    pub fn finished_from(&self, position: i64) -> Vec<Range<i64>> {
+        let below = std::iter::once(position..self.watermark());
+        let runs = below.chain(self.finished_above());
+        runs.map(|run| run.start.max(position)..run.end)
+            .filter(|run| !run.is_empty())
+            .collect()
+    }
+
     fn was_finished_before(&mut self, offset: i64) -> bool {
         while self
             .finished_before
@@ -160,6 +169,20 @@ impl Ledger {
     }
 }
 
+/// The offsets in either of two lists of ascending ranges.
+pub fn union(a: &[Range<i64>], b: &[Range<i64>]) -> Vec<Range<i64>> {
+    let mut all: Vec<Range<i64>> = a.iter().chain(b).cloned().collect();
+    all.sort_unstable_by_key(|run| run.start);
+    let mut merged: Vec<Range<i64>> = Vec::new();
+    for run in all {
+        match merged.last_mut() {
+            Some(last) if run.start <= last.end => last.end = last.end.max(run.end),
+            _ => merged.push(run),
+        }
+    }
+    merged
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +196,35 @@ mod tests {
             ledger.watermark(),
             above.iter().map(|run| (run.start, run.end)).collect(),
         )
+    }
+
+    fn runs() -> impl Strategy<Value = Vec<Range<i64>>> {
+        prop::collection::vec((1i64..9, 1i64..9), 0..8).prop_map(|lengths| {
+            let mut at = 0;
+            let mut run = |(gap, length)| {
+                let start = at + gap;
+                at = start + length;
+                start..at
+            };
+            lengths.into_iter().map(&mut run).collect()
+        })
+    }
+
+    #[test]
+    fn what_is_finished_is_known_from_any_position() {
+        let mut ledger = Ledger::new(0, vec![]);
+        ledger.read(0..6, 6);
+        for offset in [0, 1, 3, 5] {
+            ledger.finish(offset);
+        }
+        let known = |position| -> Vec<i64> {
+            let runs = ledger.finished_from(position);
+            runs.into_iter().flatten().collect()
+        };
+        assert_eq!(known(0), [0, 1, 3, 5]);
+        assert_eq!(known(1), [1, 3, 5]);
+        assert_eq!(known(4), [5]);
+        assert!(known(6).is_empty());
     }
 
     #[test]
@@ -222,6 +274,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_union_holds_what_either_holds(a in runs(), b in runs()) {
+            let both = union(&a, &b);
+            for offset in 0..100 {
+                let holds = |runs: &[Range<i64>]| runs.iter().any(|run| run.contains(&offset));
+                prop_assert_eq!(holds(&both), holds(&a) || holds(&b));
+            }
+            prop_assert!(both.windows(2).all(|w| w[0].end < w[1].start));
+        }
+
         /// Against a model that knows every record's state by name.
         #[test]
         fn it_agrees_with_a_set_of_open_offsets(

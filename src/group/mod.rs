@@ -8,6 +8,7 @@ pub mod ledger;
 mod listener;
 pub mod membership;
 pub mod offset_map;
+mod partition;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use crate::worker;
 use handover::Handover;
 use ledger::Ledger;
 use membership::{Command, Commit};
+use partition::{Partition, Phase};
 
 /// Between two commits, at most. What was finished since the last one may be sent again after a crash.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
@@ -33,6 +35,9 @@ const COMMIT_EVERY_MESSAGES: u64 = 5_000;
 
 /// Of the time for a stop, this much is kept for the last commit and for leaving the group.
 const LEAVING: Duration = Duration::from_millis(1500);
+
+/// For so long it is remembered what was finished of a partition that was lost, should it come back.
+const REMEMBER: Duration = Duration::from_secs(60);
 
 /// What the group hears of.
 pub enum Event {
@@ -101,6 +106,9 @@ pub struct Group {
     /// How long a hand-over may take.
     patience: Duration,
     partitions: BTreeMap<i32, Partition>,
+    /// Partitions that Kafka took without a word, and when. Often they come back at once, and what was finished and
+    /// not committed need not be sent again.
+    lost: BTreeMap<i32, (Instant, Partition)>,
     handovers: Vec<Handover>,
     /// Counts the turns of owning any partition.
     epochs: u64,
@@ -108,22 +116,6 @@ pub struct Group {
     /// Messages finished since the last commit was begun.
     uncommitted: u64,
     counts: Counts,
-}
-
-/// A partition that is ours, and how far we are with it.
-struct Partition {
-    epoch: u64,
-    ledger: Ledger,
-    phase: Phase,
-    committed: Option<Commit>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// It is read and delivered.
-    Consuming,
-    /// It goes to another owner once what is in flight is settled; so many workers may still hold unsent messages.
-    Draining { workers: usize },
 }
 
 impl Group {
@@ -136,6 +128,7 @@ impl Group {
                 .saturating_sub(LEAVING)
                 .max(shutdown_timeout / 2),
             partitions: BTreeMap::new(),
+            lost: BTreeMap::new(),
             handovers: Vec::new(),
             epochs: 0,
             commit_in_flight: false,
@@ -209,7 +202,8 @@ impl Group {
                     Vec::new()
                 });
                 log::info!("partition {partition}: reading from offset {position}");
-                self.assign(partition, position, finished);
+                let known = self.known(partition, position);
+                self.assign(partition, position, ledger::union(&finished, &known));
             }
             Event::Revoked { partitions, reply } => self.revoke(partitions, reply),
             Event::Lost { partitions } => {
@@ -217,7 +211,9 @@ impl Group {
                     "partitions {partitions:?} went to another member: dropping what is held of them"
                 );
                 for partition in partitions {
-                    self.forget(partition);
+                    if let Some(owned) = self.forget(partition) {
+                        self.lost.insert(partition, (Instant::now(), owned));
+                    }
                 }
             }
             Event::Read {
@@ -278,6 +274,7 @@ impl Group {
         self.epochs += 1;
         let owned = Partition {
             epoch: self.epochs,
+            begun: position,
             ledger: Ledger::new(position, finished.clone()),
             phase: Phase::Consuming,
             committed: None,
@@ -291,11 +288,20 @@ impl Group {
         });
     }
 
+    /// What this process itself finished of a partition from `position` on, where it was lost a while ago.
+    fn known(&mut self, partition: i32, position: i64) -> Vec<std::ops::Range<i64>> {
+        match self.lost.remove(&partition) {
+            // A position below what was committed is not the same log's: the topic was made anew.
+            Some((at, lost)) if at.elapsed() < REMEMBER && position >= lost.at_least() => {
+                lost.ledger.finished_from(position)
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Drops a partition with all that is held of it.
-    fn forget(&mut self, partition: i32) {
-        let Some(owned) = self.partitions.remove(&partition) else {
-            return;
-        };
+    fn forget(&mut self, partition: i32) -> Option<Partition> {
+        let owned = self.partitions.remove(&partition)?;
         self.counts.given_back += owned.ledger.in_hand() as u64;
         let _ = self.links.consumer.send(Control::Revoke { partition });
         for worker in &self.links.workers {
@@ -304,6 +310,7 @@ impl Group {
                 epoch: owned.epoch,
             });
         }
+        Some(owned)
     }
 
     fn settle(&mut self, settled: Vec<Settled>) {
@@ -329,6 +336,10 @@ impl Group {
                     self.uncommitted += 1;
                     if let Some(owned) = self.owned(slot.partition, slot.epoch) {
                         owned.ledger.finish(slot.offset);
+                    } else if let Some((_, lost)) = self.lost.get_mut(&slot.partition)
+                        && lost.epoch == slot.epoch
+                    {
+                        lost.ledger.finish(slot.offset);
                     }
                 }
                 // What can't be delivered of a partition that is another's is the other's dead letter.
@@ -387,22 +398,6 @@ impl Group {
             }
             Err(why) => log::warn!("committing offsets failed: {why}; trying again"),
         }
-    }
-}
-
-impl Partition {
-    fn commit(&self, partition: i32) -> Commit {
-        let offset = self.ledger.watermark();
-        Commit {
-            partition,
-            offset,
-            metadata: offset_map::encode(offset, &self.ledger.finished_above()),
-        }
-    }
-
-    /// Whether nothing of it is with the workers or on its way to the dead letters.
-    fn is_drained(&self) -> bool {
-        self.phase == Phase::Draining { workers: 0 } && self.ledger.is_settled()
     }
 }
 

@@ -260,6 +260,38 @@ fn what_comes_of_an_earlier_turn_counts_no_more() {
 }
 
 #[test]
+fn what_was_finished_of_a_lost_partition_is_not_sent_again_when_it_comes_back() {
+    let around = Around::new(PATIENCE);
+    let first = around.consuming(0..4);
+    around.settle(first, 0, How::Delivered);
+    around.tell(Event::Lost {
+        partitions: vec![0],
+    });
+    assert!(matches!(around.control.recv(), Ok(Control::Credit { .. })));
+    assert!(matches!(
+        around.control.recv(),
+        Ok(Control::Revoke { partition: 0 })
+    ));
+    // A call that was in flight comes back.
+    around.settle(first, 2, How::Delivered);
+    around.settle(first, 3, How::Released);
+    around.tell(Event::Assigned {
+        partition: 0,
+        position: 0,
+        metadata: String::new(),
+    });
+    let assigned = loop {
+        match around.control.recv().unwrap() {
+            Control::Assign { finished, .. } => break finished,
+            _ => continue,
+        }
+    };
+    let finished: Vec<i64> = assigned.into_iter().flatten().collect();
+    assert_eq!(finished, [0, 2]);
+    around.end();
+}
+
+#[test]
 fn a_partition_whose_log_moved_is_read_from_where_it_is_now() {
     let around = Around::new(PATIENCE);
     let epoch = around.consuming(0..1);

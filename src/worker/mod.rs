@@ -76,6 +76,8 @@ struct InHand {
     started: bool,
     /// Whether its partition is another's: it isn't tried again.
     forgotten: bool,
+    /// Whether a Comet that should have it didn't get it, for that reason.
+    dropped: bool,
     /// Why it can't be delivered somewhere.
     undeliverable: Option<String>,
 }
@@ -196,6 +198,7 @@ impl Worker {
             waiting_for: 0,
             started: false,
             forgotten: false,
+            dropped: false,
             undeliverable: None,
         });
         for (n, comet) in self.comets.iter_mut().enumerate() {
@@ -237,6 +240,7 @@ impl Worker {
                 }
                 link.health.pass_by(usize::from(left_out));
                 link.take(|other| other == id);
+                self.messages[id].dropped |= !left_out;
             }
         }
         self.messages[id].waiting_for -= 1;
@@ -344,11 +348,9 @@ impl Worker {
             touched.extend(comet.link.take(|id| which(&self.messages[id])));
         }
         for id in touched {
+            self.messages[id].dropped = true;
             self.messages[id].waiting_for -= 1;
-            if self.messages[id].waiting_for == 0 {
-                let held = self.messages.remove(id);
-                self.settle(&held.message, How::Released);
-            }
+            self.finish_if_done(id);
         }
     }
 
@@ -360,7 +362,7 @@ impl Worker {
         self.settle(
             &held.message,
             match held.undeliverable {
-                _ if held.forgotten => How::Released,
+                _ if held.dropped => How::Released,
                 Some(why) => How::Undeliverable(why),
                 None => How::Delivered,
             },
