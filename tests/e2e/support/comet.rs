@@ -160,15 +160,14 @@ impl Comet {
         let Some(mut server) = lock(&self.server).take() else {
             return;
         };
-        {
-            let mut state = lock(&self.state);
-            state.run += 1;
-            state.active.clear();
-        }
         let ended = server.shutdown();
         server.cancel_all_calls();
         runtime().block_on(ended).expect("a gRPC server ends");
-        lock(&self.state).hanging.clear();
+        // Only now: calls came in until the end, and all of them are cut off.
+        let mut state = lock(&self.state);
+        state.run += 1;
+        state.active.clear();
+        state.hanging.clear();
     }
 
     /// From now on each call is answered as `rule` says.
