@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use krafka::admin::{CreateTopicsOptions, DescribeTopicsOptions, NewTopic};
+use krafka::admin::{CreateTopicsOptions, NewTopic};
 use krafka::consumer::ConsumerRecord;
 use krafka::error::{ErrorCode, KrafkaError};
 use krafka::producer::{Acks, DeliveryHandle, Producer, Record};
@@ -251,16 +251,13 @@ impl Failure {
 impl Connection {
     async fn open(brokers: &[String], source: &str, topic: &str) -> Result<Self, KrafkaError> {
         let kafka = crate::kafka::connect(brokers).await?;
-        let admin = kafka.admin();
-        let found = admin
-            .describe_topics([topic], DescribeTopicsOptions::default())
-            .await?;
-        if found.values().any(Result::is_err) {
+        if crate::kafka::partitions(&kafka, topic).await?.is_none() {
             let new = NewTopic::new(topic, 1, -1)?
                 .with_config("max.message.bytes", LARGEST.to_string())
                 // A letter stays until somebody decides: it would be lost after the broker's 7 days else.
                 .with_config("retention.ms", "-1");
-            let made = admin
+            let made = kafka
+                .admin()
                 .create_topics([new], CreateTopicsOptions::default())
                 .await?;
             for result in made.into_values() {

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::Group;
 use super::membership::Commit;
 use super::partition::Phase;
-use super::{Group, deadline};
 use crate::consumer::Control;
 use crate::logging::counted;
 use crate::worker;
@@ -40,7 +40,7 @@ impl Group {
         }
         self.handovers.push(Handover {
             partitions,
-            deadline: deadline(self.patience),
+            deadline: Instant::now() + self.patience,
             reply,
         });
     }

@@ -400,8 +400,3 @@ impl Group {
         }
     }
 }
-
-/// When a hand-over has to be over.
-fn deadline(patience: Duration) -> Instant {
-    Instant::now() + patience
-}
