@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crossbeam_channel::Sender;
 use krafka::Kafka;
 use krafka::admin::{ListConsumerGroupOffsetsOptions, ListOffsetsOptions, OffsetSpec};
-use krafka::consumer::{Consumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition};
+use krafka::consumer::{Consumer, ConsumerRebalanceListener, TopicPartition};
 use krafka::error::KrafkaError;
 use tokio::sync::oneshot;
 
 use super::Event;
 use super::membership::{Commit, RETRY_FIRST, RETRY_MOST, wait};
+use super::offsets::Offsets;
 use crate::backoff::Retry;
 use crate::config::Config;
 
@@ -20,6 +21,7 @@ pub(super) struct Listener {
     topic: String,
     group: String,
     kafka: Kafka,
+    offsets: Offsets,
     /// Made after the listener, since it is made with it.
     consumer: OnceLock<Arc<Consumer>>,
     events: Sender<Event>,
@@ -39,6 +41,11 @@ impl Listener {
             topic: config.topic.clone(),
             group: config.group.clone(),
             kafka: kafka.clone(),
+            offsets: Offsets::new(
+                config.brokers.clone(),
+                config.group.clone(),
+                config.topic.clone(),
+            ),
             consumer: OnceLock::new(),
             events,
             turns: Mutex::default(),
@@ -68,18 +75,15 @@ impl Listener {
     /// Sends a commit.
     ///
     /// # Errors
-    /// As Kafka says. Nothing of it is committed then.
-    pub(super) async fn commit(&self, commits: &[Commit]) -> Result<(), KrafkaError> {
+    /// A sentence. Not all of it is committed then.
+    pub(super) async fn commit(&self, commits: &[Commit]) -> Result<(), String> {
         let Some(consumer) = self.consumer.get() else {
             return Ok(());
         };
-        let offsets = commits.iter().map(|commit| {
-            (
-                TopicPartition::new(self.topic.clone(), commit.partition),
-                OffsetAndMetadata::with_metadata(commit.offset, commit.metadata.clone()),
-            )
-        });
-        consumer.commit_offsets(offsets).await
+        match consumer.group_metadata().await {
+            Some(member) if member.is_fenceable() => self.offsets.commit(&member, commits).await,
+            _ => Err(format!("not a member of group {} now", self.group)),
+        }
     }
 
     /// Finds out where to read the partitions from, and tells the group, unless they are gone by then.

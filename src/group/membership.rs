@@ -2,6 +2,7 @@
 //!
 //! Its partitions are always paused: krafka keeps the membership, and the consumer thread reads.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use krafka::consumer::{AutoOffsetReset, Consumer, PartitionAssignmentStrategy};
 use krafka::error::{ErrorCode, KrafkaError};
-use krafka::{CloseOptions, Kafka};
+use krafka::{CloseOptions, GroupMembershipOperation, Kafka};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Event;
@@ -65,6 +66,10 @@ pub fn spawn(
         .enable_all()
         .build()?;
     let membership = Membership {
+        name: config
+            .group_instance_id
+            .clone()
+            .unwrap_or_else(name_for_this_life),
         config: config.clone(),
         events: events.clone(),
     };
@@ -81,6 +86,9 @@ pub fn spawn(
 
 struct Membership {
     config: Config,
+    /// The group instance id. Every member has one: krafka, when it takes a living member for lost, comes back under
+    /// a new member id, and only by this name does Kafka know that the old one needn't be waited for.
+    name: String,
     events: Sender<Event>,
 }
 
@@ -115,8 +123,12 @@ impl Membership {
     ) -> Result<Option<String>, String> {
         let (consumer, listener) = self.join(kafka).await?;
         let leaving = Arc::new(AtomicBool::new(false));
-        let mut polling =
-            tokio::spawn(poll(consumer.clone(), self.config.clone(), leaving.clone()));
+        let mut polling = tokio::spawn(poll(
+            consumer.clone(),
+            self.config.clone(),
+            self.name.clone(),
+            leaving.clone(),
+        ));
         loop {
             let command = tokio::select! {
                 ended = &mut polling => {
@@ -134,11 +146,7 @@ impl Membership {
             };
             let (listener, events) = (listener.clone(), self.events.clone());
             tokio::spawn(async move {
-                let result = listener
-                    .commit(&commits)
-                    .await
-                    .map(|()| commits)
-                    .map_err(|error| error.to_string());
+                let result = listener.commit(&commits).await.map(|()| commits);
                 let _ = events.send(Event::Committed(result));
             });
         }
@@ -146,7 +154,14 @@ impl Membership {
         leaving.store(true, Ordering::Relaxed);
         consumer.wakeup();
         let _ = polling.await;
-        let options = CloseOptions::new().timeout(self.config.shutdown_timeout);
+        // A name of one's own comes back with it; one that was made up never does.
+        let leaving = match self.config.group_instance_id {
+            Some(_) => GroupMembershipOperation::RemainInGroup,
+            None => GroupMembershipOperation::LeaveGroup,
+        };
+        let options = CloseOptions::new()
+            .timeout(self.config.shutdown_timeout)
+            .group_membership_operation(leaving);
         if let Err(error) = consumer.close_with(options).await {
             log::warn!("leaving the group {} failed: {error}", self.config.group);
         }
@@ -189,8 +204,9 @@ impl Membership {
 
     async fn join(&self, kafka: &Kafka) -> Result<(Arc<Consumer>, Arc<Listener>), String> {
         let listener = Listener::new(&self.config, kafka, self.events.clone());
-        let mut builder = kafka
+        let builder = kafka
             .consumer(self.config.group.clone())
+            .group_instance_id(self.name.clone())
             .enable_auto_commit(false)
             .auto_offset_reset(AutoOffsetReset::Earliest)
             // The first that every member knows is taken: cooperative moves only the partitions that have to move,
@@ -205,9 +221,6 @@ impl Membership {
             .idle_poll_backoff(Duration::from_millis(100))
             .metrics_push(false)
             .rebalance_listener(Callbacks(listener.clone()));
-        if let Some(id) = &self.config.group_instance_id {
-            builder = builder.group_instance_id(id.clone());
-        }
         let consumer = builder.build().await.map_err(|error| {
             format!(
                 "the settings don't make a member of group {}: {error}",
@@ -222,6 +235,12 @@ impl Membership {
             .map_err(|error| format!("subscribing to {} failed: {error}", self.config.topic))?;
         Ok((consumer, listener))
     }
+}
+
+/// A group instance id that no other process has, nor this one at its next start.
+fn name_for_this_life() -> String {
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("job-{random:016x}")
 }
 
 /// Says, now and then, what keeps the service from reading, and waits before it is tried again.
@@ -245,6 +264,7 @@ async fn left(commands: &mut UnboundedReceiver<Command>) {
 async fn poll(
     consumer: Arc<Consumer>,
     config: Config,
+    name: String,
     leaving: Arc<AtomicBool>,
 ) -> Result<Option<String>, String> {
     let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
@@ -257,7 +277,7 @@ async fn poll(
             ),
             Err(KrafkaError::Wakeup) => {}
             Err(error) => {
-                if let Some(why) = is_fenced(&error, &config) {
+                if let Some(why) = is_fenced(&error, &config, &name) {
                     return Ok(Some(why));
                 }
                 if let Some(why) = cannot_heal(&error, &config) {
@@ -276,7 +296,7 @@ async fn poll(
 }
 
 /// What to say where Kafka knows another process under this one's name.
-fn is_fenced(error: &KrafkaError, config: &Config) -> Option<String> {
+fn is_fenced(error: &KrafkaError, config: &Config, name: &str) -> Option<String> {
     let KrafkaError::Broker {
         code: ErrorCode::FencedInstanceId,
         ..
@@ -286,9 +306,8 @@ fn is_fenced(error: &KrafkaError, config: &Config) -> Option<String> {
     };
     Some(format!(
         "Failed to initialize Kafka consumer: {error}. Another process is in group {} with the same \
-         --group-instance-id {:?}: each needs its own",
+         --group-instance-id {name:?}: each needs its own",
         config.group,
-        config.group_instance_id.as_deref().unwrap_or_default()
     ))
 }
 

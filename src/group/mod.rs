@@ -8,6 +8,7 @@ pub mod ledger;
 mod listener;
 pub mod membership;
 pub mod offset_map;
+mod offsets;
 mod partition;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use crate::support::{await_until, is};
 on_each_kafka!(
     one_of_two_is_stopped,
     one_joins_while_messages_flow,
+    a_killed_member_is_awaited,
     the_group_can_be_seen
 );
 
@@ -78,6 +79,46 @@ fn one_joins_while_messages_flow(kafka: &Kafka) {
     assert_each_once_in_order(&comet.calls(), ROOMS, MESSAGES);
     comet.assert_no_overlaps();
     assert!(received(&first) > 0 && received(&second) > 0, "both worked");
+}
+
+/// Kafka holds the join of a new member back until the session of a killed one is over. Meanwhile the living one goes on,
+/// and what it finishes is committed.
+fn a_killed_member_is_awaited(kafka: &Kafka) {
+    let topic = Topic::new(kafka, 4);
+    let comet = Comet::start();
+    let [mut stays, mut dies] = [(); 2].map(|()| {
+        let job = topic.job(&[&comet]);
+        job.flag("--session-timeout", "20s").start()
+    });
+    await_members(&topic, 2);
+    topic.produce(over_rooms(ROOMS, 0, 400));
+    topic.await_no_lag();
+
+    dies.kill();
+    let mut comes = topic.job(&[&comet]).start();
+    await_until("the join", || {
+        is(
+            kafka.group_state(&topic.group).as_str(),
+            "PreparingRebalance",
+        )
+    });
+    topic.produce(over_rooms(ROOMS, 400, 400));
+    let ends = kafka.end_offsets(&topic.name);
+    await_until("the commits of two partitions", || {
+        let committed = kafka.committed(&topic.group, &topic.name);
+        let done = committed
+            .iter()
+            .filter(|(partition, stored)| stored.offset == ends.get(partition).copied());
+        is(done.count(), 2)
+    });
+    assert_eq!(kafka.group_state(&topic.group), "PreparingRebalance");
+
+    comet.await_delivered(800);
+    await_members(&topic, 2);
+    topic.await_no_lag();
+    stays.stop();
+    comes.stop();
+    assert_each_once_in_order(&comet.calls(), ROOMS, 800);
 }
 
 /// What `kafka-consumer-groups.sh --describe` shows: the member, its client and host, and the lag, which falls.

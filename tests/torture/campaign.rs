@@ -43,6 +43,9 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// How long all may take to be delivered when nothing is broken any more.
 const SETTLE: Duration = Duration::from_secs(180);
 
+/// So many violations of a promise are shown; all are in `verdict.txt`.
+const SPELLED_OUT: usize = 8;
+
 fn main() -> ExitCode {
     let settings = Settings::parse();
     let seed = settings.seed.unwrap_or_else(|| fastrand::u64(1..1_000_000));
@@ -214,7 +217,7 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
     runtime.block_on(kafka::read(&client, kafka::DEAD_LETTERS, |record| {
         letters.push(record)
     }))?;
-    let (text, passed) = verdict::judge(&verdict::Evidence {
+    let verdict = verdict::judge(&verdict::Evidence {
         streams: &streams,
         timeline: &director.timeline,
         lives: &children::lock(&director.lives),
@@ -230,9 +233,11 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
         sent: counts.sent.load(Relaxed),
         faults: director.faults,
     });
-    screen.say(&text);
+    let passed = verdict.is_good();
+    screen.say(&verdict.text(SPELLED_OUT));
     let report = folder.join("verdict.txt");
-    fs::write(&report, &text).map_err(|e| format!("cannot write {}: {e}", report.display()))?;
+    fs::write(&report, verdict.text(usize::MAX))
+        .map_err(|e| format!("cannot write {}: {e}", report.display()))?;
     if !passed {
         // The broker's own log goes with its folder.
         let _ = fs::copy(

@@ -208,8 +208,11 @@ pub fn plan(settings: &Settings, seed: u64) -> Vec<Planned> {
             fault,
             lasts: Duration::from_secs_f64(lasts),
         });
-        at += 0.5 + 5.0 * rng.f64() * rng.f64();
-        if plan.len() % 25 == 0 {
+        at += match settings.pause {
+            Some(pause) => lasts + f64::from(pause),
+            None => 0.5 + 5.0 * rng.f64() * rng.f64(),
+        };
+        if settings.pause.is_none() && plan.len() % 25 == 0 {
             // Now and then all is well for a while: what doesn't come back by itself shows.
             at += longest / 2.0;
         }

@@ -35,6 +35,9 @@ pub struct Settings {
     /// Only faults whose name begins with one of these, separated by commas, such as kafka,job-kill
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub only: Vec<String>,
+    /// One fault at a time, and all well for so many seconds after each: shows how soon messages flow again
+    #[arg(long, value_name = "SECONDS")]
+    pub pause: Option<u32>,
     /// Print the faults of the campaign, and run nothing
     #[arg(long)]
     pub plan: bool,

@@ -10,7 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use krafka::admin::{
-    ConfigOp, ConfigResource, ConsumerGroupMember, GroupOffset, NewTopic, OffsetSpec,
+    ConfigOp, ConfigResource, ConsumerGroupDescription, ConsumerGroupMember, GroupOffset, NewTopic,
+    OffsetSpec,
 };
 use krafka::consumer::{AutoOffsetReset, ConsumerRecord, TopicPartition};
 use krafka::error::{ErrorCode, KrafkaError};
@@ -282,6 +283,18 @@ impl Kafka {
 
     /// The group's members; none where there is no such group.
     pub fn members(&self, group: &str) -> Vec<ConsumerGroupMember> {
+        self.describe(group)
+            .map(|group| group.members)
+            .unwrap_or_default()
+    }
+
+    /// The group's state, as Kafka names it; `Dead` where there is no such group.
+    pub fn group_state(&self, group: &str) -> String {
+        self.describe(group)
+            .map_or_else(|| "Dead".into(), |group| group.state)
+    }
+
+    fn describe(&self, group: &str) -> Option<ConsumerGroupDescription> {
         let described = runtime()
             .block_on(
                 self.client
@@ -292,11 +305,11 @@ impl Kafka {
             .remove(group)
             .expect("an answer for this group");
         match described {
-            Ok(description) => description.members,
+            Ok(description) => Some(description),
             Err(KrafkaError::Broker {
                 code: ErrorCode::GroupIdNotFound,
                 ..
-            }) => Vec::new(),
+            }) => None,
             Err(e) => panic!("the group can't be described: {e}"),
         }
     }

@@ -21,9 +21,6 @@ use facts::Facts;
 /// Resident memory of one job, at most.
 const MEMORY_KB: u64 = 100 << 10;
 
-/// So many violations of a promise are spelled out on the terminal; all are in `verdict.txt`'s count.
-const SPELLED_OUT: usize = 8;
-
 /// All that is known when everything has ended.
 pub struct Evidence<'a> {
     pub streams: &'a Streams,
@@ -63,53 +60,75 @@ pub struct Finding {
     pub violations: Vec<String>,
 }
 
-/// The table of the promises as text, and whether all were kept.
-pub fn judge(evidence: &Evidence<'_>) -> (String, bool) {
+/// What was found about each promise.
+pub struct Verdict {
+    headline: String,
+    findings: Vec<(&'static str, Finding)>,
+}
+
+pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     let facts = Facts::gather(evidence);
-    let rows = [
-        ("nothing lost", deliveries::lost(evidence, &facts)),
-        ("in order", facts.order(evidence)),
-        ("one call at a time", facts.one_at_a_time(evidence)),
-        ("few repeats", repeats::judge(evidence, &facts)),
-        ("dead letters", letters::judge(evidence, &facts)),
-        ("no stall", stall::judge(evidence, &facts)),
-        ("flat memory", memory(evidence)),
-        ("ends well", ends_well(evidence)),
-    ];
-    let mut text = String::new();
-    // Writing to a string can't fail.
-    let _ = writeln!(
-        text,
-        "\n{} records in Kafka ({} sent, {} acknowledged), {} faults, {} job processes, seconds since the first fault:",
-        evidence.log.len(),
-        evidence.sent,
-        evidence.acknowledged.len(),
-        evidence.faults,
-        evidence.lives.len(),
-    );
-    for (promise, finding) in &rows {
-        let verdict = if finding.violations.is_empty() {
-            "PASS"
-        } else {
-            "FAIL"
-        };
-        let _ = writeln!(text, "{verdict}  {promise:<18}  {}", finding.figures);
+    Verdict {
+        headline: format!(
+            "{} records in Kafka ({} sent, {} acknowledged), {} faults, {} job processes, seconds since the first fault:",
+            evidence.log.len(),
+            evidence.sent,
+            evidence.acknowledged.len(),
+            evidence.faults,
+            evidence.lives.len(),
+        ),
+        findings: vec![
+            ("nothing lost", deliveries::lost(evidence, &facts)),
+            ("in order", facts.order(evidence)),
+            ("one call at a time", facts.one_at_a_time(evidence)),
+            ("few repeats", repeats::judge(evidence, &facts)),
+            ("dead letters", letters::judge(evidence, &facts)),
+            ("no stall", stall::judge(evidence, &facts)),
+            ("flat memory", memory(evidence)),
+            ("ends well", ends_well(evidence)),
+        ],
     }
-    for (promise, finding) in rows
-        .iter()
-        .filter(|(_, finding)| !finding.violations.is_empty())
-    {
-        let _ = writeln!(text, "\n{promise}: {} violations", finding.violations.len());
-        for violation in finding.violations.iter().take(SPELLED_OUT) {
-            let _ = writeln!(text, "- {violation}");
+}
+
+impl Verdict {
+    fn broken(&self) -> impl Iterator<Item = &(&'static str, Finding)> {
+        self.findings
+            .iter()
+            .filter(|(_, finding)| !finding.violations.is_empty())
+    }
+
+    /// Whether all promises were kept.
+    pub fn is_good(&self) -> bool {
+        self.broken().next().is_none()
+    }
+
+    /// The table of the promises, with so many violations of each spelled out at most.
+    pub fn text(&self, spelled_out: usize) -> String {
+        let mut lines = vec![String::new(), self.headline.clone()];
+        for (promise, finding) in &self.findings {
+            let word = if finding.violations.is_empty() {
+                "PASS"
+            } else {
+                "FAIL"
+            };
+            lines.push(format!("{word}  {promise:<18}  {}", finding.figures));
         }
+        for (promise, Finding { violations, .. }) in self.broken() {
+            lines.push(format!("\n{promise}: {} violations", violations.len()));
+            lines.extend(
+                violations
+                    .iter()
+                    .take(spelled_out)
+                    .map(|violation| format!("- {violation}")),
+            );
+        }
+        let failed = self.broken().count();
+        lines.push(format!(
+            "\n{} passed, {failed} failed",
+            self.findings.len() - failed
+        ));
+        lines.join("\n")
     }
-    let failed = rows
-        .iter()
-        .filter(|(_, f)| !f.violations.is_empty())
-        .count();
-    let _ = write!(text, "\n{} passed, {failed} failed", rows.len() - failed);
-    (text, failed == 0)
 }
 
 fn memory(evidence: &Evidence<'_>) -> Finding {

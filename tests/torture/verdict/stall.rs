@@ -2,10 +2,14 @@
 
 use super::facts::{Facts, name};
 use super::{Evidence, Finding, context};
-use crate::timeline::{Micros, SECOND, Scope, Window};
+use crate::timeline::{Micros, SECOND, Scope, Timeline, Window};
 
 /// How long the next message of a room may wait while all is well.
 const AT_MOST: Micros = 5 * SECOND;
+
+/// How soon messages flow when a Comet, or Kafka, is back.
+const COMET_BACK: Micros = SECOND;
+const KAFKA_BACK: Micros = 5 * SECOND;
 
 /// How long after its cause a fault may be felt.
 const AFTER_KAFKA: Micros = 5 * SECOND;
@@ -72,25 +76,28 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
         }
     }
     let whole = (evidence.quiet - evidence.timeline.origin) as f64 * evidence.records.len() as f64;
+    let violations = &mut finding.violations;
+    let is_comets = |w: &Window| w.touches(|s| matches!(s, Scope::Comet(_)));
+    let comet = back(evidence, facts, "Comet", COMET_BACK, is_comets, violations);
+    let is_kafkas = |w: &Window| w.touches(|s| s == Scope::Kafka);
+    let kafka = back(evidence, facts, "Kafka", KAFKA_BACK, is_kafkas, violations);
     finding.figures = format!(
-        "the longest wait of a room's next message {:.1} s while all was well ({:.0} % of the time), {} allowed; {}; {}",
+        "the longest wait of a room's next message {:.1} s while all was well ({:.0} % of the time), {} allowed; {comet}; {kafka}",
         seconds(longest),
         100.0 * (1.0 - excused / whole.max(1.0)),
         AT_MOST / SECOND,
-        back(evidence, facts, "Comet", |w| w
-            .touches(|s| matches!(s, Scope::Comet(_)))),
-        back(evidence, facts, "Kafka", |w| w
-            .touches(|s| s == Scope::Kafka)),
     );
     finding
 }
 
-/// How long after the repair of such faults the first message came.
+/// How soon the first message came after the repair of such faults, where no other fault is to blame.
 fn back(
     evidence: &Evidence<'_>,
     facts: &Facts,
     whose: &str,
+    allowed: Micros,
     which: impl Fn(&Window) -> bool,
+    violations: &mut Vec<String>,
 ) -> String {
     let mut times = Vec::new();
     for window in evidence
@@ -109,15 +116,23 @@ fn back(
             .filter_map(|c| facts.oks[c].iter().map(|(at, _)| *at).find(|at| *at >= to))
             .min();
         let Some(first) = first else { continue };
-        // Another fault at that time would be to blame.
         let others = evidence
             .timeline
             .windows
             .iter()
             .filter(|other| other.from != window.from && !other.touches(|s| s == Scope::Nothing))
             .any(|other| other.overlaps(to.saturating_sub(SESSION + REBALANCE), first));
-        if !others {
-            times.push(first - to);
+        if others {
+            continue;
+        }
+        times.push(first - to);
+        if first - to > allowed {
+            violations.push(format!(
+                "{whose} was back at {}, and the first message came at {}{}",
+                evidence.timeline.at(to),
+                evidence.timeline.at(first),
+                context(evidence, to, first)
+            ));
         }
     }
     times.sort();
@@ -235,6 +250,41 @@ fn excuses(evidence: &Evidence<'_>, comet: usize, turns: &[Turn]) -> Vec<Span> {
             ));
         }
     }
+    for (from, to) in gaps(turns) {
+        spans.extend(
+            unnoticed(timeline)
+                .map(|(gone, noticed)| (gone.max(from), noticed.min(to)))
+                .filter(|(from, to)| from < to),
+        );
+    }
+    apart(spans)
+}
+
+/// The times in which no job had the partition.
+fn gaps(turns: &[Turn]) -> Vec<Span> {
+    let had = apart(turns.iter().map(|turn| (turn.from, turn.to)).collect());
+    let begins = std::iter::once(0).chain(had.iter().map(|span| span.1));
+    let ends = had.iter().map(|span| span.0).chain([Micros::MAX]);
+    begins.zip(ends).collect()
+}
+
+/// The times in which Kafka may take a member that is gone for a living one: it hands nothing over until that one's
+/// session is over, whoever it is that waits for a partition.
+fn unnoticed(timeline: &Timeline) -> impl Iterator<Item = Span> {
+    timeline.windows.iter().filter_map(|window| {
+        let gone = window
+            .touches(|s| matches!(s, Scope::Killed { .. } | Scope::Stopped { .. }))
+            .then_some(window.from);
+        let out_of_reach = window
+            .touches(|s| matches!(s, Scope::Kafka | Scope::KafkaOf { .. }))
+            .then(|| window.to.saturating_add(window.echo));
+        let since = gone.max(out_of_reach)?;
+        Some((window.from, since.saturating_add(SESSION + REBALANCE)))
+    })
+}
+
+/// The same times, ascending, joined where they touch.
+fn apart(mut spans: Vec<Span>) -> Vec<Span> {
     spans.sort();
     let mut apart: Vec<Span> = Vec::new();
     for (from, to) in spans {
