@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{self, Addresses, Config, Fetch};
+use crate::config::{self, Addresses, Coalesce, Config, Fetch};
 use crate::dead_letter::{Place, Selection, Sources};
 use crate::layers::{self, Loaded};
 
@@ -140,6 +140,15 @@ pub(crate) struct SettingArgs {
     /// Client that reads the records: classic for Kafka up to 3.9, modern from 3.7 on, auto chooses
     #[arg(long, value_name = "CLIENT", default_value = "auto", value_parser = config::fetch())]
     fetch: Fetch,
+    /// Messages that wait for a room go together in one call: as one web body (json), or as goim's frames
+    #[arg(long, value_name = "FORM", default_value = "off", value_parser = config::coalesce())]
+    coalesce: Coalesce,
+    /// Messages in such a call at most, 2 to 1000
+    #[arg(long, value_name = "N", default_value = "20", value_parser = config::count(2, 1000))]
+    coalesce_max: usize,
+    /// Bytes of its body at most, up to 3MiB
+    #[arg(long, value_name = "SIZE", default_value = "65536", value_parser = config::coalesce_bytes)]
+    coalesce_bytes: usize,
     /// Deadline of one call to a Comet
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = config::duration)]
     call_timeout: Duration,
@@ -147,7 +156,7 @@ pub(crate) struct SettingArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = config::duration_or_none)]
     shutdown_timeout: Duration,
     /// Messages held at most between Kafka and the Comets; reading pauses there
-    #[arg(long, value_name = "N", default_value = "20000", value_parser = config::count(1, usize::MAX))]
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = config::count(1, usize::MAX))]
     hold_messages: usize,
     /// Bytes of them held at most
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = config::bytes)]
@@ -166,6 +175,9 @@ impl From<SettingArgs> for Config {
             threads: args.threads,
             window: args.window,
             fetch: args.fetch,
+            coalesce: args.coalesce,
+            coalesce_max: args.coalesce_max,
+            coalesce_bytes: args.coalesce_bytes,
             call_timeout: args.call_timeout,
             shutdown_timeout: args.shutdown_timeout,
             hold_messages: args.hold_messages,
@@ -471,9 +483,12 @@ mod tests {
             threads: 4,
             window: 64,
             fetch: Fetch::Auto,
+            coalesce: Coalesce::Off,
+            coalesce_max: 20,
+            coalesce_bytes: 65_536,
             call_timeout: Duration::from_secs(5),
             shutdown_timeout: Duration::from_secs(10),
-            hold_messages: 20_000,
+            hold_messages: 10_000,
             hold_bytes: 32 << 20,
         };
         assert_eq!(loaded.config, expected);

@@ -27,6 +27,12 @@ pub struct Config {
     pub window: usize,
     /// How records are read.
     pub fetch: Fetch,
+    /// Whether messages that wait for a room go together in one call, and in which form.
+    pub coalesce: Coalesce,
+    /// Messages in such a call at most.
+    pub coalesce_max: usize,
+    /// Bytes of its body at most.
+    pub coalesce_bytes: usize,
     /// Deadline of one call to a Comet.
     pub call_timeout: Duration,
     /// How long a stop, or a partition's hand-over, waits for what is in flight.
@@ -65,6 +71,36 @@ pub fn fetch() -> impl TypedValueParser<Value = Fetch> {
         "modern" => Fetch::Modern,
         _ => Fetch::Auto,
     })
+}
+
+/// How the messages that wait for a room become one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coalesce {
+    /// They don't: each is a call.
+    Off,
+    /// Web bodies are joined to one web body with all their messages.
+    Json,
+    /// Each becomes a frame of goim's, for a Comet that knows the operation 9 (raw).
+    Goim,
+}
+
+/// Reads the name of a form.
+pub fn coalesce() -> impl TypedValueParser<Value = Coalesce> {
+    PossibleValuesParser::new(["off", "json", "goim"]).map(|name| match name.as_str() {
+        "json" => Coalesce::Json,
+        "goim" => Coalesce::Goim,
+        _ => Coalesce::Off,
+    })
+}
+
+/// Reads how large a merged body may be. What a gRPC server takes is 4 MiB, where nothing else is set.
+pub fn coalesce_bytes(text: &str) -> Result<usize, String> {
+    match bytes(text)? {
+        count if count > 3 << 20 => {
+            Err("more than 3MiB: a Comet takes requests of 4 MiB, as gRPC's default is".into())
+        }
+        count => Ok(count),
+    }
 }
 
 /// A comma-separated list of `host:port`, of one address at least.
@@ -264,6 +300,14 @@ mod tests {
             "99999999999GiB",
         ] {
             assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn merged_bodies_have_room_in_a_request() {
+        assert_eq!(coalesce_bytes("3MiB"), Ok(3 << 20));
+        for wrong in ["0", "4MiB", "64KB"] {
+            assert!(coalesce_bytes(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod check;
 pub mod cli;
+pub mod coalesce;
 pub mod comet;
 pub mod config;
 pub mod consumer;

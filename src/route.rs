@@ -6,6 +6,9 @@ use bytes::Bytes;
 
 use crate::wire::push::{PushMsg, push_msg::Type};
 
+/// `Proto.ver` of every frame.
+pub const VERSION: i32 = 1;
+
 /// Proto.op where the message names no operation: to a user or room, and to everybody.
 const OP_MESSAGE: i32 = 4;
 const OP_BROADCAST: i32 = 5;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, unbounded};
 
+use crate::coalesce::Coalescer;
 use crate::comet::{self, Client, FailureLog, Tally};
 use crate::config::Config;
 use crate::consumer::{Consumer, Control};
@@ -56,6 +57,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
             to_group.clone(),
             comets,
             config.window,
+            Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
         );
         start(&format!("worker-{n}"), move || worker.run())?;
         workers.push(own);

@@ -4,11 +4,8 @@ use grpcio::{GrpcSlice, Marshaller, Method, MethodType};
 use protobuf::CodedOutputStream;
 use protobuf::rt::{bytes_size, compute_raw_varint64_size, int32_size, string_size, tag_size};
 
-use crate::route::{Call, Frame};
+use crate::route::{Call, Frame, VERSION};
 use crate::wire::methods;
-
-/// `Proto.ver` of every frame.
-const VERSION: i32 = 1;
 
 const PUSH_MSG: Method<Call, ()> = method(methods::PUSH_MSG.name);
 const BROADCAST_ROOM: Method<Call, ()> = method(methods::BROADCAST_ROOM.name);

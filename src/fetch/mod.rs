@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::config::{Config, Fetch};
+use crate::config::{Coalesce, Config, Fetch};
 
 pub(crate) use modern::Reader;
 
@@ -21,10 +21,16 @@ pub const MAX_WAIT: Duration = Duration::from_millis(100);
 /// How long an answer may take before its connection is given up. A broker under load takes seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Bytes asked for in one fetch, over all partitions; what is held grows by this at most beyond its cap.
+/// The most that one fetch brings, over all partitions; what is held grows by this at most beyond its cap.
 const FETCH_BYTES: usize = 16 << 20;
 
-/// The most asked for from one partition at first. A record that doesn't fit raises it.
+/// What a fetch asks for over all partitions: enough to keep the workers busy until the next one is there. More takes
+/// memory and brings no speed, unless messages go together: of what comes at once, more meet in a room.
+const FETCH_WANTED: usize = 1 << 20;
+const FETCH_WANTED_COALESCING: usize = 4 << 20;
+
+/// What is asked for from one partition at least, and at most at first. A record that doesn't fit raises it.
+const PARTITION_LEAST: usize = 64 << 10;
 const PARTITION_BYTES: usize = 1 << 20;
 
 /// Next offset to read, by partition.
@@ -92,6 +98,10 @@ pub fn fetcher(config: &Config) -> Box<dyn Fetcher + Send> {
 }
 
 /// How much to ask for from each of `partitions`.
-fn bytes_per_partition(partitions: usize) -> usize {
-    (FETCH_BYTES / partitions.max(1)).clamp(64 << 10, PARTITION_BYTES)
+fn bytes_per_partition(coalesce: Coalesce, partitions: usize) -> usize {
+    let wanted = match coalesce {
+        Coalesce::Off => FETCH_WANTED,
+        Coalesce::Json | Coalesce::Goim => FETCH_WANTED_COALESCING,
+    };
+    (wanted / partitions.max(1)).clamp(PARTITION_LEAST, PARTITION_BYTES)
 }

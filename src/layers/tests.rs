@@ -1,7 +1,7 @@
 //! All layers together.
 
 use super::*;
-use crate::config::Fetch;
+use crate::config::{Coalesce, Fetch};
 use std::time::Duration;
 
 /// Loads from flags, variables and a file's text, as `job run` would.
@@ -62,6 +62,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
 fn every_setting_can_stand_in_the_file_and_in_the_environment() {
     let file = "brokers = ['a:1', 'b:2']\ntopic = 't'\ngroup = 'g'\ngroup-instance-id = 'i'\n\
         session-timeout = 6\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\nfetch = 'modern'\n\
+        coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
         call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\n";
     let expected = Config {
         brokers: vec!["a:1".into(), "b:2".into()],
@@ -73,6 +74,9 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         threads: 1,
         window: 16,
         fetch: Fetch::Modern,
+        coalesce: Coalesce::Json,
+        coalesce_max: 100,
+        coalesce_bytes: 1 << 20,
         call_timeout: Duration::from_millis(500),
         shutdown_timeout: Duration::ZERO,
         hold_messages: 10_000,
@@ -92,6 +96,9 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_THREADS", "1"),
         ("JOB_WINDOW", "16"),
         ("JOB_FETCH", "modern"),
+        ("JOB_COALESCE", "json"),
+        ("JOB_COALESCE_MAX", "100"),
+        ("JOB_COALESCE_BYTES", "1048576"),
         ("JOB_CALL_TIMEOUT", "500ms"),
         ("JOB_SHUTDOWN_TIMEOUT", "0"),
         ("JOB_HOLD_MESSAGES", "10000"),
@@ -134,6 +141,18 @@ fn what_is_wrong_is_named_with_its_place() {
         (
             "fetch = 'x'",
             "job.toml:1: fetch = x: must be one of auto, classic, modern",
+        ),
+        (
+            "coalesce = 'yes'",
+            "job.toml:1: coalesce = yes: must be one of off, json, goim",
+        ),
+        (
+            "coalesce-max = 1",
+            "job.toml:1: coalesce-max = 1: not a whole number from 2 to 1000",
+        ),
+        (
+            "coalesce-bytes = '4MiB'",
+            "job.toml:1: coalesce-bytes = 4MiB: more than 3MiB: ",
         ),
         ("fetch = ''", "job.toml:1: fetch = : "),
         (

@@ -1,25 +1,26 @@
 //! A worker: takes the messages of its keys, calls the Comets, and reports what became of each message.
 
+mod lane;
 mod link;
+mod served;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use slab::Slab;
 
-use crate::comet::{Answer, Client, FailureLog, Health, Return, State, Tally, Verdict, verdict};
+use crate::coalesce::{Coalescer, Shape};
+use crate::comet::{Answer, Client, FailureLog, State, Tally};
 use crate::group;
-use crate::logging::counted;
 use crate::message::{How, Message, Settled, Slot};
-use crate::route::Target;
-use link::{Id, Link, Outcome};
+use crate::route::{Call, Target};
+use link::{Id, Outcome};
+use served::{Served, said};
 
 /// So many events are taken in before calls are started and results reported.
 const EVENTS_AT_ONCE: usize = 256;
-
-/// A Comet that was away for less is back without a word: one that fails now and then would fill the log.
-const WORTH_SAYING: Duration = Duration::from_secs(1);
 
 /// What a worker hears of.
 pub enum Event {
@@ -47,7 +48,10 @@ pub struct Worker {
     own: Sender<Event>,
     group: Sender<group::Event>,
     comets: Vec<Served>,
+    coalescer: Option<Coalescer>,
     messages: Slab<InHand>,
+    /// The messages of the call that was answered last.
+    called: Vec<Id>,
     /// Turns of owning a partition that are over: what still comes of them is given back.
     revoked: Vec<(i32, u64)>,
     settled: Vec<Settled>,
@@ -60,16 +64,11 @@ pub struct Comet {
     pub tally: Arc<Tally>,
 }
 
-/// One Comet, as this worker deals with it.
-struct Served {
-    client: Client,
-    failures: Arc<FailureLog>,
-    link: Link,
-}
-
 /// A message that this worker holds.
 struct InHand {
     message: Message,
+    /// Whether it can go along with others of its room.
+    shape: Shape,
     /// Comets that aren't done with it.
     waiting_for: usize,
     /// Whether a Comet may have seen it.
@@ -83,34 +82,28 @@ struct InHand {
 }
 
 impl Worker {
-    /// A worker that calls `comets`, each with `window` calls in flight at most.
+    /// A worker that calls `comets`, each with `window` calls in flight at most, and with several messages in a call
+    /// where there is a coalescer.
     pub fn new(
         (own, events): (Sender<Event>, Receiver<Event>),
         group: Sender<group::Event>,
         comets: Vec<Comet>,
         window: usize,
+        coalescer: Option<Coalescer>,
     ) -> Self {
         let now = Instant::now();
         let comets = comets
             .into_iter()
-            .map(
-                |Comet {
-                     client,
-                     failures,
-                     tally,
-                 }| Served {
-                    client,
-                    failures,
-                    link: Link::new(window, Health::new(tally, now)),
-                },
-            )
+            .map(|comet| Served::new(comet, window, now))
             .collect();
         Self {
             events,
             own,
             group,
             comets,
+            coalescer,
             messages: Slab::new(),
+            called: Vec::new(),
             revoked: Vec::new(),
             settled: Vec::new(),
         }
@@ -161,7 +154,7 @@ impl Worker {
                 .for_each(|message| self.take_in(message)),
             Event::Answered { comet, id, answer } => self.answered(comet, id, answer),
             Event::Probed { comet, answer } => {
-                self.note(comet, 0, &answer);
+                self.comets[comet].note(0, &answer);
             }
             Event::Revoke { partition, epoch } => {
                 self.revoked.push((partition, epoch));
@@ -195,6 +188,7 @@ impl Worker {
         let (key, target) = (message.delivery.key, message.delivery.target);
         let id = self.messages.insert(InHand {
             message,
+            shape: Shape::default(),
             waiting_for: 0,
             started: false,
             forgotten: false,
@@ -217,11 +211,13 @@ impl Worker {
 
     fn answered(&mut self, comet: usize, id: Id, answer: Answer) {
         let key = self.messages[id].message.delivery.key;
-        let oks_at_start = self.comets[comet].link.oks_at_start(key);
-        let verdict = self.note(comet, oks_at_start, &answer);
-        let Served { client, link, .. } = &mut self.comets[comet];
+        let served = &mut self.comets[comet];
+        let verdict = served.note(served.link.oks_at_start(key), &answer);
+        let Served { client, link, .. } = served;
         let address = client.address();
-        match link.answered(key, verdict, Instant::now()) {
+        let mut called = std::mem::take(&mut self.called);
+        called.clear();
+        match link.answered(key, verdict, Instant::now(), &mut called) {
             Outcome::Finished => {}
             Outcome::Refused => {
                 self.messages[id].undeliverable =
@@ -235,58 +231,25 @@ impl Worker {
             }
             Outcome::Again => {
                 let left_out = link.health.state() == State::LeftOut;
-                if !left_out && !self.messages[id].forgotten {
-                    return;
+                let messages = &mut self.messages;
+                // What isn't tried again leaves its lane; the others stay there.
+                called.retain(|&id| left_out || messages[id].forgotten);
+                if !called.is_empty() {
+                    link.take(|id| called.contains(&id));
                 }
-                link.health.pass_by(usize::from(left_out));
-                link.take(|other| other == id);
-                self.messages[id].dropped |= !left_out;
+                if left_out {
+                    link.health.pass_by(called.len());
+                } else {
+                    for &id in &called {
+                        messages[id].dropped = true;
+                    }
+                }
             }
         }
-        self.messages[id].waiting_for -= 1;
-        self.finish_if_done(id);
-    }
-
-    /// Tells a Comet's health and the log of an answer.
-    fn note(&mut self, comet: usize, oks_at_start: u64, answer: &Answer) -> Verdict {
-        let now = Instant::now();
-        let Served {
-            client,
-            failures,
-            link,
-        } = &mut self.comets[comet];
-        let verdict = match answer {
-            Ok(()) => Verdict::Finished,
-            Err(status) => verdict(status.code()),
-        };
-        match (verdict, answer) {
-            (Verdict::Finished, _) => {
-                if let Some(Return { after, passed_by }) = link.health.ok(now)
-                    && (after >= WORTH_SAYING || passed_by > 0)
-                {
-                    log::info!(
-                        "Comet {} answers again after {:.1} s; {} passed it by",
-                        client.address(),
-                        after.as_secs_f64(),
-                        counted(passed_by, "message")
-                    );
-                }
-            }
-            (_, Err(status)) => {
-                let left_out = link.health.state() == State::LeftOut;
-                failures.failed(client.address(), status, left_out);
-                if link.health.failed(verdict, oks_at_start, now) {
-                    log::error!(
-                        "Comet {} refuses message after message: going on with one a second until it takes one. \
-                         Last answer: {}",
-                        client.address(),
-                        said(answer)
-                    );
-                }
-            }
-            (_, Ok(())) => {}
+        for &id in &called {
+            self.done_with(id);
         }
-        verdict
+        self.called = called;
     }
 
     /// Wakes what waited long enough, leaves out Comets that are gone for long, and starts what may be sent.
@@ -308,18 +271,27 @@ impl Worker {
                     let _ = own.send(Event::Probed { comet: n, answer });
                 });
             }
-            while let Some(id) = comet.link.start_next(now) {
-                self.messages[id].started = true;
+            loop {
+                let mut merged = None;
+                let started = comet.link.start_next(now, |waiting| {
+                    merged = merge(self.coalescer.as_ref(), &mut self.messages, waiting);
+                    merged.as_ref().map_or(1, |(count, _)| *count)
+                });
+                let Some(id) = started else { break };
+                let held = &mut self.messages[id];
+                held.started = true;
+                let call = match &merged {
+                    Some((_, call)) => call,
+                    None => &held.message.delivery.call,
+                };
                 let own = self.own.clone();
-                comet
-                    .client
-                    .call(&self.messages[id].message.delivery.call, move |answer| {
-                        let _ = own.send(Event::Answered {
-                            comet: n,
-                            id,
-                            answer,
-                        });
+                comet.client.call(call, move |answer| {
+                    let _ = own.send(Event::Answered {
+                        comet: n,
+                        id,
+                        answer,
                     });
+                });
             }
         }
     }
@@ -337,8 +309,7 @@ impl Worker {
             );
         }
         for id in queued {
-            self.messages[id].waiting_for -= 1;
-            self.finish_if_done(id);
+            self.done_with(id);
         }
     }
 
@@ -349,9 +320,14 @@ impl Worker {
         }
         for id in touched {
             self.messages[id].dropped = true;
-            self.messages[id].waiting_for -= 1;
-            self.finish_if_done(id);
+            self.done_with(id);
         }
+    }
+
+    /// One Comet is done with the message.
+    fn done_with(&mut self, id: Id) {
+        self.messages[id].waiting_for -= 1;
+        self.finish_if_done(id);
     }
 
     fn finish_if_done(&mut self, id: Id) {
@@ -390,9 +366,16 @@ fn of(slot: Slot, partition: i32, epoch: u64) -> bool {
     (slot.partition, slot.epoch) == (partition, epoch)
 }
 
-fn said(answer: &Answer) -> String {
-    match answer {
-        Ok(()) => "OK".into(),
-        Err(status) => format!("{:?} {}", status.code(), status.message()),
+/// How many of the messages that wait go together, and their call; `None` where the first one goes alone.
+fn merge(
+    coalescer: Option<&Coalescer>,
+    messages: &mut Slab<InHand>,
+    waiting: &VecDeque<Id>,
+) -> Option<(usize, Call)> {
+    let look = |id: &Id| (&messages[*id].message.delivery.call, &messages[*id].shape);
+    let (count, call) = coalescer?.merge(waiting.iter().map(look))?;
+    for &id in waiting.iter().take(count) {
+        messages[id].started = true;
     }
+    Some((count, call))
 }

@@ -5,6 +5,7 @@
 mod support;
 
 mod bad_records;
+mod coalescing;
 mod comet_faults;
 mod dead_letter;
 mod delivery;

@@ -1,0 +1,79 @@
+//! One Comet, as one worker deals with it: its channel, its queues, and what each answer says about it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Comet;
+use super::link::Link;
+use crate::comet::{Answer, Client, FailureLog, Health, Return, State, Verdict, verdict};
+use crate::logging::counted;
+
+/// A Comet that was away for less is back without a word: one that fails now and then would fill the log.
+const WORTH_SAYING: Duration = Duration::from_secs(1);
+
+pub struct Served {
+    pub client: Client,
+    pub failures: Arc<FailureLog>,
+    pub link: Link,
+}
+
+impl Served {
+    /// `window` is the most calls in flight at once.
+    pub fn new(comet: Comet, window: usize, now: Instant) -> Self {
+        Self {
+            client: comet.client,
+            failures: comet.failures,
+            link: Link::new(window, Health::new(comet.tally, now)),
+        }
+    }
+
+    /// Tells its health and the log of an answer.
+    pub fn note(&mut self, oks_at_start: u64, answer: &Answer) -> Verdict {
+        let now = Instant::now();
+        let Served {
+            client,
+            failures,
+            link,
+        } = self;
+        let verdict = match answer {
+            Ok(()) => Verdict::Finished,
+            Err(status) => verdict(status.code()),
+        };
+        match (verdict, answer) {
+            (Verdict::Finished, _) => {
+                if let Some(Return { after, passed_by }) = link.health.ok(now)
+                    && (after >= WORTH_SAYING || passed_by > 0)
+                {
+                    log::info!(
+                        "Comet {} answers again after {:.1} s; {} passed it by",
+                        client.address(),
+                        after.as_secs_f64(),
+                        counted(passed_by, "message")
+                    );
+                }
+            }
+            (_, Err(status)) => {
+                let left_out = link.health.state() == State::LeftOut;
+                failures.failed(client.address(), status, left_out);
+                if link.health.failed(verdict, oks_at_start, now) {
+                    log::error!(
+                        "Comet {} refuses message after message: going on with one a second until it takes one. \
+                         Last answer: {}",
+                        client.address(),
+                        said(answer)
+                    );
+                }
+            }
+            (_, Ok(())) => {}
+        }
+        verdict
+    }
+}
+
+/// An answer as the log and a dead letter have it.
+pub fn said(answer: &Answer) -> String {
+    match answer {
+        Ok(()) => "OK".into(),
+        Err(status) => format!("{:?} {}", status.code(), status.message()),
+    }
+}
