@@ -36,8 +36,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// This process, as a run of its own.
-    pub fn new() -> Run {
+    /// A new run, of this process.
+    pub fn of_this_process() -> Run {
         let host = nix::unistd::gethostname().unwrap_or_default();
         Run {
             id: format!("{:016x}", fastrand::u64(..)),
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_note_is_read_as_it_was_written() {
-        let run = Run::new();
+        let run = Run::of_this_process();
         for note in [
             Note::Replayed(vec![3, 4, 5, 9, 11, 12]),
             Note::Replayed(vec![0]),
@@ -146,6 +146,9 @@ mod tests {
         ] {
             assert_eq!(read_offsets(wrong), None, "{wrong}");
         }
+        // A header of 1 MiB could name 100,000 offsets as often as that.
+        let ranges = ["0-99999"; 3].join(",");
+        assert!(read_offsets(&ranges).is_none());
         let letter = found::letter(0, (0, 0), &[(REPLAYED, "0-5")]);
         assert_eq!(Note::read(&letter), None);
     }
