@@ -3,7 +3,8 @@
 mod client;
 mod failure_log;
 mod health;
-mod request;
+// Public for the fuzz targets.
+pub mod request;
 mod verdict;
 
 pub use client::{Answer, Client, environment};

@@ -3,16 +3,17 @@
 //! [`writer`] is the service's thread that writes them. The rest is `job dead-letter`: [`topic`] reads what is there,
 //! [`found`] tells what each record is, [`tool`] shows it and [`replay`] sends it again.
 
-mod book;
-mod found;
-mod notes;
+// The public ones are what reads and makes records from outside: for the fuzz targets.
+pub mod book;
+pub mod found;
+pub mod notes;
 mod replay;
-mod rewrite;
+pub mod rewrite;
 mod select;
-mod show;
+pub mod show;
 mod tool;
 mod topic;
-mod writer;
+pub mod writer;
 
 pub use found::Place;
 pub use select::{Selection, Sources};

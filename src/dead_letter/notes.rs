@@ -36,8 +36,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// This process, as a run of its own.
-    pub fn new() -> Run {
+    /// A new run, of this process.
+    pub fn of_this_process() -> Run {
         let host = nix::unistd::gethostname().unwrap_or_default();
         Run {
             id: format!("{:016x}", fastrand::u64(..)),
@@ -90,14 +90,15 @@ fn write_offsets(offsets: &[i64]) -> String {
     runs.collect::<Vec<_>>().join(",")
 }
 
-/// What `write_offsets` wrote. A longer range than a note of job's has is not trusted.
+/// What `write_offsets` wrote. More offsets than a note of job's has are not trusted.
 fn read_offsets(text: &str) -> Option<Vec<i64>> {
     const MOST: i64 = 100_000;
     let mut offsets = Vec::new();
     for run in text.split(',') {
         let (first, last) = run.split_once('-').unwrap_or((run, run));
         let (first, last): (i64, i64) = (first.parse().ok()?, last.parse().ok()?);
-        if first < 0 || last.checked_sub(first)? > MOST {
+        let room = MOST - offsets.len() as i64;
+        if first < 0 || last < first || last - first >= room {
             return None;
         }
         offsets.extend(first..=last);
@@ -120,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_note_is_read_as_it_was_written() {
-        let run = Run::new();
+        let run = Run::of_this_process();
         for note in [
             Note::Replayed(vec![3, 4, 5, 9, 11, 12]),
             Note::Replayed(vec![0]),
@@ -142,10 +143,14 @@ mod tests {
             "5-x",
             "1,,2",
             "0-99999999999",
+            "5-3",
             "9223372036854775807-0x",
         ] {
             assert_eq!(read_offsets(wrong), None, "{wrong}");
         }
+        // A header of 1 MiB could name 100,000 offsets as often as that.
+        let ranges = ["0-99999"; 3].join(",");
+        assert!(read_offsets(&ranges).is_none());
         let letter = found::letter(0, (0, 0), &[(REPLAYED, "0-5")]);
         assert_eq!(Note::read(&letter), None);
     }

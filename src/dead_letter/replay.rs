@@ -82,7 +82,7 @@ pub async fn replay(
         topic,
         book,
         read_to,
-        run: Run::new(),
+        run: Run::of_this_process(),
         done: 0,
         skipped: 0,
     };

@@ -102,7 +102,7 @@ impl Rewriter {
 
 /// The message as it was, to the partition that it was read from: the order of a key is an order within its
 /// partition, whatever way the producers choose that. Its time is the present one: retention goes by it.
-fn record(main: &str, partitions: usize, due: &Due, letter: &Found) -> Record {
+pub fn record(main: &str, partitions: usize, due: &Due, letter: &Found) -> Record {
     let mut record = Record::new(main, "").without_value();
     record.key = letter.record.key.clone();
     record.value = letter.record.value.clone();

@@ -338,7 +338,14 @@ impl Originals {
     }
 }
 
-fn record(topic: &str, source: &str, letter: &Letter, original: Option<ConsumerRecord>) -> Record {
+/// The letter to write into `topic`: the message as it was read from the topic `source`, with the headers that say why
+/// it lies there. `original` is `None` where Kafka no longer has it.
+pub fn record(
+    topic: &str,
+    source: &str,
+    letter: &Letter,
+    original: Option<ConsumerRecord>,
+) -> Record {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()

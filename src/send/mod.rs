@@ -1,6 +1,7 @@
 //! `job send`: writes PushMsg records as Logic does.
 
-mod template;
+// Public for the fuzz targets.
+pub mod template;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -1,0 +1,29 @@
+//! dev-comet hands a body to everybody who should have it, byte for byte and in order.
+
+use std::sync::Arc;
+
+use chatroom_job::dev_comet::{Hub, Limits};
+
+use crate::Parts;
+
+pub fn check(parts: &Parts) {
+    let hub = Arc::new(Hub::new(Limits {
+        frames: 3,
+        bytes: 1 << 20,
+    }));
+    let names = [parts.name.clone()];
+    let mut in_room = hub.connect(&names, &[]);
+    let mut user = hub.connect(&[], &names);
+    hub.broadcast_room(&parts.name, parts.body.clone());
+    hub.push(&names, parts.body.clone());
+    hub.broadcast(parts.body.clone());
+    // An empty name is no room and no key.
+    let expected = if parts.name.is_empty() { 1 } else { 2 };
+    for seat in [&mut in_room, &mut user] {
+        for _ in 0..expected {
+            let frame = seat.frames.try_recv().expect("a frame");
+            assert_eq!(frame.into_data(), parts.body);
+        }
+        assert!(seat.frames.try_recv().is_err(), "one frame too many");
+    }
+}
