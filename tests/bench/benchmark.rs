@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 
-use cases::{CASES, Case, Outcome};
+use cases::{CASES, Case, Outcome, When};
 use results::{About, CaseResult, Results};
 use stage::{Scale, Stage};
 
@@ -30,7 +30,7 @@ use stage::{Scale, Stage};
 struct Cli {
     #[command(subcommand)]
     part: Option<Part>,
-    /// What to measure; everything, when none is named. Only these cases' results are replaced
+    /// What to measure; everything but profile, when none is named. Only these cases' results are replaced
     #[arg(value_name = "CASE", value_parser = clap::builder::PossibleValuesParser::new(CASES.map(|case| case.name)))]
     cases: Vec<String>,
     /// List the cases
@@ -105,8 +105,9 @@ fn bench(cli: &Cli) -> Result<bool, String> {
     let wanted: Vec<&Case> = CASES
         .iter()
         .filter(|case| match cli.quick {
-            true => case.quick,
-            false => cli.cases.is_empty() || cli.cases.iter().any(|name| name == case.name),
+            true => case.when == When::Quick,
+            false if cli.cases.is_empty() => case.when != When::Named,
+            false => cli.cases.iter().any(|name| name == case.name),
         })
         .collect();
     if cli.quick && !wanted.iter().any(|case| results.case(case.name).is_some()) {

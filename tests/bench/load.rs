@@ -133,8 +133,10 @@ impl Loader {
 
     /// So many a second. Each message carries the time at which it is due, not the one at which the producer got to it: a
     /// stall counts for each message that it held up. To be called outside of the runtime, whose timers are too coarse.
-    pub fn run(&mut self, runtime: &Handle, rate: usize, seconds: f64) -> Result<(), String> {
+    /// Returns how late the producer was at most in handing a message to its client.
+    pub fn run(&mut self, runtime: &Handle, rate: usize, seconds: f64) -> Result<Duration, String> {
         let (begin, origin) = (Instant::now(), now());
+        let mut late = Duration::ZERO;
         for n in 0..(rate as f64 * seconds) as u64 {
             let due = Duration::from_nanos(n * 1_000_000_000 / rate as u64);
             let early = due.saturating_sub(begin.elapsed());
@@ -142,8 +144,9 @@ impl Loader {
                 std::thread::sleep(early);
             }
             runtime.block_on(self.send(origin + due.as_micros() as u64))?;
+            late = late.max(begin.elapsed().saturating_sub(due));
         }
-        Ok(())
+        Ok(late)
     }
 
     /// Waits until Kafka has acknowledged all.

@@ -71,6 +71,7 @@ pub fn binary(name: &str) -> Result<PathBuf, String> {
 
 /// How a job is started.
 pub struct Start<'a> {
+    pub binary: &'a str,
     pub brokers: &'a str,
     pub topic: &'a str,
     pub comets: &'a [String],
@@ -87,7 +88,7 @@ pub struct Job {
 
 impl Job {
     pub fn start(start: &Start) -> Result<Job, String> {
-        let program = binary("job")?;
+        let program = binary(start.binary)?;
         let log = start.folder.join("job.log");
         let failed = |e| format!("cannot write {}: {e}", log.display());
         let output = File::create(&log).map_err(failed)?;
@@ -122,6 +123,10 @@ impl Job {
         let text = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(5)..].join("\n")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     pub fn cpu(&self) -> Result<u64, String> {

@@ -16,6 +16,8 @@ use crate::limit::{self, Limit, Way};
 use crate::load::{Loader, Shape};
 use crate::process::{Job, Start};
 
+/// The binary that is measured.
+pub const JOB: &str = "job";
 /// So long nothing may come before a run is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -52,6 +54,7 @@ pub struct Drain {
     pub level: &'static str,
     pub flags: Vec<String>,
     pub delay: Duration,
+    pub binary: &'static str,
 }
 
 impl Drain {
@@ -68,6 +71,7 @@ impl Drain {
             level: "WARN",
             flags: Vec::new(),
             delay: Duration::ZERO,
+            binary: JOB,
         }
     }
 
@@ -209,9 +213,20 @@ impl Stage {
         limit::measure(comets, way, calls, shape)
     }
 
-    pub fn start_job(&mut self, topic: &str, level: &str, flags: &[String]) -> Result<Job, String> {
+    pub fn start_job(&mut self, topic: &str, level: &str) -> Result<Job, String> {
+        self.start(JOB, topic, level, &[])
+    }
+
+    fn start(
+        &mut self,
+        binary: &str,
+        topic: &str,
+        level: &str,
+        flags: &[String],
+    ) -> Result<Job, String> {
         let comets = self.comets.as_ref().ok_or("there is no Comet")?;
         Job::start(&Start {
+            binary,
             brokers: &self.kafka.address,
             topic,
             comets: &comets.addresses,
@@ -256,11 +271,21 @@ impl Stage {
 
     /// A new job from its start until all is delivered. Any message lost, repeated or out of order is an error.
     pub fn drain(&mut self, drain: &Drain) -> Result<Drained, String> {
+        self.drain_watched(drain, |_| Ok(()))
+    }
+
+    /// The same; `watch` gets the id of the process when it has started.
+    pub fn drain_watched(
+        &mut self,
+        drain: &Drain,
+        watch: impl FnOnce(u32) -> Result<(), String>,
+    ) -> Result<Drained, String> {
         let topic = self.topic(drain.partitions, drain.shape, drain.messages)?;
         self.comets(drain.comets, drain.delay)?;
         let due = drain.messages * drain.comets;
         let begin = now();
-        let mut job = self.start_job(&topic, drain.level, &drain.flags)?;
+        let mut job = self.start(drain.binary, &topic, drain.level, &drain.flags)?;
+        watch(job.pid())?;
         let report = self.wait(&mut job, due)?;
         let (cpu, (peak, memory)) = (job.cpu()?, job.memory()?);
         job.stop()?;

@@ -1,6 +1,7 @@
 //! What is measured. Each case gives the rows of a table.
 
 mod calls;
+mod profile;
 mod scale;
 mod small;
 
@@ -18,99 +19,113 @@ pub enum Outcome {
     Skipped(String),
 }
 
+#[derive(Clone, Copy, PartialEq)]
+pub enum When {
+    /// Also with `--quick`, for its ratios.
+    Quick,
+    Always,
+    /// Only where it is asked for by name.
+    Named,
+}
+
 pub struct Case {
     pub name: &'static str,
     pub about: &'static str,
-    /// Whether `--quick` runs it, for its ratios.
-    pub quick: bool,
+    pub when: When,
     pub run: fn(&mut Stage) -> Result<Outcome, String>,
 }
 
-pub const CASES: [Case; 14] = [
+pub const CASES: [Case; 15] = [
     Case {
         name: "drain",
         about: "Waiting messages of 256 bytes over 1,000 rooms, one call a message, beside grpcio alone",
-        quick: true,
+        when: When::Quick,
         run: calls::drain,
     },
     Case {
         name: "coalesce",
         about: "Waiting messages of 256 bytes over 100 rooms, many in one call",
-        quick: true,
+        when: When::Quick,
         run: calls::coalesce,
     },
     Case {
         name: "hot-room",
         about: "One room alone, beside grpcio making one call at a time",
-        quick: true,
+        when: When::Quick,
         run: calls::hot_room,
     },
     Case {
         name: "latency",
         about: "From the moment a message is due at the producer to its receipt by the Comet, through Kafka, 4 partitions",
-        quick: false,
+        when: When::Always,
         run: small::latency,
     },
     Case {
         name: "logging",
         about: "The drain at INFO, with a block of five lines for each message written into a file, beside the drain at WARN",
-        quick: true,
+        when: When::Quick,
         run: calls::logging,
     },
     Case {
         name: "comets",
         about: "The drain to several Comets, each message to all of them",
-        quick: false,
+        when: When::Always,
         run: scale::comets,
     },
     Case {
         name: "workers",
         about: "The drain with `--threads` N",
-        quick: false,
+        when: When::Always,
         run: scale::workers,
     },
     Case {
         name: "rooms",
         about: "The drain over few and many rooms; nothing is kept for a room that is idle",
-        quick: false,
+        when: When::Always,
         run: scale::rooms,
     },
     Case {
         name: "sizes",
         about: "The drain with small and large bodies",
-        quick: false,
+        when: When::Always,
         run: scale::sizes,
     },
     Case {
         name: "partitions",
         about: "The drain from few and many partitions",
-        quick: false,
+        when: When::Always,
         run: scale::partitions,
     },
     Case {
         name: "memory",
         about: "Resident memory in a long drain",
-        quick: false,
+        when: When::Always,
         run: small::memory,
     },
     Case {
         name: "idle",
         about: "With a Comet and four partitions, and nothing to do",
-        quick: false,
+        when: When::Always,
         run: small::idle,
     },
     Case {
         name: "start",
         about: "From the start of the process to the first delivery, alone in its group, \
                 group.initial.rebalance.delay.ms=0",
-        quick: false,
+        when: When::Always,
         run: small::start,
     },
     Case {
         name: "binary",
         about: "The release binary",
-        quick: false,
+        when: When::Always,
         run: small::binary,
+    },
+    Case {
+        name: "profile",
+        about: "Where a message's microseconds go, by samples of `perf` in a drain (only when named)",
+        when: When::Named,
+        run: profile::profile,
     },
 ];
 

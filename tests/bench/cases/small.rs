@@ -25,7 +25,7 @@ pub fn latency(stage: &mut Stage) -> Result<Outcome, String> {
             stage.doing(format!("latency, {rate}/s, run {round} of {rounds}"));
             let topic = stage.empty_topic(4)?;
             stage.comets(1, Duration::ZERO)?;
-            let mut job = stage.start_job(&topic, "WARN", &[])?;
+            let mut job = stage.start_job(&topic, "WARN")?;
             let runtime = stage.runtime().handle().clone();
             let mut loader = stage.loader(&topic, SHAPE)?;
             // Connections are made, and the group is joined.
@@ -34,7 +34,7 @@ pub fn latency(stage: &mut Stage) -> Result<Outcome, String> {
             stage.forget_times()?;
             let (cpu, begin) = (job.cpu()?, Instant::now());
             let seconds = stage.scale.seconds;
-            loader.run(&runtime, rate, seconds)?;
+            let late = loader.run(&runtime, rate, seconds)?;
             let report = stage.wait(&mut job, (rate as f64 * seconds) as usize)?;
             let used = (job.cpu()? - cpu) as f64 / 1e6 / begin.elapsed().as_secs_f64();
             runtime.block_on(loader.finish())?;
@@ -47,6 +47,7 @@ pub fn latency(stage: &mut Stage) -> Result<Outcome, String> {
             ] {
                 runs.add(name, value as f64 / 1e3);
             }
+            runs.add("slowest ms of the producer alone", late.as_secs_f64() * 1e3);
             runs.add("% of a core", used * 100.0);
         }
         rows.push(runs.row());
@@ -76,7 +77,7 @@ pub fn idle(stage: &mut Stage) -> Result<Outcome, String> {
     // It delivered a little, so that it has its connections.
     let topic = stage.topic(4, SHAPE, 1000)?;
     stage.comets(1, Duration::ZERO)?;
-    let mut job = stage.start_job(&topic, "WARN", &[])?;
+    let mut job = stage.start_job(&topic, "WARN")?;
     stage.wait(&mut job, 1000)?;
     thread::sleep(Duration::from_secs(3));
     let mut runs = Runs::new("nothing to do", None);

@@ -148,7 +148,10 @@ fn run(mut listeners: Vec<TcpListener>, shared: &Shared) -> io::Result<()> {
                     delay == 0
                 });
                 drop(tally);
-                if let Err(error) = &received {
+                // A client that ends may leave something unread.
+                if let Err(error) = &received
+                    && error.kind() != io::ErrorKind::ConnectionReset
+                {
                     eprintln!("the cheap Comet closes a connection: {error}");
                 }
                 if !matches!(received, Ok(true))
