@@ -173,12 +173,12 @@ fn keeps(
     first: CaseResult,
 ) -> Result<bool, String> {
     let mut compared = quick::compare(recorded, &first);
-    if compared.iter().any(|one| !one.kept) {
-        if let Some(again) = measure(stage, case, &first.about)? {
-            for (one, again) in compared.iter_mut().zip(quick::compare(recorded, &again)) {
-                if !one.kept {
-                    *one = again;
-                }
+    if compared.iter().any(|one| !one.kept)
+        && let Some(again) = measure(stage, case, &first.about)?
+    {
+        for (one, again) in compared.iter_mut().zip(quick::compare(recorded, &again)) {
+            if !one.kept {
+                *one = again;
             }
         }
     }

@@ -240,3 +240,91 @@ fn varint(from: &mut &[u8]) -> Option<u64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Shape, body};
+
+    const SHAPE: Shape = Shape {
+        rooms: 8,
+        size: 256,
+    };
+
+    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+        let length = bytes.len();
+        let mut field = vec![number << 3 | 2, length as u8 | 0x80, (length >> 7) as u8];
+        field.extend_from_slice(bytes);
+        field
+    }
+
+    fn request(room: usize, op: u8, body: &[u8]) -> Vec<u8> {
+        let proto = [vec![2 << 3, op], field(4, body)].concat();
+        [field(1, format!("r{room}").as_bytes()), field(2, &proto)].concat()
+    }
+
+    fn tally(requests: &[Vec<u8>]) -> Report {
+        let mut tally = Tally::new().unwrap();
+        for request in requests {
+            tally.call(request, 1_000);
+        }
+        tally.report()
+    }
+
+    #[test]
+    fn order_repeats_and_strangers_are_seen() {
+        let sent = |room, sequence| request(room, 4, &body(&SHAPE, room, sequence, 900));
+        let report = tally(&[sent(3, 0), sent(3, 2), sent(3, 1), sent(3, 1), sent(0, 0)]);
+        assert_eq!((report.calls, report.messages, report.unique), (5, 5, 4));
+        assert_eq!(
+            (report.out_of_order, report.duplicates, report.unreadable),
+            (1, 1, 0)
+        );
+        assert_eq!((report.p50, report.latest), (100, 100));
+        let strange = [
+            request(3, 4, b"hello"),
+            b"\xff".to_vec(),
+            request(3, 4, b"@1@"),
+        ];
+        assert_eq!(tally(&strange).unreadable, 3);
+    }
+
+    #[test]
+    fn merged_messages_count_each() {
+        let both = [body(&SHAPE, 1, 0, 0), body(&SHAPE, 1, 1, 0)];
+        let frames: Vec<Vec<u8>> = both
+            .iter()
+            .map(|body| {
+                let length = (GOIM_HEADER + body.len()) as u32;
+                [
+                    &length.to_be_bytes()[..],
+                    &[0, 16, 0, 1, 0, 0, 0, 4, 0, 0, 0, 0],
+                    body,
+                ]
+                .concat()
+            })
+            .collect();
+        for request in [
+            request(1, 4, &both.concat()),
+            request(1, 9, &frames.concat()),
+        ] {
+            let report = tally(&[request]);
+            assert_eq!(
+                (report.calls, report.unique, report.out_of_order),
+                (1, 2, 0)
+            );
+        }
+        let cut = &frames.concat()[..300];
+        assert_eq!(tally(&[request(1, 9, cut)]).unreadable, 1);
+    }
+
+    #[test]
+    fn bodies_are_as_long_as_asked() {
+        for size in [64, 200, 256, 1 << 20] {
+            assert_eq!(
+                body(&Shape { rooms: 1, size }, 0, 7, 1_700_000_000_000_000).len(),
+                size
+            );
+        }
+    }
+}
