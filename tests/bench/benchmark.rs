@@ -16,7 +16,7 @@ mod targets;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 
@@ -60,6 +60,9 @@ struct Cli {
     /// How long each run of latency and idle takes, in seconds
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
+    /// How long the producer of latency waits for more messages of a batch, in milliseconds
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    linger_ms: u32,
 }
 
 /// The processes that the benchmark starts of itself.
@@ -125,6 +128,7 @@ fn bench(cli: &Cli) -> Result<bool, String> {
         messages: cli.messages as usize,
         memory_messages: cli.memory_messages as usize,
         seconds: f64::from(cli.seconds),
+        linger: Duration::from_millis(cli.linger_ms.into()),
     };
     let begin = Instant::now();
     let about = machine::about(&cli.kafka)?;

@@ -48,6 +48,15 @@ pub fn body(shape: &Shape, room: usize, sequence: u32, sent: u64) -> Vec<u8> {
     body.into_bytes()
 }
 
+/// How a loader sends.
+#[derive(Clone, Copy, Debug)]
+pub enum Pace {
+    /// In large batches, to fill a topic.
+    Fast,
+    /// As a service does that sends what people write.
+    AtARate { linger: Duration },
+}
+
 /// Writes messages to a topic, room after room in turn.
 pub struct Loader {
     topic: String,
@@ -61,16 +70,15 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// One that fills a topic has large batches; one that sends at a rate sends each message at once.
     pub async fn new(
         client: &Client,
         topic: &str,
         shape: Shape,
-        at_a_rate: bool,
+        pace: Pace,
     ) -> Result<Loader, String> {
-        let (batch, linger) = match at_a_rate {
-            true => (16 << 10, Duration::ZERO),
-            false => (256 << 10, Duration::from_millis(5)),
+        let (batch, linger) = match pace {
+            Pace::Fast => (256 << 10, Duration::from_millis(5)),
+            Pace::AtARate { linger } => (16 << 10, linger),
         };
         let producer = client
             .producer()

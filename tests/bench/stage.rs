@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use crate::comet::{Comets, Report, now};
 use crate::kafka::{self, Kafka};
 use crate::limit::{self, Limit, Way};
-use crate::load::{Loader, Shape};
+use crate::load::{Loader, Pace, Shape};
 use crate::process::{Job, Start};
 
 /// The binary that is measured.
@@ -29,6 +29,8 @@ pub struct Scale {
     pub memory_messages: usize,
     /// Of each measurement that lasts a time rather than a number of messages.
     pub seconds: f64,
+    /// How long the producer of the case latency waits for more messages of a batch.
+    pub linger: Duration,
 }
 
 pub struct Stage {
@@ -166,7 +168,7 @@ impl Stage {
         ));
         let topic = self.empty_topic(partitions)?;
         self.runtime.block_on(async {
-            let mut loader = Loader::new(&self.client, &topic, shape, false).await?;
+            let mut loader = Loader::new(&self.client, &topic, shape, Pace::Fast).await?;
             loader.fill(messages).await?;
             loader.finish().await
         })?;
@@ -193,8 +195,14 @@ impl Stage {
 
     /// One that sends at a rate, with [`Loader::run`].
     pub fn loader(&self, topic: &str, shape: Shape) -> Result<Loader, String> {
-        self.runtime
-            .block_on(Loader::new(&self.client, topic, shape, true))
+        self.runtime.block_on(Loader::new(
+            &self.client,
+            topic,
+            shape,
+            Pace::AtARate {
+                linger: self.scale.linger,
+            },
+        ))
     }
 
     pub fn runtime(&self) -> &Runtime {
