@@ -1,0 +1,139 @@
+//! What is measured. Each case gives the rows of a table.
+
+mod calls;
+mod profile;
+mod scale;
+mod small;
+
+pub use calls::{CPU_OF_RAW, OF_RAW};
+
+use std::process::Command;
+
+use crate::process::binary;
+use crate::results::Row;
+use crate::stage::Stage;
+
+pub enum Outcome {
+    Rows(Vec<Row>),
+    /// It can't be measured here, and why.
+    Skipped(String),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum When {
+    /// Also with `--quick`, for its ratios.
+    Quick,
+    Always,
+    /// Only where it is asked for by name.
+    Named,
+}
+
+pub struct Case {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub when: When,
+    pub run: fn(&mut Stage) -> Result<Outcome, String>,
+}
+
+pub const CASES: [Case; 15] = [
+    Case {
+        name: "drain",
+        about: "Waiting messages of 256 bytes over 1,000 rooms, one call a message, beside grpcio alone",
+        when: When::Quick,
+        run: calls::drain,
+    },
+    Case {
+        name: "coalesce",
+        about: "Waiting messages of 256 bytes over 100 rooms, many in one call",
+        when: When::Quick,
+        run: calls::coalesce,
+    },
+    Case {
+        name: "hot-room",
+        about: "One room alone, beside grpcio making one call at a time",
+        when: When::Quick,
+        run: calls::hot_room,
+    },
+    Case {
+        name: "latency",
+        about: "From the moment a message is due at the producer to its receipt by the Comet, through Kafka, 4 partitions",
+        when: When::Always,
+        run: small::latency,
+    },
+    Case {
+        name: "logging",
+        about: "The drain at INFO, with a block of five lines for each message written into a file, beside the drain at WARN",
+        when: When::Quick,
+        run: calls::logging,
+    },
+    Case {
+        name: "comets",
+        about: "The drain to several Comets, each message to all of them",
+        when: When::Always,
+        run: scale::comets,
+    },
+    Case {
+        name: "workers",
+        about: "The drain with `--threads` N",
+        when: When::Always,
+        run: scale::workers,
+    },
+    Case {
+        name: "rooms",
+        about: "The drain over few and many rooms; nothing is kept for a room that is idle",
+        when: When::Always,
+        run: scale::rooms,
+    },
+    Case {
+        name: "sizes",
+        about: "The drain with small and large bodies",
+        when: When::Always,
+        run: scale::sizes,
+    },
+    Case {
+        name: "partitions",
+        about: "The drain from few and many partitions",
+        when: When::Always,
+        run: scale::partitions,
+    },
+    Case {
+        name: "memory",
+        about: "Resident memory in a long drain",
+        when: When::Always,
+        run: small::memory,
+    },
+    Case {
+        name: "idle",
+        about: "With a Comet and four partitions, and nothing to do",
+        when: When::Always,
+        run: small::idle,
+    },
+    Case {
+        name: "start",
+        about: "From the start of the process to the first delivery, alone in its group, \
+                group.initial.rebalance.delay.ms=0",
+        when: When::Always,
+        run: small::start,
+    },
+    Case {
+        name: "binary",
+        about: "The release binary",
+        when: When::Always,
+        run: small::binary,
+    },
+    Case {
+        name: "profile",
+        about: "Where a message's microseconds go, by samples of `perf` in a drain (only when named)",
+        when: When::Named,
+        run: profile::profile,
+    },
+];
+
+/// Whether job knows this flag.
+fn job_knows(flag: &str) -> Result<bool, String> {
+    let help = Command::new(binary("job")?)
+        .arg("--help")
+        .output()
+        .map_err(|e| format!("job --help does not run: {e}"))?;
+    Ok(String::from_utf8_lossy(&help.stdout).contains(flag))
+}

@@ -1,0 +1,116 @@
+//! Time and memory rather than throughput.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Outcome;
+use crate::load::Shape;
+use crate::process;
+use crate::results::Runs;
+use crate::stage::{Drain, Stage};
+
+const SHAPE: Shape = Shape {
+    rooms: 1000,
+    size: 256,
+};
+
+pub fn latency(stage: &mut Stage) -> Result<Outcome, String> {
+    let rounds = stage.scale.rounds.min(3);
+    let mut rows = Vec::new();
+    for rate in [1_000, 10_000, 40_000] {
+        let mut runs = Runs::new(format!("{rate}/s"), Some(f64::from(rate)));
+        let rate = rate as usize;
+        for round in 1..=rounds {
+            stage.doing(format!("latency, {rate}/s, run {round} of {rounds}"));
+            let topic = stage.empty_topic(4)?;
+            stage.comets(1, Duration::ZERO)?;
+            let mut job = stage.start_job(&topic, "WARN")?;
+            let runtime = stage.runtime().handle().clone();
+            let mut loader = stage.loader(&topic, SHAPE)?;
+            // Connections are made, and the group is joined.
+            loader.run(&runtime, rate, 1.0)?;
+            stage.wait(&mut job, rate)?;
+            stage.forget_times()?;
+            let (cpu, begin) = (job.cpu()?, Instant::now());
+            let seconds = stage.scale.seconds;
+            let late = loader.run(&runtime, rate, seconds)?;
+            let report = stage.wait(&mut job, (rate as f64 * seconds) as usize)?;
+            let used = (job.cpu()? - cpu) as f64 / 1e6 / begin.elapsed().as_secs_f64();
+            runtime.block_on(loader.finish())?;
+            job.stop()?;
+            for (name, value) in [
+                ("p50 ms", report.p50),
+                ("p99 ms", report.p99),
+                ("p99.9 ms", report.p999),
+                ("slowest ms", report.latest),
+            ] {
+                runs.add(name, value as f64 / 1e3);
+            }
+            runs.add("slowest ms of the producer alone", late.as_secs_f64() * 1e3);
+            runs.add("% of a core", used * 100.0);
+        }
+        rows.push(runs.row());
+    }
+    Ok(Outcome::Rows(rows))
+}
+
+pub fn memory(stage: &mut Stage) -> Result<Outcome, String> {
+    let messages = stage.scale.memory_messages;
+    let drain = Drain::new(messages, 4);
+    stage.topic(drain.partitions, drain.shape, messages)?;
+    let mut runs = Runs::new("the long drain", None);
+    for round in 1..=2 {
+        stage.doing(format!("memory, {messages} messages, run {round} of 2"));
+        let drained = stage.drain(&drain)?;
+        runs.add("messages", messages as f64);
+        runs.add("peak MB", drained.peak);
+        runs.add("MB when all is delivered", drained.memory);
+        runs.add("messages/s", drained.messages_per_second);
+        runs.add("µs CPU a message", drained.cpu_a_message);
+    }
+    Ok(Outcome::Rows(vec![runs.row()]))
+}
+
+pub fn idle(stage: &mut Stage) -> Result<Outcome, String> {
+    stage.doing("idle");
+    // It delivered a little, so that it has its connections.
+    let topic = stage.topic(4, SHAPE, 1000)?;
+    stage.comets(1, Duration::ZERO)?;
+    let mut job = stage.start_job(&topic, "WARN")?;
+    stage.wait(&mut job, 1000)?;
+    thread::sleep(Duration::from_secs(3));
+    let mut runs = Runs::new("nothing to do", None);
+    for round in 1..=3 {
+        stage.doing(format!("idle, run {round} of 3"));
+        let (begin, cpu) = (Instant::now(), job.cpu()?);
+        thread::sleep(Duration::from_secs_f64(stage.scale.seconds));
+        let used = (job.cpu()? - cpu) as f64 / 1e6 / begin.elapsed().as_secs_f64();
+        runs.add("% of a core", used * 100.0);
+        runs.add("MB", job.memory()?.1);
+    }
+    job.stop()?;
+    Ok(Outcome::Rows(vec![runs.row()]))
+}
+
+pub fn start(stage: &mut Stage) -> Result<Outcome, String> {
+    let rounds = stage.scale.rounds * 2;
+    let drain = Drain::new(1000, 4);
+    let mut runs = Runs::new("first delivery", None);
+    for round in 1..=rounds {
+        stage.doing(format!("start, run {round} of {rounds}"));
+        let drained = stage.drain(&drain)?;
+        runs.add("ms", drained.first.as_secs_f64() * 1e3);
+    }
+    Ok(Outcome::Rows(vec![runs.row()]))
+}
+
+pub fn binary(_: &mut Stage) -> Result<Outcome, String> {
+    let path = process::binary("job")?;
+    let size = fs::metadata(&path)
+        .map_err(|e| format!("{} can't be seen: {e}", path.display()))?
+        .len();
+    let mut runs = Runs::new("job", None);
+    runs.add("MB", size as f64 / 1e6);
+    Ok(Outcome::Rows(vec![runs.row()]))
+}

@@ -1,0 +1,239 @@
+//! A Comet that costs next to nothing, so that what is measured is job: a process of its own that takes every call,
+//! counts what it holds, and is asked over its standard input.
+
+mod http2;
+mod tally;
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::process::{Process, cpu_of};
+use http2::Connection;
+use tally::Tally;
+pub use tally::{Report, now};
+
+struct Shared {
+    /// By Comet.
+    tallies: Vec<Mutex<Tally>>,
+    /// Microseconds that each call takes.
+    delay: AtomicU64,
+    /// CPU time that the process had used at the last reset, in microseconds.
+    used: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The process: serves `count` Comets, and obeys its standard input until that closes.
+pub fn serve(count: usize) -> Result<(), String> {
+    let failed = |e: io::Error| format!("the cheap Comet does not start: {e}");
+    let tallies: Result<Vec<_>, String> =
+        (0..count).map(|_| Tally::new().map(Mutex::new)).collect();
+    let shared = Arc::new(Shared {
+        tallies: tallies?,
+        delay: AtomicU64::new(0),
+        used: AtomicU64::new(0),
+    });
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listeners: io::Result<Vec<TcpListener>> =
+        (0..count).map(|_| TcpListener::bind(any)).collect();
+    let listeners = listeners.map_err(failed)?;
+    let mut addresses = Vec::new();
+    for listener in &listeners {
+        addresses.push(listener.local_addr().map_err(failed)?.to_string());
+    }
+    println!("{}", addresses.join(","));
+    let server = shared.clone();
+    thread::spawn(move || {
+        // Without it nothing can be measured.
+        if let Err(error) = run(listeners, &server) {
+            eprintln!("the cheap Comet stops: {error}");
+            std::process::exit(1);
+        }
+    });
+    for line in io::stdin().lines().map_while(Result::ok) {
+        let answer = obey(&line, &shared)?;
+        println!("{answer}");
+    }
+    Ok(())
+}
+
+fn obey(line: &str, shared: &Shared) -> Result<String, String> {
+    let own = std::process::id();
+    match line.split_once(' ').unwrap_or((line, "")) {
+        ("reset", delay) => {
+            for tally in &shared.tallies {
+                *lock(tally) = Tally::new()?;
+            }
+            let delay = delay.parse().map_err(|e| format!("{line}: {e}"))?;
+            shared.delay.store(delay, Relaxed);
+            shared.used.store(cpu_of(own)?, Relaxed);
+            Ok("done".into())
+        }
+        ("forget-times", _) => {
+            shared
+                .tallies
+                .iter()
+                .for_each(|tally| lock(tally).forget_times());
+            Ok("done".into())
+        }
+        ("report", _) => {
+            let mut report = Report::default();
+            for tally in &shared.tallies {
+                report.add(&lock(tally).report());
+            }
+            report.cpu = cpu_of(own)?.saturating_sub(shared.used.load(Relaxed));
+            serde_json::to_string(&report).map_err(|e| e.to_string())
+        }
+        _ => Err(format!("unknown command: {line}")),
+    }
+}
+
+/// One thread for all connections.
+fn run(mut listeners: Vec<TcpListener>, shared: &Shared) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let comets = listeners.len();
+    for (n, listener) in listeners.iter_mut().enumerate() {
+        poll.registry()
+            .register(listener, Token(n), Interest::READABLE)?;
+    }
+    let mut connections: HashMap<Token, (usize, Connection)> = HashMap::new();
+    let mut last = comets;
+    let mut late: VecDeque<(Instant, Token, u32)> = VecDeque::new();
+    let mut events = Events::with_capacity(256);
+    loop {
+        let wait = late
+            .front()
+            .map(|(due, ..)| due.saturating_duration_since(Instant::now()));
+        match poll.poll(&mut events, wait) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            polled => polled?,
+        }
+        for event in &events {
+            let token = event.token();
+            if token.0 < comets {
+                while let Ok((mut socket, _)) = listeners[token.0].accept() {
+                    socket.set_nodelay(true)?;
+                    last += 1;
+                    poll.registry().register(
+                        &mut socket,
+                        Token(last),
+                        Interest::READABLE | Interest::WRITABLE,
+                    )?;
+                    connections.insert(Token(last), (token.0, Connection::new(socket)));
+                }
+            } else if let Some((comet, connection)) = connections.get_mut(&token) {
+                let delay = shared.delay.load(Relaxed);
+                let mut tally = lock(&shared.tallies[*comet]);
+                let now = now();
+                let received = connection.receive(|stream, request| {
+                    tally.call(request, now);
+                    if delay > 0 {
+                        late.push_back((
+                            Instant::now() + Duration::from_micros(delay),
+                            token,
+                            stream,
+                        ));
+                    }
+                    delay == 0
+                });
+                drop(tally);
+                // A client that ends may leave something unread.
+                if let Err(error) = &received
+                    && error.kind() != io::ErrorKind::ConnectionReset
+                {
+                    eprintln!("the cheap Comet closes a connection: {error}");
+                }
+                if !matches!(received, Ok(true))
+                    && let Some((_, mut gone)) = connections.remove(&token)
+                {
+                    poll.registry().deregister(gone.socket())?;
+                }
+            }
+        }
+        let now = Instant::now();
+        while late.front().is_some_and(|(due, ..)| *due <= now) {
+            if let Some((_, token, stream)) = late.pop_front()
+                && let Some((_, connection)) = connections.get_mut(&token)
+            {
+                connection.answer(stream);
+                // An error shows at the next read.
+                let _ = connection.send();
+            }
+        }
+    }
+}
+
+/// The Comets' process, as the benchmark holds it.
+pub struct Comets {
+    _process: Process,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    /// `host:port` of each.
+    pub addresses: Vec<String>,
+}
+
+impl Comets {
+    pub fn start(count: usize) -> Result<Comets, String> {
+        let own = std::env::current_exe()
+            .map_err(|e| format!("this program's own place is not known: {e}"))?;
+        let mut command = Command::new(own);
+        command
+            .args(["cheap-comet", &count.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut process = Process::spawn(command)?;
+        let (Some(input), Some(output)) = (process.child.stdin.take(), process.child.stdout.take())
+        else {
+            return Err("the cheap Comet has no pipes".into());
+        };
+        let mut comets = Comets {
+            _process: process,
+            input,
+            output: BufReader::new(output),
+            addresses: Vec::new(),
+        };
+        comets.addresses = comets.line()?.split(',').map(str::to_owned).collect();
+        Ok(comets)
+    }
+
+    fn line(&mut self) -> Result<String, String> {
+        let mut line = String::new();
+        match self.output.read_line(&mut line) {
+            Ok(0) => Err("the cheap Comet has ended".into()),
+            Ok(_) => Ok(line.trim_end().to_owned()),
+            Err(error) => Err(format!("the cheap Comet doesn't answer: {error}")),
+        }
+    }
+
+    fn ask(&mut self, command: &str) -> Result<String, String> {
+        writeln!(self.input, "{command}")
+            .map_err(|e| format!("the cheap Comet doesn't listen: {e}"))?;
+        self.line()
+    }
+
+    /// Forgets everything. From now on each call takes at least so long.
+    pub fn reset(&mut self, delay: Duration) -> Result<(), String> {
+        self.ask(&format!("reset {}", delay.as_micros())).map(drop)
+    }
+
+    /// Begins to count and to time anew, and expects the next message of each room.
+    pub fn forget_times(&mut self) -> Result<(), String> {
+        self.ask("forget-times").map(drop)
+    }
+
+    pub fn report(&mut self) -> Result<Report, String> {
+        let line = self.ask("report")?;
+        serde_json::from_str(&line).map_err(|e| format!("the cheap Comet said {line:?}: {e}"))
+    }
+}

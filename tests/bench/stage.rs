@@ -1,0 +1,316 @@
+//! What the cases share: the broker, the cheap Comets, filled topics, and the drain of one.
+
+use std::collections::HashMap;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use krafka::Kafka as Client;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::comet::{Comets, Report, now};
+use crate::kafka::{self, Kafka};
+use crate::limit::{self, Limit, Way};
+use crate::load::{Loader, Pace, Shape};
+use crate::process::{Job, Start};
+
+/// The binary that is measured.
+pub const JOB: &str = "job";
+/// So long nothing may come before a run is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The size of everything.
+#[derive(Clone, Debug)]
+pub struct Scale {
+    pub rounds: usize,
+    pub messages: usize,
+    pub memory_messages: usize,
+    /// Of each measurement that lasts a time rather than a number of messages.
+    pub seconds: f64,
+    /// How long the producer of the case latency waits for more messages of a batch.
+    pub linger: Duration,
+}
+
+pub struct Stage {
+    pub scale: Scale,
+    pub folder: TempDir,
+    /// Before the broker, so that it is closed first.
+    client: Client,
+    runtime: Runtime,
+    pub kafka: Kafka,
+    comets: Option<Comets>,
+    topics: HashMap<(String, usize), String>,
+    made: usize,
+    doing: String,
+}
+
+/// What a job is asked to drain, and how.
+#[derive(Clone, Debug)]
+pub struct Drain {
+    pub messages: usize,
+    pub partitions: usize,
+    pub shape: Shape,
+    pub comets: usize,
+    pub level: &'static str,
+    pub flags: Vec<String>,
+    pub delay: Duration,
+    pub binary: &'static str,
+}
+
+impl Drain {
+    /// 256 bytes, 1,000 rooms, one Comet, at WARN.
+    pub fn new(messages: usize, partitions: usize) -> Drain {
+        Drain {
+            messages,
+            partitions,
+            shape: Shape {
+                rooms: 1000,
+                size: 256,
+            },
+            comets: 1,
+            level: "WARN",
+            flags: Vec::new(),
+            delay: Duration::ZERO,
+            binary: JOB,
+        }
+    }
+
+    pub fn flags(mut self, flags: &[&str]) -> Drain {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        self
+    }
+}
+
+/// What came of a drain.
+#[derive(Clone, Copy, Debug)]
+pub struct Drained {
+    pub messages_per_second: f64,
+    pub calls: u64,
+    /// Microseconds of CPU time for each message, all that the process used from its start on.
+    pub cpu_a_message: f64,
+    /// Resident memory in MB: the most, and when all was delivered.
+    pub peak: f64,
+    pub memory: f64,
+    /// From the start of the process to the first delivery.
+    pub first: Duration,
+}
+
+impl Stage {
+    pub fn new(scale: Scale, version: &str) -> Result<Stage, String> {
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+        let folder = tempfile::Builder::new()
+            .prefix("bench-")
+            .tempdir_in(&target)
+            .map_err(|e| format!("no folder can be made in {}: {e}", target.display()))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|e| format!("the benchmark's own threads do not start: {e}"))?;
+        eprintln!("bench: starting Kafka {version}");
+        let kafka = Kafka::start(version)?;
+        let client = runtime.block_on(kafka.client())?;
+        Ok(Stage {
+            scale,
+            folder,
+            client,
+            runtime,
+            kafka,
+            comets: None,
+            topics: HashMap::new(),
+            made: 0,
+            doing: String::new(),
+        })
+    }
+
+    /// Says what goes on: one line that changes on a terminal, a line each elsewhere.
+    pub fn doing(&mut self, what: impl Into<String>) {
+        self.doing = what.into();
+        let mut errors = std::io::stderr();
+        // Nobody may be looking.
+        let _ = match errors.is_terminal() {
+            true => write!(errors, "\r\x1b[Kbench: {}", self.doing),
+            false => writeln!(errors, "bench: {}", self.doing),
+        };
+    }
+
+    /// So many Comets of one process, which have forgotten everything.
+    pub fn comets(&mut self, count: usize, delay: Duration) -> Result<&mut Comets, String> {
+        if self
+            .comets
+            .as_ref()
+            .is_none_or(|comets| comets.addresses.len() != count)
+        {
+            self.comets = None;
+            self.comets = Some(Comets::start(count)?);
+        }
+        let comets = self.comets.as_mut().ok_or("there is no Comet")?;
+        comets.reset(delay)?;
+        Ok(comets)
+    }
+
+    /// The name of a topic that holds so many messages; it is filled when it is first asked for.
+    pub fn topic(
+        &mut self,
+        partitions: usize,
+        shape: Shape,
+        messages: usize,
+    ) -> Result<String, String> {
+        let key = (format!("{shape:?} {messages}"), partitions);
+        if let Some(topic) = self.topics.get(&key) {
+            return Ok(topic.clone());
+        }
+        self.doing(format!(
+            "writing {messages} messages of {} bytes for {} rooms into {partitions} partitions",
+            shape.size, shape.rooms
+        ));
+        let topic = self.empty_topic(partitions)?;
+        self.runtime.block_on(async {
+            let mut loader = Loader::new(&self.client, &topic, shape, Pace::Fast).await?;
+            loader.fill(messages).await?;
+            loader.finish().await
+        })?;
+        self.topics.insert(key, topic.clone());
+        Ok(topic)
+    }
+
+    pub fn empty_topic(&mut self, partitions: usize) -> Result<String, String> {
+        self.made += 1;
+        let topic = format!("bench-{}", self.made);
+        self.runtime
+            .block_on(kafka::create_topic(&self.client, &topic, partitions))?;
+        Ok(topic)
+    }
+
+    /// Deletes all topics that were filled.
+    pub fn drop_topics(&mut self) -> Result<(), String> {
+        for (_, topic) in self.topics.drain() {
+            self.runtime
+                .block_on(kafka::delete_topic(&self.client, &topic))?;
+        }
+        Ok(())
+    }
+
+    /// One that sends at a rate, with [`Loader::run`].
+    pub fn loader(&self, topic: &str, shape: Shape) -> Result<Loader, String> {
+        self.runtime.block_on(Loader::new(
+            &self.client,
+            topic,
+            shape,
+            Pace::AtARate {
+                linger: self.scale.linger,
+            },
+        ))
+    }
+
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// The raw caller, against one Comet.
+    pub fn limit(
+        &mut self,
+        way: Way,
+        calls: usize,
+        shape: &Shape,
+        delay: Duration,
+    ) -> Result<Limit, String> {
+        let comets = self.comets(1, delay)?;
+        limit::measure(comets, way, calls, shape)
+    }
+
+    pub fn start_job(&mut self, topic: &str, level: &str) -> Result<Job, String> {
+        self.start(JOB, topic, level, &[])
+    }
+
+    fn start(
+        &mut self,
+        binary: &str,
+        topic: &str,
+        level: &str,
+        flags: &[String],
+    ) -> Result<Job, String> {
+        let comets = self.comets.as_ref().ok_or("there is no Comet")?;
+        Job::start(&Start {
+            binary,
+            brokers: &self.kafka.address,
+            topic,
+            comets: &comets.addresses,
+            level,
+            flags,
+            folder: self.folder.path(),
+        })
+    }
+
+    /// Waits until the Comets have so many messages, each once.
+    pub fn wait(&mut self, job: &mut Job, messages: usize) -> Result<Report, String> {
+        let (mut last, mut moved) = (0, Instant::now());
+        loop {
+            let comets = self.comets.as_mut().ok_or("there is no Comet")?;
+            let report = comets.report()?;
+            if report.unique >= messages as u64 {
+                return Ok(report);
+            }
+            job.must_run()?;
+            if report.unique > last {
+                (last, moved) = (report.unique, Instant::now());
+            }
+            if moved.elapsed() > PATIENCE {
+                return Err(format!(
+                    "{}: {last} of {messages} messages came, and then none for {} s. The end of job's log:\n{}",
+                    self.doing,
+                    PATIENCE.as_secs(),
+                    job.last_words()
+                ));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Forgets what the Comets counted, but not which message of each room comes next.
+    pub fn forget_times(&mut self) -> Result<(), String> {
+        self.comets
+            .as_mut()
+            .ok_or("there is no Comet")?
+            .forget_times()
+    }
+
+    /// A new job from its start until all is delivered. Any message lost, repeated or out of order is an error.
+    pub fn drain(&mut self, drain: &Drain) -> Result<Drained, String> {
+        self.drain_watched(drain, |_| Ok(()))
+    }
+
+    /// The same; `watch` gets the id of the process when it has started.
+    pub fn drain_watched(
+        &mut self,
+        drain: &Drain,
+        watch: impl FnOnce(u32) -> Result<(), String>,
+    ) -> Result<Drained, String> {
+        let topic = self.topic(drain.partitions, drain.shape, drain.messages)?;
+        self.comets(drain.comets, drain.delay)?;
+        let due = drain.messages * drain.comets;
+        let begin = now();
+        let mut job = self.start(drain.binary, &topic, drain.level, &drain.flags)?;
+        watch(job.pid())?;
+        let report = self.wait(&mut job, due)?;
+        let (cpu, (peak, memory)) = (job.cpu()?, job.memory()?);
+        job.stop()?;
+        let last = self.comets.as_mut().ok_or("there is no Comet")?.report()?;
+        if last.duplicates + last.out_of_order + last.unreadable > 0 {
+            return Err(format!(
+                "{}: of {due} messages {} came again, {} out of order, and {} could not be read",
+                self.doing, last.duplicates, last.out_of_order, last.unreadable
+            ));
+        }
+        Ok(Drained {
+            messages_per_second: drain.messages as f64 / report.seconds(),
+            calls: report.calls,
+            cpu_a_message: cpu as f64 / drain.messages as f64,
+            peak,
+            memory,
+            first: Duration::from_micros(report.first.saturating_sub(begin)),
+        })
+    }
+}
