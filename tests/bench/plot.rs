@@ -3,10 +3,17 @@
 use std::path::Path;
 
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::ValueFormatter;
 use plotters::prelude::*;
 
 use crate::report::number;
 use crate::results::{CaseResult, Results};
+
+const COLOURS: [RGBColor; 3] = [
+    RGBColor(31, 119, 180),
+    RGBColor(255, 127, 14),
+    RGBColor(44, 160, 44),
+];
 
 pub struct Plot {
     pub case: &'static str,
@@ -14,13 +21,16 @@ pub struct Plot {
     pub title: &'static str,
     x: &'static str,
     y: &'static str,
+    /// Both axes logarithmic, else only the one along the bottom.
+    log: bool,
     figures: &'static [&'static str],
 }
 
-pub const PLOTS: [Plot; 10] = [
+pub const PLOTS: [Plot; 11] = [
     Plot {
         case: "latency",
         file: "latency.svg",
+        log: true,
         title: "Latency by rate",
         x: "messages/s",
         y: "ms",
@@ -31,6 +41,7 @@ pub const PLOTS: [Plot; 10] = [
         file: "comets.svg",
         title: "Cost of a call by the number of Comets",
         x: "Comets",
+        log: false,
         y: "µs CPU a call",
         figures: &["µs CPU a call"],
     },
@@ -39,6 +50,7 @@ pub const PLOTS: [Plot; 10] = [
         file: "workers.svg",
         title: "Drain by the number of workers",
         x: "--threads",
+        log: false,
         y: "messages/s",
         figures: &["messages/s"],
     },
@@ -47,14 +59,25 @@ pub const PLOTS: [Plot; 10] = [
         file: "workers-cpu.svg",
         title: "Cost of a message by the number of workers",
         x: "--threads",
+        log: false,
         y: "µs CPU a message",
         figures: &["µs CPU a message"],
+    },
+    Plot {
+        case: "window",
+        file: "window.svg",
+        title: "Drain by the window",
+        x: "--window",
+        log: false,
+        y: "messages/s",
+        figures: &["messages/s"],
     },
     Plot {
         case: "rooms",
         file: "rooms.svg",
         title: "Memory by the number of rooms",
         x: "rooms",
+        log: false,
         y: "MB",
         figures: &["peak MB", "MB when all is delivered"],
     },
@@ -63,12 +86,14 @@ pub const PLOTS: [Plot; 10] = [
         file: "rooms-speed.svg",
         title: "Drain by the number of rooms",
         x: "rooms",
+        log: false,
         y: "messages/s",
         figures: &["messages/s"],
     },
     Plot {
         case: "sizes",
         file: "sizes.svg",
+        log: true,
         title: "Cost of a message by its size",
         x: "bytes of the body",
         y: "µs CPU a message",
@@ -79,6 +104,7 @@ pub const PLOTS: [Plot; 10] = [
         file: "sizes-volume.svg",
         title: "Volume by the size of a message",
         x: "bytes of the body",
+        log: false,
         y: "MB/s",
         figures: &["MB/s"],
     },
@@ -87,6 +113,7 @@ pub const PLOTS: [Plot; 10] = [
         file: "partitions.svg",
         title: "Drain by the number of partitions",
         x: "partitions",
+        log: false,
         y: "messages/s",
         figures: &["messages/s"],
     },
@@ -95,6 +122,7 @@ pub const PLOTS: [Plot; 10] = [
         file: "partitions-cpu.svg",
         title: "Cost of a message by the number of partitions",
         x: "partitions",
+        log: false,
         y: "µs CPU a message",
         figures: &["µs CPU a message"],
     },
@@ -118,11 +146,6 @@ fn curves(
     plot: &Plot,
     result: &CaseResult,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let colours = [
-        RGBColor(31, 119, 180),
-        RGBColor(255, 127, 14),
-        RGBColor(44, 160, 44),
-    ];
     let series: Vec<Vec<(f64, f64)>> = plot
         .figures
         .iter()
@@ -143,26 +166,52 @@ fn curves(
         .fold(0.0, |top: f64, (_, y)| top.max(*y))
         * 1.15;
     area.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(area)
+    let mut builder = ChartBuilder::on(area);
+    builder
         .caption(plot.title, ("sans-serif", 20))
         .margin(12)
+        .margin_right(48)
         .x_label_area_size(44)
-        .y_label_area_size(76)
-        .build_cartesian_2d((left..right).log_scale().with_key_points(xs), 0.0..top)?;
+        .y_label_area_size(76);
+    let across = (left..right).log_scale().with_key_points(xs);
+    if plot.log {
+        let bottom = series
+            .iter()
+            .flatten()
+            .fold(top, |bottom, (_, y)| bottom.min(*y));
+        // From one power of ten to another.
+        let up = 10f64.powf(bottom.log10().floor())..10f64.powf(top.log10().ceil());
+        lines(
+            builder.build_cartesian_2d(across, up.log_scale())?,
+            plot,
+            series,
+        )?;
+    } else {
+        lines(builder.build_cartesian_2d(across, 0.0..top)?, plot, series)?;
+    }
+    area.present()?;
+    Ok(())
+}
+
+fn lines<'a, 'b: 'a, X, Y>(
+    mut chart: ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, Y>>,
+    plot: &Plot,
+    series: Vec<Vec<(f64, f64)>>,
+) -> Result<(), Box<dyn std::error::Error>>
+where
+    X: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    let scale = |log: bool| if log { " (logarithmic)" } else { "" };
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
-        .x_desc(format!("{} (logarithmic)", plot.x))
-        .y_desc(plot.y)
-        .x_label_formatter(&|x| {
-            number(*x)
-                .trim_end_matches(".00")
-                .trim_end_matches(".0")
-                .to_owned()
-        })
-        .y_label_formatter(&|y| number(*y))
+        .x_desc(format!("{}{}", plot.x, scale(true)))
+        .y_desc(format!("{}{}", plot.y, scale(plot.log)))
+        .x_label_formatter(&|x| tick(*x))
+        .y_label_formatter(&|y| tick(*y))
         .draw()?;
-    for ((points, colour), name) in series.into_iter().zip(colours).zip(plot.figures) {
+    for ((points, colour), name) in series.into_iter().zip(COLOURS).zip(plot.figures) {
         let line = chart.draw_series(LineSeries::new(points.clone(), colour.stroke_width(2)))?;
         line.label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
@@ -173,13 +222,21 @@ fn curves(
         )?;
     }
     if plot.figures.len() > 1 {
-        let labels = &mut chart.configure_series_labels();
+        let mut labels = chart.configure_series_labels();
         labels
             .border_style(BLACK.mix(0.3))
             .background_style(WHITE)
             .position(SeriesLabelPosition::UpperLeft)
             .draw()?;
     }
-    area.present()?;
     Ok(())
+}
+
+/// A number beside an axis.
+fn tick(value: f64) -> String {
+    let text = number(value);
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
 }

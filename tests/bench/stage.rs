@@ -282,7 +282,7 @@ impl Stage {
         self.drain_watched(drain, |_| Ok(()))
     }
 
-    /// The same; `watch` gets the id of the process when it has started.
+    /// The same; `watch` gets the id of the process once the first message came, when all its threads are there.
     pub fn drain_watched(
         &mut self,
         drain: &Drain,
@@ -293,6 +293,7 @@ impl Stage {
         let due = drain.messages * drain.comets;
         let begin = now();
         let mut job = self.start(drain.binary, &topic, drain.level, &drain.flags)?;
+        self.wait(&mut job, 1)?;
         watch(job.pid())?;
         let report = self.wait(&mut job, due)?;
         let (cpu, (peak, memory)) = (job.cpu()?, job.memory()?);

@@ -150,6 +150,37 @@ pub fn hot_room(stage: &mut Stage) -> Result<Outcome, String> {
     Ok(Outcome::Rows(rows))
 }
 
+/// The two clients that read Kafka, in turns.
+pub fn fetch(stage: &mut Stage) -> Result<Outcome, String> {
+    let (messages, rounds) = (stage.scale.messages, stage.scale.rounds.min(3));
+    let mut ways = Vec::new();
+    for partitions in [1, 4] {
+        for client in ["classic", "modern"] {
+            let drain = Drain::new(messages, partitions).flags(&["--fetch", client]);
+            stage.topic(partitions, drain.shape, messages)?;
+            ways.push((
+                drain,
+                Runs::new(format!("{client}, partitions: {partitions}"), None),
+            ));
+        }
+    }
+    for round in 1..=rounds {
+        for (drain, runs) in &mut ways {
+            stage.doing(format!(
+                "fetch, {}, run {round} of {rounds}",
+                drain.flags[1]
+            ));
+            let drained = stage.drain(drain)?;
+            runs.add("messages/s", drained.messages_per_second);
+            runs.add("µs CPU a message", drained.cpu_a_message);
+            runs.add("peak MB", drained.peak);
+        }
+    }
+    Ok(Outcome::Rows(
+        ways.into_iter().map(|(_, runs)| runs.row()).collect(),
+    ))
+}
+
 pub fn logging(stage: &mut Stage) -> Result<Outcome, String> {
     let (messages, rounds) = (stage.scale.messages, stage.scale.rounds);
     let quiet = Drain::new(messages, 4);

@@ -35,7 +35,7 @@ pub struct Case {
     pub run: fn(&mut Stage) -> Result<Outcome, String>,
 }
 
-pub const CASES: [Case; 15] = [
+pub const CASES: [Case; 17] = [
     Case {
         name: "drain",
         about: "Waiting messages of 256 bytes over 1,000 rooms, one call a message, beside grpcio alone",
@@ -77,6 +77,18 @@ pub const CASES: [Case; 15] = [
         about: "The drain with `--threads` N",
         when: When::Always,
         run: scale::workers,
+    },
+    Case {
+        name: "window",
+        about: "The drain with `--window` N",
+        when: When::Always,
+        run: scale::window,
+    },
+    Case {
+        name: "fetch",
+        about: "The drain with each of the clients that read Kafka",
+        when: When::Always,
+        run: calls::fetch,
     },
     Case {
         name: "rooms",

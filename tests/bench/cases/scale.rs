@@ -75,6 +75,18 @@ pub fn workers(stage: &mut Stage) -> Result<Outcome, String> {
     })
 }
 
+pub fn window(stage: &mut Stage) -> Result<Outcome, String> {
+    let messages = stage.scale.messages;
+    let points = [16, 32, 64, 128, 256].map(|window| {
+        let name = window.to_string();
+        let drain = Drain::new(messages, 4).flags(&["--window", &name]);
+        (name, f64::from(window), drain)
+    });
+    curve(stage, "window", &points, |runs, _, drained, _| {
+        usual(runs, drained)
+    })
+}
+
 pub fn rooms(stage: &mut Stage) -> Result<Outcome, String> {
     let points = [10, 100, 1_000, 10_000, 100_000, 1_000_000].map(|rooms| {
         let messages = stage.scale.messages.max(rooms);
