@@ -269,6 +269,14 @@ impl Stage {
         }
     }
 
+    /// Drops the Comets' connections, and takes none until they are back.
+    pub fn comets_are_away(&mut self, away: bool) -> Result<(), String> {
+        self.comets
+            .as_mut()
+            .ok_or("there is no Comet")?
+            .be_away(away)
+    }
+
     /// Forgets what the Comets counted, but not which message of each room comes next.
     pub fn forget_times(&mut self) -> Result<(), String> {
         self.comets

@@ -35,7 +35,7 @@ pub struct Case {
     pub run: fn(&mut Stage) -> Result<Outcome, String>,
 }
 
-pub const CASES: [Case; 17] = [
+pub const CASES: [Case; 18] = [
     Case {
         name: "drain",
         about: "Waiting messages of 256 bytes over 1,000 rooms, one call a message, beside grpcio alone",
@@ -59,6 +59,12 @@ pub const CASES: [Case; 17] = [
         about: "From the moment a message is due at the producer to its receipt by the Comet, through Kafka, 4 partitions",
         when: When::Always,
         run: small::latency,
+    },
+    Case {
+        name: "outage",
+        about: "2,000 messages a second while the Comet is gone for 5 s",
+        when: When::Always,
+        run: small::outage,
     },
     Case {
         name: "logging",

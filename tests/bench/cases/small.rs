@@ -55,6 +55,48 @@ pub fn latency(stage: &mut Stage) -> Result<Outcome, String> {
     Ok(Outcome::Rows(rows))
 }
 
+pub fn outage(stage: &mut Stage) -> Result<Outcome, String> {
+    const RATE: usize = 2_000;
+    const GONE: f64 = 5.0;
+    const SETTLE: f64 = 2.0;
+    let seconds = stage.scale.seconds.min(5.0);
+    let due = |seconds: f64| (RATE as f64 * seconds) as usize;
+    let rounds = stage.scale.rounds.min(3);
+    let mut runs = Runs::new("2000/s", None);
+    for round in 1..=rounds {
+        stage.doing(format!("outage, run {round} of {rounds}"));
+        let topic = stage.empty_topic(4)?;
+        stage.comets(1, Duration::ZERO)?;
+        let mut job = stage.start_job(&topic, "WARN")?;
+        let runtime = stage.runtime().handle().clone();
+        let mut loader = stage.loader(&topic, SHAPE)?;
+        loader.run(&runtime, RATE, 1.0)?;
+        stage.wait(&mut job, RATE)?;
+        stage.forget_times()?;
+        loader.run(&runtime, RATE, seconds)?;
+        let before = stage.wait(&mut job, due(seconds))?;
+        stage.forget_times()?;
+
+        stage.comets_are_away(true)?;
+        loader.run(&runtime, RATE, GONE)?;
+        stage.comets_are_away(false)?;
+        let back = Instant::now();
+        loader.run(&runtime, RATE, SETTLE)?;
+        stage.wait(&mut job, due(GONE + SETTLE))?;
+        let caught_up = back.elapsed().as_secs_f64();
+        stage.forget_times()?;
+        loader.run(&runtime, RATE, seconds)?;
+        let after = stage.wait(&mut job, due(seconds))?;
+        runtime.block_on(loader.finish())?;
+        job.stop()?;
+        runs.add("p99 ms before", before.p99 as f64 / 1e3);
+        runs.add("p99 ms from 2 s after its return", after.p99 as f64 / 1e3);
+        runs.add("of p99 before", after.p99 as f64 / before.p99.max(1) as f64);
+        runs.add("s after its return all is delivered, 2 at least", caught_up);
+    }
+    Ok(Outcome::Rows(vec![runs.row()]))
+}
+
 pub fn memory(stage: &mut Stage) -> Result<Outcome, String> {
     let messages = stage.scale.memory_messages;
     let drain = Drain::new(messages, 4);

@@ -8,24 +8,29 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::process::{Process, cpu_of};
 use http2::Connection;
 use tally::Tally;
 pub use tally::{Report, now};
 
+/// For what comes over the standard input.
+const WAKE: Token = Token(usize::MAX);
+
 struct Shared {
     /// By Comet.
     tallies: Vec<Mutex<Tally>>,
     /// Microseconds that each call takes.
     delay: AtomicU64,
+    /// Whether nobody is served, and nobody can connect.
+    away: AtomicBool,
     /// CPU time that the process had used at the last reset, in microseconds.
     used: AtomicU64,
 }
@@ -42,6 +47,7 @@ pub fn serve(count: usize) -> Result<(), String> {
     let shared = Arc::new(Shared {
         tallies: tallies?,
         delay: AtomicU64::new(0),
+        away: AtomicBool::new(false),
         used: AtomicU64::new(0),
     });
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -53,16 +59,19 @@ pub fn serve(count: usize) -> Result<(), String> {
         addresses.push(listener.local_addr().map_err(failed)?.to_string());
     }
     println!("{}", addresses.join(","));
+    let poll = Poll::new().map_err(failed)?;
+    let waker = Waker::new(poll.registry(), WAKE).map_err(failed)?;
     let server = shared.clone();
     thread::spawn(move || {
         // Without it nothing can be measured.
-        if let Err(error) = run(listeners, &server) {
+        if let Err(error) = run(poll, listeners, &server) {
             eprintln!("the cheap Comet stops: {error}");
             std::process::exit(1);
         }
     });
     for line in io::stdin().lines().map_while(Result::ok) {
         let answer = obey(&line, &shared)?;
+        waker.wake().map_err(failed)?;
         println!("{answer}");
     }
     Ok(())
@@ -78,6 +87,14 @@ fn obey(line: &str, shared: &Shared) -> Result<String, String> {
             let delay = delay.parse().map_err(|e| format!("{line}: {e}"))?;
             shared.delay.store(delay, Relaxed);
             shared.used.store(cpu_of(own)?, Relaxed);
+            Ok("done".into())
+        }
+        ("away", _) => {
+            shared.away.store(true, Relaxed);
+            Ok("done".into())
+        }
+        ("back", _) => {
+            shared.away.store(false, Relaxed);
             Ok("done".into())
         }
         ("forget-times", _) => {
@@ -100,13 +117,12 @@ fn obey(line: &str, shared: &Shared) -> Result<String, String> {
 }
 
 /// One thread for all connections.
-fn run(mut listeners: Vec<TcpListener>, shared: &Shared) -> io::Result<()> {
-    let mut poll = Poll::new()?;
+fn run(mut poll: Poll, mut listeners: Vec<TcpListener>, shared: &Shared) -> io::Result<()> {
+    let addresses: io::Result<Vec<SocketAddr>> =
+        listeners.iter().map(TcpListener::local_addr).collect();
+    let addresses = addresses?;
     let comets = listeners.len();
-    for (n, listener) in listeners.iter_mut().enumerate() {
-        poll.registry()
-            .register(listener, Token(n), Interest::READABLE)?;
-    }
+    listen(&poll, &mut listeners)?;
     let mut connections: HashMap<Token, (usize, Connection)> = HashMap::new();
     let mut last = comets;
     let mut late: VecDeque<(Instant, Token, u32)> = VecDeque::new();
@@ -118,6 +134,18 @@ fn run(mut listeners: Vec<TcpListener>, shared: &Shared) -> io::Result<()> {
         match poll.poll(&mut events, wait) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             polled => polled?,
+        }
+        if shared.away.load(Relaxed) {
+            listeners.clear();
+            connections.clear();
+            late.clear();
+            continue;
+        }
+        if listeners.is_empty() {
+            let again: io::Result<Vec<TcpListener>> =
+                addresses.iter().map(|at| TcpListener::bind(*at)).collect();
+            listeners = again?;
+            listen(&poll, &mut listeners)?;
         }
         for event in &events {
             let token = event.token();
@@ -172,6 +200,14 @@ fn run(mut listeners: Vec<TcpListener>, shared: &Shared) -> io::Result<()> {
             }
         }
     }
+}
+
+fn listen(poll: &Poll, listeners: &mut [TcpListener]) -> io::Result<()> {
+    for (n, listener) in listeners.iter_mut().enumerate() {
+        poll.registry()
+            .register(listener, Token(n), Interest::READABLE)?;
+    }
+    Ok(())
 }
 
 /// The Comets' process, as the benchmark holds it.
@@ -230,6 +266,11 @@ impl Comets {
     /// Begins to count and to time anew, and expects the next message of each room.
     pub fn forget_times(&mut self) -> Result<(), String> {
         self.ask("forget-times").map(drop)
+    }
+
+    /// Drops all connections, and takes none; or takes them again, at the same addresses.
+    pub fn be_away(&mut self, away: bool) -> Result<(), String> {
+        self.ask(if away { "away" } else { "back" }).map(drop)
     }
 
     pub fn report(&mut self) -> Result<Report, String> {

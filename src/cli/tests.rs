@@ -1,0 +1,92 @@
+use super::*;
+
+#[test]
+fn the_description_is_sound() {
+    command().debug_assert();
+}
+
+/// Reads a command line in the surroundings of these variables.
+fn read_with(variables: &[(&str, &str)], args: &[&str]) -> Result<Invocation, clap::Error> {
+    let surroundings = layers::Surroundings {
+        variables: variables
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
+        folder: PathBuf::from("/nonexistent"),
+    };
+    read(args.iter().map(std::ffi::OsString::from), &surroundings)
+}
+
+#[test]
+fn the_layers_hold_for_a_command_of_a_command() {
+    let args = [
+        "job",
+        "dead-letter",
+        "list",
+        "--topic",
+        "chat",
+        "--from",
+        "3:7",
+        "--limit",
+        "5",
+    ];
+    let variables = [("JOB_BROKERS", "kafka:1"), ("JOB_TOPIC", "other")];
+    let Ok(Invocation::DeadLetter(loaded, DeadLetter::List(list))) = read_with(&variables, &args)
+    else {
+        panic!("it is not read");
+    };
+    assert_eq!(loaded.config.brokers, ["kafka:1"]);
+    assert_eq!(loaded.config.topic, "chat");
+    assert_eq!(list.limit, Some(5));
+    let sources = Sources::parse("3:7").expect("sources");
+    assert_eq!(list.selection().sources, Some(sources));
+}
+
+#[test]
+fn a_replay_says_what_it_replays() {
+    let replay = |args: &[&str]| {
+        let args = [&["job", "dead-letter", "replay"], args].concat();
+        match read_with(&[], &args) {
+            Ok(Invocation::DeadLetter(_, DeadLetter::Replay(args))) => Ok(args),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    assert!(replay(&["--all", "--dry-run"]).is_ok_and(|args| args.all && args.dry_run));
+    let both = replay(&["--reason", "refused", "--from", "3"]).map(|args| args.selection());
+    assert!(both.is_ok_and(|both| both.reason.is_some() && both.sources.is_some()));
+    for wrong in [
+        &[][..],
+        &["--all", "--reason", "x"],
+        &["--from", "x"],
+        &["--dry-run"],
+    ] {
+        assert!(replay(wrong).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn the_defaults_are_the_documented_ones() {
+    let Ok(Invocation::Run(loaded)) = read_with(&[], &["job"]) else {
+        panic!("`job` alone is `job run`");
+    };
+    let expected = Config {
+        brokers: vec!["localhost:9092".into()],
+        topic: "my-topic".into(),
+        group: "my_consumer_group".into(),
+        group_instance_id: None,
+        session_timeout: Duration::from_secs(10),
+        comet: vec!["localhost:50051".into()],
+        threads: 4,
+        window: 64,
+        fetch: Fetch::Auto,
+        coalesce: Coalesce::Off,
+        coalesce_max: 20,
+        coalesce_bytes: 65_536,
+        call_timeout: Duration::from_secs(5),
+        shutdown_timeout: Duration::from_secs(10),
+        hold_messages: 10_000,
+        hold_bytes: 32 << 20,
+    };
+    assert_eq!(loaded.config, expected);
+}
