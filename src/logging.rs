@@ -189,7 +189,7 @@ fn shown_length(body: &[u8], most: usize) -> usize {
 
 /// Unicode's line separators and its marks of direction.
 fn rearranges(c: char) -> bool {
-    matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{61c}' | '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// `1 message`, `2 messages`.
@@ -248,8 +248,8 @@ mod tests {
             (b"a\r\nb\0\x1b[31m\x7f", "a\\r\\nb\\u{0}\\u{1b}[31m\\u{7f}"),
             (b"\xff\xfeok\xe8\x81", "\\xff\\xfeok\\xe8\\x81"),
             (
-                "\u{85}\u{2028}\u{202e}x".as_bytes(),
-                "\\u{85}\\u{2028}\\u{202e}x",
+                "\u{85}\u{2028}\u{202e}\u{61c}x".as_bytes(),
+                "\\u{85}\\u{2028}\\u{202e}\\u{61c}x",
             ),
             (b"", ""),
         ] {
