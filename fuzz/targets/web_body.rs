@@ -10,6 +10,8 @@
 mod letters;
 #[path = "web_body/made.rs"]
 mod made;
+#[path = "web_body/merged.rs"]
+mod merged;
 #[path = "web_body/passed_on.rs"]
 mod passed_on;
 
@@ -33,6 +35,7 @@ fuzz_target!(|input: &[u8]| {
     };
     made::check(&parts);
     letters::check(&parts);
+    merged::check(&parts);
     passed_on::check(&parts);
 });
 
