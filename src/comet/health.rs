@@ -43,7 +43,7 @@ pub enum Pace {
 }
 
 /// What all workers know of a Comet together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tally {
     /// Calls that it finished. Tells whether a failure is the message's own.
     oks: AtomicU64,
@@ -54,6 +54,41 @@ pub struct Tally {
     left_out: AtomicU32,
     /// Messages that passed it by since it was left out.
     passed_by: AtomicU64,
+    /// When it last finished a call for any worker, in milliseconds since `origin`; 0 if it never did.
+    last_ok: AtomicU64,
+    origin: Instant,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            oks: AtomicU64::default(),
+            refusals: AtomicU32::default(),
+            not_up: AtomicU32::default(),
+            left_out: AtomicU32::default(),
+            passed_by: AtomicU64::default(),
+            last_ok: AtomicU64::default(),
+            origin: Instant::now(),
+        }
+    }
+}
+
+impl Tally {
+    fn finished(&self, now: Instant) {
+        self.oks.fetch_add(1, Relaxed);
+        if self.refusals.load(Relaxed) > 0 {
+            self.refusals.store(0, Relaxed);
+        }
+        let at = now.saturating_duration_since(self.origin).as_millis() as u64;
+        self.last_ok.store(at.max(1), Relaxed);
+    }
+
+    fn last_ok(&self) -> Option<Instant> {
+        match self.last_ok.load(Relaxed) {
+            0 => None,
+            at => Some(self.origin + Duration::from_millis(at)),
+        }
+    }
 }
 
 /// A Comet that answers again: for how long it had taken nothing, and how many messages passed it by meanwhile.
@@ -104,10 +139,7 @@ impl Health {
 
     /// It finished a call. Returns its return, when it is up again for each of the workers.
     pub fn ok(&mut self, now: Instant) -> Option<Return> {
-        self.tally.oks.fetch_add(1, Relaxed);
-        if self.tally.refusals.load(Relaxed) > 0 {
-            self.tally.refusals.store(0, Relaxed);
-        }
+        self.tally.finished(now);
         let since = self.failing_since.take();
         if self.state == State::Up {
             return None;
@@ -152,12 +184,12 @@ impl Health {
         false
     }
 
-    /// Whether it has been down for so long that it is to be left out if others live.
+    /// Whether it has been down for so long, for every worker, that it is to be left out if others live.
     pub fn is_given_up(&self, now: Instant) -> bool {
+        let long = |since: Instant| now.saturating_duration_since(since) >= LEAVE_OUT_AFTER;
         self.state == State::Down
-            && self
-                .failing_since
-                .is_some_and(|since| now.duration_since(since) >= LEAVE_OUT_AFTER)
+            && self.failing_since.is_some_and(long)
+            && self.tally.last_ok().is_none_or(long)
     }
 
     /// Nothing is left to be sent to it: from now on nobody knows whether it would take something.
@@ -261,6 +293,19 @@ mod tests {
         health.failed(Verdict::Unclear, 0, start + LEAVE_OUT_AFTER);
         assert_eq!(health.state(), State::Down);
         assert!(health.is_given_up(start + LEAVE_OUT_AFTER));
+    }
+
+    #[test]
+    fn one_that_lives_for_another_worker_is_not_given_up() {
+        let start = Instant::now();
+        let tally = Arc::new(Tally::default());
+        let [mut cut_off, mut other] = [(); 2].map(|()| Health::new(tally.clone(), start));
+        cut_off.failed(Verdict::Down, 0, start);
+        other.ok(start + seconds(20));
+        cut_off.failed(Verdict::Down, 1, start + seconds(40));
+        assert_eq!(cut_off.state(), State::Down);
+        assert!(!cut_off.is_given_up(start + seconds(40)));
+        assert!(cut_off.is_given_up(start + seconds(60)));
     }
 
     #[test]

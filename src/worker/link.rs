@@ -126,6 +126,9 @@ impl Link {
         lane.leave();
         if lane.queue.is_empty() {
             self.lanes.remove(&key);
+            if self.lanes.is_empty() {
+                self.health.lose_sight();
+            }
         } else {
             lane.start_over();
             self.ready.push_back(key);

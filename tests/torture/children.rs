@@ -52,7 +52,7 @@ const NOTED: [&str; 8] = [
     "are released",
     "took nothing for 30 s while others live",
     "answers again after",
-    "messages are not finished in time",
+    "not finished in time",
     "time is up",
     "panicked",
     "went to another member",

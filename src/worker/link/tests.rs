@@ -1,6 +1,8 @@
 use super::super::lane::{RETRY_MOST, TRIES};
 use super::*;
+use crate::comet::Tally;
 use proptest::prelude::*;
+use std::sync::Arc;
 use std::time::Duration;
 
 const A: OrderingKey = OrderingKey(1);
@@ -280,4 +282,29 @@ proptest! {
 
 fn left_of(link: &Link) -> bool {
     !link.lanes.is_empty()
+}
+
+/// A message that was given up leaves nothing to try: what fails much later is another outage.
+#[test]
+fn an_outage_ends_with_the_last_message_that_is_given_up() {
+    let mut now = Instant::now();
+    let tally = Arc::new(Tally::default());
+    let mut other_worker = Health::new(tally.clone(), now);
+    let mut link = Link::new(64, Health::new(tally, now));
+    link.push(A, 0);
+    loop {
+        // So that the failure is the message's own.
+        other_worker.ok(now);
+        assert_eq!(link.start_next(now, |_| 1), Some(0));
+        if let Outcome::GivenUp(_) = answer(&mut link, A, Verdict::Unclear, now) {
+            break;
+        }
+        now = link.wake_at().expect("it waits");
+        link.wake(now);
+    }
+    now += Duration::from_secs(60);
+    link.push(B, 1);
+    assert_eq!(link.start_next(now, |_| 1), Some(1));
+    answer(&mut link, B, Verdict::Down, now);
+    assert!(!link.health.is_given_up(now));
 }
