@@ -1,6 +1,7 @@
 //! What krafka's rebalances mean here: partitions that come with a position, and partitions to hand over.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crossbeam_channel::Sender;
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 use super::Event;
 use super::membership::{Commit, RETRY_FIRST, RETRY_MOST, wait};
 use super::offsets::Offsets;
+use super::orphans;
 use crate::backoff::Retry;
 use crate::config::Config;
 
@@ -26,6 +28,8 @@ pub(super) struct Listener {
     consumer: OnceLock<Arc<Consumer>>,
     events: Sender<Event>,
     turns: Mutex<Turns>,
+    /// Whether the partitions were lost, and none came since.
+    lost: AtomicBool,
 }
 
 /// The partitions that are ours, each with a number that tells this turn of owning it from others.
@@ -49,6 +53,7 @@ impl Listener {
             consumer: OnceLock::new(),
             events,
             turns: Mutex::default(),
+            lost: AtomicBool::new(false),
         })
     }
 
@@ -192,6 +197,11 @@ impl ConsumerRebalanceListener for Callbacks {
         let new: Vec<i32> = partitions.iter().map(|p| p.partition).collect();
         // Paused before the first poll could bring records.
         consumer.pause(&self.0.topic, &new).await;
+        if self.0.lost.swap(false, Ordering::Relaxed) {
+            // It came back without a round: what it was about to let go when it was lost waits for one.
+            let (consumer, topic) = (consumer.clone(), self.0.topic.clone());
+            tokio::spawn(async move { orphans::rejoin(&consumer, &topic).await });
+        }
         let turns = self.0.begin_turns(&new);
         tokio::spawn(self.0.clone().find_positions(turns));
     }
@@ -219,6 +229,7 @@ impl ConsumerRebalanceListener for Callbacks {
     }
 
     async fn on_partitions_lost(&self, partitions: &[TopicPartition]) {
+        self.0.lost.store(true, Ordering::Relaxed);
         let partitions = self.0.end_turns(partitions);
         let _ = self.0.events.send(Event::Lost { partitions });
     }

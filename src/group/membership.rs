@@ -13,9 +13,10 @@ use krafka::consumer::{AutoOffsetReset, Consumer, PartitionAssignmentStrategy};
 use krafka::error::{ErrorCode, KrafkaError};
 use krafka::{CloseOptions, GroupMembershipOperation, Kafka};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
 
-use super::Event;
 use super::listener::{Callbacks, Listener};
+use super::{Event, orphans};
 use crate::backoff::Retry;
 use crate::config::Config;
 use crate::kafka::{Trouble, create_topic_command};
@@ -123,6 +124,13 @@ impl Membership {
     ) -> Result<Option<String>, String> {
         let (consumer, listener) = self.join(kafka).await?;
         let leaving = Arc::new(AtomicBool::new(false));
+        // Ends with this membership.
+        let mut watching = JoinSet::new();
+        watching.spawn(orphans::watch(
+            kafka.clone(),
+            consumer.clone(),
+            self.config.clone(),
+        ));
         let mut polling = tokio::spawn(poll(
             consumer.clone(),
             self.config.clone(),
@@ -150,6 +158,7 @@ impl Membership {
                 let _ = events.send(Event::Committed(result));
             });
         }
+        watching.abort_all();
         // A poll may be in the middle of a hand-over: it ends before the consumer is closed.
         leaving.store(true, Ordering::Relaxed);
         consumer.wakeup();

@@ -9,6 +9,7 @@ mod listener;
 pub mod membership;
 pub mod offset_map;
 mod offsets;
+mod orphans;
 mod partition;
 #[cfg(test)]
 mod tests;

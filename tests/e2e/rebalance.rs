@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::comet::{Answer, Comet};
 use crate::support::job::Job;
 use crate::support::kafka::{Kafka, on_each_kafka};
-use crate::support::messages::{assert_each_once_in_order, over_rooms};
+use crate::support::messages::{assert_each_once_in_order, assert_in_order, over_rooms};
 use crate::support::topic::Topic;
 use crate::support::{await_until, is};
 
@@ -14,6 +14,7 @@ on_each_kafka!(
     one_of_two_is_stopped,
     one_joins_while_messages_flow,
     a_killed_member_is_awaited,
+    one_that_lets_go_is_killed_and_comes_back,
     the_group_can_be_seen
 );
 
@@ -131,6 +132,39 @@ fn a_killed_member_is_awaited(kafka: &Kafka) {
     stays.stop();
     comes.stop();
     assert_each_once_in_order(&comet.calls(), ROOMS, 2_000);
+}
+
+/// A member hands two partitions over, and its end comes in the middle. It is back under its name before Kafka notices,
+/// and Kafka makes no new round for it: the two would have no owner.
+fn one_that_lets_go_is_killed_and_comes_back(kafka: &Kafka) {
+    let topic = Topic::new(kafka, 4);
+    let comet = Comet::start();
+    comet.answer(|_| Answer::Hang);
+    let named = || topic.job(&[&comet]).flag("--group-instance-id", "named");
+    let mut goes = named().start();
+    await_members(&topic, 1);
+    topic.produce(over_rooms(ROOMS, 0, 400));
+    await_until("messages in its hands", || is(received(&goes) > 0, true));
+
+    let mut comes = topic.job(&[&comet]).start();
+    await_until("the first of two rounds", || {
+        let owned = topic.kafka.members(&topic.group);
+        let sizes: BTreeSet<usize> = owned
+            .into_iter()
+            .map(|member| member.assignment.unwrap_or_default())
+            .map(|all| all.iter().map(|a| a.partitions.len()).sum())
+            .collect();
+        is(sizes, BTreeSet::from([0, 2]))
+    });
+    goes.kill();
+    comet.answer(|_| Answer::Ok);
+    let mut is_back = named().start();
+
+    await_members(&topic, 2);
+    topic.await_no_lag();
+    is_back.stop();
+    comes.stop();
+    assert_in_order(&comet.calls(), ROOMS, 400);
 }
 
 /// What `kafka-consumer-groups.sh --describe` shows: the member, its client and host, and the lag, which falls.
