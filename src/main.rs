@@ -13,7 +13,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How long mimalloc keeps free pages before it gives them back. Messages are made in one thread and freed in others,
 /// so pages empty where nobody fills them again: at its default of a second they are twice what is in use.
-const KEEP_FREE_PAGES_MS: std::ffi::c_long = 10;
+const KEEP_FREE_PAGES_MS: std::ffi::c_long = 100;
 
 fn main() -> ExitCode {
     spare_memory();
