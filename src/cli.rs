@@ -156,7 +156,7 @@ pub(crate) struct SettingArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = config::duration_or_none)]
     shutdown_timeout: Duration,
     /// Messages held at most between Kafka and the Comets; reading pauses there
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = config::count(1, usize::MAX))]
+    #[arg(long, value_name = "N", default_value = "4000", value_parser = config::count(1, usize::MAX))]
     hold_messages: usize,
     /// Bytes of them held at most
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = config::bytes)]

@@ -85,7 +85,7 @@ fn the_defaults_are_the_documented_ones() {
         coalesce_bytes: 65_536,
         call_timeout: Duration::from_secs(5),
         shutdown_timeout: Duration::from_secs(10),
-        hold_messages: 10_000,
+        hold_messages: 4_000,
         hold_bytes: 32 << 20,
     };
     assert_eq!(loaded.config, expected);

@@ -1,5 +1,6 @@
 //! A Comet node: the calls to it, what its answers mean, and how it fares.
 
+mod burst;
 mod client;
 mod failure_log;
 mod health;
@@ -7,6 +8,7 @@ mod health;
 pub mod request;
 mod verdict;
 
+pub use burst::Burst;
 pub use client::{Answer, Client, environment};
 pub use failure_log::FailureLog;
 pub use health::{Health, Pace, Return, State, Tally};

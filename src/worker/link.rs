@@ -96,6 +96,13 @@ impl Link {
         None
     }
 
+    /// About how many calls may be started now, at most.
+    pub fn startable(&self) -> usize {
+        self.ready
+            .len()
+            .min(self.window.saturating_sub(self.in_flight))
+    }
+
     /// Takes in the verdict on the call in flight for `key`, and adds its messages to `called`. The health is the
     /// caller's to be told before.
     pub fn answered(

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use slab::Slab;
 
 use crate::coalesce::{Coalescer, Shape};
-use crate::comet::{Answer, Client, FailureLog, State, Tally};
+use crate::comet::{Answer, Burst, Client, FailureLog, State, Tally};
 use crate::group;
 use crate::message::{How, Message, Settled, Slot};
 use crate::route::{Call, Target};
@@ -21,6 +21,9 @@ use served::{Served, said};
 
 /// So many events are taken in before calls are started and results reported.
 const EVENTS_AT_ONCE: usize = 256;
+
+/// So many calls at most leave together: the first of them waits for the last, some microseconds each.
+const CALLS_IN_A_BURST: usize = 64;
 
 /// What a worker hears of.
 pub enum Event {
@@ -48,6 +51,10 @@ pub struct Worker {
     own: Sender<Event>,
     group: Sender<group::Event>,
     comets: Vec<Served>,
+    /// Comets about which something was heard since they were attended last.
+    stirred: Vec<usize>,
+    /// When to attend all Comets, though nothing happens until then. May be too early.
+    wake_at: Option<Instant>,
     coalescer: Option<Coalescer>,
     messages: Slab<InHand>,
     /// The messages of the call that was answered last.
@@ -101,6 +108,8 @@ impl Worker {
             own,
             group,
             comets,
+            stirred: Vec::new(),
+            wake_at: None,
             coalescer,
             messages: Slab::new(),
             called: Vec::new(),
@@ -112,12 +121,7 @@ impl Worker {
     /// Works until told to stop.
     pub fn run(mut self) {
         loop {
-            let first = match self
-                .comets
-                .iter()
-                .filter_map(|comet| comet.link.wake_at())
-                .min()
-            {
+            let first = match self.wake_at {
                 Some(wake_at) => self.events.recv_deadline(wake_at),
                 None => self
                     .events
@@ -155,6 +159,7 @@ impl Worker {
             Event::Answered { comet, id, answer } => self.answered(comet, id, answer),
             Event::Probed { comet, answer } => {
                 self.comets[comet].note(0, &answer);
+                self.comets[comet].stir(comet, &mut self.stirred);
             }
             Event::Revoke { partition, epoch } => {
                 self.revoked.push((partition, epoch));
@@ -204,6 +209,7 @@ impl Worker {
                 continue;
             }
             comet.link.push(key, id);
+            comet.stir(n, &mut self.stirred);
             self.messages[id].waiting_for += 1;
         }
         self.finish_if_done(id);
@@ -212,6 +218,7 @@ impl Worker {
     fn answered(&mut self, comet: usize, id: Id, answer: Answer) {
         let key = self.messages[id].message.delivery.key;
         let served = &mut self.comets[comet];
+        served.stir(comet, &mut self.stirred);
         let verdict = served.note(served.link.oks_at_start(key), &answer);
         let Served { client, link, .. } = served;
         let address = client.address();
@@ -252,48 +259,77 @@ impl Worker {
         self.called = called;
     }
 
-    /// Wakes what waited long enough, leaves out Comets that are gone for long, and starts what may be sent.
+    /// Attends the Comets that were heard of or whose time has come. Not all of them each time: with many Comets that
+    /// alone would cost more than a call.
     fn attend_comets(&mut self) {
         let now = Instant::now();
-        let lives = self
-            .comets
-            .iter()
-            .any(|comet| comet.link.health.state() == State::Up);
-        for n in 0..self.comets.len() {
-            if lives && self.comets[n].link.health.is_given_up(now) {
-                self.leave_out(n, now);
-            }
-            let comet = &mut self.comets[n];
-            comet.link.wake(now);
-            if comet.link.health.probe_due(now) {
-                let own = self.own.clone();
-                comet.client.probe(move |answer| {
-                    let _ = own.send(Event::Probed { comet: n, answer });
-                });
-            }
-            loop {
-                let mut merged = None;
-                let started = comet.link.start_next(now, |waiting| {
-                    merged = merge(self.coalescer.as_ref(), &mut self.messages, waiting);
-                    merged.as_ref().map_or(1, |(count, _)| *count)
-                });
-                let Some(id) = started else { break };
-                let held = &mut self.messages[id];
-                held.started = true;
-                let call = match &merged {
-                    Some((_, call)) => call,
-                    None => &held.message.delivery.call,
-                };
-                let own = self.own.clone();
-                comet.client.call(call, move |answer| {
-                    let _ = own.send(Event::Answered {
-                        comet: n,
-                        id,
-                        answer,
-                    });
-                });
+        let all = self.wake_at.is_some_and(|wake_at| wake_at <= now);
+        if all {
+            self.wake_at = None;
+            for n in 0..self.comets.len() {
+                self.comets[n].stir(n, &mut self.stirred);
             }
         }
+        while let Some(n) = self.stirred.pop() {
+            self.attend(n, now);
+            let comet = &mut self.comets[n];
+            comet.stirred = false;
+            self.wake_at = self.wake_at.into_iter().chain(comet.link.wake_at()).min();
+        }
+    }
+
+    /// Wakes what waited long enough for a Comet, leaves it out if it is gone for long, and starts what may be sent.
+    fn attend(&mut self, n: usize, now: Instant) {
+        if self.comets[n].link.health.is_given_up(now)
+            && self
+                .comets
+                .iter()
+                .any(|comet| comet.link.health.state() == State::Up)
+        {
+            self.leave_out(n, now);
+        }
+        let comet = &mut self.comets[n];
+        comet.link.wake(now);
+        if comet.link.health.probe_due(now) {
+            let own = self.own.clone();
+            comet.client.probe(move |answer| {
+                let _ = own.send(Event::Probed { comet: n, answer });
+            });
+        }
+        loop {
+            // One alone leaves at once.
+            let several = self.comets[n].link.startable() > 1;
+            let _burst = several.then(Burst::begin);
+            if (0..CALLS_IN_A_BURST).any(|_| !self.start_call(n, now)) {
+                break;
+            }
+        }
+    }
+
+    /// Starts the next call to Comet `n`, and returns whether there was one to start.
+    fn start_call(&mut self, n: usize, now: Instant) -> bool {
+        let comet = &mut self.comets[n];
+        let mut merged = None;
+        let started = comet.link.start_next(now, |waiting| {
+            merged = merge(self.coalescer.as_ref(), &mut self.messages, waiting);
+            merged.as_ref().map_or(1, |(count, _)| *count)
+        });
+        let Some(id) = started else { return false };
+        let held = &mut self.messages[id];
+        held.started = true;
+        let call = match &merged {
+            Some((_, call)) => call,
+            None => &held.message.delivery.call,
+        };
+        let own = self.own.clone();
+        comet.client.call(call, move |answer| {
+            let _ = own.send(Event::Answered {
+                comet: n,
+                id,
+                answer,
+            });
+        });
+        true
     }
 
     fn leave_out(&mut self, n: usize, now: Instant) {
@@ -315,8 +351,10 @@ impl Worker {
 
     fn drop_queued(&mut self, which: impl Fn(&InHand) -> bool) {
         let mut touched = Vec::new();
-        for comet in &mut self.comets {
+        for (n, comet) in self.comets.iter_mut().enumerate() {
             touched.extend(comet.link.take(|id| which(&self.messages[id])));
+            // What was behind them may be sent.
+            comet.stir(n, &mut self.stirred);
         }
         for id in touched {
             self.messages[id].dropped = true;

@@ -15,6 +15,8 @@ pub struct Served {
     pub client: Client,
     pub failures: Arc<FailureLog>,
     pub link: Link,
+    /// Whether it is among those to attend.
+    pub stirred: bool,
 }
 
 impl Served {
@@ -24,6 +26,15 @@ impl Served {
             client: comet.client,
             failures: comet.failures,
             link: Link::new(window, Health::new(comet.tally, now)),
+            stirred: false,
+        }
+    }
+
+    /// Puts it, Comet `n`, among those to attend.
+    pub fn stir(&mut self, n: usize, stirred: &mut Vec<usize>) {
+        if !self.stirred {
+            self.stirred = true;
+            stirred.push(n);
         }
     }
 
@@ -34,6 +45,7 @@ impl Served {
             client,
             failures,
             link,
+            ..
         } = self;
         let verdict = match answer {
             Ok(()) => Verdict::Finished,
