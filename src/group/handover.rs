@@ -81,6 +81,8 @@ impl Group {
         if !handover.partitions.is_empty() {
             log::info!("partitions {:?} are released", handover.partitions);
         }
+        // Of what stays too: in the round that follows, a member may be taken for gone.
+        commits.extend(self.to_commit());
         let _ = handover.reply.send(commits);
     }
 }

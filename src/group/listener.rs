@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crossbeam_channel::Sender;
 use krafka::Kafka;
 use krafka::admin::{ListConsumerGroupOffsetsOptions, ListOffsetsOptions, OffsetSpec};
-use krafka::consumer::{Consumer, ConsumerRebalanceListener, TopicPartition};
+use krafka::consumer::{
+    Consumer, ConsumerGroupMetadata, ConsumerRebalanceListener, TopicPartition,
+};
 use krafka::error::KrafkaError;
 use tokio::sync::oneshot;
 
 use super::Event;
 use super::membership::{Commit, RETRY_FIRST, RETRY_MOST, wait};
-use super::offsets::Offsets;
+use super::offsets::{LAST_WORD, Offsets, TIMEOUT};
 use super::orphans;
 use crate::backoff::Retry;
 use crate::config::Config;
@@ -28,6 +30,8 @@ pub(super) struct Listener {
     consumer: OnceLock<Arc<Consumer>>,
     events: Sender<Event>,
     turns: Mutex<Turns>,
+    /// What Kafka last knew this member as.
+    member: Mutex<Option<ConsumerGroupMetadata>>,
     /// Whether the partitions were lost, and none came since.
     lost: AtomicBool,
 }
@@ -53,6 +57,7 @@ impl Listener {
             consumer: OnceLock::new(),
             events,
             turns: Mutex::default(),
+            member: Mutex::default(),
             lost: AtomicBool::new(false),
         })
     }
@@ -73,7 +78,9 @@ impl Listener {
         );
         if !ours.is_empty() {
             let partitions = ours.into_keys().collect();
-            let _ = self.events.send(Event::Lost { partitions });
+            // Under that name, Kafka takes nothing from this process any longer.
+            let (reply, _) = oneshot::channel();
+            let _ = self.events.send(Event::Lost { partitions, reply });
         }
     }
 
@@ -82,13 +89,30 @@ impl Listener {
     /// # Errors
     /// A sentence. Not all of it is committed then.
     pub(super) async fn commit(&self, commits: &[Commit]) -> Result<(), String> {
-        let Some(consumer) = self.consumer.get() else {
-            return Ok(());
-        };
-        match consumer.group_metadata().await {
-            Some(member) if member.is_fenceable() => self.offsets.commit(&member, commits).await,
-            _ => Err(format!("not a member of group {} now", self.group)),
+        match self.look_up_member().await {
+            Some(member) => self.offsets.commit(&member, commits, TIMEOUT).await,
+            None => Err(format!("not a member of group {} now", self.group)),
         }
+    }
+
+    /// What Kafka knows this member as, if it is one.
+    async fn look_up_member(&self) -> Option<ConsumerGroupMetadata> {
+        let member = self.consumer.get()?.group_metadata().await;
+        let member = member.filter(|member| member.is_fenceable())?;
+        *self.member.lock().unwrap_or_else(PoisonError::into_inner) = Some(member.clone());
+        Some(member)
+    }
+
+    /// Commits what was finished of lost partitions as the member that had them. krafka takes a living member for lost
+    /// where an answer comes out of turn; Kafka then still knows it. If it doesn't, it refuses the commit.
+    async fn commit_as_before(&self, commits: &[Commit]) -> Result<(), String> {
+        let member = self
+            .member
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(member) = member else { return Ok(()) };
+        self.offsets.commit(&member, commits, LAST_WORD).await
     }
 
     /// Finds out where to read the partitions from, and tells the group, unless they are gone by then.
@@ -195,6 +219,7 @@ impl ConsumerRebalanceListener for Callbacks {
             return;
         };
         let new: Vec<i32> = partitions.iter().map(|p| p.partition).collect();
+        let _ = self.0.look_up_member().await;
         // Paused before the first poll could bring records.
         consumer.pause(&self.0.topic, &new).await;
         if self.0.lost.swap(false, Ordering::Relaxed) {
@@ -231,6 +256,22 @@ impl ConsumerRebalanceListener for Callbacks {
     async fn on_partitions_lost(&self, partitions: &[TopicPartition]) {
         self.0.lost.store(true, Ordering::Relaxed);
         let partitions = self.0.end_turns(partitions);
-        let _ = self.0.events.send(Event::Lost { partitions });
+        let (reply, answer) = oneshot::channel();
+        if self
+            .0
+            .events
+            .send(Event::Lost { partitions, reply })
+            .is_err()
+        {
+            return;
+        }
+        let Ok(commits) = answer.await else { return };
+        if !commits.is_empty()
+            && let Err(error) = self.0.commit_as_before(&commits).await
+        {
+            log::info!(
+                "what was finished of them since the last commit may be sent again: {error}"
+            );
+        }
     }
 }

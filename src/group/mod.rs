@@ -54,8 +54,12 @@ pub enum Event {
         partitions: Vec<i32>,
         reply: oneshot::Sender<Vec<Commit>>,
     },
-    /// Partitions are another member's already.
-    Lost { partitions: Vec<i32> },
+    /// Partitions are another member's already, or so it seems. The reply: what was finished of each, for a last try
+    /// to commit it.
+    Lost {
+        partitions: Vec<i32>,
+        reply: oneshot::Sender<Vec<Commit>>,
+    },
     /// The consumer read records, and stands at `next` now.
     Read {
         partition: i32,
@@ -208,15 +212,18 @@ impl Group {
                 self.assign(partition, position, ledger::union(&finished, &known));
             }
             Event::Revoked { partitions, reply } => self.revoke(partitions, reply),
-            Event::Lost { partitions } => {
+            Event::Lost { partitions, reply } => {
                 log::warn!(
                     "partitions {partitions:?} went to another member: dropping what is held of them"
                 );
+                let mut commits = Vec::new();
                 for partition in partitions {
                     if let Some(owned) = self.forget(partition) {
+                        commits.push(owned.commit(partition));
                         self.lost.insert(partition, (Instant::now(), owned));
                     }
                 }
+                let _ = reply.send(commits);
             }
             Event::Read {
                 partition,
@@ -376,16 +383,20 @@ impl Group {
             return;
         }
         self.uncommitted = 0;
-        let changed: Vec<Commit> = self
-            .partitions
+        let changed = self.to_commit();
+        if !changed.is_empty() {
+            self.commit_in_flight = self.links.membership.send(Command::Commit(changed)).is_ok();
+        }
+    }
+
+    /// What is not committed yet, of all partitions.
+    fn to_commit(&self) -> Vec<Commit> {
+        self.partitions
             .iter()
             .map(|(&partition, owned)| (owned, owned.commit(partition)))
             .filter(|(owned, commit)| owned.committed.as_ref() != Some(commit))
             .map(|(_, commit)| commit)
-            .collect();
-        if !changed.is_empty() {
-            self.commit_in_flight = self.links.membership.send(Command::Commit(changed)).is_ok();
-        }
+            .collect()
     }
 
     fn committed(&mut self, result: Result<Vec<Commit>, String>) {

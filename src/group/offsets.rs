@@ -28,7 +28,10 @@ use super::membership::Commit;
 use crate::kafka::CLIENT_ID;
 
 /// How long one commit may take, with finding the coordinator and connecting to it.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The same where joining anew waits for it.
+pub(super) const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// The first versions that know static members (Kafka 2.3); Kafka 4 takes them too.
 const OFFSET_COMMIT: i16 = 7;
@@ -62,29 +65,20 @@ impl Offsets {
         &self,
         member: &ConsumerGroupMetadata,
         commits: &[Commit],
+        within: Duration,
     ) -> Result<(), String> {
         let request = self.request(member, commits);
-        let mut coordinator = self.coordinator.lock().await;
-        let result = tokio::time::timeout(TIMEOUT, self.send(&mut coordinator, &request))
+        tokio::time::timeout(within, self.send(&request))
             .await
-            .unwrap_or_else(|_| Err(format!("no answer within {TIMEOUT:?}")));
-        if result.is_err() {
-            // Whatever is wrong, the next commit finds the coordinator anew.
-            *coordinator = None;
-        }
-        result
+            .unwrap_or_else(|_| Err(format!("no answer within {within:?}")))
     }
 
-    async fn send(
-        &self,
-        coordinator: &mut Option<Connection>,
-        request: &OffsetCommitRequest,
-    ) -> Result<(), String> {
-        if coordinator.is_none() {
-            *coordinator = Some(self.find_coordinator().await?);
-        }
-        let Some(connection) = coordinator else {
-            return Ok(());
+    async fn send(&self, request: &OffsetCommitRequest) -> Result<(), String> {
+        let mut coordinator = self.coordinator.lock().await;
+        // Taken out: whatever goes wrong, or takes too long, the next commit finds the coordinator anew.
+        let mut connection = match coordinator.take() {
+            Some(connection) => connection,
+            None => self.find_coordinator().await?,
         };
         let answer: OffsetCommitResponse = connection.ask(request, OFFSET_COMMIT).await?;
         for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
@@ -95,6 +89,7 @@ impl Offsets {
                 ));
             }
         }
+        *coordinator = Some(connection);
         Ok(())
     }
 

@@ -106,6 +106,13 @@ impl Around {
         answer
     }
 
+    fn lose(&self) -> oneshot::Receiver<Vec<Commit>> {
+        let (reply, answer) = oneshot::channel();
+        let partitions = vec![0];
+        self.tell(Event::Lost { partitions, reply });
+        answer
+    }
+
     fn next_commit(&mut self) -> Vec<Commit> {
         match self.commands.blocking_recv() {
             Some(Command::Commit(commits)) => commits,
@@ -166,6 +173,23 @@ fn a_hand_over_waits_for_what_is_in_flight_and_for_the_workers_word() {
     assert!(answer.try_recv().is_err(), "offset 2 is in flight still");
     around.settle(epoch, 2, How::Delivered);
     assert_eq!(answer.blocking_recv().unwrap()[0].offset, 1);
+    around.end();
+}
+
+#[test]
+fn a_hand_over_commits_what_stays_too() {
+    let around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..1);
+    around.settle(epoch, 0, How::Delivered);
+    around.caught_up();
+    let answer = around.revoke();
+    around.tell(Event::GaveBack {
+        partition: 0,
+        epoch,
+    });
+    let commits = answer.blocking_recv().unwrap();
+    let at: Vec<_> = commits.iter().map(|c| (c.partition, c.offset)).collect();
+    assert_eq!(at, [(0, 1), (9, 0)]);
     around.end();
 }
 
@@ -237,9 +261,7 @@ fn a_dead_letter_holds_its_offset_until_it_is_written() {
 fn what_comes_of_an_earlier_turn_counts_no_more() {
     let around = Around::new(PATIENCE);
     let first = around.consuming(0..2);
-    around.tell(Event::Lost {
-        partitions: vec![0],
-    });
+    drop(around.lose());
     assert!(matches!(
         around.control.recv(),
         Ok(Control::Revoke { partition: 0 })
@@ -264,9 +286,8 @@ fn what_was_finished_of_a_lost_partition_is_not_sent_again_when_it_comes_back() 
     let around = Around::new(PATIENCE);
     let first = around.consuming(0..4);
     around.settle(first, 0, How::Delivered);
-    around.tell(Event::Lost {
-        partitions: vec![0],
-    });
+    let last = around.lose().blocking_recv().unwrap();
+    assert_eq!(last[0].offset, 1, "what is finished may still be committed");
     assert!(matches!(around.control.recv(), Ok(Control::Credit { .. })));
     assert!(matches!(
         around.control.recv(),
