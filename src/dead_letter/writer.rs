@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use krafka::CloseOptions;
 use krafka::admin::{CreateTopicsOptions, NewTopic};
 use krafka::consumer::ConsumerRecord;
 use krafka::error::{ErrorCode, KrafkaError};
@@ -13,7 +14,7 @@ use krafka::producer::{Acks, DeliveryHandle, Producer, Record};
 use super::{LARGEST, Letter, header};
 use crate::backoff::Retry;
 use crate::config::Config;
-use crate::fetch::{Positions, Reader};
+use crate::fetch::{CLOSING, Positions, Reader};
 use crate::group;
 use crate::kafka::{Trouble, alter_topic_command, is_too_large};
 use crate::logging::counted;
@@ -58,9 +59,10 @@ pub fn spawn(
                     .map(|letter| (letter.slot, letter.bytes))
                     .collect();
                 if !buried.is_empty() && group.send(group::Event::Buried(buried)).is_err() {
-                    return;
+                    break;
                 }
             }
+            runtime.block_on(undertaker.disconnect());
         })
 }
 
@@ -147,7 +149,7 @@ impl Undertaker {
             };
             if let Some(error) = error {
                 if !is_too_large(&error) {
-                    self.connection = None;
+                    self.disconnect().await;
                 }
                 let slot = letter.slot;
                 failure.get_or_insert(Failure { slot, error });
@@ -155,6 +157,18 @@ impl Undertaker {
             self.held.push_back(letter);
         }
         failure
+    }
+
+    async fn disconnect(&mut self) {
+        if let Some(Connection {
+            producer,
+            originals,
+        }) = self.connection.take()
+        {
+            let options = CloseOptions::new().timeout(CLOSING);
+            let _ = producer.close_with(options).await;
+            originals.reader.close().await;
+        }
     }
 
     /// Tries held letters, one by one: each of them once, until Kafka fails or several are refused.

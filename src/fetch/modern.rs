@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use krafka::Kafka;
 use krafka::admin::{ListOffsetsOptions, OffsetSpec};
 use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord, TopicPartition};
 use krafka::error::KrafkaError;
+use krafka::{CloseOptions, Kafka};
 use tokio::runtime::Runtime;
 
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record};
@@ -51,6 +51,14 @@ impl Modern {
     }
 }
 
+impl Drop for Modern {
+    fn drop(&mut self) {
+        if let (Some(runtime), Some(reader)) = (self.runtime.take(), self.reader.take()) {
+            runtime.block_on(reader.close());
+        }
+    }
+}
+
 impl Fetcher for Modern {
     fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
         self.try_fetch(positions).map_err(FetchError::Failed)
@@ -71,6 +79,9 @@ pub(crate) struct Reader {
 /// krafka waits twice as long after each failure of a partition, up to 30 s, and says so to nobody; a seek ends that.
 /// After so long without a record all partitions are sought, so that a broker that is back is read from.
 const ASK_AFRESH: Duration = Duration::from_secs(2);
+
+/// How long closing a client may take of which nothing is wanted any more.
+pub(crate) const CLOSING: Duration = Duration::from_millis(100);
 
 impl Reader {
     pub(crate) async fn connect(brokers: &[String], topic: &str) -> Result<Self, KrafkaError> {
@@ -96,6 +107,12 @@ impl Reader {
             at: Positions::new(),
             heard: Instant::now(),
         })
+    }
+
+    /// krafka warns of one that just goes, as if a group waited for it.
+    pub(crate) async fn close(self) {
+        let options = CloseOptions::new().timeout(CLOSING);
+        let _ = self.consumer.close_with(options).await;
     }
 
     /// The records from `positions` on, as they are in Kafka.

@@ -15,6 +15,7 @@ on_each_kafka!(
     one_joins_while_messages_flow,
     a_killed_member_is_awaited,
     one_that_lets_go_is_killed_and_comes_back,
+    two_of_one_name,
     the_group_can_be_seen
 );
 
@@ -165,6 +166,42 @@ fn one_that_lets_go_is_killed_and_comes_back(kafka: &Kafka) {
     is_back.stop();
     comes.stop();
     assert_in_order(&comet.calls(), ROOMS, 400);
+}
+
+/// Kafka lets each of two processes of one name throw out the other. One of them gives up, and says why.
+fn two_of_one_name(kafka: &Kafka) {
+    let topic = Topic::new(kafka, 4);
+    let comet = Comet::start();
+    let named = || topic.job(&[&comet]).flag("--group-instance-id", "named");
+    topic.produce(over_rooms(ROOMS, 0, 400));
+    let mut first = named().start();
+    comet.await_delivered(400);
+    let mut second = named().start();
+    let (ended, status) = await_until("the end of one", || {
+        let ends = [first.try_exit(), second.try_exit()];
+        let ended = ends.iter().position(Option::is_some);
+        ended
+            .and_then(|n| Some((n, ends[n]?)))
+            .ok_or_else(|| "both go on".into())
+    });
+    let (gone, mut stays) = match ended {
+        0 => (first, second),
+        _ => (second, first),
+    };
+    assert_eq!(status.code(), Some(1));
+    let why = [
+        "ERROR",
+        "Another process is in group",
+        "with the same --group-instance-id \"named\": each needs its own",
+    ];
+    assert_eq!(gone.lines_with(&why).len(), 1, "{:?}", gone.log());
+
+    await_members(&topic, 1);
+    topic.produce(over_rooms(ROOMS, 400, 400));
+    comet.await_delivered(800);
+    topic.await_no_lag();
+    stays.stop();
+    assert_in_order(&comet.calls(), ROOMS, 800);
 }
 
 /// What `kafka-consumer-groups.sh --describe` shows: the member, its client and host, and the lag, which falls.
