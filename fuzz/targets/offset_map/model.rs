@@ -32,7 +32,9 @@ enum Step {
 struct Model {
     ledger: Ledger,
     /// Every record that was ever read, in offset order.
-    log: BTreeSet<i64>,
+    log: Vec<i64>,
+    /// In this life all below is delivered, or holds no record: where to look for the watermark.
+    settled: i64,
     /// The first offset at which no record was made yet.
     end: i64,
     /// Those that were really delivered.
@@ -50,7 +52,8 @@ struct Model {
 pub fn run(steps: &[u8]) {
     let mut model = Model {
         ledger: Ledger::new(0, Vec::new()),
-        log: BTreeSet::new(),
+        log: Vec::new(),
+        settled: 0,
         end: 0,
         delivered: BTreeSet::new(),
         next: 0,
@@ -93,7 +96,8 @@ impl Model {
                     }
                 }
             }
-            assert_eq!(self.ledger.watermark(), self.watermark());
+            let watermark = self.watermark();
+            assert_eq!(self.ledger.watermark(), watermark);
             assert_eq!(self.ledger.in_hand(), self.in_hand.len());
             assert_eq!(self.ledger.is_settled(), self.in_hand.is_empty());
         }
@@ -101,17 +105,17 @@ impl Model {
     }
 
     fn read(&mut self, gaps: &[u8], beyond: u8) -> Vec<i64> {
-        let mut offsets: Vec<i64> = self.log.range(self.next..).copied().collect();
+        let mut offsets = self.log_from(self.next).to_vec();
         offsets.truncate(gaps.len());
         for gap in &gaps[offsets.len()..] {
             let offset = self.end + i64::from(*gap);
-            self.log.insert(offset);
+            self.log.push(offset);
             self.end = offset + 1;
             offsets.push(offset);
         }
         let after = offsets.last().map_or(self.next, |last| last + 1);
         // No record is skipped: the position goes beyond the end of the log, or to the next record at most.
-        let limit = self.log.range(after..).next().copied();
+        let limit = self.log_from(after).first().copied();
         let next = (after + i64::from(beyond)).min(limit.unwrap_or(i64::MAX));
         self.end = self.end.max(next);
         self.next = next;
@@ -125,7 +129,7 @@ impl Model {
 
     fn chosen(&self, which: u16) -> Option<i64> {
         let turn = usize::from(which) % self.log.len().max(1);
-        self.log.iter().nth(turn).copied()
+        self.log.get(turn).copied()
     }
 
     fn finish(&mut self, which: u16) {
@@ -152,11 +156,18 @@ impl Model {
         }
     }
 
+    fn log_from(&self, offset: i64) -> &[i64] {
+        &self.log[self.log.partition_point(|&at| at < offset)..]
+    }
+
     /// Where all below is delivered, or holds no record.
-    fn watermark(&self) -> i64 {
-        let mut read = self.log.range(self.committed.0..self.next);
-        read.find(|&offset| !self.known.contains(offset))
-            .map_or(self.next, |first| *first)
+    fn watermark(&mut self) -> i64 {
+        let open = self
+            .log_from(self.settled)
+            .iter()
+            .find(|&offset| *offset >= self.next || !self.known.contains(offset));
+        self.settled = open.map_or(self.next, |first| self.next.min(*first));
+        self.settled
     }
 
     fn commit(&mut self) {
@@ -169,10 +180,11 @@ impl Model {
         let position = self.committed.0;
         ascending(position, &finished);
         self.next = position;
+        self.settled = position;
         self.in_hand.clear();
         self.known = self
-            .log
-            .range(position..)
+            .log_from(position)
+            .iter()
             .copied()
             .filter(|offset| holds(&finished, *offset))
             .collect();
@@ -184,13 +196,12 @@ impl Model {
     fn agrees(&self) {
         assert!(self.known.is_subset(&self.delivered), "finished unsent");
         let watermark = self.ledger.watermark();
-        let lost = self.log.range(..watermark);
-        for offset in lost {
+        for offset in self.log.iter().take_while(|at| **at < watermark) {
             assert!(self.delivered.contains(offset), "{offset} would be lost");
         }
         let above = self.ledger.finished_above();
         ascending(watermark, &above);
-        for offset in self.log.range(watermark..) {
+        for offset in self.log_from(watermark) {
             let known = self.known.contains(offset);
             assert_eq!(holds(&above, *offset), known, "offset {offset}");
         }
