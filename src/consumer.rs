@@ -29,6 +29,8 @@ pub enum Control {
     },
     /// Stop reading a partition.
     Revoke { partition: i32 },
+    /// Stop reading a partition, and say so to the group.
+    Suspend { partition: i32, epoch: u64 },
     /// This much is settled and no longer held.
     Credit { messages: usize, bytes: usize },
     /// End the thread.
@@ -175,6 +177,12 @@ impl Consumer {
             }
             Control::Revoke { partition } => {
                 self.partitions.remove(&partition);
+            }
+            Control::Suspend { partition, epoch } => {
+                self.partitions.remove(&partition);
+                let _ = self
+                    .group
+                    .send(group::Event::Suspended { partition, epoch });
             }
             Control::Credit { messages, bytes } => {
                 self.held.messages -= messages;

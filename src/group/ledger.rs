@@ -84,6 +84,11 @@ impl Ledger {
         self.in_hand
     }
 
+    /// The reading position.
+    pub fn next(&self) -> i64 {
+        self.next
+    }
+
     /// The offset to commit: the lowest one that is not finished.
     pub fn watermark(&self) -> i64 {
         self.open.front().map_or(self.next, |first| first.offset)

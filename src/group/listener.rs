@@ -111,7 +111,7 @@ impl Listener {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let Some(member) = member else { return Ok(()) };
+        let member = member.ok_or("it was a member never before")?;
         self.offsets.commit(&member, commits, LAST_WORD).await
     }
 
@@ -266,12 +266,14 @@ impl ConsumerRebalanceListener for Callbacks {
             return;
         }
         let Ok(commits) = answer.await else { return };
-        if !commits.is_empty()
-            && let Err(error) = self.0.commit_as_before(&commits).await
-        {
-            log::info!(
+        if commits.is_empty() {
+            return;
+        }
+        match self.0.commit_as_before(&commits).await {
+            Ok(()) => drop(self.0.events.send(Event::LastWord(commits))),
+            Err(error) => log::info!(
                 "what was finished of them since the last commit may be sent again: {error}"
-            );
+            ),
         }
     }
 }

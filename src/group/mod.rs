@@ -3,6 +3,7 @@
 //! One thread, one queue of events, one owner. Kafka's part (joining, heartbeats, sending commits) is
 //! [`membership`]'s; it hears and tells, and decides nothing about offsets.
 
+mod doubt;
 mod handover;
 pub mod ledger;
 mod listener;
@@ -60,6 +61,10 @@ pub enum Event {
         partitions: Vec<i32>,
         reply: oneshot::Sender<Vec<Commit>>,
     },
+    /// What was finished of lost partitions is committed after all.
+    LastWord(Vec<Commit>),
+    /// The consumer reads a partition no longer.
+    Suspended { partition: i32, epoch: u64 },
     /// The consumer read records, and stands at `next` now.
     Read {
         partition: i32,
@@ -116,6 +121,8 @@ pub struct Group {
     /// not committed need not be sent again.
     lost: BTreeMap<i32, (Instant, Partition)>,
     handovers: Vec<Handover>,
+    /// When lost partitions that are not back by then are given up.
+    in_doubt_until: Option<Instant>,
     /// Counts the turns of owning any partition.
     epochs: u64,
     commit_in_flight: bool,
@@ -136,6 +143,7 @@ impl Group {
             partitions: BTreeMap::new(),
             lost: BTreeMap::new(),
             handovers: Vec::new(),
+            in_doubt_until: None,
             epochs: 0,
             commit_in_flight: false,
             uncommitted: 0,
@@ -156,12 +164,8 @@ impl Group {
         let mut stop = stop.clone();
         let mut end = crossbeam_channel::never();
         loop {
-            let deadline = match self
-                .handovers
-                .iter()
-                .map(|handover| handover.deadline)
-                .min()
-            {
+            let handovers = self.handovers.iter().map(|handover| handover.deadline);
+            let deadline = match handovers.chain(self.in_doubt_until).min() {
                 Some(deadline) => crossbeam_channel::at(deadline),
                 None => crossbeam_channel::never(),
             };
@@ -184,6 +188,7 @@ impl Group {
                 recv(deadline) -> _ => {}
             }
             self.settle_handovers();
+            self.settle_doubts();
         }
         self.counts.unfinished += self
             .partitions
@@ -207,23 +212,29 @@ impl Group {
                     );
                     Vec::new()
                 });
+                if self.is_ours_after_all(partition, position, &metadata) {
+                    self.resume(partition, finished);
+                    return;
+                }
                 log::info!("partition {partition}: reading from offset {position}");
                 let known = self.known(partition, position);
-                self.assign(partition, position, ledger::union(&finished, &known));
+                let finished = ledger::union(&finished, &known);
+                self.assign(partition, (position, metadata), finished);
             }
             Event::Revoked { partitions, reply } => self.revoke(partitions, reply),
             Event::Lost { partitions, reply } => {
                 log::warn!(
-                    "partitions {partitions:?} went to another member: dropping what is held of them"
+                    "partitions {partitions:?} went to another member, as it seems: sending nothing of them"
                 );
-                let mut commits = Vec::new();
-                for partition in partitions {
-                    if let Some(owned) = self.forget(partition) {
-                        commits.push(owned.commit(partition));
-                        self.lost.insert(partition, (Instant::now(), owned));
-                    }
+                let _ = reply.send(self.doubt(partitions));
+            }
+            Event::LastWord(commits) => self.note_committed(commits),
+            Event::Suspended { partition, epoch } => {
+                if let Some(owned) = self.owned(partition, epoch)
+                    && let Phase::Doubtful { suspended } = &mut owned.phase
+                {
+                    *suspended = true;
                 }
-                let _ = reply.send(commits);
             }
             Event::Read {
                 partition,
@@ -245,7 +256,7 @@ impl Group {
                     .is_some_and(|owned| owned.phase == Phase::Consuming)
                 {
                     self.forget(partition);
-                    self.assign(partition, position, Vec::new());
+                    self.assign(partition, (position, String::new()), Vec::new());
                 }
             }
             Event::Settled(settled) => self.settle(settled),
@@ -279,11 +290,17 @@ impl Group {
             .filter(|owned| owned.epoch == epoch)
     }
 
-    fn assign(&mut self, partition: i32, position: i64, finished: Vec<std::ops::Range<i64>>) {
+    fn assign(
+        &mut self,
+        partition: i32,
+        begun: (i64, String),
+        finished: Vec<std::ops::Range<i64>>,
+    ) {
         self.epochs += 1;
+        let position = begun.0;
         let owned = Partition {
             epoch: self.epochs,
-            begun: position,
+            begun,
             ledger: Ledger::new(position, finished.clone()),
             phase: Phase::Consuming,
             committed: None,
@@ -389,12 +406,23 @@ impl Group {
         }
     }
 
+    fn note_committed(&mut self, commits: Vec<Commit>) {
+        for commit in commits {
+            if let Some(owned) = self.partitions.get_mut(&commit.partition) {
+                owned.committed = Some(commit);
+            }
+        }
+    }
+
     /// What is not committed yet, of all partitions.
     fn to_commit(&self) -> Vec<Commit> {
         self.partitions
             .iter()
             .map(|(&partition, owned)| (owned, owned.commit(partition)))
-            .filter(|(owned, commit)| owned.committed.as_ref() != Some(commit))
+            .filter(|(owned, commit)| {
+                let ours = !matches!(owned.phase, Phase::Doubtful { .. });
+                ours && owned.committed.as_ref() != Some(commit)
+            })
             .map(|(_, commit)| commit)
             .collect()
     }
@@ -402,13 +430,7 @@ impl Group {
     fn committed(&mut self, result: Result<Vec<Commit>, String>) {
         self.commit_in_flight = false;
         match result {
-            Ok(commits) => {
-                for commit in commits {
-                    if let Some(owned) = self.partitions.get_mut(&commit.partition) {
-                        owned.committed = Some(commit);
-                    }
-                }
-            }
+            Ok(commits) => self.note_committed(commits),
             Err(why) => log::warn!("committing offsets failed: {why}; trying again"),
         }
     }

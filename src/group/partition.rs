@@ -6,8 +6,8 @@ use super::offset_map;
 
 pub struct Partition {
     pub epoch: u64,
-    /// Where it was read from first.
-    pub begun: i64,
+    /// Where it was read from first, and the metadata that stood there.
+    pub begun: (i64, String),
     pub ledger: Ledger,
     pub phase: Phase,
     pub committed: Option<Commit>,
@@ -19,6 +19,9 @@ pub enum Phase {
     Consuming,
     /// It goes to another owner once what is in flight is settled; so many workers may still hold unsent messages.
     Draining { workers: usize },
+    /// krafka lost it: it may be another's by now, or come back at once. Nothing of it is sent or read meanwhile;
+    /// whether the consumer has said that it doesn't.
+    Doubtful { suspended: bool },
 }
 
 impl Partition {
@@ -26,7 +29,16 @@ impl Partition {
     pub fn at_least(&self) -> i64 {
         self.committed
             .as_ref()
-            .map_or(self.begun, |commit| commit.offset)
+            .map_or(self.begun.0, |commit| commit.offset)
+    }
+
+    /// Whether that is what Kafka had of it when this process last knew: then no other owner came in between.
+    pub fn stands_at(&self, position: i64, metadata: &str) -> bool {
+        let (offset, map) = match &self.committed {
+            Some(commit) => (commit.offset, &commit.metadata),
+            None => (self.begun.0, &self.begun.1),
+        };
+        (offset, map.as_str()) == (position, metadata)
     }
 
     pub fn commit(&self, partition: i32) -> Commit {

@@ -113,6 +113,14 @@ impl Around {
         answer
     }
 
+    /// Waits until a lost partition is given up.
+    fn given_up(&self) {
+        while !matches!(
+            self.control.recv().unwrap(),
+            Control::Revoke { partition: 0 }
+        ) {}
+    }
+
     fn next_commit(&mut self) -> Vec<Commit> {
         match self.commands.blocking_recv() {
             Some(Command::Commit(commits)) => commits,
@@ -262,10 +270,7 @@ fn what_comes_of_an_earlier_turn_counts_no_more() {
     let around = Around::new(PATIENCE);
     let first = around.consuming(0..2);
     drop(around.lose());
-    assert!(matches!(
-        around.control.recv(),
-        Ok(Control::Revoke { partition: 0 })
-    ));
+    around.given_up();
     let second = around.consuming(0..2);
     assert_ne!(first, second);
     around.settle(first, 0, How::Delivered);
@@ -281,34 +286,110 @@ fn what_comes_of_an_earlier_turn_counts_no_more() {
     around.end();
 }
 
-#[test]
-fn what_was_finished_of_a_lost_partition_is_not_sent_again_when_it_comes_back() {
+/// How a lost partition comes back.
+struct Back {
+    /// Whether the consumer said that it reads it no longer.
+    suspended: bool,
+    /// Whether the last commit was let through.
+    committed: bool,
+    /// What Kafka has of it.
+    position: i64,
+}
+
+/// Loses a partition of which offset 0 is finished, and gets it back. Returns the turns' numbers, the position that
+/// the consumer goes on from, and what is known to be finished.
+fn lost_and_back(back: &Back) -> (u64, u64, i64, Vec<i64>) {
     let around = Around::new(PATIENCE);
     let first = around.consuming(0..4);
     around.settle(first, 0, How::Delivered);
     let last = around.lose().blocking_recv().unwrap();
     assert_eq!(last[0].offset, 1, "what is finished may still be committed");
-    assert!(matches!(around.control.recv(), Ok(Control::Credit { .. })));
-    assert!(matches!(
-        around.control.recv(),
-        Ok(Control::Revoke { partition: 0 })
-    ));
+    if back.committed {
+        around.tell(Event::LastWord(last.clone()));
+    }
+    if back.suspended {
+        around.tell(Event::Suspended {
+            partition: 0,
+            epoch: first,
+        });
+    }
     // A call that was in flight comes back.
     around.settle(first, 2, How::Delivered);
-    around.settle(first, 3, How::Released);
+    let metadata = if back.committed {
+        last[0].metadata.clone()
+    } else {
+        String::new()
+    };
     around.tell(Event::Assigned {
         partition: 0,
-        position: 0,
-        metadata: String::new(),
+        position: back.position,
+        metadata,
     });
     let assigned = loop {
-        match around.control.recv().unwrap() {
-            Control::Assign { finished, .. } => break finished,
-            _ => continue,
+        if let Control::Assign {
+            epoch,
+            position,
+            finished,
+            ..
+        } = around.control.recv().unwrap()
+        {
+            break (
+                first,
+                epoch,
+                position,
+                finished.into_iter().flatten().collect(),
+            );
         }
     };
-    let finished: Vec<i64> = assigned.into_iter().flatten().collect();
-    assert_eq!(finished, [0, 2]);
+    around.end();
+    assigned
+}
+
+#[test]
+fn a_lost_partition_that_comes_back_as_it_was_goes_on() {
+    for (committed, position) in [(true, 1), (false, 0)] {
+        let (first, second, next, _) = lost_and_back(&Back {
+            suspended: true,
+            committed,
+            position,
+        });
+        assert_eq!((second, next), (first, 4), "committed: {committed}");
+    }
+}
+
+#[test]
+fn what_was_finished_of_a_lost_partition_is_not_sent_again_when_it_comes_back_later() {
+    for (suspended, position) in [(true, 1), (false, 0)] {
+        let (first, second, next, finished) = lost_and_back(&Back {
+            suspended,
+            committed: false,
+            position,
+        });
+        assert_ne!(first, second);
+        assert_eq!(next, position);
+        let expected: &[i64] = if position == 0 { &[0, 2] } else { &[2] };
+        assert_eq!(finished, expected);
+    }
+}
+
+#[test]
+fn a_lost_partition_that_does_not_come_back_is_given_up() {
+    let around = Around::new(PATIENCE);
+    around.consuming(0..4);
+    drop(around.lose());
+    around.given_up();
+    assert_eq!(around.end().given_back, 4);
+}
+
+#[test]
+fn what_is_in_doubt_is_not_committed() {
+    let mut around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..4);
+    drop(around.lose());
+    around.settle(epoch, 0, How::Delivered);
+    around.caught_up();
+    let commits = around.next_commit();
+    assert!(commits.iter().all(|commit| commit.partition == 9));
     around.end();
 }
 

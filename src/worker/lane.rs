@@ -36,6 +36,8 @@ pub enum LaneState {
     Ready,
     Calling,
     WaitingUntil(Instant),
+    /// Its first message isn't to be sent for now.
+    Held,
 }
 
 impl Lane {
@@ -69,7 +71,7 @@ impl Lane {
     pub fn in_flight(&self) -> usize {
         match self.state {
             LaneState::Calling => self.carried,
-            LaneState::Ready | LaneState::WaitingUntil(_) => 0,
+            LaneState::Ready | LaneState::WaitingUntil(_) | LaneState::Held => 0,
         }
     }
 

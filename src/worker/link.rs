@@ -58,13 +58,13 @@ impl Link {
         lane.queue.push_back(id);
     }
 
-    /// The first message of the next call to make now, if the window and the Comet's health allow one. `merge` is
-    /// shown the messages of a lane, where more than one may go: it says how many of the first go together.
-    /// They count as in flight.
+    /// The first message of the next call to make now, if the window and the Comet's health allow one. `choose` is
+    /// shown the messages of a lane, and whether more than one may go: it says how many of the first go together. They
+    /// count as in flight. Where it says none the lane is held, until [`Self::release`].
     pub fn start_next(
         &mut self,
         now: Instant,
-        merge: impl FnOnce(&VecDeque<Id>) -> usize,
+        mut choose: impl FnMut(&VecDeque<Id>, bool) -> usize,
     ) -> Option<Id> {
         let pace = self.health.pace();
         let free = match pace {
@@ -83,11 +83,13 @@ impl Link {
                 && let Some(&id) = lane.queue.front()
             {
                 // One that isn't up is tried with one message at a time.
-                let carried = if pace == Pace::Window && lane.may_merge() {
-                    merge(&lane.queue).clamp(1, lane.queue.len())
-                } else {
-                    1
-                };
+                let several = pace == Pace::Window && lane.may_merge();
+                let most = if several { lane.queue.len() } else { 1 };
+                let carried = choose(&lane.queue, several).min(most);
+                if carried == 0 {
+                    lane.state = LaneState::Held;
+                    continue;
+                }
                 lane.start(carried, self.health.oks());
                 self.in_flight += 1;
                 return Some(id);
@@ -158,6 +160,16 @@ impl Link {
             if let Some(lane) = self.lanes.get_mut(&key)
                 && lane.state == LaneState::WaitingUntil(until)
             {
+                lane.state = LaneState::Ready;
+                self.ready.push_back(key);
+            }
+        }
+    }
+
+    /// Lets held lanes go on.
+    pub fn release(&mut self) {
+        for (&key, lane) in &mut self.lanes {
+            if lane.state == LaneState::Held {
                 lane.state = LaneState::Ready;
                 self.ready.push_back(key);
             }

@@ -39,6 +39,10 @@ pub enum Event {
     Probed { comet: usize, answer: Answer },
     /// The partition goes to another owner: give back what no Comet has seen, finish the rest.
     Revoke { partition: i32, epoch: u64 },
+    /// The partition may be another's: send nothing more of it for now.
+    Suspend { partition: i32, epoch: u64 },
+    /// It is still ours: go on.
+    Resume { partition: i32, epoch: u64 },
     /// The partition is another's already: drop everything of it.
     Forget { partition: i32, epoch: u64 },
     /// End the thread.
@@ -61,6 +65,8 @@ pub struct Worker {
     called: Vec<Id>,
     /// Turns of owning a partition that are over: what still comes of them is given back.
     revoked: Vec<(i32, u64)>,
+    /// Turns of which nothing is sent for now.
+    suspended: Vec<(i32, u64)>,
     settled: Vec<Settled>,
 }
 
@@ -114,6 +120,7 @@ impl Worker {
             messages: Slab::new(),
             called: Vec::new(),
             revoked: Vec::new(),
+            suspended: Vec::new(),
             settled: Vec::new(),
         }
     }
@@ -162,13 +169,17 @@ impl Worker {
                 self.comets[comet].stir(comet, &mut self.stirred);
             }
             Event::Revoke { partition, epoch } => {
+                self.resume((partition, epoch));
                 self.revoked.push((partition, epoch));
                 self.drop_queued(|held| !held.started && of(held.message.slot, partition, epoch));
                 // What was given back has to be known before the answer.
                 self.report();
                 let _ = self.group.send(group::Event::GaveBack { partition, epoch });
             }
+            Event::Suspend { partition, epoch } => self.suspended.push((partition, epoch)),
+            Event::Resume { partition, epoch } => self.resume((partition, epoch)),
             Event::Forget { partition, epoch } => {
+                self.resume((partition, epoch));
                 self.revoked.push((partition, epoch));
                 for (_, held) in self.messages.iter_mut() {
                     held.forgotten |= of(held.message.slot, partition, epoch);
@@ -176,6 +187,19 @@ impl Worker {
                 self.drop_queued(|held| held.forgotten);
             }
             Event::Stop => {}
+        }
+    }
+
+    fn resume(&mut self, turn: (i32, u64)) {
+        let before = self.suspended.len();
+        self.suspended.retain(|suspended| *suspended != turn);
+        if self.suspended.len() == before {
+            return;
+        }
+        // What is suspended still is held again when its lane's turn comes.
+        for (n, comet) in self.comets.iter_mut().enumerate() {
+            comet.link.release();
+            comet.stir(n, &mut self.stirred);
         }
     }
 
@@ -309,9 +333,21 @@ impl Worker {
     /// Starts the next call to Comet `n`, and returns whether there was one to start.
     fn start_call(&mut self, n: usize, now: Instant) -> bool {
         let comet = &mut self.comets[n];
+        let (messages, suspended) = (&mut self.messages, &self.suspended);
         let mut merged = None;
-        let started = comet.link.start_next(now, |waiting| {
-            merged = merge(self.coalescer.as_ref(), &mut self.messages, waiting);
+        let started = comet.link.start_next(now, |waiting, several| {
+            let is_suspended = |id: &Id| {
+                let Slot {
+                    partition, epoch, ..
+                } = messages[*id].message.slot;
+                suspended.contains(&(partition, epoch))
+            };
+            if !suspended.is_empty() && waiting.front().is_some_and(is_suspended) {
+                return 0;
+            }
+            if several {
+                merged = merge(self.coalescer.as_ref(), messages, waiting);
+            }
             merged.as_ref().map_or(1, |(count, _)| *count)
         });
         let Some(id) = started else { return false };

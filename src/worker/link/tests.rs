@@ -23,19 +23,32 @@ fn answer(link: &mut Link, key: OrderingKey, verdict: Verdict, now: Instant) -> 
 }
 
 #[test]
+fn a_held_lane_waits_until_it_is_released() {
+    let (mut link, now) = link(2);
+    link.push(A, 0);
+    link.push(A, 1);
+    link.push(B, 2);
+    let but_the_first = |waiting: &VecDeque<Id>, _| usize::from(waiting[0] != 0);
+    assert_eq!(link.start_next(now, but_the_first), Some(2));
+    assert_eq!(link.start_next(now, |_, _| 1), None);
+    link.release();
+    assert_eq!(link.start_next(now, |_, _| 1), Some(0));
+}
+
+#[test]
 fn a_key_has_one_call_in_flight_and_others_go_on_beside_it() {
     let (mut link, now) = link(64);
     for (key, id) in [(A, 0), (A, 1), (B, 2)] {
         link.push(key, id);
     }
-    assert_eq!(link.start_next(now, |_| 1), Some(0));
-    assert_eq!(link.start_next(now, |_| 1), Some(2));
-    assert_eq!(link.start_next(now, |_| 1), None);
+    assert_eq!(link.start_next(now, |_, _| 1), Some(0));
+    assert_eq!(link.start_next(now, |_, _| 1), Some(2));
+    assert_eq!(link.start_next(now, |_, _| 1), None);
     assert_eq!(
         answer(&mut link, A, Verdict::Finished, now),
         Outcome::Finished
     );
-    assert_eq!(link.start_next(now, |_| 1), Some(1));
+    assert_eq!(link.start_next(now, |_, _| 1), Some(1));
 }
 
 #[test]
@@ -44,10 +57,10 @@ fn the_window_bounds_the_calls() {
     for n in 0..5 {
         link.push(OrderingKey(n), n as usize);
     }
-    assert!(link.start_next(now, |_| 1).is_some() && link.start_next(now, |_| 1).is_some());
-    assert_eq!(link.start_next(now, |_| 1), None);
+    assert!(link.start_next(now, |_, _| 1).is_some() && link.start_next(now, |_, _| 1).is_some());
+    assert_eq!(link.start_next(now, |_, _| 1), None);
     answer(&mut link, OrderingKey(0), Verdict::Finished, now);
-    assert_eq!(link.start_next(now, |_| 1), Some(2));
+    assert_eq!(link.start_next(now, |_, _| 1), Some(2));
 }
 
 #[test]
@@ -55,12 +68,12 @@ fn a_failed_message_is_sent_again_before_those_behind_it() {
     let (mut link, now) = link(64);
     link.push(A, 0);
     link.push(A, 1);
-    link.start_next(now, |_| 1);
+    link.start_next(now, |_, _| 1);
     assert_eq!(answer(&mut link, A, Verdict::Unclear, now), Outcome::Again);
-    assert_eq!(link.start_next(now, |_| 1), None);
+    assert_eq!(link.start_next(now, |_, _| 1), None);
     let later = link.wake_at().expect("it waits");
     link.wake(later);
-    assert_eq!(link.start_next(later, |_| 1), Some(0));
+    assert_eq!(link.start_next(later, |_, _| 1), Some(0));
 }
 
 #[test]
@@ -70,10 +83,10 @@ fn a_try_counts_only_where_the_comet_took_something_else_meanwhile() {
     let mut fail = |link: &mut Link, other_goes_through: bool| {
         now += RETRY_MOST * 2;
         link.wake(now);
-        assert_eq!(link.start_next(now, |_| 1), Some(0));
+        assert_eq!(link.start_next(now, |_, _| 1), Some(0));
         if other_goes_through {
             link.push(B, 9);
-            assert_eq!(link.start_next(now, |_| 1), Some(9));
+            assert_eq!(link.start_next(now, |_, _| 1), Some(9));
             answer(link, B, Verdict::Finished, now);
         }
         answer(link, A, Verdict::Unclear, now)
@@ -92,13 +105,13 @@ fn a_comet_that_is_down_is_tried_with_one_message_of_each_key_in_turn() {
     let (mut link, now) = link(64);
     link.push(A, 0);
     link.push(B, 1);
-    link.start_next(now, |_| 1);
+    link.start_next(now, |_, _| 1);
     answer(&mut link, A, Verdict::Down, now);
-    assert_eq!(link.start_next(now, |_| 1), None);
+    assert_eq!(link.start_next(now, |_, _| 1), None);
     let later = now + RETRY_MOST;
-    assert_eq!(link.start_next(later, |_| 1), Some(1));
+    assert_eq!(link.start_next(later, |_, _| 1), Some(1));
     link.push(OrderingKey(3), 2);
-    assert_eq!(link.start_next(later, |_| 1), None, "one at a time");
+    assert_eq!(link.start_next(later, |_, _| 1), None, "one at a time");
 }
 
 #[test]
@@ -107,18 +120,18 @@ fn taking_messages_out_leaves_the_one_in_flight() {
     for (key, id) in [(A, 0), (A, 1), (A, 2), (B, 3)] {
         link.push(key, id);
     }
-    assert_eq!(link.start_next(now, |_| 1), Some(0));
+    assert_eq!(link.start_next(now, |_, _| 1), Some(0));
     let mut taken = link.take(|id| id != 2);
     taken.sort();
     assert_eq!(taken, [1, 3]);
     answer(&mut link, A, Verdict::Finished, now);
-    assert_eq!(link.start_next(now, |_| 1), Some(2));
-    assert_eq!(link.start_next(now, |_| 1), None);
+    assert_eq!(link.start_next(now, |_, _| 1), Some(2));
+    assert_eq!(link.start_next(now, |_, _| 1), None);
 }
 
 /// Starts a call with `count` messages where as many wait.
 fn start(link: &mut Link, count: usize, now: Instant) -> Option<Id> {
-    link.start_next(now, |waiting| count.min(waiting.len()))
+    link.start_next(now, |waiting, _| count.min(waiting.len()))
 }
 
 /// Answers a call: what it means, and the messages that it had.
@@ -295,7 +308,7 @@ fn an_outage_ends_with_the_last_message_that_is_given_up() {
     loop {
         // So that the failure is the message's own.
         other_worker.ok(now);
-        assert_eq!(link.start_next(now, |_| 1), Some(0));
+        assert_eq!(link.start_next(now, |_, _| 1), Some(0));
         if let Outcome::GivenUp(_) = answer(&mut link, A, Verdict::Unclear, now) {
             break;
         }
@@ -304,7 +317,7 @@ fn an_outage_ends_with_the_last_message_that_is_given_up() {
     }
     now += Duration::from_secs(60);
     link.push(B, 1);
-    assert_eq!(link.start_next(now, |_| 1), Some(1));
+    assert_eq!(link.start_next(now, |_, _| 1), Some(1));
     answer(&mut link, B, Verdict::Down, now);
     assert!(!link.health.is_given_up(now));
 }
