@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{self, Addresses, Coalesce, Config, Fetch};
+use crate::config::{self, Addresses, Coalesce, Config, Fetch, Window};
 use crate::dead_letter::{Place, Selection, Sources};
 use crate::layers::{self, Loaded};
 
@@ -134,9 +134,9 @@ pub(crate) struct SettingArgs {
     /// Workers, 1 to 64
     #[arg(long, value_name = "N", default_value = "4", value_parser = config::count(1, 64))]
     threads: usize,
-    /// Calls in flight at once for each worker and Comet, 1 to 4096
-    #[arg(long, value_name = "N", default_value = "64", value_parser = config::count(1, 4096))]
-    window: usize,
+    /// Calls in flight at once for each worker and Comet, 1 to 4096; auto: 64 shared among the Comets, 8 at least
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = config::window)]
+    window: Window,
     /// Client that reads the records: classic for Kafka up to 3.9, modern from 3.7 on, auto chooses
     #[arg(long, value_name = "CLIENT", default_value = "auto", value_parser = config::fetch())]
     fetch: Fetch,
@@ -171,9 +171,9 @@ impl From<SettingArgs> for Config {
             group: args.group,
             group_instance_id: args.group_instance_id,
             session_timeout: args.session_timeout,
-            comet: args.comet.0,
             threads: args.threads,
-            window: args.window,
+            window: args.window.calls(args.comet.0.len()),
+            comet: args.comet.0,
             fetch: args.fetch,
             coalesce: args.coalesce,
             coalesce_max: args.coalesce_max,

@@ -232,6 +232,37 @@ pub fn count(min: usize, max: usize) -> impl Fn(&str) -> Result<usize, String> +
     }
 }
 
+/// Calls in flight at once for each worker and Comet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// As many as are fastest for so many Comets.
+    Auto,
+    Calls(usize),
+}
+
+impl Window {
+    /// Measured (docs/PERFORMANCE.md): a worker is fastest with 64 calls in flight. With more, what they take of memory
+    /// doesn't fit into the processor's caches, whichever Comets they are for.
+    pub fn calls(self, comets: usize) -> usize {
+        const TOGETHER: usize = 64;
+        const LEAST: usize = 8;
+        match self {
+            Window::Auto => (TOGETHER / comets.max(1)).max(LEAST),
+            Window::Calls(calls) => calls,
+        }
+    }
+}
+
+/// Reads a window.
+pub fn window(text: &str) -> Result<Window, String> {
+    match text.trim() {
+        "auto" => Ok(Window::Auto),
+        number => count(1, 4096)(number)
+            .map(Window::Calls)
+            .map_err(|error| format!("{error}, or auto")),
+    }
+}
+
 /// Reads a topic's name, by Kafka's rules, and short enough that its dead-letter topic has a legal name too.
 pub fn topic(text: &str) -> Result<String, String> {
     const LONGEST: usize = 249 - DEAD_LETTER_SUFFIX.len();
@@ -258,6 +289,15 @@ pub fn name(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_window_is_shared_among_the_comets() {
+        let calls = [1, 2, 4, 8, 64].map(|comets| Window::Auto.calls(comets));
+        assert_eq!(calls, [64, 32, 16, 8, 8]);
+        assert_eq!(window("auto"), Ok(Window::Auto));
+        assert_eq!(window(" 128 ").map(|window| window.calls(4)), Ok(128));
+        assert!(window("0").is_err() && window("some").is_err());
+    }
 
     #[test]
     fn durations() {

@@ -243,7 +243,7 @@ fn a_wrong_file_is_named_with_the_line() {
     }
     written("job.toml", b"");
     written("other.toml", b"window = -1");
-    let says = "error: other.toml:1: window = -1: not a whole number from 1 to 4096";
+    let says = "error: other.toml:1: window = -1: not a whole number from 1 to 4096, or auto";
     for command in [
         job(folder.path()).args(["--config", "other.toml"]),
         job(folder.path()).env("JOB_CONFIG", "other.toml"),

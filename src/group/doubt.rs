@@ -70,7 +70,7 @@ impl Group {
         };
         owned.phase = Phase::Consuming;
         let (epoch, position) = (owned.epoch, owned.ledger.next());
-        log::info!("partition {partition}: still ours, reading on from offset {position}");
+        log::info!("partition {partition}: reading from offset {position}, still ours");
         let _ = self.links.consumer.send(Control::Assign {
             partition,
             epoch,
