@@ -40,7 +40,7 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
 
 fn reason(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> Option<&'static str> {
     let ((before, earlier), (again, later)) = (repeat.before, repeat.again);
-    let (Some(old), Some(_)) = (evidence.lives.get(earlier), evidence.lives.get(later)) else {
+    let (Some(old), Some(new)) = (evidence.lives.get(earlier), evidence.lives.get(later)) else {
         return Some("of a job that isn't known");
     };
     let link = |scope| match scope {
@@ -65,23 +65,27 @@ fn reason(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> Option<&'s
     }
     let kafka = |scope| match scope {
         Scope::Kafka => true,
-        Scope::KafkaOf { slot } => slot == old.slot,
+        // Either may not have heard yet who has the partition.
+        Scope::KafkaOf { slot } => slot == old.slot || slot == new.slot,
         _ => false,
     };
     let since = finished.min(before).saturating_sub(OUT_OF_REACH);
     if evidence.timeline.any(since, again, kafka) {
         return Some("while Kafka was out of reach");
     }
-    let late = old.notes.iter().any(|(at, line)| {
-        line.contains("not finished in time")
-            && *at >= before.saturating_sub(SECOND)
-            && *at <= again
-            && finished.saturating_add(SECOND) >= *at
-    });
-    if late {
+    let unfinished_when = |said: &str| {
+        old.notes.iter().any(|(at, line)| {
+            line.contains(said)
+                && *at >= before.saturating_sub(SECOND)
+                && *at <= again
+                && finished.saturating_add(SECOND) >= *at
+        })
+    };
+    if unfinished_when("not finished in time") {
         return Some("not finished at each Comet within the time of a hand-over");
     }
-    None
+    unfinished_when("went to another member")
+        .then_some("not finished at each Comet when its job was taken for lost")
 }
 
 fn spell_out(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> String {
