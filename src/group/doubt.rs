@@ -4,7 +4,6 @@
 //! with the same partitions, a moment later. Dropping what is held of them would send it again to each Comet that has
 //! it. Sending on would be wrong where another member has them. So they are neither read nor sent meanwhile.
 
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::Group;
@@ -27,7 +26,10 @@ impl Group {
             commits.push(owned.commit(partition));
             match owned.phase {
                 Phase::Consuming => {
-                    owned.phase = Phase::Doubtful { suspended: false };
+                    owned.phase = Phase::Doubtful {
+                        suspended: false,
+                        back: false,
+                    };
                     let epoch = owned.epoch;
                     let suspend = Control::Suspend { partition, epoch };
                     let _ = self.links.consumer.send(suspend);
@@ -35,7 +37,12 @@ impl Group {
                         let _ = worker.send(worker::Event::Suspend { partition, epoch });
                     }
                 }
-                Phase::Doubtful { .. } => {}
+                Phase::Doubtful { suspended, .. } => {
+                    owned.phase = Phase::Doubtful {
+                        suspended,
+                        back: false,
+                    };
+                }
                 Phase::Draining { .. } => self.give_up(partition),
             }
         }
@@ -43,34 +50,48 @@ impl Group {
         commits
     }
 
-    /// Whether a partition that comes now is a doubtful one, and no other owner came in between.
-    pub(super) fn is_ours_after_all(
-        &mut self,
-        partition: i32,
-        position: i64,
-        metadata: &str,
-    ) -> bool {
-        let Some(owned) = self.partitions.get(&partition) else {
+    /// Whether a partition that comes now is a doubtful one, and no other owner came in between: then it goes on.
+    pub(super) fn is_back(&mut self, partition: i32, position: i64, metadata: &str) -> bool {
+        let Some(owned) = self.partitions.get_mut(&partition) else {
             return false;
         };
-        // What the consumer read before it stopped has to be in the account.
-        if owned.phase == (Phase::Doubtful { suspended: true })
-            && owned.stands_at(position, metadata)
-        {
-            return true;
+        let untouched = owned.stands_at() == (position, metadata);
+        match &mut owned.phase {
+            Phase::Doubtful { suspended, back } if untouched => {
+                *back = true;
+                if *suspended {
+                    self.resume(partition);
+                }
+                true
+            }
+            _ => {
+                self.give_up(partition);
+                false
+            }
         }
-        self.give_up(partition);
-        false
     }
 
-    /// Ends the doubt: doubtful → consuming. Earlier owners finished the offsets `finished`, as far as Kafka knows.
-    pub(super) fn resume(&mut self, partition: i32, finished: Vec<Range<i64>>) {
+    /// The consumer reads it no longer, and what it read before is in the account.
+    pub(super) fn is_suspended(&mut self, partition: i32, epoch: u64) {
+        if let Some(owned) = self.owned(partition, epoch)
+            && let Phase::Doubtful { suspended, back } = &mut owned.phase
+        {
+            *suspended = true;
+            if *back {
+                self.resume(partition);
+            }
+        }
+    }
+
+    /// Ends the doubt: doubtful → consuming.
+    fn resume(&mut self, partition: i32) {
         let Some(owned) = self.partitions.get_mut(&partition) else {
             return;
         };
         owned.phase = Phase::Consuming;
         let (epoch, position) = (owned.epoch, owned.ledger.next());
         log::info!("partition {partition}: reading from offset {position}, still ours");
+        let finished = owned.ledger.finished_from(position);
         let _ = self.links.consumer.send(Control::Assign {
             partition,
             epoch,
@@ -94,7 +115,7 @@ impl Group {
         let doubtful: Vec<i32> = self
             .partitions
             .iter()
-            .filter(|(_, owned)| matches!(owned.phase, Phase::Doubtful { .. }))
+            .filter(|(_, owned)| matches!(owned.phase, Phase::Doubtful { back: false, .. }))
             .map(|(partition, _)| *partition)
             .collect();
         if !doubtful.is_empty() {

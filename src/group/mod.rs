@@ -205,6 +205,9 @@ impl Group {
                 position,
                 metadata,
             } => {
+                if self.is_back(partition, position, &metadata) {
+                    return;
+                }
                 let finished = offset_map::decode(position, &metadata).unwrap_or_else(|why| {
                     log::warn!(
                         "the metadata of the offset committed for partition {partition} is not used: {why}; \
@@ -212,10 +215,6 @@ impl Group {
                     );
                     Vec::new()
                 });
-                if self.is_ours_after_all(partition, position, &metadata) {
-                    self.resume(partition, finished);
-                    return;
-                }
                 log::info!("partition {partition}: reading from offset {position}");
                 let known = self.known(partition, position);
                 let finished = ledger::union(&finished, &known);
@@ -229,13 +228,7 @@ impl Group {
                 let _ = reply.send(self.doubt(partitions));
             }
             Event::LastWord(commits) => self.note_committed(commits),
-            Event::Suspended { partition, epoch } => {
-                if let Some(owned) = self.owned(partition, epoch)
-                    && let Phase::Doubtful { suspended } = &mut owned.phase
-                {
-                    *suspended = true;
-                }
-            }
+            Event::Suspended { partition, epoch } => self.is_suspended(partition, epoch),
             Event::Read {
                 partition,
                 epoch,

@@ -20,8 +20,8 @@ pub enum Phase {
     /// It goes to another owner once what is in flight is settled; so many workers may still hold unsent messages.
     Draining { workers: usize },
     /// krafka lost it: it may be another's by now, or come back at once. Nothing of it is sent or read meanwhile;
-    /// whether the consumer has said that it doesn't.
-    Doubtful { suspended: bool },
+    /// whether the consumer has said that it doesn't, and whether Kafka gave the partition back.
+    Doubtful { suspended: bool, back: bool },
 }
 
 impl Partition {
@@ -32,13 +32,12 @@ impl Partition {
             .map_or(self.begun.0, |commit| commit.offset)
     }
 
-    /// Whether that is what Kafka had of it when this process last knew: then no other owner came in between.
-    pub fn stands_at(&self, position: i64, metadata: &str) -> bool {
-        let (offset, map) = match &self.committed {
+    /// What Kafka had of it when this process last knew: the offset and its metadata.
+    pub fn stands_at(&self) -> (i64, &str) {
+        match &self.committed {
             Some(commit) => (commit.offset, &commit.metadata),
             None => (self.begun.0, &self.begun.1),
-        };
-        (offset, map.as_str()) == (position, metadata)
+        }
     }
 
     pub fn commit(&self, partition: i32) -> Commit {

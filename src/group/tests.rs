@@ -286,45 +286,46 @@ fn what_comes_of_an_earlier_turn_counts_no_more() {
     around.end();
 }
 
-/// How a lost partition comes back.
-struct Back {
-    /// Whether the consumer said that it reads it no longer.
-    suspended: bool,
-    /// Whether the last commit was let through.
-    committed: bool,
-    /// What Kafka has of it.
-    position: i64,
-}
-
-/// Loses a partition of which offset 0 is finished, and gets it back. Returns the turns' numbers, the position that
-/// the consumer goes on from, and what is known to be finished.
-fn lost_and_back(back: &Back) -> (u64, u64, i64, Vec<i64>) {
+/// Loses a partition of which offset 0 is finished, and gets it back at `position`. `committed`: whether the last commit
+/// was let through; `read_on`: whether the consumer says late that it reads it no longer. Returns the turns' numbers, the
+/// position that the consumer goes on from, and what is known to be finished.
+fn lost_and_back(committed: bool, read_on: bool, position: i64) -> (u64, u64, i64, Vec<i64>) {
     let around = Around::new(PATIENCE);
     let first = around.consuming(0..4);
     around.settle(first, 0, How::Delivered);
     let last = around.lose().blocking_recv().unwrap();
     assert_eq!(last[0].offset, 1, "what is finished may still be committed");
-    if back.committed {
+    if committed {
         around.tell(Event::LastWord(last.clone()));
     }
-    if back.suspended {
-        around.tell(Event::Suspended {
-            partition: 0,
-            epoch: first,
-        });
+    let suspended = || Event::Suspended {
+        partition: 0,
+        epoch: first,
+    };
+    if !read_on {
+        around.tell(suspended());
     }
     // A call that was in flight comes back.
     around.settle(first, 2, How::Delivered);
-    let metadata = if back.committed {
-        last[0].metadata.clone()
-    } else {
-        String::new()
-    };
     around.tell(Event::Assigned {
         partition: 0,
-        position: back.position,
-        metadata,
+        position,
+        metadata: match committed {
+            true => last[0].metadata.clone(),
+            false => String::new(),
+        },
     });
+    let mut next = 4;
+    if read_on {
+        next = 6;
+        around.tell(Event::Read {
+            partition: 0,
+            epoch: first,
+            offsets: vec![4, 5],
+            next,
+        });
+        around.tell(suspended());
+    }
     let assigned = loop {
         if let Control::Assign {
             epoch,
@@ -333,14 +334,11 @@ fn lost_and_back(back: &Back) -> (u64, u64, i64, Vec<i64>) {
             ..
         } = around.control.recv().unwrap()
         {
-            break (
-                first,
-                epoch,
-                position,
-                finished.into_iter().flatten().collect(),
-            );
+            let finished = finished.into_iter().flatten().collect();
+            break (first, epoch, position, finished);
         }
     };
+    assert!(assigned.2 == next || assigned.2 == position);
     around.end();
     assigned
 }
@@ -348,28 +346,22 @@ fn lost_and_back(back: &Back) -> (u64, u64, i64, Vec<i64>) {
 #[test]
 fn a_lost_partition_that_comes_back_as_it_was_goes_on() {
     for (committed, position) in [(true, 1), (false, 0)] {
-        let (first, second, next, _) = lost_and_back(&Back {
-            suspended: true,
-            committed,
-            position,
-        });
+        let (first, second, next, _) = lost_and_back(committed, false, position);
         assert_eq!((second, next), (first, 4), "committed: {committed}");
     }
 }
 
 #[test]
+fn what_the_consumer_read_before_it_heard_of_the_loss_counts() {
+    let (first, second, next, _) = lost_and_back(true, true, 1);
+    assert_eq!((second, next), (first, 6));
+}
+
+#[test]
 fn what_was_finished_of_a_lost_partition_is_not_sent_again_when_it_comes_back_later() {
-    for (suspended, position) in [(true, 1), (false, 0)] {
-        let (first, second, next, finished) = lost_and_back(&Back {
-            suspended,
-            committed: false,
-            position,
-        });
-        assert_ne!(first, second);
-        assert_eq!(next, position);
-        let expected: &[i64] = if position == 0 { &[0, 2] } else { &[2] };
-        assert_eq!(finished, expected);
-    }
+    let (first, second, next, finished) = lost_and_back(false, false, 1);
+    assert_ne!(first, second);
+    assert_eq!((next, finished), (1, vec![2]));
 }
 
 #[test]

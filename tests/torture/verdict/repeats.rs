@@ -81,7 +81,7 @@ fn reason(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> Option<&'s
                 && finished.saturating_add(SECOND) >= *at
         })
     };
-    if unfinished_when("not finished in time") {
+    if unfinished_when("not finished in time") || unfinished_when("time is up") {
         return Some("not finished at each Comet within the time of a hand-over");
     }
     unfinished_when("went to another member")
