@@ -1,0 +1,134 @@
+//! What a worker sends: it attends its Comets, and starts the calls that may be made.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use slab::Slab;
+
+use super::link::Id;
+use super::{Event, InHand, Worker};
+use crate::coalesce::Coalescer;
+use crate::comet::{Burst, State};
+use crate::message::Slot;
+use crate::route::Call;
+
+/// So many calls at most leave together: the first of them waits for the last, some microseconds each.
+const CALLS_IN_A_BURST: usize = 64;
+
+impl Worker {
+    /// Attends the Comets that were heard of or whose time has come. Not all of them each time: with many Comets that
+    /// alone would cost more than a call.
+    pub(super) fn attend_comets(&mut self) {
+        let now = Instant::now();
+        let all = self.wake_at.is_some_and(|wake_at| wake_at <= now);
+        if all {
+            self.wake_at = None;
+            for n in 0..self.comets.len() {
+                self.comets[n].stir(n, &mut self.stirred);
+            }
+        }
+        while let Some(n) = self.stirred.pop() {
+            self.attend(n, now);
+            let comet = &mut self.comets[n];
+            comet.stirred = false;
+            self.wake_at = self.wake_at.into_iter().chain(comet.link.wake_at()).min();
+        }
+    }
+
+    /// Wakes what waited long enough for a Comet, leaves it out if it is gone for long, and starts what may be sent.
+    fn attend(&mut self, n: usize, now: Instant) {
+        if self.comets[n].link.health.is_given_up(now)
+            && self
+                .comets
+                .iter()
+                .any(|comet| comet.link.health.state() == State::Up)
+        {
+            self.leave_out(n, now);
+        }
+        let comet = &mut self.comets[n];
+        comet.link.wake(now);
+        if comet.link.health.probe_due(now) {
+            let own = self.own.clone();
+            comet.client.probe(move |answer| {
+                let _ = own.send(Event::Probed { comet: n, answer });
+            });
+        }
+        loop {
+            // One alone leaves at once.
+            let several = self.comets[n].link.startable() > 1;
+            let _burst = several.then(Burst::begin);
+            if (0..CALLS_IN_A_BURST).any(|_| !self.start_call(n, now)) {
+                break;
+            }
+        }
+    }
+
+    /// Starts the next call to Comet `n`, and returns whether there was one to start.
+    fn start_call(&mut self, n: usize, now: Instant) -> bool {
+        let comet = &mut self.comets[n];
+        let (messages, suspended) = (&mut self.messages, &self.suspended);
+        let mut merged = None;
+        let started = comet.link.start_next(now, |waiting, several| {
+            let is_suspended = |id: &Id| {
+                let Slot {
+                    partition, epoch, ..
+                } = messages[*id].message.slot;
+                suspended.contains(&(partition, epoch))
+            };
+            if !suspended.is_empty() && waiting.front().is_some_and(is_suspended) {
+                return 0;
+            }
+            if several {
+                merged = merge(self.coalescer.as_ref(), messages, waiting);
+            }
+            merged.as_ref().map_or(1, |(count, _)| *count)
+        });
+        let Some(id) = started else { return false };
+        let held = &mut self.messages[id];
+        held.started = true;
+        let call = match &merged {
+            Some((_, call)) => call,
+            None => &held.message.delivery.call,
+        };
+        let own = self.own.clone();
+        comet.client.call(call, move |answer| {
+            let _ = own.send(Event::Answered {
+                comet: n,
+                id,
+                answer,
+            });
+        });
+        true
+    }
+
+    fn leave_out(&mut self, n: usize, now: Instant) {
+        let comet = &mut self.comets[n];
+        let first = comet.link.health.leave_out(now);
+        let queued = comet.link.take(|_| true);
+        comet.link.health.pass_by(queued.len());
+        if first {
+            log::error!(
+                "Comet {} took nothing for 30 s while others live: messages pass it by until it answers again \
+                 (its people are gone with it)",
+                comet.client.address()
+            );
+        }
+        for id in queued {
+            self.done_with(id);
+        }
+    }
+}
+
+/// How many of the messages that wait go together, and their call; `None` where the first one goes alone.
+fn merge(
+    coalescer: Option<&Coalescer>,
+    messages: &mut Slab<InHand>,
+    waiting: &VecDeque<Id>,
+) -> Option<(usize, Call)> {
+    let look = |id: &Id| (&messages[*id].message.delivery.call, &messages[*id].shape);
+    let (count, call) = coalescer?.merge(waiting.iter().map(look))?;
+    for &id in waiting.iter().take(count) {
+        messages[id].started = true;
+    }
+    Some((count, call))
+}
