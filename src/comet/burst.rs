@@ -1,7 +1,7 @@
 //! Several calls in one segment: what a thread sends within a [`Burst`] leaves when the burst ends.
 //!
 //! gRPC's core makes a call of `sendmsg` for nearly each call of ours, and the kernel then carries each to the other
-//! end and wakes it: half of what a call costs. Told that more is to come, it only keeps the bytes. gRPC has no
+//! end and wakes it: a third of what a call costs. Told that more is to come, it only keeps the bytes. gRPC has no
 //! setting for that, so this program has a `sendmsg` of its own, in libc's place, that can add the flag.
 
 use std::cell::Cell;

@@ -27,9 +27,7 @@ pub enum Phase {
 impl Partition {
     /// Where a new owner of the same log begins at the lowest.
     pub fn at_least(&self) -> i64 {
-        self.committed
-            .as_ref()
-            .map_or(self.begun.0, |commit| commit.offset)
+        self.stands_at().0
     }
 
     /// What Kafka had of it when this process last knew: the offset and its metadata.

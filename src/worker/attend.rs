@@ -6,10 +6,9 @@ use std::time::Instant;
 use slab::Slab;
 
 use super::link::Id;
-use super::{Event, InHand, Worker};
+use super::{Event, InHand, Worker, of};
 use crate::coalesce::Coalescer;
 use crate::comet::{Burst, State};
-use crate::message::Slot;
 use crate::route::Call;
 
 /// So many calls at most leave together: the first of them waits for the last, some microseconds each.
@@ -69,13 +68,11 @@ impl Worker {
         let (messages, suspended) = (&mut self.messages, &self.suspended);
         let mut merged = None;
         let started = comet.link.start_next(now, |waiting, several| {
-            let is_suspended = |id: &Id| {
-                let Slot {
-                    partition, epoch, ..
-                } = messages[*id].message.slot;
-                suspended.contains(&(partition, epoch))
+            let first = waiting.front().map(|&id| messages[id].message.slot);
+            let is_first = |&(partition, epoch): &(i32, u64)| {
+                first.is_some_and(|slot| of(slot, partition, epoch))
             };
-            if !suspended.is_empty() && waiting.front().is_some_and(is_suspended) {
+            if suspended.iter().any(is_first) {
                 return 0;
             }
             if several {
