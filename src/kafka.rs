@@ -13,6 +13,8 @@ pub const CLIENT_ID: &str = "job";
 /// How long one request to a broker may take. A fetch or a join that the broker holds back on purpose counts apart.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long closing a client may take of which nothing is wanted any more.
+pub const CLOSING: Duration = Duration::from_millis(100);
 /// How long somebody who typed a command waits for each answer.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(8);
 

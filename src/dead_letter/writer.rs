@@ -14,9 +14,9 @@ use krafka::producer::{Acks, DeliveryHandle, Producer, Record};
 use super::{LARGEST, Letter, header};
 use crate::backoff::Retry;
 use crate::config::Config;
-use crate::fetch::{CLOSING, Positions, Reader};
+use crate::fetch::{Positions, Reader};
 use crate::group;
-use crate::kafka::{Trouble, alter_topic_command, is_too_large};
+use crate::kafka::{self, Trouble, alter_topic_command, is_too_large};
 use crate::logging::counted;
 use crate::message::Slot;
 
@@ -165,7 +165,7 @@ impl Undertaker {
             originals,
         }) = self.connection.take()
         {
-            let options = CloseOptions::new().timeout(CLOSING);
+            let options = CloseOptions::new().timeout(kafka::CLOSING);
             let _ = producer.close_with(options).await;
             originals.reader.close().await;
         }
@@ -264,8 +264,8 @@ impl Failure {
 
 impl Connection {
     async fn open(brokers: &[String], source: &str, topic: &str) -> Result<Self, KrafkaError> {
-        let kafka = crate::kafka::connect(brokers).await?;
-        if crate::kafka::partitions(&kafka, topic).await?.is_none() {
+        let kafka = kafka::connect(brokers).await?;
+        if kafka::partitions(&kafka, topic).await?.is_none() {
             let new = NewTopic::new(topic, 1, -1)?
                 .with_config("max.message.bytes", LARGEST.to_string())
                 // A letter stays until somebody decides: it would be lost after the broker's 7 days else.

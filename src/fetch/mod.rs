@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::config::{Coalesce, Config, Fetch};
 
-pub(crate) use modern::{CLOSING, Reader};
+pub(crate) use modern::Reader;
 
 /// How long a fetch waits at the broker while there is nothing to read. New records end the wait.
 pub const MAX_WAIT: Duration = Duration::from_millis(100);

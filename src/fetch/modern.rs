@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record};
 use crate::config::Config;
+use crate::kafka;
 
 pub struct Modern {
     brokers: Vec<String>,
@@ -80,12 +81,9 @@ pub(crate) struct Reader {
 /// After so long without a record all partitions are sought, so that a broker that is back is read from.
 const ASK_AFRESH: Duration = Duration::from_secs(2);
 
-/// How long closing a client may take of which nothing is wanted any more.
-pub(crate) const CLOSING: Duration = Duration::from_millis(100);
-
 impl Reader {
     pub(crate) async fn connect(brokers: &[String], topic: &str) -> Result<Self, KrafkaError> {
-        let kafka = crate::kafka::connect(brokers).await?;
+        let kafka = kafka::connect(brokers).await?;
         let consumer = kafka
             .consumer_without_group()
             // A position that the broker doesn't hold is for us to see, not to be silently changed.
@@ -111,7 +109,7 @@ impl Reader {
 
     /// krafka warns of one that just goes, as if a group waited for it.
     pub(crate) async fn close(self) {
-        let options = CloseOptions::new().timeout(CLOSING);
+        let options = CloseOptions::new().timeout(kafka::CLOSING);
         let _ = self.consumer.close_with(options).await;
     }
 

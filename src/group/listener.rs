@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crossbeam_channel::Sender;
 use krafka::Kafka;
@@ -43,6 +43,11 @@ struct Turns {
     ours: HashMap<i32, u64>,
 }
 
+/// A panic ends the process: no lock is left behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Listener {
     pub(super) fn new(config: &Config, kafka: &Kafka, events: Sender<Event>) -> Arc<Self> {
         Arc::new(Self {
@@ -69,13 +74,7 @@ impl Listener {
 
     /// Tells the group that all partitions are another's.
     pub(super) fn lose_all(&self) {
-        let ours = std::mem::take(
-            &mut self
-                .turns
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .ours,
-        );
+        let ours = std::mem::take(&mut lock(&self.turns).ours);
         if !ours.is_empty() {
             let partitions = ours.into_keys().collect();
             // Under that name, Kafka takes nothing from this process any longer.
@@ -99,18 +98,14 @@ impl Listener {
     async fn look_up_member(&self) -> Option<ConsumerGroupMetadata> {
         let member = self.consumer.get()?.group_metadata().await;
         let member = member.filter(|member| member.is_fenceable())?;
-        *self.member.lock().unwrap_or_else(PoisonError::into_inner) = Some(member.clone());
+        *lock(&self.member) = Some(member.clone());
         Some(member)
     }
 
     /// Commits what was finished of lost partitions as the member that had them. krafka takes a living member for lost
     /// where an answer comes out of turn; Kafka then still knows it. If it doesn't, it refuses the commit.
     async fn commit_as_before(&self, commits: &[Commit]) -> Result<(), String> {
-        let member = self
-            .member
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let member = lock(&self.member).clone();
         let member = member.ok_or("it was a member never before")?;
         self.offsets.commit(&member, commits, LAST_WORD).await
     }
@@ -120,7 +115,7 @@ impl Listener {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
         loop {
             let ours = |turns: &HashMap<i32, u64>| -> Vec<i32> {
-                let current = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+                let current = lock(&self.turns);
                 turns
                     .iter()
                     .filter(|(p, turn)| current.ours.get(p) == Some(turn))
@@ -192,8 +187,18 @@ impl Listener {
         Ok(found)
     }
 
+    /// Tells the group, and gets what there is to commit before Kafka goes on; `None` where that is nothing.
+    async fn ask(
+        &self,
+        event: impl FnOnce(oneshot::Sender<Vec<Commit>>) -> Event,
+    ) -> Option<Vec<Commit>> {
+        let (reply, answer) = oneshot::channel();
+        self.events.send(event(reply)).ok()?;
+        answer.await.ok().filter(|commits| !commits.is_empty())
+    }
+
     fn begin_turns(&self, partitions: &[i32]) -> HashMap<i32, u64> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turns = lock(&self.turns);
         turns.count += 1;
         let turn = turns.count;
         turns.ours.extend(partitions.iter().map(|p| (*p, turn)));
@@ -201,7 +206,7 @@ impl Listener {
     }
 
     fn end_turns(&self, partitions: &[TopicPartition]) -> Vec<i32> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turns = lock(&self.turns);
         partitions
             .iter()
             .map(|p| p.partition)
@@ -233,17 +238,8 @@ impl ConsumerRebalanceListener for Callbacks {
 
     async fn on_partitions_revoked(&self, partitions: &[TopicPartition]) {
         let partitions = self.0.end_turns(partitions);
-        let (reply, answer) = oneshot::channel();
-        if self
-            .0
-            .events
-            .send(Event::Revoked { partitions, reply })
-            .is_err()
-        {
-            return;
-        }
-        let Ok(commits) = answer.await else { return };
-        if !commits.is_empty()
+        let commits = self.0.ask(|reply| Event::Revoked { partitions, reply });
+        if let Some(commits) = commits.await
             && let Err(error) = self.0.commit(&commits).await
         {
             log::warn!(
@@ -256,19 +252,8 @@ impl ConsumerRebalanceListener for Callbacks {
     async fn on_partitions_lost(&self, partitions: &[TopicPartition]) {
         self.0.lost.store(true, Ordering::Relaxed);
         let partitions = self.0.end_turns(partitions);
-        let (reply, answer) = oneshot::channel();
-        if self
-            .0
-            .events
-            .send(Event::Lost { partitions, reply })
-            .is_err()
-        {
-            return;
-        }
-        let Ok(commits) = answer.await else { return };
-        if commits.is_empty() {
-            return;
-        }
+        let commits = self.0.ask(|reply| Event::Lost { partitions, reply });
+        let Some(commits) = commits.await else { return };
         match self.0.commit_as_before(&commits).await {
             Ok(()) => drop(self.0.events.send(Event::LastWord(commits))),
             Err(error) => log::info!(

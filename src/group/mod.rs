@@ -3,6 +3,7 @@
 //! One thread, one queue of events, one owner. Kafka's part (joining, heartbeats, sending commits) is
 //! [`membership`]'s; it hears and tells, and decides nothing about offsets.
 
+mod commits;
 mod doubt;
 mod handover;
 pub mod ledger;
@@ -25,16 +26,11 @@ use crate::consumer::Control;
 use crate::dead_letter::Letter;
 use crate::message::{How, Settled, Slot};
 use crate::worker;
+use commits::COMMIT_EVERY;
 use handover::Handover;
 use ledger::Ledger;
 use membership::{Command, Commit};
 use partition::{Partition, Phase};
-
-/// Between two commits, at most. What was finished since the last one may be sent again after a crash.
-const COMMIT_EVERY: Duration = Duration::from_secs(1);
-
-/// So many messages finished, and the next commit is due at once.
-const COMMIT_EVERY_MESSAGES: u64 = 5_000;
 
 /// Of the time for a stop, this much is kept for the last commit and for leaving the group.
 const LEAVING: Duration = Duration::from_millis(1500);
@@ -373,9 +369,7 @@ impl Group {
             bytes += size;
         }
         self.credit(messages, bytes);
-        if self.uncommitted >= COMMIT_EVERY_MESSAGES {
-            self.commit();
-        }
+        self.commit_if_many();
     }
 
     fn credit(&self, messages: usize, bytes: usize) {
@@ -384,47 +378,6 @@ impl Group {
                 .links
                 .consumer
                 .send(Control::Credit { messages, bytes });
-        }
-    }
-
-    /// Commits what changed, one commit at a time.
-    fn commit(&mut self) {
-        if self.commit_in_flight {
-            return;
-        }
-        self.uncommitted = 0;
-        let changed = self.to_commit();
-        if !changed.is_empty() {
-            self.commit_in_flight = self.links.membership.send(Command::Commit(changed)).is_ok();
-        }
-    }
-
-    fn note_committed(&mut self, commits: Vec<Commit>) {
-        for commit in commits {
-            if let Some(owned) = self.partitions.get_mut(&commit.partition) {
-                owned.committed = Some(commit);
-            }
-        }
-    }
-
-    /// What is not committed yet, of all partitions.
-    fn to_commit(&self) -> Vec<Commit> {
-        self.partitions
-            .iter()
-            .map(|(&partition, owned)| (owned, owned.commit(partition)))
-            .filter(|(owned, commit)| {
-                let ours = !matches!(owned.phase, Phase::Doubtful { .. });
-                ours && owned.committed.as_ref() != Some(commit)
-            })
-            .map(|(_, commit)| commit)
-            .collect()
-    }
-
-    fn committed(&mut self, result: Result<Vec<Commit>, String>) {
-        self.commit_in_flight = false;
-        match result {
-            Ok(commits) => self.note_committed(commits),
-            Err(why) => log::warn!("committing offsets failed: {why}; trying again"),
         }
     }
 }

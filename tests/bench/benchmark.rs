@@ -1,5 +1,6 @@
 //! `scripts/bench`: how fast job is, beside what the gRPC library does alone.
 
+mod beside;
 mod cases;
 mod comet;
 mod kafka;
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 
 use cases::{CASES, Case, Outcome, When};
-use results::{About, CaseResult, Results};
+use results::{About, CaseResult, Results, Row};
 use stage::{Scale, Stage};
 
 /// Measures job, and writes docs/PERFORMANCE.md with its plots.
@@ -46,13 +47,13 @@ struct Cli {
     #[arg(long, conflicts_with_all = ["cases", "quick", "dry_run"])]
     pages: bool,
     /// Version of Kafka
-    #[arg(long, value_name = "VERSION", default_value = "3.9.1")]
+    #[arg(long, value_name = "VERSION", global = true, default_value = "3.9.1")]
     kafka: String,
     /// Runs of each row; the curves take 3 at most
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", global = true, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
     /// Messages of a drain
-    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
+    #[arg(long, value_name = "N", global = true, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
     messages: u32,
     /// Messages of the case memory
     #[arg(long, value_name = "N", default_value_t = 5_000_000, value_parser = clap::value_parser!(u32).range(1000..=100_000_000))]
@@ -65,9 +66,11 @@ struct Cli {
     linger_ms: u32,
 }
 
-/// The processes that the benchmark starts of itself.
 #[derive(Subcommand)]
 enum Part {
+    /// Drain with several jobs, in turns, and show which is faster; for a change and what was before it
+    Beside(beside::Asked),
+    // The processes that the benchmark starts of itself.
     #[command(hide = true)]
     CheapComet { count: usize },
     #[command(hide = true)]
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
     let ended = match &cli.part {
         Some(Part::CheapComet { count }) => comet::serve(*count).map(|()| true),
         Some(Part::RawLimit(asked)) => limit::serve(asked).map(|()| true),
+        Some(Part::Beside(asked)) => beside(&cli, asked),
         None => bench(&cli),
     };
     match ended {
@@ -89,6 +93,24 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn scale(cli: &Cli) -> Scale {
+    Scale {
+        rounds: cli.rounds as usize,
+        messages: cli.messages as usize,
+        memory_messages: cli.memory_messages as usize,
+        seconds: f64::from(cli.seconds),
+        linger: Duration::from_millis(cli.linger_ms.into()),
+    }
+}
+
+fn beside(cli: &Cli, asked: &beside::Asked) -> Result<bool, String> {
+    let mut stage = Stage::new(scale(cli), &cli.kafka)?;
+    let rows = beside::measure(&mut stage, asked)?;
+    stage.drop_topics()?;
+    show("beside each other", &rows);
+    Ok(true)
 }
 
 /// Returns whether all is as it should be.
@@ -119,17 +141,10 @@ fn bench(cli: &Cli) -> Result<bool, String> {
             file.display()
         ));
     }
-    let scale = Scale {
-        rounds: if cli.quick {
-            cli.rounds.min(3)
-        } else {
-            cli.rounds
-        } as usize,
-        messages: cli.messages as usize,
-        memory_messages: cli.memory_messages as usize,
-        seconds: f64::from(cli.seconds),
-        linger: Duration::from_millis(cli.linger_ms.into()),
-    };
+    let mut scale = scale(cli);
+    if cli.quick {
+        scale.rounds = scale.rounds.min(3);
+    }
     let begin = Instant::now();
     let about = machine::about(&cli.kafka)?;
     let mut stage = Stage::new(scale, &cli.kafka)?;
@@ -142,7 +157,7 @@ fn bench(cli: &Cli) -> Result<bool, String> {
             fine &= keeps(&mut stage, case, &results, result)?;
             continue;
         }
-        show(&result);
+        show(&result.case, &result.rows);
         if !cli.dry_run {
             results.put(result, &CASES.map(|case| case.name));
             results.write(&file)?;
@@ -204,10 +219,10 @@ fn keeps(
     Ok(compared.iter().all(|one| one.kept))
 }
 
-fn show(result: &CaseResult) {
+fn show(title: &str, rows: &[Row]) {
     eprint!("\r\x1b[K");
-    println!("{}", result.case);
-    for row in &result.rows {
+    println!("{title}");
+    for row in rows {
         println!("  {}", row.name);
         for figure in &row.figures {
             let [median, min, max] =

@@ -57,21 +57,26 @@ pub fn cpu_of(pid: u32) -> Result<u64, String> {
     Ok(time.as_micros() as u64)
 }
 
-/// A binary that was built along with this program.
-pub fn binary(name: &str) -> Result<PathBuf, String> {
+/// A binary that was built along with this program, by its name, or any other by its whole path.
+pub fn binary(name: impl AsRef<Path>) -> Result<PathBuf, String> {
+    let name = name.as_ref();
     let own = std::env::current_exe()
         .map_err(|e| format!("this program's own place is not known: {e}"))?;
     let path = own
         .parent()
         .and_then(Path::parent)
         .map(|folder| folder.join(name));
-    path.filter(|path| path.exists())
-        .ok_or_else(|| format!("{name} is missing: run scripts/bench, which builds it"))
+    path.filter(|path| path.exists()).ok_or_else(|| {
+        format!(
+            "{} is missing: run scripts/bench, which builds it",
+            name.display()
+        )
+    })
 }
 
 /// How a job is started.
 pub struct Start<'a> {
-    pub binary: &'a str,
+    pub binary: &'a Path,
     pub brokers: &'a str,
     pub topic: &'a str,
     pub comets: &'a [String],

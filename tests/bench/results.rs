@@ -146,6 +146,10 @@ impl Runs {
         }
     }
 
+    pub fn name(&self) -> &str {
+        &self.row.name
+    }
+
     /// One run's value.
     pub fn add(&mut self, name: &str, value: f64) {
         self.push(name, value, None);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -56,7 +56,7 @@ pub struct Drain {
     pub level: &'static str,
     pub flags: Vec<String>,
     pub delay: Duration,
-    pub binary: &'static str,
+    pub binary: PathBuf,
 }
 
 impl Drain {
@@ -73,7 +73,7 @@ impl Drain {
             level: "WARN",
             flags: Vec::new(),
             delay: Duration::ZERO,
-            binary: JOB,
+            binary: JOB.into(),
         }
     }
 
@@ -222,12 +222,12 @@ impl Stage {
     }
 
     pub fn start_job(&mut self, topic: &str, level: &str) -> Result<Job, String> {
-        self.start(JOB, topic, level, &[])
+        self.start(Path::new(JOB), topic, level, &[])
     }
 
     fn start(
         &mut self,
-        binary: &str,
+        binary: &Path,
         topic: &str,
         level: &str,
         flags: &[String],
@@ -300,7 +300,7 @@ impl Stage {
         self.comets(drain.comets, drain.delay)?;
         let due = drain.messages * drain.comets;
         let begin = now();
-        let mut job = self.start(drain.binary, &topic, drain.level, &drain.flags)?;
+        let mut job = self.start(&drain.binary, &topic, drain.level, &drain.flags)?;
         self.wait(&mut job, 1)?;
         watch(job.pid())?;
         let report = self.wait(&mut job, due)?;

@@ -66,7 +66,7 @@ pub fn profile(stage: &mut Stage) -> Result<Outcome, String> {
         )));
     }
     let drain = Drain {
-        binary: WITH_SYMBOLS,
+        binary: WITH_SYMBOLS.into(),
         ..Drain::new(stage.scale.messages * 5, 4)
     };
     let data = stage.folder.path().join("perf.data");
@@ -78,7 +78,7 @@ pub fn profile(stage: &mut Stage) -> Result<Outcome, String> {
     // What it costs while nobody looks: perf gives the shares only.
     let cost = stage
         .drain(&Drain {
-            binary: JOB,
+            binary: JOB.into(),
             ..drain.clone()
         })?
         .cpu_a_message;
