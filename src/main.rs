@@ -1,5 +1,6 @@
 //! `job`: see `cli` for what it can be asked for.
 
+use std::ffi::c_char;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -7,16 +8,24 @@ use chatroom_job::cli::{self, Invocation};
 use chatroom_job::layers::Loaded;
 use chatroom_job::{check, dead_letter, logging, run, send, signals};
 
-/// For gRPC's C++ too, whose calls allocate most: the crate's `override` feature puts it in malloc's place.
+/// For gRPC's C++ too, whose calls allocate most: the crate puts it in malloc's place.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// How long mimalloc keeps free pages before it gives them back. Messages are made in one thread and freed in others,
-/// so pages empty where nobody fills them again: at its default of a second they are twice what is in use.
-const KEEP_FREE_PAGES_MS: std::ffi::c_long = 100;
+/// jemalloc's settings, for those that the environment's MALLOC_CONF doesn't name. What one thread allocates another
+/// frees, all the time: with few arenas and larger caches for each thread it comes back, instead of gathering where
+/// nobody fills it again. Free pages go back to the system after half a second.
+// SAFETY: it is `const char *malloc_conf` in C, and points to a string.
+#[unsafe(export_name = "malloc_conf")]
+static MALLOC_CONF: Option<&c_char> = unsafe {
+    c"narenas:2,lg_tcache_nslots_mul:3,dirty_decay_ms:500,muzzy_decay_ms:0"
+        .as_ptr()
+        .as_ref()
+};
 
 fn main() -> ExitCode {
-    spare_memory();
+    // Pages of 2 MiB for a heap that is mostly small and short-lived objects: several times the memory, no gain.
+    let _ = nix::sys::prctl::set_thp_disable(true);
     // Does nothing but in the tests, which inject faults by name.
     let _faults = fail::FailScenario::setup();
     match cli::invocation() {
@@ -35,15 +44,6 @@ fn main() -> ExitCode {
             &mut std::io::stdout(),
         )),
     }
-}
-
-fn spare_memory() {
-    // Pages of 2 MiB for a heap that is mostly small and short-lived objects: several times the memory, no gain.
-    let _ = nix::sys::prctl::set_thp_disable(true);
-    // The bindings leave `mi_option_purge_delay` out; in mimalloc.h it stands before this one.
-    const PURGE_DELAY: libmimalloc_sys::mi_option_t = libmimalloc_sys::mi_option_use_numa_nodes - 1;
-    // SAFETY: options may be set while there is one thread.
-    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, KEEP_FREE_PAGES_MS) };
 }
 
 /// Ends a command: 0 where all went well, else 1.
