@@ -3,13 +3,16 @@
 //! `20261123 06:49:37.468688Z 23680 INFO  text - file.rs:88`: UTC with microseconds, the kernel's thread id,
 //! the level, the text, and where in the source it was written.
 
+mod writer;
+
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use env_logger::{Builder, Target};
 use jiff::Timestamp;
 use jiff::tz::Offset;
-use log::{LevelFilter, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use writer::Flusher;
 
 const VARIABLE: &str = "MUDUO_LOG_LEVEL";
 /// The crates whose records are job's own.
@@ -31,8 +34,12 @@ pub fn init() {
     let asked = std::env::var_os(VARIABLE).unwrap_or_default();
     let asked = asked.to_string_lossy();
     let level = parse(&asked);
-    // Where standard output is closed or its reader gone, records are lost and the service goes on.
-    start(Target::Stdout, level.unwrap_or(LevelFilter::Info));
+    let (target, flusher) = match writer::start(io::stdout()) {
+        Ok((queue, flusher)) => (Target::Pipe(Box::new(queue)), Some(flusher)),
+        // What needs a thread next will say so.
+        Err(_) => (Target::Stdout, None),
+    };
+    start(target, flusher, level.unwrap_or(LevelFilter::Info));
     if level.is_none() {
         log::warn!(
             "{VARIABLE}={} is not a level: write TRACE, DEBUG, INFO, WARN or ERROR. INFO is used",
@@ -49,6 +56,7 @@ pub fn init_for_command() {
         .filter(|level| !level.trim().is_empty());
     start(
         Target::Stderr,
+        None,
         asked
             .and_then(|level| parse(&level))
             .unwrap_or(LevelFilter::Off),
@@ -67,7 +75,7 @@ fn parse(level: &str) -> Option<LevelFilter> {
     }
 }
 
-fn start(target: Target, level: LevelFilter) {
+fn start(target: Target, flusher: Option<Flusher>, level: LevelFilter) {
     let mut builder = Builder::new();
     builder
         .target(target)
@@ -83,13 +91,56 @@ fn start(target: Target, level: LevelFilter) {
             builder.filter_module(name, level.min(LevelFilter::Error));
         }
     }
-    if builder.try_init().is_ok() {
+    let logger = builder.build();
+    log::set_max_level(logger.filter());
+    if log::set_boxed_logger(Box::new(Flushed { logger, flusher })).is_ok() {
         // gRPC's core takes "off" for "to standard error, as it is the default": it is filtered here instead.
         let wanted = log::max_level();
         log::set_max_level(wanted.max(LevelFilter::Error));
         grpcio::redirect_log();
         log::set_max_level(wanted);
     }
+}
+
+/// env_logger's logger, with a flush that waits until all is written.
+struct Flushed {
+    logger: env_logger::Logger,
+    flusher: Option<Flusher>,
+}
+
+impl Log for Flushed {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.logger.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        self.logger.log(record);
+        // Others may end the process after it, as gRPC's assertions do.
+        if record.level() == Level::Error && !is_own(record.target()) {
+            self.flush();
+        }
+    }
+
+    fn flush(&self) {
+        if let Some(flusher) = &self.flusher {
+            flusher.flush();
+        }
+    }
+}
+
+/// A record of the log's own, as it is written.
+fn own_line(level: Level, text: std::fmt::Arguments<'_>) -> Vec<u8> {
+    let mut record = Record::builder();
+    record
+        .target(OWN[0])
+        .level(level)
+        .file(Some(file!()))
+        .line(Some(line!()));
+    let mut out = Vec::new();
+    let record = record.args(text).build();
+    // Memory takes everything.
+    let _ = line(&mut out, Timestamp::now(), thread_id(), &record);
+    out
 }
 
 /// Writes one record. env_logger collects it in a buffer and hands it on in one piece, so that the lines of

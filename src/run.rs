@@ -131,6 +131,7 @@ fn abort_on_panic() {
         log::error!(
             "bug: thread {name} panicked: {panic}; ending the process, so that it is started again"
         );
+        log::logger().flush();
         std::process::abort();
     }));
 }

@@ -54,8 +54,9 @@ fn on_signal(stop: Sender<()>) -> impl FnMut() + Send + 'static {
     }
 }
 
-/// Ends the process while its threads still work. Nothing in it is buffered: the log is written line by line.
+/// Ends the process while its threads still work, once the log is written.
 pub fn exit(code: i32) -> ! {
+    log::logger().flush();
     // SAFETY: _exit only ends the process. `exit` would first run the destructors of gRPC's C++ under the
     // threads that still use it, or wait for calls that hang.
     unsafe { nix::libc::_exit(code) }

@@ -154,6 +154,25 @@ fn job_goes_on_when_kafka_is_back() {
     assert_each_once_in_order(&comet.calls(), ROOMS, 2 * MESSAGES);
 }
 
+/// A pipe whose reader hangs: messages arrive all the same, and the log says later what it lacks.
+#[test]
+fn a_stuck_reader_of_the_log_stops_nothing() {
+    let topic = Topic::new(shared(Version::V3_9_1), 1);
+    let comet = Comet::start();
+    topic.produce(over_rooms(ROOMS, 0, 2 * MESSAGES));
+    let mut job = topic.job(&[&comet]).log_level("INFO").start_unread();
+    comet.await_delivered(2 * MESSAGES);
+    job.await_line(&["stderr: ", "Whoever reads the log", "takes nothing"]);
+    topic.await_no_lag();
+
+    job.read();
+    topic.produce(over_rooms(ROOMS, 2 * MESSAGES, MESSAGES));
+    comet.await_delivered(3 * MESSAGES);
+    job.await_line(&["Whoever reads this log", "were not written"]);
+    job.stop();
+    assert_each_once_in_order(&comet.calls(), ROOMS, 3 * MESSAGES);
+}
+
 #[test]
 fn a_panic_in_a_worker_ends_the_process_and_loses_nothing() {
     a_panic_loses_nothing("worker", "thread worker-");

@@ -1,7 +1,7 @@
 //! The `job` binary, run as its users run it.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
@@ -71,7 +71,14 @@ impl JobCommand {
         self
     }
 
-    pub fn start(mut self) -> Job {
+    pub fn start(self) -> Job {
+        let mut job = self.start_unread();
+        job.read();
+        job
+    }
+
+    /// Nobody reads its standard output until [`Job::read`].
+    pub fn start_unread(mut self) -> Job {
         let mut child = self
             .command
             .stdin(Stdio::null())
@@ -80,12 +87,12 @@ impl JobCommand {
             .spawn()
             .unwrap_or_else(|e| panic!("{BINARY} does not start: {e}"));
         let log = Arc::new(Mutex::new(Vec::new()));
-        let out = follow(child.stdout.take().expect("it is piped"), "", &log);
         let err = follow(child.stderr.take().expect("it is piped"), "stderr: ", &log);
         Job {
+            unread: child.stdout.take(),
             child,
             log,
-            readers: vec![out, err],
+            readers: vec![err],
             _folder: self.folder,
         }
     }
@@ -108,12 +115,20 @@ fn follow(
 /// A job that runs; it is killed where a test leaves it running, and its log is shown where the test failed.
 pub struct Job {
     child: Child,
+    /// Its standard output, while nobody reads it.
+    unread: Option<ChildStdout>,
     log: Arc<Mutex<Vec<String>>>,
     readers: Vec<JoinHandle<()>>,
     _folder: TempDir,
 }
 
 impl Job {
+    /// Reads its standard output from now on.
+    pub fn read(&mut self) {
+        let out = self.unread.take().expect("nobody reads it yet");
+        self.readers.push(follow(out, "", &self.log));
+    }
+
     pub fn log(&self) -> Vec<String> {
         self.log.lock().expect("no reader of it panics").clone()
     }

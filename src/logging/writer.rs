@@ -1,0 +1,230 @@
+//! The log's own thread, so that whoever reads the log may be slow, or stuck, and the service goes on.
+
+use std::io::{self, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
+
+use super::{counted, own_line};
+
+/// Records that wait to be written at most.
+const WAITING: usize = 4_096;
+/// So long a record waits for a place among them: a disk may be busy. Then the log's reader is taken for stuck, and
+/// what is logged is lost until it goes on.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Records that come within this time are written together, as long as they are few: a system call and a wake-up for each
+/// would cost more than all the rest of it.
+const GATHER: Duration = Duration::from_millis(5);
+const FEW: usize = 256;
+/// Bytes that are written together.
+const PIECE: usize = 256 << 10;
+/// What a flush waits for at most.
+const FLUSH_WITHIN: Duration = Duration::from_millis(500);
+
+enum Entry {
+    Record(Vec<u8>),
+    /// Is dropped when everything before it is written.
+    Flush(Sender<()>),
+}
+
+/// Starts a thread that writes to `output`.
+///
+/// # Errors
+/// Where the system gives no thread.
+pub fn start(output: impl Write + Send + 'static) -> io::Result<(Queue, Flusher)> {
+    let (entries, waiting) = bounded(WAITING);
+    thread::Builder::new()
+        .name("log".into())
+        .spawn(move || write(&waiting, output))?;
+    let flusher = Flusher(entries.clone());
+    Ok((Queue::new(entries), flusher))
+}
+
+fn write(entries: &Receiver<Entry>, mut output: impl Write) {
+    let mut piece = Vec::new();
+    let mut flushes = Vec::new();
+    while let Ok(first) = entries.recv() {
+        if matches!(first, Entry::Record(_)) && entries.len() < FEW {
+            thread::sleep(GATHER);
+        }
+        let mut next = Some(first);
+        while let Some(entry) = next {
+            match entry {
+                Entry::Record(record) => piece.extend_from_slice(&record),
+                Entry::Flush(done) => flushes.push(done),
+            }
+            next = (piece.len() < PIECE)
+                .then(|| entries.try_recv().ok())
+                .flatten();
+        }
+        // Where the output is closed, or its reader gone, records are lost and the service goes on.
+        let _ = output.write_all(&piece).and_then(|()| output.flush());
+        piece.clear();
+        flushes.clear();
+    }
+}
+
+/// Takes records, one with each `write`.
+pub struct Queue {
+    entries: Sender<Entry>,
+    stuck: Option<Stuck>,
+}
+
+/// Since when nothing is written, and how many records were lost by that.
+struct Stuck {
+    since: Instant,
+    lost: u64,
+}
+
+impl Queue {
+    fn new(entries: Sender<Entry>) -> Self {
+        Self {
+            entries,
+            stuck: None,
+        }
+    }
+
+    /// Says in the log what it lost, once there is room again: for half of what may wait, or each record that finds a
+    /// place would bring such a line.
+    fn go_on(&mut self) {
+        if self.entries.len() <= WAITING / 2
+            && let Some(Stuck { since, lost }) = self.stuck.take()
+        {
+            let line = own_line(
+                log::Level::Warn,
+                format_args!(
+                    "Whoever reads this log took nothing for {:.1} s: {} not written. Messages were delivered meanwhile",
+                    since.elapsed().as_secs_f64(),
+                    counted(lost, "record") + if lost == 1 { " was" } else { " were" }
+                ),
+            );
+            let _ = self.entries.try_send(Entry::Record(line));
+        }
+    }
+}
+
+impl Write for Queue {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        self.go_on();
+        if let Some(stuck) = &mut self.stuck {
+            stuck.lost += 1;
+            return Ok(record.len());
+        }
+        let entry = Entry::Record(record.to_vec());
+        if let Err(SendTimeoutError::Timeout(_)) = self.entries.send_timeout(entry, PATIENCE) {
+            self.stuck = Some(Stuck {
+                since: Instant::now(),
+                lost: 1,
+            });
+            complain();
+        }
+        Ok(record.len())
+    }
+
+    /// Does nothing: the thread writes within [`GATHER`]. To wait for it, see [`Flusher`].
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Says on standard error that the log is stuck, on a thread of its own: it may have the same reader.
+fn complain() {
+    let _ = thread::Builder::new().spawn(|| {
+        let line = own_line(
+            log::Level::Error,
+            format_args!(
+                "Whoever reads the log on standard output takes nothing: log records are lost until it does. \
+                 Messages are delivered all the same"
+            ),
+        );
+        let _ = io::stderr().write_all(&line);
+    });
+}
+
+/// Waits until what was logged is written.
+pub struct Flusher(Sender<Entry>);
+
+impl Flusher {
+    /// Waits half a second at most for room, and as long for the writing: the reader may be stuck.
+    pub fn flush(&self) {
+        let (done, written) = bounded::<()>(0);
+        if self
+            .0
+            .send_timeout(Entry::Flush(done), FLUSH_WITHIN)
+            .is_ok()
+        {
+            let _ = written.recv_timeout(FLUSH_WITHIN);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hands on what is written when `allowed` says so, piece by piece, and without asking once that is gone.
+    struct Output {
+        allowed: Receiver<()>,
+        written: Sender<Vec<u8>>,
+    }
+
+    impl Write for Output {
+        fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+            let _ = self.allowed.recv();
+            let _ = self.written.send(piece.to_vec());
+            Ok(piece.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn output() -> (Output, Sender<()>, Receiver<Vec<u8>>) {
+        let (allow, allowed) = bounded(0);
+        let (written, pieces) = crossbeam_channel::unbounded();
+        (Output { allowed, written }, allow, pieces)
+    }
+
+    #[test]
+    fn a_flush_waits_until_all_is_written_in_order() {
+        let (output, allow, pieces) = output();
+        drop(allow);
+        let (mut queue, flusher) = start(output).unwrap();
+        let mut expected = Vec::new();
+        for n in 0..10_000 {
+            let record = format!("record {n}\n");
+            queue.write_all(record.as_bytes()).unwrap();
+            expected.extend_from_slice(record.as_bytes());
+        }
+        flusher.flush();
+        let written: Vec<u8> = pieces.try_iter().flatten().collect();
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn a_stuck_reader_costs_records_and_says_so_when_it_goes_on() {
+        let (output, allow, pieces) = output();
+        let (mut queue, flusher) = start(output).unwrap();
+        // As many as wait, and some that the thread has in hand; then some more.
+        let record = vec![b'x'; 100];
+        let mut accepted = 0;
+        while queue.stuck.is_none() {
+            queue.write_all(&record).unwrap();
+            accepted += 1;
+        }
+        for _ in 1..7 {
+            queue.write_all(&record).unwrap();
+        }
+        drop(allow);
+        flusher.flush();
+        queue.write_all(b"after it\n").unwrap();
+        flusher.flush();
+        let written = String::from_utf8(pieces.try_iter().flatten().collect()).unwrap();
+        let (before, after) = written.split_at(100 * (accepted - 1));
+        assert!(before.bytes().all(|byte| byte == b'x'));
+        assert!(after.contains("7 records were not written"), "{after}");
+        assert!(after.ends_with("after it\n"), "{after}");
+    }
+}
