@@ -8,6 +8,7 @@ use chatroom_job::config::Coalesce;
 use chatroom_job::decode::decode;
 use chatroom_job::group::ledger::Ledger;
 use chatroom_job::route::{Call, Router};
+use chatroom_job::sharing::Sharing;
 use chatroom_job::wire::push::PushMsg;
 use chatroom_job::wire::push::push_msg::Type;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -52,12 +53,17 @@ fn decoding(c: &mut Criterion) {
 }
 
 fn routing(c: &mut Criterion) {
-    let router = router();
+    let (router, sharing) = (router(), Sharing::new(4, 2));
     let route = |pushes: Vec<PushMsg>| -> usize {
         let deliveries = pushes
             .into_iter()
             .filter_map(|push| router.route(push).ok());
-        deliveries.map(|delivery| delivery.key.worker(4)).sum()
+
+        let mut workers = 0;
+        for delivery in deliveries {
+            sharing.hand_out(delivery, |worker, _, _| workers += worker);
+        }
+        workers
     };
     c.bench_function("route", |b| {
         b.iter_batched(pushes, route, BatchSize::SmallInput);

@@ -12,6 +12,7 @@ use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::config::{self, Addresses, Coalesce, Config, Fetch, Window};
 use crate::dead_letter::{Place, Selection, Sources};
 use crate::layers::{self, Loaded};
+use crate::sharing::Sharing;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -172,7 +173,9 @@ impl From<SettingArgs> for Config {
             group_instance_id: args.group_instance_id,
             session_timeout: args.session_timeout,
             threads: args.threads,
-            window: args.window.calls(args.comet.0.len()),
+            window: args
+                .window
+                .calls(Sharing::new(args.threads, args.comet.0.len()).comets_each()),
             comet: args.comet.0,
             fetch: args.fetch,
             coalesce: args.coalesce,

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::sharing::Sharing;
+
 /// Everything `job run` needs to know.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -47,6 +49,11 @@ pub struct Config {
 const DEAD_LETTER_SUFFIX: &str = ".dead-letter";
 
 impl Config {
+    /// How the work is shared among the workers.
+    pub fn sharing(&self) -> Sharing {
+        Sharing::new(self.threads, self.comet.len())
+    }
+
     /// Where messages go that can never be delivered.
     pub fn dead_letter_topic(&self) -> String {
         format!("{}{DEAD_LETTER_SUFFIX}", self.topic)
@@ -235,7 +242,7 @@ pub fn count(min: usize, max: usize) -> impl Fn(&str) -> Result<usize, String> +
 /// Calls in flight at once for each worker and Comet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
-    /// As many as are fastest for so many Comets.
+    /// As many as are fastest for so many Comets of a worker.
     Auto,
     Calls(usize),
 }

@@ -12,6 +12,7 @@ use crate::decode::decode;
 use crate::fetch::{Batch, FetchError, Fetcher, Outcome, Positions, Record};
 use crate::message::{How, Message, Settled, Slot};
 use crate::route::Router;
+use crate::sharing::Sharing;
 use crate::{group, logging, worker};
 
 /// Waits after a failed fetch. A broker that is back is read from within this.
@@ -41,6 +42,7 @@ pub struct Consumer {
     control: Receiver<Control>,
     group: Sender<group::Event>,
     workers: Vec<Sender<worker::Event>>,
+    sharing: Sharing,
     fetcher: Box<dyn Fetcher + Send>,
     router: Router,
     topic: String,
@@ -75,6 +77,7 @@ impl Consumer {
         Self {
             control,
             group,
+            sharing: config.sharing(),
             workers,
             fetcher,
             router: Router::new(config.comet.clone()),
@@ -263,12 +266,15 @@ impl Consumer {
             self.held.bytes += bytes;
             match self.read(slot, &record) {
                 Ok(delivery) => {
-                    let worker = delivery.key.worker(messages.len());
-                    messages[worker].push(Message {
-                        slot,
-                        bytes,
-                        delivery,
-                    });
+                    self.sharing
+                        .hand_out(delivery, |worker, delivery, together| {
+                            messages[worker].push(Message {
+                                slot,
+                                bytes,
+                                delivery,
+                                together,
+                            });
+                        });
                 }
                 Err(why) => settled.push(Settled {
                     slot,

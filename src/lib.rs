@@ -22,6 +22,7 @@ pub mod message;
 pub mod route;
 pub mod run;
 pub mod send;
+pub mod sharing;
 pub mod signals;
 pub mod wire;
 pub mod worker;

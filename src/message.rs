@@ -1,6 +1,9 @@
 //! What travels between the threads: a message, and what became of it.
 
+use std::sync::Arc;
+
 use crate::route::Delivery;
+use crate::sharing::Together;
 
 /// A record's place: which partition, at which turn of owning it, at which offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,6 +21,8 @@ pub struct Message {
     /// What it counts against the cap on bytes held.
     pub bytes: usize,
     pub delivery: Delivery,
+    /// Where other workers deliver it to other Comets.
+    pub together: Option<Arc<Together>>,
 }
 
 /// A message that its holder is done with.

@@ -14,7 +14,7 @@ const OP_MESSAGE: i32 = 4;
 const OP_BROADCAST: i32 = 5;
 
 /// A message on its way: what to call, where, and in which order.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
     pub key: OrderingKey,
     pub target: Target,
@@ -44,11 +44,6 @@ impl OrderingKey {
         let mut hasher = DefaultHasher::new();
         of.hash(&mut hasher);
         Self(hasher.finish())
-    }
-
-    /// The worker that serves this key, of `workers`. The low half of the hash is left for the worker's own tables.
-    pub fn worker(self, workers: usize) -> usize {
-        ((self.0 >> 32) % workers as u64) as usize
     }
 }
 

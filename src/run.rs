@@ -30,32 +30,37 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let (to_membership, commands) = tokio::sync::mpsc::unbounded_channel();
 
     let environment = comet::environment();
-    let shared: Vec<_> = config
+    let sharing = config.sharing();
+    let tallies: Arc<[_]> = config
         .comet
         .iter()
-        .map(|address| {
-            (
-                address,
-                Arc::new(FailureLog::default()),
-                Arc::new(Tally::default()),
-            )
-        })
+        .map(|_| Arc::new(Tally::new(sharing.workers_each())))
+        .collect();
+    let failures: Vec<_> = config
+        .comet
+        .iter()
+        .map(|_| Arc::new(FailureLog::default()))
         .collect();
     let mut workers = Vec::new();
     for n in 0..config.threads {
         let (own, events) = unbounded();
-        let comets = shared
-            .iter()
-            .map(|(address, failures, tally)| worker::Comet {
-                client: Client::new(environment.clone(), address, config.call_timeout),
-                failures: failures.clone(),
-                tally: tally.clone(),
+        let comets = sharing
+            .comets_of(n)
+            .map(|comet| worker::Comet {
+                client: Client::new(
+                    environment.clone(),
+                    &config.comet[comet],
+                    config.call_timeout,
+                ),
+                failures: failures[comet].clone(),
+                tally: tallies[comet].clone(),
             })
             .collect();
         let worker = Worker::new(
             (own.clone(), events),
             to_group.clone(),
             comets,
+            tallies.clone(),
             config.window,
             Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
         );

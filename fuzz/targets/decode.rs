@@ -8,6 +8,7 @@ use bytes::Bytes;
 use chatroom_job::comet::request::method_of;
 use chatroom_job::decode::decode;
 use chatroom_job::route::{Call, Router, Target};
+use chatroom_job::sharing::Sharing;
 use chatroom_job::wire::comet::{BroadcastReq, BroadcastRoomReq, PushMsgReq};
 use chatroom_job::wire::protocol::Proto;
 use chatroom_job::wire::push::PushMsg;
@@ -50,7 +51,8 @@ fn route(push: &PushMsg) {
         return;
     };
     for workers in 1..9 {
-        assert!(delivery.key.worker(workers) < workers);
+        let sharing = Sharing::new(workers, COMETS.len());
+        sharing.hand_out(delivery.clone(), |worker, _, _| assert!(worker < workers));
     }
     if let Target::One(comet) = delivery.target {
         assert!(COMETS[comet].starts_with(&push.server), "another's Comet");

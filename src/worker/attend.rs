@@ -8,7 +8,7 @@ use slab::Slab;
 use super::link::Id;
 use super::{Event, InHand, Worker, of};
 use crate::coalesce::Coalescer;
-use crate::comet::{Burst, State};
+use crate::comet::Burst;
 use crate::route::Call;
 
 /// So many calls at most leave together: the first of them waits for the last, some microseconds each.
@@ -37,10 +37,7 @@ impl Worker {
     /// Wakes what waited long enough for a Comet, leaves it out if it is gone for long, and starts what may be sent.
     fn attend(&mut self, n: usize, now: Instant) {
         if self.comets[n].link.health.is_given_up(now)
-            && self
-                .comets
-                .iter()
-                .any(|comet| comet.link.health.state() == State::Up)
+            && self.tallies.iter().any(|tally| tally.is_up())
         {
             self.leave_out(n, now);
         }
@@ -78,11 +75,15 @@ impl Worker {
             if several {
                 merged = merge(self.coalescer.as_ref(), messages, waiting);
             }
-            merged.as_ref().map_or(1, |(count, _)| *count)
+            let count = merged.as_ref().map_or(1, |(count, _)| *count);
+            // What another worker gave back is held until this one hears of it too.
+            match waiting.iter().take(count).all(|&id| messages[id].begin()) {
+                true => count,
+                false => 0,
+            }
         });
         let Some(id) = started else { return false };
-        let held = &mut self.messages[id];
-        held.started = true;
+        let held = &self.messages[id];
         let call = match &merged {
             Some((_, call)) => call,
             None => &held.message.delivery.call,
@@ -119,13 +120,9 @@ impl Worker {
 /// How many of the messages that wait go together, and their call; `None` where the first one goes alone.
 fn merge(
     coalescer: Option<&Coalescer>,
-    messages: &mut Slab<InHand>,
+    messages: &Slab<InHand>,
     waiting: &VecDeque<Id>,
 ) -> Option<(usize, Call)> {
     let look = |id: &Id| (&messages[*id].message.delivery.call, &messages[*id].shape);
-    let (count, call) = coalescer?.merge(waiting.iter().map(look))?;
-    for &id in waiting.iter().take(count) {
-        messages[id].started = true;
-    }
-    Some((count, call))
+    coalescer?.merge(waiting.iter().map(look))
 }

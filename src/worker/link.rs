@@ -16,6 +16,11 @@ pub struct Link {
     pub health: Health,
     window: usize,
     in_flight: usize,
+    /// Messages that are in no lane yet, in order.
+    backlog: VecDeque<(OrderingKey, Id)>,
+    /// So many lanes are kept ready to start. What is to be merged has to lie in its lane; otherwise those of the next calls
+    /// do, and the others take a sixth of the memory, which with many Comets is more than the processor's caches hold.
+    keep_ready: usize,
     lanes: HashMap<OrderingKey, Lane, BuildHasherDefault<KeyHasher>>,
     /// Keys of lanes whose first message may be sent. May name lanes that are gone or no longer ready.
     ready: VecDeque<OrderingKey>,
@@ -37,12 +42,14 @@ pub enum Outcome {
 }
 
 impl Link {
-    /// `window` is the most calls in flight at once.
-    pub fn new(window: usize, health: Health) -> Self {
+    /// `window` is the most calls in flight at once, and `merging` whether a call may carry more than one message.
+    pub fn new(window: usize, merging: bool, health: Health) -> Self {
         Self {
             health,
             window,
             in_flight: 0,
+            backlog: VecDeque::new(),
+            keep_ready: if merging { usize::MAX } else { window },
             lanes: HashMap::default(),
             ready: VecDeque::new(),
             timers: BinaryHeap::new(),
@@ -51,11 +58,26 @@ impl Link {
 
     /// Puts a message behind the others of its key.
     pub fn push(&mut self, key: OrderingKey, id: Id) {
-        let lane = self.lanes.entry(key).or_insert_with(|| {
-            self.ready.push_back(key);
-            Lane::new()
-        });
-        lane.queue.push_back(id);
+        self.backlog.push_back((key, id));
+        self.fill_lanes();
+    }
+
+    /// Puts messages into their lanes, until enough of those are ready.
+    fn fill_lanes(&mut self) {
+        while self.ready.len() < self.keep_ready
+            && let Some((key, id)) = self.backlog.pop_front()
+        {
+            let lane = self.lanes.entry(key).or_insert_with(|| {
+                self.ready.push_back(key);
+                Lane::new()
+            });
+            lane.queue.push_back(id);
+        }
+    }
+
+    /// Whether no message is left.
+    fn is_empty(&self) -> bool {
+        self.lanes.is_empty() && self.backlog.is_empty()
     }
 
     /// The first message of the next call to make now, if the window and the Comet's health allow one. `choose` is
@@ -75,7 +97,9 @@ impl Link {
         if !free {
             return None;
         }
-        while let Some(key) = self.ready.pop_front() {
+        loop {
+            self.fill_lanes();
+            let key = self.ready.pop_front()?;
             let Some(lane) = self.lanes.get_mut(&key) else {
                 continue;
             };
@@ -95,14 +119,12 @@ impl Link {
                 return Some(id);
             }
         }
-        None
     }
 
     /// About how many calls may be started now, at most.
     pub fn startable(&self) -> usize {
-        self.ready
-            .len()
-            .min(self.window.saturating_sub(self.in_flight))
+        let waiting = self.ready.len() + self.backlog.len();
+        waiting.min(self.window.saturating_sub(self.in_flight))
     }
 
     /// Takes in the verdict on the call in flight for `key`, and adds its messages to `called`. The health is the
@@ -135,7 +157,7 @@ impl Link {
         lane.leave();
         if lane.queue.is_empty() {
             self.lanes.remove(&key);
-            if self.lanes.is_empty() {
+            if self.is_empty() {
                 self.health.lose_sight();
             }
         } else {
@@ -180,8 +202,9 @@ impl Link {
     pub fn wake_at(&self) -> Option<Instant> {
         let lane = self.timers.peek().map(|Reverse((until, _))| *until);
         // A Comet that isn't up has its own time, if there is something to send or to ask.
+        let nothing_to_send = self.ready.is_empty() && self.backlog.is_empty();
         let comet = match self.health.pace() {
-            Pace::OneFrom(_) if self.in_flight > 0 || self.ready.is_empty() => None,
+            Pace::OneFrom(_) if self.in_flight > 0 || nothing_to_send => None,
             _ => self.health.wake_at(),
         };
         lane.into_iter().chain(comet).min()
@@ -208,7 +231,14 @@ impl Link {
             }
             !lane.queue.is_empty()
         });
-        if self.lanes.is_empty() {
+        self.backlog.retain(|&(_, id)| {
+            let keep = !which(id);
+            if !keep {
+                taken.push(id);
+            }
+            keep
+        });
+        if self.is_empty() {
             self.health.lose_sight();
         }
         taken

@@ -52,6 +52,8 @@ pub struct Worker {
     own: Sender<Event>,
     group: Sender<group::Event>,
     comets: Vec<Served>,
+    /// Of all Comets, those of other workers too.
+    tallies: Arc<[Arc<Tally>]>,
     /// Comets about which something was heard since they were attended last.
     stirred: Vec<usize>,
     /// When to attend all Comets, though nothing happens until then. May be too early.
@@ -62,6 +64,8 @@ pub struct Worker {
     called: Vec<Id>,
     /// Turns of owning a partition that are over: what still comes of them is given back.
     revoked: Vec<(i32, u64)>,
+    /// Those of them after which the partition is another's.
+    forgotten: Vec<(i32, u64)>,
     /// Turns of which nothing is sent for now.
     suspended: Vec<(i32, u64)>,
     settled: Vec<Settled>,
@@ -91,32 +95,62 @@ struct InHand {
     undeliverable: Option<String>,
 }
 
+impl InHand {
+    fn new(message: Message) -> Self {
+        Self {
+            message,
+            shape: Shape::default(),
+            waiting_for: 0,
+            started: false,
+            forgotten: false,
+            dropped: false,
+            undeliverable: None,
+        }
+    }
+
+    /// Whether it may be sent. Then it can't be given back.
+    fn begin(&mut self) -> bool {
+        let together = self.message.together.as_ref();
+        self.started = self.started || together.is_none_or(|together| together.begin());
+        self.started
+    }
+
+    /// Whether it can be given back, since no Comet has seen it. Then it can't be sent.
+    fn give_back(&self) -> bool {
+        let together = self.message.together.as_ref();
+        !self.started && together.is_none_or(|together| together.give_back())
+    }
+}
+
 impl Worker {
     /// A worker that calls `comets`, each with `window` calls in flight at most, and with several messages in a call
-    /// where there is a coalescer.
+    /// where there is a coalescer. `tallies` are those of all Comets.
     pub fn new(
         (own, events): (Sender<Event>, Receiver<Event>),
         group: Sender<group::Event>,
         comets: Vec<Comet>,
+        tallies: Arc<[Arc<Tally>]>,
         window: usize,
         coalescer: Option<Coalescer>,
     ) -> Self {
         let now = Instant::now();
         let comets = comets
             .into_iter()
-            .map(|comet| Served::new(comet, window, now))
+            .map(|comet| Served::new(comet, window, coalescer.is_some(), now))
             .collect();
         Self {
             events,
             own,
             group,
             comets,
+            tallies,
             stirred: Vec::new(),
             wake_at: None,
             coalescer,
             messages: Slab::new(),
             called: Vec::new(),
             revoked: Vec::new(),
+            forgotten: Vec::new(),
             suspended: Vec::new(),
             settled: Vec::new(),
         }
@@ -168,7 +202,9 @@ impl Worker {
             Event::Revoke { partition, epoch } => {
                 self.resume((partition, epoch));
                 self.revoked.push((partition, epoch));
-                self.drop_queued(|held| !held.started && of(held.message.slot, partition, epoch));
+                self.drop_queued(|held| {
+                    of(held.message.slot, partition, epoch) && held.give_back()
+                });
                 // What was given back has to be known before the answer.
                 self.report();
                 let _ = self.group.send(group::Event::GaveBack { partition, epoch });
@@ -177,7 +213,7 @@ impl Worker {
             Event::Resume { partition, epoch } => self.resume((partition, epoch)),
             Event::Forget { partition, epoch } => {
                 self.resume((partition, epoch));
-                self.revoked.push((partition, epoch));
+                self.forgotten.push((partition, epoch));
                 for (_, held) in self.messages.iter_mut() {
                     held.forgotten |= of(held.message.slot, partition, epoch);
                 }
@@ -205,22 +241,18 @@ impl Worker {
         let Slot {
             partition, epoch, ..
         } = message.slot;
-        if self.revoked.contains(&(partition, epoch)) {
-            self.settle(&message, How::Released);
+        let held = InHand::new(message);
+        let turn = (partition, epoch);
+        if self.forgotten.contains(&turn) || self.revoked.contains(&turn) && held.give_back() {
+            self.settle(&held.message, How::Released);
             return;
         }
         // A new turn of owning a partition ends the memory of the turns before.
-        self.revoked.retain(|(p, _)| *p != partition);
-        let (key, target) = (message.delivery.key, message.delivery.target);
-        let id = self.messages.insert(InHand {
-            message,
-            shape: Shape::default(),
-            waiting_for: 0,
-            started: false,
-            forgotten: false,
-            dropped: false,
-            undeliverable: None,
-        });
+        let before = |(p, e): &(i32, u64)| *p != partition || *e >= epoch;
+        self.revoked.retain(before);
+        self.forgotten.retain(before);
+        let (key, target) = (held.message.delivery.key, held.message.delivery.target);
+        let id = self.messages.insert(held);
         for (n, comet) in self.comets.iter_mut().enumerate() {
             if target != Target::All && target != Target::One(n) {
                 continue;
@@ -315,6 +347,12 @@ impl Worker {
     }
 
     fn settle(&mut self, message: &Message, how: How) {
+        let how = match &message.together {
+            None => Some(how),
+            Some(together) => together.done(how),
+        };
+        // Where others aren't done with it, the last of them reports it.
+        let Some(how) = how else { return };
         self.settled.push(Settled {
             slot: message.slot,
             bytes: message.bytes,

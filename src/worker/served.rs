@@ -20,12 +20,12 @@ pub struct Served {
 }
 
 impl Served {
-    /// `window` is the most calls in flight at once.
-    pub fn new(comet: Comet, window: usize, now: Instant) -> Self {
+    /// `window` is the most calls in flight at once, and `merging` whether a call may carry more than one message.
+    pub fn new(comet: Comet, window: usize, merging: bool, now: Instant) -> Self {
         Self {
             client: comet.client,
             failures: comet.failures,
-            link: Link::new(window, Health::new(comet.tally, now)),
+            link: Link::new(window, merging, Health::new(comet.tally, now)),
             stirred: false,
         }
     }

@@ -275,10 +275,21 @@ fn only_the_comet_that_failed_is_called_again() {
 /// are finished without it, until it is back.
 #[test]
 fn a_comet_that_stays_down_is_left_out() {
+    is_left_out("4");
+}
+
+/// Its workers call no other Comet, and know of the others all the same.
+#[test]
+fn a_comet_that_only_some_workers_call_is_left_out() {
+    is_left_out("64");
+}
+
+fn is_left_out(threads: &str) {
     let topic = topic();
     let (alive, down) = (Comet::start(), Comet::not_started());
     topic.produce(over_rooms(ROOMS, 0, MESSAGES));
-    let mut job = topic.job(&[&alive, &down]).log_level("WARN").start();
+    let job = topic.job(&[&alive, &down]).flag("--threads", threads);
+    let mut job = job.log_level("WARN").start();
     alive.await_delivered(MESSAGES);
     topic.await_no_lag();
     assert_eq!(down.count(), 0);

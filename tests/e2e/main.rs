@@ -16,4 +16,5 @@ mod lifecycle;
 mod rebalance;
 mod routes;
 mod send_check;
+mod shared_comets;
 mod web;

@@ -10,7 +10,10 @@ const B: OrderingKey = OrderingKey(2);
 
 fn link(window: usize) -> (Link, Instant) {
     let now = Instant::now();
-    (Link::new(window, Health::new(Default::default(), now)), now)
+    (
+        Link::new(window, true, Health::new(Arc::new(Tally::new(1)), now)),
+        now,
+    )
 }
 
 /// The worker's part: the health hears of it first.
@@ -127,6 +130,36 @@ fn taking_messages_out_leaves_the_one_in_flight() {
     answer(&mut link, A, Verdict::Finished, now);
     assert_eq!(link.start_next(now, |_, _| 1), Some(2));
     assert_eq!(link.start_next(now, |_, _| 1), None);
+}
+
+#[test]
+fn without_merging_few_messages_have_a_lane() {
+    let now = Instant::now();
+    let mut link = Link::new(4, false, Health::new(Arc::new(Tally::new(1)), now));
+    (0..100).for_each(|id| link.push(OrderingKey(id as u64), id));
+    assert_eq!(link.startable(), 4);
+    let started: Vec<Id> = std::iter::from_fn(|| link.start_next(now, |_, _| 1)).collect();
+    assert_eq!(started, [0, 1, 2, 3]);
+    assert!(link.lanes.len() <= 8, "{} lanes", link.lanes.len());
+    assert_eq!(link.take(|id| id % 2 == 1).len(), 48);
+    answer(&mut link, OrderingKey(0), Verdict::Finished, now);
+    assert_eq!(link.start_next(now, |_, _| 1), Some(4));
+    answer(&mut link, OrderingKey(1), Verdict::Finished, now);
+    assert_eq!(link.start_next(now, |_, _| 1), Some(6));
+}
+
+#[test]
+fn a_comet_that_is_down_is_tried_again_for_messages_without_a_lane() {
+    let now = Instant::now();
+    let mut link = Link::new(1, false, Health::new(Arc::new(Tally::new(1)), now));
+    link.push(A, 0);
+    link.push(B, 1);
+    assert_eq!(link.start_next(now, |_, _| 1), Some(0));
+    answer(&mut link, A, Verdict::Down, now);
+    assert_eq!(link.take(|id| id == 0), [0]);
+    assert!(link.wake_at().is_some(), "there is something to send");
+    let later = now + RETRY_MOST * 2;
+    assert_eq!(link.start_next(later, |_, _| 1), Some(1));
 }
 
 /// Starts a call with `count` messages where as many wait.
@@ -248,9 +281,11 @@ proptest! {
         keys in prop::collection::vec(0u64..6, 1..80),
         answers in prop::collection::vec((any::<prop::sample::Index>(), 0u8..8), 0..600),
         window in 1usize..5,
+        merging in any::<bool>(),
         merges in prop::collection::vec(1usize..6, 1..20),
     ) {
-        let (mut link, mut now) = link(window);
+        let mut now = Instant::now();
+        let mut link = Link::new(window, merging, Health::new(Arc::new(Tally::new(1)), now));
         for (id, key) in keys.iter().enumerate() {
             link.push(OrderingKey(*key), id);
         }
@@ -294,16 +329,16 @@ proptest! {
 }
 
 fn left_of(link: &Link) -> bool {
-    !link.lanes.is_empty()
+    !link.is_empty()
 }
 
 /// A message that was given up leaves nothing to try: what fails much later is another outage.
 #[test]
 fn an_outage_ends_with_the_last_message_that_is_given_up() {
     let mut now = Instant::now();
-    let tally = Arc::new(Tally::default());
+    let tally = Arc::new(Tally::new(1));
     let mut other_worker = Health::new(tally.clone(), now);
-    let mut link = Link::new(64, Health::new(tally, now));
+    let mut link = Link::new(64, false, Health::new(tally, now));
     link.push(A, 0);
     loop {
         // So that the failure is the message's own.
