@@ -7,6 +7,7 @@ mod kafka;
 mod limit;
 mod load;
 mod machine;
+mod one_by_one;
 mod plot;
 mod process;
 mod quick;
@@ -75,6 +76,8 @@ enum Part {
     CheapComet { count: usize },
     #[command(hide = true)]
     RawLimit(limit::Asked),
+    #[command(hide = true)]
+    OneByOne(one_by_one::Asked),
 }
 
 fn main() -> ExitCode {
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
     let ended = match &cli.part {
         Some(Part::CheapComet { count }) => comet::serve(*count).map(|()| true),
         Some(Part::RawLimit(asked)) => limit::serve(asked).map(|()| true),
+        Some(Part::OneByOne(asked)) => one_by_one::serve(asked).map(|()| true),
         Some(Part::Beside(asked)) => beside(&cli, asked),
         None => bench(&cli),
     };

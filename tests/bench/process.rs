@@ -77,6 +77,8 @@ pub fn binary(name: impl AsRef<Path>) -> Result<PathBuf, String> {
 /// How a job is started.
 pub struct Start<'a> {
     pub binary: &'a Path,
+    /// What the program is asked to be, where it isn't job.
+    pub part: Option<&'a str>,
     pub brokers: &'a str,
     pub topic: &'a str,
     pub comets: &'a [String],
@@ -100,6 +102,7 @@ impl Job {
         let errors = output.try_clone().map_err(failed)?;
         let mut command = Command::new(&program);
         command
+            .args(start.part)
             .args(["--brokers", start.brokers, "--topic", start.topic])
             .args(["--group", &format!("bench-{:016x}", fastrand::u64(..))])
             .args(["--comet", &start.comets.join(",")])

@@ -222,12 +222,20 @@ impl Stage {
     }
 
     pub fn start_job(&mut self, topic: &str, level: &str) -> Result<Job, String> {
-        self.start(Path::new(JOB), topic, level, &[])
+        self.start(Path::new(JOB), None, topic, level, &[])
+    }
+
+    /// A service that handles one message at a time, in job's place. It can't be stopped, only dropped.
+    pub fn start_one_by_one(&mut self, topic: &str) -> Result<Job, String> {
+        let own = std::env::current_exe()
+            .map_err(|e| format!("this program's own place is not known: {e}"))?;
+        self.start(&own, Some("one-by-one"), topic, "WARN", &[])
     }
 
     fn start(
         &mut self,
         binary: &Path,
+        part: Option<&str>,
         topic: &str,
         level: &str,
         flags: &[String],
@@ -235,6 +243,7 @@ impl Stage {
         let comets = self.comets.as_ref().ok_or("there is no Comet")?;
         Job::start(&Start {
             binary,
+            part,
             brokers: &self.kafka.address,
             topic,
             comets: &comets.addresses,
@@ -300,7 +309,7 @@ impl Stage {
         self.comets(drain.comets, drain.delay)?;
         let due = drain.messages * drain.comets;
         let begin = now();
-        let mut job = self.start(&drain.binary, &topic, drain.level, &drain.flags)?;
+        let mut job = self.start(&drain.binary, None, &topic, drain.level, &drain.flags)?;
         self.wait(&mut job, 1)?;
         watch(job.pid())?;
         let report = self.wait(&mut job, due)?;

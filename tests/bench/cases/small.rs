@@ -10,6 +10,8 @@ use crate::process;
 use crate::results::Runs;
 use crate::stage::{Drain, Stage};
 
+pub const OF_ONE_BY_ONE: &str = "p50, of one by one's";
+
 const SHAPE: Shape = Shape {
     rooms: 1000,
     size: 256,
@@ -17,42 +19,68 @@ const SHAPE: Shape = Shape {
 
 pub fn latency(stage: &mut Stage) -> Result<Outcome, String> {
     let rounds = stage.scale.rounds.min(3);
-    let mut rows = Vec::new();
-    for rate in [1_000, 10_000, 40_000] {
-        let mut runs = Runs::new(format!("{rate}/s"), Some(f64::from(rate)));
-        let rate = rate as usize;
-        for round in 1..=rounds {
-            stage.doing(format!("latency, {rate}/s, run {round} of {rounds}"));
-            let topic = stage.empty_topic(4)?;
-            stage.comets(1, Duration::ZERO)?;
-            let mut job = stage.start_job(&topic, "WARN")?;
-            let runtime = stage.runtime().handle().clone();
-            let mut loader = stage.loader(&topic, SHAPE)?;
-            // Connections are made, and the group is joined.
-            loader.run(&runtime, rate, 1.0)?;
-            stage.wait(&mut job, rate)?;
-            stage.forget_times()?;
-            let (cpu, begin) = (job.cpu()?, Instant::now());
-            let seconds = stage.scale.seconds;
-            let late = loader.run(&runtime, rate, seconds)?;
-            let report = stage.wait(&mut job, (rate as f64 * seconds) as usize)?;
-            let used = (job.cpu()? - cpu) as f64 / 1e6 / begin.elapsed().as_secs_f64();
-            runtime.block_on(loader.finish())?;
-            job.stop()?;
-            for (name, value) in [
-                ("p50 ms", report.p50),
-                ("p99 ms", report.p99),
-                ("p99.9 ms", report.p999),
-                ("slowest ms", report.latest),
-            ] {
-                runs.add(name, value as f64 / 1e3);
+    let mut least = Runs::new("1000/s, one by one", None);
+    let mut rows = [1_000, 10_000, 40_000]
+        .map(|rate| (rate, Runs::new(format!("{rate}/s"), Some(rate as f64))));
+    for round in 1..=rounds {
+        stage.doing(format!(
+            "latency, {}, run {round} of {rounds}",
+            least.name()
+        ));
+        let simple = at_a_rate(stage, 1_000, Way::OneByOne, &mut least)?;
+        for (rate, runs) in &mut rows {
+            stage.doing(format!("latency, {}, run {round} of {rounds}", runs.name()));
+            let p50 = at_a_rate(stage, *rate, Way::Job, runs)?;
+            if *rate == 1_000 {
+                runs.add(OF_ONE_BY_ONE, p50 / simple);
             }
-            runs.add("slowest ms of the producer alone", late.as_secs_f64() * 1e3);
-            runs.add("% of a core", used * 100.0);
         }
-        rows.push(runs.row());
     }
-    Ok(Outcome::Rows(rows))
+    let rows = rows.into_iter().map(|(_, runs)| runs).chain([least]);
+    Ok(Outcome::Rows(rows.map(Runs::row).collect()))
+}
+
+/// What takes the messages to the Comet.
+enum Way {
+    Job,
+    /// The simplest service there can be.
+    OneByOne,
+}
+
+/// Adds what one run shows, and returns its p50.
+fn at_a_rate(stage: &mut Stage, rate: usize, way: Way, runs: &mut Runs) -> Result<f64, String> {
+    let topic = stage.empty_topic(4)?;
+    stage.comets(1, Duration::ZERO)?;
+    let mut job = match way {
+        Way::Job => stage.start_job(&topic, "WARN")?,
+        Way::OneByOne => stage.start_one_by_one(&topic)?,
+    };
+    let runtime = stage.runtime().handle().clone();
+    let mut loader = stage.loader(&topic, SHAPE)?;
+    // Connections are made, and the group is joined.
+    loader.run(&runtime, rate, 1.0)?;
+    stage.wait(&mut job, rate)?;
+    stage.forget_times()?;
+    let (cpu, begin) = (job.cpu()?, Instant::now());
+    let seconds = stage.scale.seconds;
+    let late = loader.run(&runtime, rate, seconds)?;
+    let report = stage.wait(&mut job, (rate as f64 * seconds) as usize)?;
+    let used = (job.cpu()? - cpu) as f64 / 1e6 / begin.elapsed().as_secs_f64();
+    runtime.block_on(loader.finish())?;
+    if let Way::Job = way {
+        job.stop()?;
+    }
+    for (name, value) in [
+        ("p50 ms", report.p50),
+        ("p99 ms", report.p99),
+        ("p99.9 ms", report.p999),
+        ("slowest ms", report.latest),
+    ] {
+        runs.add(name, value as f64 / 1e3);
+    }
+    runs.add("slowest ms of the producer alone", late.as_secs_f64() * 1e3);
+    runs.add("% of a core", used * 100.0);
+    Ok(report.p50 as f64)
 }
 
 pub fn outage(stage: &mut Stage) -> Result<Outcome, String> {
