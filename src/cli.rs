@@ -135,7 +135,7 @@ pub(crate) struct SettingArgs {
     /// Workers, 1 to 64
     #[arg(long, value_name = "N", default_value = "4", value_parser = config::count(1, 64))]
     threads: usize,
-    /// Calls in flight at once for each worker and Comet, 1 to 4096; auto: 64 shared among the Comets, 8 at least
+    /// Calls in flight at once for each worker and Comet, 1 to 4096; auto: 64 shared among a worker's Comets, 8 at least
     #[arg(long, value_name = "N", default_value = "auto", value_parser = config::window)]
     window: Window,
     /// Client that reads the records: classic for Kafka up to 3.9, modern from 3.7 on, auto chooses

@@ -94,7 +94,7 @@ impl Queue {
             let line = own_line(
                 log::Level::Warn,
                 format_args!(
-                    "Whoever reads this log took nothing for {:.1} s: {} not written. Messages were delivered meanwhile",
+                    "Whoever reads this log took nothing for {:.1} s: {} not written. Delivery went on meanwhile",
                     since.elapsed().as_secs_f64(),
                     counted(lost, "record") + if lost == 1 { " was" } else { " were" }
                 ),
@@ -135,7 +135,7 @@ fn complain() {
             log::Level::Error,
             format_args!(
                 "Whoever reads the log on standard output takes nothing: log records are lost until it does. \
-                 Messages are delivered all the same"
+                 Delivery goes on"
             ),
         );
         let _ = io::stderr().write_all(&line);

@@ -205,6 +205,8 @@ impl Worker {
                 self.drop_queued(|held| {
                     of(held.message.slot, partition, epoch) && held.give_back()
                 });
+                // Lanes were held where another worker had given a message back before.
+                self.release();
                 // What was given back has to be known before the answer.
                 self.report();
                 let _ = self.group.send(group::Event::GaveBack { partition, epoch });
@@ -229,7 +231,11 @@ impl Worker {
         if self.suspended.len() == before {
             return;
         }
-        // What is suspended still is held again when its lane's turn comes.
+        self.release();
+    }
+
+    /// Lets held lanes go on. Whose first message may still not be sent is held again when its turn comes.
+    fn release(&mut self) {
         for (n, comet) in self.comets.iter_mut().enumerate() {
             comet.link.release();
             comet.stir(n, &mut self.stirred);
@@ -248,9 +254,9 @@ impl Worker {
             return;
         }
         // A new turn of owning a partition ends the memory of the turns before.
-        let before = |(p, e): &(i32, u64)| *p != partition || *e >= epoch;
-        self.revoked.retain(before);
-        self.forgotten.retain(before);
+        let is_kept = |(p, e): &(i32, u64)| *p != partition || *e >= epoch;
+        self.revoked.retain(is_kept);
+        self.forgotten.retain(is_kept);
         let (key, target) = (held.message.delivery.key, held.message.delivery.target);
         let id = self.messages.insert(held);
         for (n, comet) in self.comets.iter_mut().enumerate() {
