@@ -18,8 +18,8 @@ pub struct Link {
     in_flight: usize,
     /// Messages that are in no lane yet, in order.
     backlog: VecDeque<(OrderingKey, Id)>,
-    /// So many lanes are kept ready to start. What is to be merged has to lie in its lane; otherwise those of the next calls
-    /// do, and the others take a sixth of the memory, which with many Comets is more than the processor's caches hold.
+    /// So many lanes are kept ready to start. What is to be merged has to lie in its lane; otherwise only the messages of
+    /// the next calls do: with many Comets, lanes for all of them are more than the processor's caches hold.
     keep_ready: usize,
     lanes: HashMap<OrderingKey, Lane, BuildHasherDefault<KeyHasher>>,
     /// Keys of lanes whose first message may be sent. May name lanes that are gone or no longer ready.

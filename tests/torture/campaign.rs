@@ -376,6 +376,10 @@ fn set_up(
             if slot % 2 == 0 {
                 flags.extend(["--group-instance-id".into(), format!("job-{slot}")]);
             }
+            // Workers that have all Comets, and so many that they share them.
+            if slot % 2 == 1 {
+                flags.extend(["--threads", "24"].map(Into::into));
+            }
             if slot % 3 == 2 {
                 flags.extend(["--fetch", "modern"].map(Into::into));
             }
