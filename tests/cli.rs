@@ -418,9 +418,9 @@ fn nohup_keeps_the_hang_up_away() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once_even_while_the_log_is_stuck() {
+fn a_stuck_log_keeps_no_stop_from_ending_well() {
     let folder = folder();
-    // A pipe that is full and read by nobody: the service stands still at its first line.
+    // A pipe that is full and read by nobody.
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     writer.write_all(&[b'\n'; 65_536]).expect("fills the pipe");
     let child = service(folder.path())
@@ -436,17 +436,7 @@ fn a_second_signal_ends_at_once_even_while_the_log_is_stuck() {
         job.holds("SigCgt", Signal::SIGINT) && job.holds("SigCgt", Signal::SIGHUP)
     });
     job.signal(Signal::SIGINT);
-    // A hang-up is no longer heard once a stop is under way: it shall not be the second signal.
-    wait_until("the first signal is taken", || {
-        job.holds("SigIgn", Signal::SIGHUP)
-    });
-    job.signal(Signal::SIGHUP);
-    assert!(
-        job.child.try_wait().expect("can be waited for").is_none(),
-        "it ended at the first signal"
-    );
-    job.signal(Signal::SIGINT);
-    assert_eq!(job.wait().code(), Some(130));
+    assert_eq!(job.wait().code(), Some(0));
     drop(reader);
 }
 

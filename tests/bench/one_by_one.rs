@@ -1,5 +1,5 @@
-//! The simplest service that could do job's work, as the one before it did: one thread, one message at a time, each call
-//! waited for. As long as it keeps up, nothing adds less to Kafka's own latency.
+//! The simplest service that could do job's work: one thread, one message at a time, each call waited for. As long as it
+//! keeps up, nothing adds less to Kafka's own latency.
 
 use std::collections::BTreeMap;
 use std::thread;

@@ -90,9 +90,35 @@ fn a_second_signal_ends_it_at_once() {
 
     job.signal(Signal::SIGTERM);
     job.await_line(&["Stopping"]);
+    // A hang-up is no longer heard once a stop is under way: it shall not be the second signal.
+    await_until("the hang-up is ignored", || {
+        is(job.ignores(Signal::SIGHUP), true)
+    });
+    job.signal(Signal::SIGHUP);
+    assert_eq!(job.try_exit(), None);
     job.signal(Signal::SIGTERM);
     let status = job.await_exit();
     assert!(!status.success(), "what was in flight is not finished");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_even_while_the_log_is_stuck() {
+    let topic = Topic::new(shared(Version::V3_9_1), 1);
+    let comet = Comet::start();
+    comet.answer(|_| Answer::Hang);
+    topic.produce(over_rooms(ROOMS, 0, 2 * MESSAGES));
+    let job = topic.job(&[&comet]).flag("--call-timeout", "10m");
+    let job = job.flag("--shutdown-timeout", "10m");
+    let job = job.flag("--hold-messages", "20000").log_level("INFO");
+    let mut job = job.start_unread();
+    job.await_line(&["stderr: ", "Whoever reads the log", "takes nothing"]);
+
+    // One that comes before the first is taken is none.
+    let status = await_until("its end", || {
+        job.signal(Signal::SIGTERM);
+        job.try_exit().ok_or("it runs".into())
+    });
+    assert_eq!(status.code(), Some(130));
 }
 
 #[test]

@@ -6,7 +6,6 @@ mod scale;
 mod small;
 
 pub use calls::{CPU_OF_RAW, OF_RAW};
-pub use small::OF_ONE_BY_ONE;
 
 use std::process::Command;
 

@@ -10,8 +10,6 @@ use crate::process;
 use crate::results::Runs;
 use crate::stage::{Drain, Stage};
 
-pub const OF_ONE_BY_ONE: &str = "p50, of one by one's";
-
 const SHAPE: Shape = Shape {
     rooms: 1000,
     size: 256,
@@ -32,7 +30,7 @@ pub fn latency(stage: &mut Stage) -> Result<Outcome, String> {
             stage.doing(format!("latency, {}, run {round} of {rounds}", runs.name()));
             let p50 = at_a_rate(stage, *rate, Way::Job, runs)?;
             if *rate == 1_000 {
-                runs.add(OF_ONE_BY_ONE, p50 / simple);
+                runs.add("p50, of one by one's", p50 / simple);
             }
         }
     }

@@ -161,6 +161,18 @@ impl Job {
         kill(pid, signal).expect("job runs and can be signalled");
     }
 
+    /// Whether it ignores a signal, as the kernel shows it.
+    pub fn ignores(&self, signal: Signal) -> bool {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("it runs");
+        let mask = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigIgn:"))
+            .expect("the kernel shows it");
+        let mask = u64::from_str_radix(mask.trim(), 16).expect("a mask");
+        mask & (1 << (signal as i32 - 1)) != 0
+    }
+
     /// How it ended, when it has.
     pub fn try_exit(&mut self) -> Option<ExitStatus> {
         let status = self
