@@ -31,10 +31,10 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
 
     let environment = comet::environment();
     let sharing = config.sharing();
-    let tallies: Arc<[_]> = config
+    let tallies: Vec<_> = config
         .comet
         .iter()
-        .map(|_| Arc::new(Tally::new(sharing.workers_each())))
+        .map(|_| Arc::new(Tally::default()))
         .collect();
     let failures: Vec<_> = config
         .comet
@@ -56,11 +56,16 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
                 tally: tallies[comet].clone(),
             })
             .collect();
+        let own_comets: Vec<usize> = sharing.comets_of(n).collect();
+        let others = (0..tallies.len())
+            .filter(|comet| !own_comets.contains(comet))
+            .map(|comet| tallies[comet].clone())
+            .collect();
         let worker = Worker::new(
             (own.clone(), events),
             to_group.clone(),
             comets,
-            tallies.clone(),
+            others,
             config.window,
             Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
         );

@@ -57,15 +57,11 @@ pub struct Tally {
     /// When it last finished a call for any worker, in milliseconds since `origin`; 0 if it never did.
     last_ok: AtomicU64,
     origin: Instant,
-    /// How many workers call it.
-    workers: u32,
 }
 
-impl Tally {
-    /// Of a Comet that so many workers call.
-    pub fn new(workers: usize) -> Self {
+impl Default for Tally {
+    fn default() -> Self {
         Self {
-            workers: workers as u32,
             oks: AtomicU64::default(),
             refusals: AtomicU32::default(),
             not_up: AtomicU32::default(),
@@ -75,10 +71,12 @@ impl Tally {
             origin: Instant::now(),
         }
     }
+}
 
-    /// Whether it is up for any worker.
+impl Tally {
+    /// Whether it is up for each of its workers. One that didn't try it says nothing, so one that knows better counts.
     pub fn is_up(&self) -> bool {
-        self.not_up.load(Relaxed) < self.workers
+        self.not_up.load(Relaxed) == 0
     }
 
     fn finished(&self, now: Instant) {
@@ -259,10 +257,6 @@ impl Health {
 mod tests {
     use super::*;
 
-    fn tally(workers: usize) -> Arc<Tally> {
-        Arc::new(Tally::new(workers))
-    }
-
     fn seconds(n: u64) -> Duration {
         Duration::from_secs(n)
     }
@@ -270,7 +264,7 @@ mod tests {
     #[test]
     fn a_comet_that_is_gone_gets_one_call_at_a_time_until_it_answers() {
         let now = Instant::now();
-        let mut health = Health::new(tally(1), now);
+        let mut health = Health::new(Arc::default(), now);
         health.failed(Verdict::Down, 0, now);
         let Pace::OneFrom(next) = health.pace() else {
             panic!("{health:?}")
@@ -287,7 +281,7 @@ mod tests {
     #[test]
     fn one_rooms_unavailable_does_not_stop_the_others() {
         let now = Instant::now();
-        let mut health = Health::new(tally(1), now);
+        let mut health = Health::new(Arc::default(), now);
         let started_at = health.oks();
         health.ok(now);
         health.failed(Verdict::Down, started_at, now);
@@ -297,7 +291,7 @@ mod tests {
     #[test]
     fn one_that_fails_everything_for_long_is_like_down() {
         let start = Instant::now();
-        let mut health = Health::new(tally(1), start);
+        let mut health = Health::new(Arc::default(), start);
         health.failed(Verdict::Unclear, 0, start);
         health.failed(Verdict::Unclear, 0, start + seconds(29));
         assert_eq!(health.state(), State::Up);
@@ -309,7 +303,7 @@ mod tests {
     #[test]
     fn one_that_lives_for_another_worker_is_not_given_up() {
         let start = Instant::now();
-        let tally = tally(2);
+        let tally = Arc::new(Tally::default());
         let [mut cut_off, mut other] = [(); 2].map(|()| Health::new(tally.clone(), start));
         cut_off.failed(Verdict::Down, 0, start);
         other.ok(start + seconds(20));
@@ -322,7 +316,7 @@ mod tests {
     #[test]
     fn one_that_says_ok_now_and_then_is_up() {
         let start = Instant::now();
-        let mut health = Health::new(tally(1), start);
+        let mut health = Health::new(Arc::default(), start);
         for n in 0..100 {
             health.failed(Verdict::Unclear, health.oks(), start + seconds(n));
             if n % 20 == 0 {
@@ -335,7 +329,7 @@ mod tests {
     #[test]
     fn a_hundred_refusals_in_a_row_slow_it_down_and_one_ok_ends_that() {
         let now = Instant::now();
-        let mut health = Health::new(tally(1), now);
+        let mut health = Health::new(Arc::default(), now);
         for _ in 0..99 {
             assert!(!health.failed(Verdict::Refused, 0, now));
         }
@@ -350,7 +344,7 @@ mod tests {
     fn an_outage_is_counted_only_while_something_is_tried() {
         let start = Instant::now();
         let later = start + seconds(60);
-        let mut health = Health::new(tally(1), start);
+        let mut health = Health::new(Arc::default(), start);
         health.failed(Verdict::Down, 0, start);
         health.lose_sight();
         assert!(!health.is_given_up(later));
@@ -364,7 +358,7 @@ mod tests {
         let start = Instant::now();
         let later = start + seconds(60);
         for failure in [Verdict::Refused, Verdict::Unclear] {
-            let tally = tally(1);
+            let tally = Arc::<Tally>::default();
             let mut health = Health::new(tally.clone(), start);
             // Another worker's message is taken meanwhile.
             Health::new(tally, start).ok(start);
@@ -375,9 +369,21 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_down_for_a_worker_is_not_up_though_others_did_not_try_it() {
+        let now = Instant::now();
+        let tally = Arc::<Tally>::default();
+        let [mut tries, _idle] = [(); 2].map(|()| Health::new(tally.clone(), now));
+        assert!(tally.is_up());
+        tries.failed(Verdict::Down, 0, now);
+        assert!(!tally.is_up());
+        tries.ok(now);
+        assert!(tally.is_up());
+    }
+
+    #[test]
     fn workers_speak_of_it_once() {
         let now = Instant::now();
-        let tally = tally(1);
+        let tally = Arc::<Tally>::default();
         let mut first = Health::new(tally.clone(), now);
         let mut second = Health::new(tally, now);
         for health in [&mut first, &mut second] {
@@ -392,7 +398,7 @@ mod tests {
     #[test]
     fn left_out_it_is_asked_now_and_then_and_comes_back_with_an_answer() {
         let start = Instant::now();
-        let mut health = Health::new(tally(1), start);
+        let mut health = Health::new(Arc::default(), start);
         health.failed(Verdict::Down, 0, start);
         assert!(!health.is_given_up(start + seconds(29)));
         let later = start + seconds(31);

@@ -8,7 +8,7 @@ use slab::Slab;
 use super::link::Id;
 use super::{Event, InHand, Worker, of};
 use crate::coalesce::Coalescer;
-use crate::comet::Burst;
+use crate::comet::{Burst, State};
 use crate::route::Call;
 
 /// So many calls at most leave together: the first of them waits for the last, some microseconds each.
@@ -36,9 +36,7 @@ impl Worker {
 
     /// Wakes what waited long enough for a Comet, leaves it out if it is gone for long, and starts what may be sent.
     fn attend(&mut self, n: usize, now: Instant) {
-        if self.comets[n].link.health.is_given_up(now)
-            && self.tallies.iter().any(|tally| tally.is_up())
-        {
+        if self.comets[n].link.health.is_given_up(now) && self.another_lives() {
             self.leave_out(n, now);
         }
         let comet = &mut self.comets[n];
@@ -97,6 +95,13 @@ impl Worker {
             });
         });
         true
+    }
+
+    /// Whether some Comet is up: of its own as it sees them, of others as all their workers do.
+    fn another_lives(&self) -> bool {
+        let mut own = self.comets.iter();
+        own.any(|comet| comet.link.health.state() == State::Up)
+            || self.others.iter().any(|tally| tally.is_up())
     }
 
     fn leave_out(&mut self, n: usize, now: Instant) {

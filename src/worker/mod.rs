@@ -52,8 +52,8 @@ pub struct Worker {
     own: Sender<Event>,
     group: Sender<group::Event>,
     comets: Vec<Served>,
-    /// Of all Comets, those of other workers too.
-    tallies: Arc<[Arc<Tally>]>,
+    /// Of the Comets that only other workers call.
+    others: Vec<Arc<Tally>>,
     /// Comets about which something was heard since they were attended last.
     stirred: Vec<usize>,
     /// When to attend all Comets, though nothing happens until then. May be too early.
@@ -124,12 +124,13 @@ impl InHand {
 
 impl Worker {
     /// A worker that calls `comets`, each with `window` calls in flight at most, and with several messages in a call
-    /// where there is a coalescer. `tallies` are those of all Comets.
+    /// where there is a coalescer. `others` are the Comets that only other
+    /// workers call.
     pub fn new(
         (own, events): (Sender<Event>, Receiver<Event>),
         group: Sender<group::Event>,
         comets: Vec<Comet>,
-        tallies: Arc<[Arc<Tally>]>,
+        others: Vec<Arc<Tally>>,
         window: usize,
         coalescer: Option<Coalescer>,
     ) -> Self {
@@ -143,7 +144,7 @@ impl Worker {
             own,
             group,
             comets,
-            tallies,
+            others,
             stirred: Vec::new(),
             wake_at: None,
             coalescer,

@@ -11,7 +11,7 @@ const B: OrderingKey = OrderingKey(2);
 fn link(window: usize) -> (Link, Instant) {
     let now = Instant::now();
     (
-        Link::new(window, true, Health::new(Arc::new(Tally::new(1)), now)),
+        Link::new(window, true, Health::new(Arc::new(Tally::default()), now)),
         now,
     )
 }
@@ -135,7 +135,7 @@ fn taking_messages_out_leaves_the_one_in_flight() {
 #[test]
 fn without_merging_few_messages_have_a_lane() {
     let now = Instant::now();
-    let mut link = Link::new(4, false, Health::new(Arc::new(Tally::new(1)), now));
+    let mut link = Link::new(4, false, Health::new(Arc::new(Tally::default()), now));
     (0..100).for_each(|id| link.push(OrderingKey(id as u64), id));
     assert_eq!(link.startable(), 4);
     let started: Vec<Id> = std::iter::from_fn(|| link.start_next(now, |_, _| 1)).collect();
@@ -151,7 +151,7 @@ fn without_merging_few_messages_have_a_lane() {
 #[test]
 fn a_comet_that_is_down_is_tried_again_for_messages_without_a_lane() {
     let now = Instant::now();
-    let mut link = Link::new(1, false, Health::new(Arc::new(Tally::new(1)), now));
+    let mut link = Link::new(1, false, Health::new(Arc::new(Tally::default()), now));
     link.push(A, 0);
     link.push(B, 1);
     assert_eq!(link.start_next(now, |_, _| 1), Some(0));
@@ -285,7 +285,7 @@ proptest! {
         merges in prop::collection::vec(1usize..6, 1..20),
     ) {
         let mut now = Instant::now();
-        let mut link = Link::new(window, merging, Health::new(Arc::new(Tally::new(1)), now));
+        let mut link = Link::new(window, merging, Health::new(Arc::new(Tally::default()), now));
         for (id, key) in keys.iter().enumerate() {
             link.push(OrderingKey(*key), id);
         }
@@ -336,7 +336,7 @@ fn left_of(link: &Link) -> bool {
 #[test]
 fn an_outage_ends_with_the_last_message_that_is_given_up() {
     let mut now = Instant::now();
-    let tally = Arc::new(Tally::new(1));
+    let tally = Arc::new(Tally::default());
     let mut other_worker = Health::new(tally.clone(), now);
     let mut link = Link::new(64, false, Health::new(tally, now));
     link.push(A, 0);
