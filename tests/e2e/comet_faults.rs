@@ -278,6 +278,25 @@ fn a_comet_that_stays_down_is_left_out() {
     is_left_out("4");
 }
 
+/// Only one worker has something to send, so the others know nothing of it. The same failure is logged once a second.
+#[test]
+fn the_only_comet_is_never_left_out() {
+    let topic = topic();
+    let comet = Comet::not_started();
+    topic.produce([numbered("room", 0)]);
+    let mut job = topic.job(&[&comet]).log_level("WARN").start();
+    await_until("more than half a minute of failures", || {
+        match job.lines_with(&["RPC failed"]).len() {
+            35.. => Ok(()),
+            few => Err(format!("{few} so far")),
+        }
+    });
+    comet.start_again();
+    comet.await_delivered(1);
+    topic.await_no_lag();
+    job.stop();
+}
+
 /// Its workers call no other Comet, and know of the others all the same.
 #[test]
 fn a_comet_that_only_some_workers_call_is_left_out() {
