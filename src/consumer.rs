@@ -1,5 +1,7 @@
 //! The consumer thread: fetches batches, decodes and routes each record, and hands it to its key's worker.
 
+mod stand_by;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use crate::backoff::Retry;
 use crate::config::Config;
 use crate::decode::decode;
-use crate::fetch::{Batch, FetchError, Fetcher, Outcome, Positions, Record};
+use crate::fetch::{Batch, FetchError, Outcome, Positions, Record};
 use crate::message::{How, Message, Settled, Slot};
 use crate::route::Router;
 use crate::sharing::Sharing;
@@ -18,6 +20,8 @@ use crate::{group, logging, worker};
 /// Waits after a failed fetch. A broker that is back is read from within this.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(1);
+
+pub use stand_by::spawn;
 
 /// What the group tells the consumer.
 pub enum Control {
@@ -38,15 +42,17 @@ pub enum Control {
     Stop,
 }
 
+/// What there is to read, and where it goes. It passes to another thread where one hangs in a read: see [`stand_by`].
 pub struct Consumer {
     control: Receiver<Control>,
     group: Sender<group::Event>,
+    reads: Sender<group::Read>,
     workers: Vec<Sender<worker::Event>>,
     sharing: Sharing,
-    fetcher: Box<dyn Fetcher + Send>,
     router: Router,
     topic: String,
     partitions: BTreeMap<i32, Reading>,
+    attempts: Retry,
     /// Messages and bytes that were read and are not settled, and the caps on both.
     held: Held,
     caps: Held,
@@ -66,23 +72,23 @@ struct Held {
 }
 
 impl Consumer {
-    /// A consumer that reads through `fetcher` and hands messages to `workers`.
+    /// A consumer that hands messages to `workers`.
     pub fn new(
         config: &Config,
-        fetcher: Box<dyn Fetcher + Send>,
         control: Receiver<Control>,
-        group: Sender<group::Event>,
+        (group, reads): (Sender<group::Event>, Sender<group::Read>),
         workers: Vec<Sender<worker::Event>>,
     ) -> Self {
         Self {
             control,
             group,
+            reads,
             sharing: config.sharing(),
             workers,
-            fetcher,
             router: Router::new(config.comet.clone()),
             topic: config.topic.clone(),
             partitions: BTreeMap::new(),
+            attempts: Retry::new(RETRY_FIRST, RETRY_MOST),
             held: Held::default(),
             caps: Held {
                 messages: config.hold_messages,
@@ -91,68 +97,57 @@ impl Consumer {
         }
     }
 
-    /// Reads until told to stop.
-    pub fn run(mut self) {
-        let mut reading = Retry::new(RETRY_FIRST, RETRY_MOST);
+    /// What to read now, and from where. Waits until there is something, and room for it. Nothing more when it is told
+    /// to stop.
+    fn next(&mut self) -> Option<Positions> {
         loop {
-            // Where there is nothing to read, or no room for it, only news can change that.
-            let idle = self.partitions.is_empty() || self.is_full();
-            let mut news = if idle {
-                self.control.recv().ok()
-            } else {
-                self.control.try_recv().ok()
-            };
-            while let Some(control) = news {
-                if !self.obey(control) {
-                    return;
-                }
-                news = self.control.try_recv().ok();
+            self.obey_news()?;
+            if !self.partitions.is_empty() && !self.is_full() {
+                break;
             }
-            if self.partitions.is_empty() || self.is_full() {
-                continue;
-            }
-            let positions: Positions = self
-                .partitions
-                .iter()
-                .map(|(p, r)| (*p, r.position))
-                .collect();
-            match self.fetcher.fetch(&positions) {
-                Ok(batches) => {
-                    if let Some(failed_for) = reading.worked() {
-                        let seconds = failed_for.as_secs_f64();
-                        log::info!("reading from Kafka again, after {seconds:.1} s");
-                    }
-                    // A partition may have gone to another owner while the broker was waiting for records.
-                    while let Ok(control) = self.control.try_recv() {
-                        if !self.obey(control) {
-                            return;
-                        }
-                    }
-                    for batch in batches {
-                        self.take(batch, &positions);
-                    }
-                }
-                Err(error) => {
-                    let why = match error {
-                        FetchError::Failed(why) => why,
-                        FetchError::Unsupported(why) => {
-                            format!("{why}. Use --fetch auto or modern")
-                        }
-                    };
-                    let wait = reading.failed(&why, |why| {
-                        log::warn!("Reading from Kafka failed: {why}; trying again until it works");
-                    });
-                    match self.control.recv_timeout(wait) {
-                        Ok(control) => {
-                            if !self.obey(control) {
-                                return;
-                            }
-                        }
-                        Err(RecvTimeoutError::Timeout) => {}
-                        Err(RecvTimeoutError::Disconnected) => return,
-                    }
-                }
-            }
+            // Only news can change that.
+            let control = self.control.recv().ok()?;
+            self.obey(control)?;
+        }
+        let positions = self.partitions.iter();
+        Some(positions.map(|(p, r)| (*p, r.position)).collect())
+    }
+
+    /// Takes in what came of reading from `positions`, and waits a while where that failed. Nothing when it is told to
+    /// stop.
+    fn take_in(
+        &mut self,
+        positions: &Positions,
+        answer: Result<Vec<Batch>, FetchError>,
+    ) -> Option<()> {
+        let batches = match answer {
+            Ok(batches) => batches,
+            Err(error) => return self.failed(error),
+        };
+        if let Some(failed_for) = self.attempts.worked() {
+            let seconds = failed_for.as_secs_f64();
+            log::info!("reading from Kafka again, after {seconds:.1} s");
+        }
+        // A partition may have gone to another owner while the broker was waiting for records.
+        self.obey_news()?;
+        for batch in batches {
+            self.take(batch, positions);
+        }
+        Some(())
+    }
+
+    fn failed(&mut self, error: FetchError) -> Option<()> {
+        let why = match error {
+            FetchError::Failed(why) => why,
+            FetchError::Unsupported(why) => format!("{why}. Use --fetch auto or modern"),
+        };
+        let wait = self.attempts.failed(&why, |why| {
+            log::warn!("Reading from Kafka failed: {why}; trying again until it works");
+        });
+        match self.control.recv_timeout(wait) {
+            Ok(control) => self.obey(control),
+            Err(RecvTimeoutError::Timeout) => Some(()),
+            Err(RecvTimeoutError::Disconnected) => None,
         }
     }
 
@@ -160,8 +155,15 @@ impl Consumer {
         self.held.messages >= self.caps.messages || self.held.bytes >= self.caps.bytes
     }
 
-    /// Returns whether to go on.
-    fn obey(&mut self, control: Control) -> bool {
+    fn obey_news(&mut self) -> Option<()> {
+        while let Ok(control) = self.control.try_recv() {
+            self.obey(control)?;
+        }
+        Some(())
+    }
+
+    /// Nothing when that is to stop.
+    fn obey(&mut self, control: Control) -> Option<()> {
         match control {
             Control::Assign {
                 partition,
@@ -191,9 +193,9 @@ impl Consumer {
                 self.held.messages -= messages;
                 self.held.bytes -= bytes;
             }
-            Control::Stop => return false,
+            Control::Stop => return None,
         }
-        true
+        Some(())
     }
 
     fn take(&mut self, batch: Batch, positions: &Positions) {
@@ -283,8 +285,8 @@ impl Consumer {
                 }),
             }
         }
-        // The group has to know of a record before it hears what became of it.
-        let _ = self.group.send(group::Event::Read {
+        // The group takes this in before it hears what became of them.
+        let _ = self.reads.send(group::Read {
             partition,
             epoch,
             offsets,

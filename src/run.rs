@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use crate::coalesce::Coalescer;
 use crate::comet::{self, Client, FailureLog, Tally};
 use crate::config::Config;
-use crate::consumer::{Consumer, Control};
+use crate::consumer::{self, Consumer, Control};
 use crate::group::{Counts, Group, Links, membership};
 use crate::logging::counted;
 use crate::worker::{self, Worker};
@@ -25,6 +25,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let started = Instant::now();
     abort_on_panic();
     let (to_group, group_events) = unbounded();
+    let (record, reads) = unbounded();
     let (to_consumer, control) = unbounded();
     let (to_dead_letters, letters) = unbounded();
     let (to_membership, commands) = tokio::sync::mpsc::unbounded_channel();
@@ -75,12 +76,11 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
 
     let consumer = Consumer::new(
         &config,
-        fetch::fetcher(&config),
         control,
-        to_group.clone(),
+        (to_group.clone(), record),
         workers.clone(),
     );
-    start("consumer", move || consumer.run())?;
+    consumer::spawn(consumer, fetch::fetchers(&config)).map_err(no_thread)?;
     dead_letter::spawn(&config, letters, to_group.clone()).map_err(no_thread)?;
     membership::spawn(&config, commands, to_group).map_err(no_thread)?;
 
@@ -90,7 +90,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         dead_letters: to_dead_letters,
         membership: to_membership,
     };
-    let outcome = Group::new(group_events, links, config.shutdown_timeout)
+    let outcome = Group::new(group_events, reads, links, config.shutdown_timeout)
         .run(&stop, config.shutdown_timeout);
     let _ = to_consumer.send(Control::Stop);
     for worker in &workers {

@@ -3,7 +3,6 @@
 mod auto;
 mod classic;
 mod modern;
-mod watched;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,9 +16,6 @@ pub(crate) use modern::Reader;
 
 /// How long a fetch waits at the broker while there is nothing to read. New records end the wait.
 pub const MAX_WAIT: Duration = Duration::from_millis(100);
-
-/// How long an answer may take before its connection is given up. A broker under load takes seconds.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The most that one fetch brings, over all partitions; what is held grows by this at most beyond its cap.
 const FETCH_BYTES: usize = 16 << 20;
@@ -78,23 +74,23 @@ pub trait Fetcher {
     fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError>;
 }
 
-/// The fetcher that the configuration asks for.
-pub fn fetcher(config: &Config) -> Box<dyn Fetcher + Send> {
+/// Makes a fetcher, on the thread that will use it.
+pub type Make = dyn Fn() -> Box<dyn Fetcher> + Send + Sync;
+
+/// Makes what the configuration asks for.
+pub fn fetchers(config: &Config) -> Arc<Make> {
     let config = config.clone();
-    let make = move || -> Box<dyn Fetcher> {
-        match config.fetch {
-            Fetch::Auto => Box::new(auto::Auto::new(&config)),
-            Fetch::Classic => {
-                log::info!("reading with the classic fetcher (protocol v0), as configured");
-                Box::new(classic::Classic::new(&config))
-            }
-            Fetch::Modern => {
-                log::info!("reading with the modern fetcher, as configured");
-                Box::new(modern::Modern::new(&config))
-            }
+    Arc::new(move || match config.fetch {
+        Fetch::Auto => Box::new(auto::Auto::new(&config)),
+        Fetch::Classic => {
+            log::info!("reading with the classic fetcher (protocol v0), as configured");
+            Box::new(classic::Classic::new(&config))
         }
-    };
-    Box::new(watched::Watched::new(Arc::new(make), PATIENCE))
+        Fetch::Modern => {
+            log::info!("reading with the modern fetcher, as configured");
+            Box::new(modern::Modern::new(&config))
+        }
+    })
 }
 
 /// How much to ask for from each of `partitions`.

@@ -61,13 +61,6 @@ pub enum Event {
     LastWord(Vec<Commit>),
     /// The consumer reads a partition no longer.
     Suspended { partition: i32, epoch: u64 },
-    /// The consumer read records, and stands at `next` now.
-    Read {
-        partition: i32,
-        epoch: u64,
-        offsets: Vec<i64>,
-        next: i64,
-    },
     /// The broker doesn't hold what was to be read next: it goes on at `position`.
     Moved {
         partition: i32,
@@ -86,6 +79,14 @@ pub enum Event {
     Left,
     /// The membership can't be: a sentence that says why, and what to do.
     Impossible(String),
+}
+
+/// The consumer read these records of a partition, and stands at `next` now.
+pub struct Read {
+    pub partition: i32,
+    pub epoch: u64,
+    pub offsets: Vec<i64>,
+    pub next: i64,
 }
 
 /// What was done, for the last line of the log.
@@ -109,6 +110,8 @@ pub struct Links {
 
 pub struct Group {
     events: Receiver<Event>,
+    /// What was read. Nothing waits for it, so it wakes nobody: it is taken in before whatever comes next.
+    reads: Receiver<Read>,
     links: Links,
     /// How long a hand-over may take.
     patience: Duration,
@@ -129,9 +132,15 @@ pub struct Group {
 
 impl Group {
     /// `shutdown_timeout` bounds a stop, and with it each hand-over.
-    pub fn new(events: Receiver<Event>, links: Links, shutdown_timeout: Duration) -> Self {
+    pub fn new(
+        events: Receiver<Event>,
+        reads: Receiver<Read>,
+        links: Links,
+        shutdown_timeout: Duration,
+    ) -> Self {
         Self {
             events,
+            reads,
             links,
             patience: shutdown_timeout
                 .saturating_sub(LEAVING)
@@ -169,9 +178,15 @@ impl Group {
                 recv(self.events) -> event => match event {
                     Ok(Event::Left) | Err(_) => break,
                     Ok(Event::Impossible(why)) => return Err(why),
-                    Ok(event) => self.handle(event),
+                    Ok(event) => {
+                        self.take_reads();
+                        self.handle(event);
+                    }
                 },
-                recv(tick) -> _ => self.commit(),
+                recv(tick) -> _ => {
+                    self.take_reads();
+                    self.commit();
+                }
                 recv(stop) -> _ => {
                     stop = crossbeam_channel::never();
                     end = crossbeam_channel::after(shutdown_timeout);
@@ -186,12 +201,28 @@ impl Group {
             self.settle_handovers();
             self.settle_doubts();
         }
+        self.take_reads();
         self.counts.unfinished += self
             .partitions
             .values()
             .map(|p| p.ledger.in_hand() as u64)
             .sum::<u64>();
         Ok(self.counts)
+    }
+
+    /// The ledgers have to know of a record before they hear what became of it.
+    fn take_reads(&mut self) {
+        while let Ok(Read {
+            partition,
+            epoch,
+            offsets,
+            next,
+        }) = self.reads.try_recv()
+        {
+            if let Some(owned) = self.owned(partition, epoch) {
+                owned.ledger.read(offsets, next);
+            }
+        }
     }
 
     fn handle(&mut self, event: Event) {
@@ -225,16 +256,6 @@ impl Group {
             }
             Event::LastWord(commits) => self.note_committed(commits),
             Event::Suspended { partition, epoch } => self.is_suspended(partition, epoch),
-            Event::Read {
-                partition,
-                epoch,
-                offsets,
-                next,
-            } => {
-                if let Some(owned) = self.owned(partition, epoch) {
-                    owned.ledger.read(offsets, next);
-                }
-            }
             Event::Moved {
                 partition,
                 epoch,

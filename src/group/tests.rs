@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::membership::{Command, Commit};
-use super::{Counts, Event, Group, Links};
+use super::{Counts, Event, Group, Links, Read};
 use crate::consumer::Control;
 use crate::dead_letter::Letter;
 use crate::message::{How, Settled, Slot};
@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A group on a thread of its own, and the other ends of its channels.
 struct Around {
     events: Sender<Event>,
+    reads: Sender<Read>,
     stop: Sender<()>,
     control: Receiver<Control>,
     worker: Receiver<worker::Event>,
@@ -29,6 +30,7 @@ struct Around {
 impl Around {
     fn new(shutdown_timeout: Duration) -> Self {
         let (events, group_events) = unbounded();
+        let (record, reads) = unbounded();
         let (stop, stopped) = unbounded();
         let (consumer, control) = unbounded();
         let (to_worker, worker) = unbounded();
@@ -40,10 +42,11 @@ impl Around {
             dead_letters,
             membership,
         };
-        let group = Group::new(group_events, links, shutdown_timeout);
+        let group = Group::new(group_events, reads, links, shutdown_timeout);
         let group = std::thread::spawn(move || group.run(&stopped, shutdown_timeout));
         Self {
             events,
+            reads: record,
             stop,
             control,
             worker,
@@ -68,12 +71,13 @@ impl Around {
             panic!("not assigned")
         };
         let next = offsets.end;
-        self.tell(Event::Read {
+        let read = Read {
             partition: 0,
             epoch,
             offsets: offsets.collect(),
             next,
-        });
+        };
+        self.reads.send(read).unwrap();
         epoch
     }
 
@@ -318,12 +322,13 @@ fn lost_and_back(committed: bool, read_on: bool, position: i64) -> (u64, u64, i6
     let mut next = 4;
     if read_on {
         next = 6;
-        around.tell(Event::Read {
+        let read = Read {
             partition: 0,
             epoch: first,
             offsets: vec![4, 5],
             next,
-        });
+        };
+        around.reads.send(read).unwrap();
         around.tell(suspended());
     }
     let assigned = loop {

@@ -60,10 +60,11 @@ struct Cli {
     #[arg(long, value_name = "N", default_value_t = 5_000_000, value_parser = clap::value_parser!(u32).range(1000..=100_000_000))]
     memory_messages: u32,
     /// How long each run of latency and idle takes, in seconds
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    #[arg(long, value_name = "N", global = true, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
-    /// How long the producer of latency waits for more messages of a batch, in milliseconds
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    /// How long the producer of latency waits for more messages of a batch, in milliseconds. Librdkafka's default, which
+    /// most Logics will have, is 5
+    #[arg(long, value_name = "N", global = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1000))]
     linger_ms: u32,
 }
 

@@ -1,8 +1,9 @@
-//! Jobs beside each other: the same drain by one after the other, in turns, so that a slow minute of the machine meets
-//! all of them.
+//! Jobs beside each other: the same drain, or messages at the same rate, by one after the other, in turns, so that a slow
+//! minute of the machine meets all of them.
 
 use std::fs;
 
+use crate::cases::small::at_a_rate;
 use crate::load::Shape;
 use crate::results::{Row, Runs};
 use crate::stage::{Drain, Stage};
@@ -22,9 +23,13 @@ pub struct Asked {
     /// Of each body, in bytes
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=900_000))]
     size: u32,
+    /// Instead of a drain, as many messages a second for as long as --seconds says: the latency, with 4 partitions and a
+    /// Comet
+    #[arg(long, value_name = "N", conflicts_with_all = ["comets", "partitions"], value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
 }
 
-/// Drains with each job in turn. The ratios are to the first one's of the same round.
+/// Measures each job in turn. The ratios are to the first one's of the same round.
 pub fn measure(stage: &mut Stage, asked: &Asked) -> Result<Vec<Row>, String> {
     let shape = Shape {
         rooms: asked.rooms as usize,
@@ -49,11 +54,51 @@ pub fn measure(stage: &mut Stage, asked: &Asked) -> Result<Vec<Row>, String> {
         })
         .collect::<Result<Vec<_>, String>>()?;
     let mut rows: Vec<Runs> = asked.jobs.iter().map(|job| Runs::new(job, None)).collect();
+    match asked.rate {
+        Some(rate) => latencies(stage, rate as usize, &drains, &mut rows)?,
+        None => throughputs(stage, asked, &drains, &mut rows)?,
+    }
+    Ok(rows.into_iter().map(Runs::row).collect())
+}
+
+fn latencies(
+    stage: &mut Stage,
+    rate: usize,
+    jobs: &[Drain],
+    rows: &mut [Runs],
+) -> Result<(), String> {
+    let measure = |job: &Drain, runs: &mut Runs, stage: &mut Stage| {
+        let start = |stage: &mut Stage, topic: &str| {
+            stage.start(&job.binary, None, topic, job.level, &job.flags)
+        };
+        at_a_rate(stage, rate, job.shape, start, runs)
+    };
+    stage.doing("warming Kafka up, which compiles its code while it runs");
+    measure(&jobs[0], &mut Runs::new("unrecorded", None), stage)?;
+    let rounds = stage.scale.rounds;
+    for round in 1..=rounds {
+        let mut first = None;
+        for (job, runs) in jobs.iter().zip(&mut *rows) {
+            stage.doing(format!("{}, run {round} of {rounds}", runs.name()));
+            let p50 = measure(job, runs, stage)?;
+            runs.add("p50, of the first's", p50 / *first.get_or_insert(p50));
+        }
+    }
+    Ok(())
+}
+
+fn throughputs(
+    stage: &mut Stage,
+    asked: &Asked,
+    drains: &[Drain],
+    rows: &mut [Runs],
+) -> Result<(), String> {
+    let shape = drains[0].shape;
     stage.topic(asked.partitions.into(), shape, stage.scale.messages)?;
     let rounds = stage.scale.rounds;
     for round in 1..=rounds {
         let mut first = None;
-        for (drain, runs) in drains.iter().zip(&mut rows) {
+        for (drain, runs) in drains.iter().zip(&mut *rows) {
             stage.doing(format!("{}, run {round} of {rounds}", runs.name()));
             let drained = stage.drain(drain)?;
             let first = first.get_or_insert(drained);
@@ -71,5 +116,5 @@ pub fn measure(stage: &mut Stage, asked: &Asked) -> Result<Vec<Row>, String> {
             runs.add("MB when all is delivered", drained.memory);
         }
     }
-    Ok(rows.into_iter().map(Runs::row).collect())
+    Ok(())
 }

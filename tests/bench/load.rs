@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
 use krafka::Kafka as Client;
 use krafka::producer::{DeliveryHandle, Producer, Record};
 use protobuf::Message;
@@ -57,14 +58,19 @@ pub enum Pace {
     AtARate { linger: Duration },
 }
 
+/// What the collector of acknowledgements is to do.
+enum Sent {
+    Message { due: u64, handle: DeliveryHandle },
+    ForgetTimes,
+}
+
 /// Writes messages to a topic, room after room in turn.
 pub struct Loader {
     topic: String,
     shape: Shape,
     producer: Producer,
-    /// Waits for the acknowledgements.
-    collecting: JoinHandle<Result<(), String>>,
-    handles: mpsc::Sender<DeliveryHandle>,
+    collecting: JoinHandle<Result<Histogram<u64>, String>>,
+    handles: mpsc::Sender<Sent>,
     next: Vec<u32>,
     made: usize,
 }
@@ -89,15 +95,8 @@ impl Loader {
             .build()
             .await
             .map_err(|e| format!("the producer does not start: {e}"))?;
-        let (handles, mut sent) = mpsc::channel::<DeliveryHandle>(200_000);
-        let collecting = tokio::spawn(async move {
-            while let Some(handle) = sent.recv().await {
-                if let Err(error) = handle.await {
-                    return Err(format!("Kafka did not take a message: {error}"));
-                }
-            }
-            Ok(())
-        });
+        let (handles, sent) = mpsc::channel(200_000);
+        let collecting = tokio::spawn(collect(sent));
         Ok(Loader {
             topic: topic.to_owned(),
             next: vec![0; shape.rooms],
@@ -127,8 +126,14 @@ impl Loader {
         let handle = self.producer.enqueue(record).await;
         let handle = handle.map_err(|e| format!("the producer does not take a message: {e}"))?;
         // It fails where the collector has stopped at an error, which `finish` gives.
-        let _ = self.handles.send(handle).await;
+        let _ = self.handles.send(Sent::Message { due: sent, handle }).await;
         Ok(())
+    }
+
+    /// The times to the acknowledgement count from here on.
+    pub fn forget_times(&mut self, runtime: &Handle) {
+        // As above.
+        let _ = runtime.block_on(self.handles.send(Sent::ForgetTimes));
     }
 
     /// As fast as it goes.
@@ -157,15 +162,33 @@ impl Loader {
         Ok(late)
     }
 
-    /// Waits until Kafka has acknowledged all.
-    pub async fn finish(self) -> Result<(), String> {
+    /// Waits until Kafka has acknowledged all. Returns the microseconds that it took for each, from when it was due.
+    pub async fn finish(self) -> Result<Histogram<u64>, String> {
         let flushed = self.producer.flush().await;
         drop(self.handles);
-        self.collecting
+        let times = self
+            .collecting
             .await
             .map_err(|e| format!("the producer's collector: {e}"))??;
         flushed.map_err(|e| format!("the producer can't finish: {e}"))?;
         let _ = self.producer.close().await;
-        Ok(())
+        Ok(times)
     }
+}
+
+/// Waits for the acknowledgements, in the order of sending.
+async fn collect(mut sent: mpsc::Receiver<Sent>) -> Result<Histogram<u64>, String> {
+    let mut times = Histogram::new(3).map_err(|e| e.to_string())?;
+    while let Some(sent) = sent.recv().await {
+        match sent {
+            Sent::Message { due, handle } => {
+                if let Err(error) = handle.await {
+                    return Err(format!("Kafka did not take a message: {error}"));
+                }
+                times += now().saturating_sub(due);
+            }
+            Sent::ForgetTimes => times.reset(),
+        }
+    }
+    Ok(times)
 }

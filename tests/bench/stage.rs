@@ -232,7 +232,8 @@ impl Stage {
         self.start(&own, Some("one-by-one"), topic, "WARN", &[])
     }
 
-    fn start(
+    /// A program that takes job's flags, against the Comets that there are.
+    pub fn start(
         &mut self,
         binary: &Path,
         part: Option<&str>,

@@ -243,7 +243,7 @@ fn nothing_is_lost_at_a_kill_or_with_the_comet_down() {
     for form in [Form::Json, Form::Goim] {
         let topic = Topic::new(shared(Version::V3_9_1), 4);
         let comet = Comet::start();
-        comet.answer(|_| Answer::OkAfter(Duration::from_millis(20)));
+        comet.slow_down_after(60);
         topic.produce(form.messages(0, MESSAGES));
         let mut job = form.start(&topic, &[&comet]);
         comet.await_delivered(60);
@@ -251,6 +251,7 @@ fn nothing_is_lost_at_a_kill_or_with_the_comet_down() {
         comet.forget_in_flight();
         let before = form.unmerged(&comet.delivered()).len();
         assert!(before < MESSAGES, "the kill came too late to show anything");
+        comet.answer(|_| Answer::OkAfter(Duration::from_millis(20)));
 
         let mut job = form.start(&topic, &[&comet]);
         comet.await_delivered(comet.count() + 40);

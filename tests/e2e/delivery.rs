@@ -5,7 +5,6 @@ use crate::support::job::Job;
 use crate::support::kafka::{Kafka, on_each_kafka};
 use crate::support::messages::{assert_each_once_in_order, assert_in_order, over_rooms};
 use crate::support::topic::Topic;
-use std::time::Duration;
 
 on_each_kafka!(from_four_partitions, from_one_partition, after_kill);
 
@@ -49,7 +48,6 @@ fn after_kill(kafka: &Kafka) {
     const MESSAGES: usize = 6_000;
     let topic = Topic::new(kafka, 4);
     let comet = Comet::start();
-    comet.answer(|_| Answer::OkAfter(Duration::from_millis(20)));
     let start = || {
         let job = topic.job(&[&comet]).log_level("WARN");
         job.flag("--session-timeout", "6s").start()
@@ -57,6 +55,7 @@ fn after_kill(kafka: &Kafka) {
 
     topic.produce(over_rooms(ROOMS, 0, MESSAGES));
     for part in 1..=2 {
+        comet.slow_down_after(MESSAGES / 4);
         let mut job = start();
         comet.await_delivered(part * MESSAGES / 4);
         job.kill();
@@ -67,6 +66,7 @@ fn after_kill(kafka: &Kafka) {
         before < MESSAGES,
         "the kills came too late to show anything"
     );
+    comet.answer(|_| Answer::Ok);
 
     let mut job = start();
     topic.await_no_lag();

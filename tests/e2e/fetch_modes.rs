@@ -69,7 +69,7 @@ fn auto_with_every_codec(kafka: &Kafka) {
     let half = write(0);
 
     // The stop comes somewhere in the middle of a batch.
-    comet.answer(|_| Answer::OkAfter(Duration::from_millis(2)));
+    comet.slow_down_after(half / 3);
     let mut job = topic.job(&[&comet]).start();
     comet.await_delivered(half / 3);
     job.stop();
@@ -77,6 +77,7 @@ fn auto_with_every_codec(kafka: &Kafka) {
         comet.count() < half,
         "the stop came too late to show anything"
     );
+    comet.answer(|_| Answer::OkAfter(Duration::from_millis(2)));
     let mut job = topic.job(&[&comet]).start();
     comet.await_delivered(half);
     // And while it reads.

@@ -1,7 +1,5 @@
 //! Workers of which each calls a part of the Comets, as they do where there are many of both.
 
-use std::time::Duration;
-
 use grpcio::RpcStatusCode;
 
 use crate::support::comet::{Answer, Comet};
@@ -31,7 +29,7 @@ fn comets() -> [Comet; 3] {
 fn a_stop_half_way_repeats_nothing(kafka: &Kafka) {
     let topic = Topic::new(kafka, 4);
     let comets = comets();
-    comets[1].answer(|_| Answer::OkAfter(Duration::from_millis(30)));
+    comets[1].slow_down_after(MESSAGES / 10);
     topic.produce(over_rooms(ROOMS, 0, MESSAGES));
     let mut first = job(&topic, &comets).start();
     comets[1].await_delivered(MESSAGES / 10);
@@ -40,6 +38,7 @@ fn a_stop_half_way_repeats_nothing(kafka: &Kafka) {
         comets[1].count() < MESSAGES,
         "it was stopped too late to show anything"
     );
+    comets[1].answer(|_| Answer::Ok);
     let mut second = job(&topic, &comets).start();
     for comet in &comets {
         comet.await_delivered(MESSAGES);

@@ -3,7 +3,7 @@
 mod calls;
 mod profile;
 mod scale;
-mod small;
+pub mod small;
 
 pub use calls::{CPU_OF_RAW, OF_RAW};
 

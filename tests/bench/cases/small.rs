@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Outcome;
 use crate::load::Shape;
-use crate::process;
+use crate::process::{self, Job};
 use crate::results::Runs;
 use crate::stage::{Drain, Stage};
 
@@ -25,10 +25,11 @@ pub fn latency(stage: &mut Stage) -> Result<Outcome, String> {
             "latency, {}, run {round} of {rounds}",
             least.name()
         ));
-        let simple = at_a_rate(stage, 1_000, Way::OneByOne, &mut least)?;
+        let simple = at_a_rate(stage, 1_000, SHAPE, Stage::start_one_by_one, &mut least)?;
         for (rate, runs) in &mut rows {
             stage.doing(format!("latency, {}, run {round} of {rounds}", runs.name()));
-            let p50 = at_a_rate(stage, *rate, Way::Job, runs)?;
+            let job = |stage: &mut Stage, topic: &str| stage.start_job(topic, "WARN");
+            let p50 = at_a_rate(stage, *rate, SHAPE, job, runs)?;
             if *rate == 1_000 {
                 runs.add("p50, of one by one's", p50 / simple);
             }
@@ -38,36 +39,31 @@ pub fn latency(stage: &mut Stage) -> Result<Outcome, String> {
     Ok(Outcome::Rows(rows.map(Runs::row).collect()))
 }
 
-/// What takes the messages to the Comet.
-enum Way {
-    Job,
-    /// The simplest service there can be.
-    OneByOne,
-}
-
-/// Adds what one run shows, and returns its p50.
-fn at_a_rate(stage: &mut Stage, rate: usize, way: Way, runs: &mut Runs) -> Result<f64, String> {
+/// Adds what one run shows of the service that `start` starts for a topic, and returns its p50.
+pub fn at_a_rate(
+    stage: &mut Stage,
+    rate: usize,
+    shape: Shape,
+    start: impl FnOnce(&mut Stage, &str) -> Result<Job, String>,
+    runs: &mut Runs,
+) -> Result<f64, String> {
     let topic = stage.empty_topic(4)?;
     stage.comets(1, Duration::ZERO)?;
-    let mut job = match way {
-        Way::Job => stage.start_job(&topic, "WARN")?,
-        Way::OneByOne => stage.start_one_by_one(&topic)?,
-    };
+    let mut job = start(stage, &topic)?;
     let runtime = stage.runtime().handle().clone();
-    let mut loader = stage.loader(&topic, SHAPE)?;
+    let mut loader = stage.loader(&topic, shape)?;
     // Connections are made, and the group is joined.
     loader.run(&runtime, rate, 1.0)?;
     stage.wait(&mut job, rate)?;
     stage.forget_times()?;
+    loader.forget_times(&runtime);
     let (cpu, begin) = (job.cpu()?, Instant::now());
     let seconds = stage.scale.seconds;
     let late = loader.run(&runtime, rate, seconds)?;
     let report = stage.wait(&mut job, (rate as f64 * seconds) as usize)?;
     let used = (job.cpu()? - cpu) as f64 / 1e6 / begin.elapsed().as_secs_f64();
-    runtime.block_on(loader.finish())?;
-    if let Way::Job = way {
-        job.stop()?;
-    }
+    let acknowledged = runtime.block_on(loader.finish())?;
+    drop(job);
     for (name, value) in [
         ("p50 ms", report.p50),
         ("p99 ms", report.p99),
@@ -76,6 +72,10 @@ fn at_a_rate(stage: &mut Stage, rate: usize, way: Way, runs: &mut Runs) -> Resul
     ] {
         runs.add(name, value as f64 / 1e3);
     }
+    runs.add(
+        "p50 ms until Kafka's acknowledgement",
+        acknowledged.value_at_quantile(0.5) as f64 / 1e3,
+    );
     runs.add("slowest ms of the producer alone", late.as_secs_f64() * 1e3);
     runs.add("% of a core", used * 100.0);
     Ok(report.p50 as f64)

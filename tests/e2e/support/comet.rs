@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -173,6 +174,18 @@ impl Comet {
     /// From now on each call is answered as `rule` says.
     pub fn answer(&self, rule: impl Fn(&Call) -> Answer + Send + Sync + 'static) {
         lock(&self.state).rule = Arc::new(rule);
+    }
+
+    /// OK, but after the next `swift` calls only half a second later: what a test does in the middle of them then comes
+    /// in the middle, however busy the machine is.
+    pub fn slow_down_after(&self, swift: usize) {
+        let calls = AtomicUsize::new(0);
+        self.answer(
+            move |_| match calls.fetch_add(1, Ordering::Relaxed) < swift {
+                true => Answer::Ok,
+                false => Answer::OkAfter(Duration::from_millis(500)),
+            },
+        );
     }
 
     /// Every call of a message that came, in the order of arrival.

@@ -1,0 +1,102 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use super::super::{Control, Held, RETRY_FIRST, RETRY_MOST};
+use super::*;
+use crate::backoff::Retry;
+use crate::fetch::{Batch, Fetcher, Outcome};
+use crate::group::Read;
+use crate::route::Router;
+use crate::sharing::Sharing;
+
+/// A consumer whose partition 3 is to be read from offset 7, and what it tells the group that it read.
+fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
+    let (to_consumer, control) = unbounded();
+    let (record, reads) = unbounded();
+    let assign = Control::Assign {
+        partition: 3,
+        epoch: 1,
+        position: 7,
+        finished: Vec::new(),
+    };
+    to_consumer.send(assign).unwrap();
+    let most = usize::MAX;
+    let consumer = Consumer {
+        control,
+        group: unbounded().0,
+        reads: record,
+        workers: Vec::new(),
+        sharing: Sharing::new(1, 1),
+        router: Router::new(Vec::new()),
+        topic: "chat".into(),
+        partitions: BTreeMap::new(),
+        attempts: Retry::new(RETRY_FIRST, RETRY_MOST),
+        held: Held::default(),
+        caps: Held {
+            messages: most,
+            bytes: most,
+        },
+    };
+    (consumer, to_consumer, reads)
+}
+
+/// Answers when `go` says so, with nothing but a position one further on, and says that it is done.
+struct Slow {
+    go: Receiver<()>,
+    done: Sender<()>,
+}
+
+impl Fetcher for Slow {
+    fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
+        let _ = self.go.recv();
+        Ok(positions.iter().map(one_further).collect())
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        let _ = self.done.send(());
+    }
+}
+
+fn one_further((&partition, &position): (&i32, &i64)) -> Batch {
+    Batch {
+        partition,
+        outcome: Outcome::Records {
+            records: Vec::new(),
+            next: position + 1,
+        },
+    }
+}
+
+#[test]
+fn a_thread_that_hangs_is_replaced_and_what_it_gets_after_all_is_nobodys() {
+    let (consumer, control, reads) = consumer();
+    let made = AtomicUsize::new(0);
+    let ((unstick, stuck), (go, going)) = (bounded(1), bounded(1));
+    let (done, ended) = unbounded();
+    let make = move || -> Box<dyn Fetcher> {
+        let go = match made.fetch_add(1, Ordering::Relaxed) {
+            0 => &stuck,
+            _ => &going,
+        };
+        Box::new(Slow {
+            go: go.clone(),
+            done: done.clone(),
+        })
+    };
+    // Longer than a fetch that is told to go takes, also on a busy machine.
+    begin(consumer, Arc::new(make), Duration::from_secs(1)).unwrap();
+    go.send(()).unwrap();
+    assert_eq!(reads.recv().unwrap().next, 8, "the second one reads");
+    // The first one, while the second one reads on.
+    unstick.send(()).unwrap();
+    ended.recv().unwrap();
+    assert!(reads.is_empty(), "what came late was taken in");
+    control.send(Control::Stop).unwrap();
+    go.send(()).unwrap();
+    ended.recv().unwrap();
+    assert!(reads.is_empty(), "it read on after it was told to stop");
+}
