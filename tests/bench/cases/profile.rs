@@ -165,7 +165,7 @@ fn count(text: &str) -> HashMap<&'static str, u32> {
 
 fn part(thread: &str, functions: &[&str]) -> &'static str {
     let names = |names: &[&str], function: &str| names.iter().any(|name| function.contains(name));
-    // In gRPC's threads; the thread that reads from Kafka uses sockets too.
+    // In gRPC's threads and in workers; the thread that reads from Kafka uses sockets too.
     let grpc = thread.starts_with("grpc") || thread.starts_with("default-exec");
     if (grpc || thread.starts_with("worker"))
         && functions.iter().any(|function| names(SOCKETS.1, function))
@@ -179,7 +179,7 @@ fn part(thread: &str, functions: &[&str]) -> &'static str {
         Some((START, _)) if grpc => COMPLETION,
         Some((part, _)) => part,
         None if grpc => COMPLETION,
-        None if thread.starts_with("reader") => "fetch",
+        None if thread.starts_with("consumer") => "fetch",
         None => OTHER,
     }
 }
