@@ -112,6 +112,7 @@ fn scale(cli: &Cli) -> Scale {
 
 fn beside(cli: &Cli, asked: &beside::Asked) -> Result<bool, String> {
     let mut stage = Stage::new(scale(cli), &cli.kafka)?;
+    stage.warm_up()?;
     let rows = beside::measure(&mut stage, asked)?;
     stage.drop_topics()?;
     show("beside each other", &rows);
@@ -153,6 +154,7 @@ fn bench(cli: &Cli) -> Result<bool, String> {
     let begin = Instant::now();
     let about = machine::about(&cli.kafka)?;
     let mut stage = Stage::new(scale, &cli.kafka)?;
+    stage.warm_up()?;
     let mut fine = true;
     for case in wanted {
         let Some(result) = measure(&mut stage, case, &about)? else {

@@ -67,20 +67,15 @@ fn latencies(
     jobs: &[Drain],
     rows: &mut [Runs],
 ) -> Result<(), String> {
-    let measure = |job: &Drain, runs: &mut Runs, stage: &mut Stage| {
-        let start = |stage: &mut Stage, topic: &str| {
-            stage.start(&job.binary, None, topic, job.level, &job.flags)
-        };
-        at_a_rate(stage, rate, job.shape, start, runs)
-    };
-    stage.doing("warming Kafka up, which compiles its code while it runs");
-    measure(&jobs[0], &mut Runs::new("unrecorded", None), stage)?;
     let rounds = stage.scale.rounds;
     for round in 1..=rounds {
         let mut first = None;
         for (job, runs) in jobs.iter().zip(&mut *rows) {
             stage.doing(format!("{}, run {round} of {rounds}", runs.name()));
-            let p50 = measure(job, runs, stage)?;
+            let start = |stage: &mut Stage, topic: &str| {
+                stage.start(&job.binary, None, topic, job.level, &job.flags)
+            };
+            let p50 = at_a_rate(stage, rate, job.shape, start, runs)?;
             runs.add("p50, of the first's", p50 / *first.get_or_insert(p50));
         }
     }

@@ -125,6 +125,16 @@ impl Stage {
         })
     }
 
+    /// Kafka compiles its code while it runs: what is measured first would have less of the machine than the rest.
+    pub fn warm_up(&mut self) -> Result<(), String> {
+        let drain = Drain::new(self.scale.messages, 1);
+        for round in 1..=3 {
+            self.doing(format!("warming Kafka up, {round} of 3"));
+            self.drain(&drain)?;
+        }
+        Ok(())
+    }
+
     /// Says what goes on: one line that changes on a terminal, a line each elsewhere.
     pub fn doing(&mut self, what: impl Into<String>) {
         self.doing = what.into();
