@@ -63,7 +63,7 @@ impl Reader {
     /// Starts a thread that waits until the one that reads hangs.
     fn stand_by(self) -> std::io::Result<()> {
         let watch = move || {
-            // Some reads more or less don't matter, and an idle job is to sleep.
+            // A second more or less doesn't matter, and an idle job is to sleep.
             while self.desk.is_open() {
                 thread::sleep(self.patience / 10);
                 if let Some(consumer) = self.desk.take_over(self.patience) {

@@ -87,7 +87,7 @@ fn a_thread_that_hangs_is_replaced_and_what_it_gets_after_all_is_nobodys() {
             done: done.clone(),
         })
     };
-    // Longer than a fetch that is told to go takes, also on a busy machine.
+    // Longer than a fetch takes that is told to go, also on a busy machine.
     begin(consumer, Arc::new(make), Duration::from_secs(1)).unwrap();
     go.send(()).unwrap();
     assert_eq!(reads.recv().unwrap().next, 8, "the second one reads");
