@@ -56,12 +56,24 @@ fn reason(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> Option<&'s
         return Some("whose answer was lost on the way");
     }
     let finished = facts.finished(evidence, repeat.message, earlier);
-    if let Some(ended) = old.ended
-        && ended <= again
-        && old.end != End::Stopped
-        && finished.saturating_add(COMMITTED_WITHIN) >= ended
-    {
-        return Some("not committed before a kill");
+    let killed = old
+        .ended
+        .filter(|ended| *ended <= again && old.end != End::Stopped);
+    if let Some(ended) = killed {
+        if finished.saturating_add(COMMITTED_WITHIN) >= ended {
+            return Some("not committed before a kill");
+        }
+        // All Comets had it, but for all that its job knew one of them might not.
+        let a_link = |scope| match scope {
+            Scope::Comet(_) => true,
+            Scope::CometOf { slot, .. } => slot == old.slot,
+            _ => false,
+        };
+        if before.saturating_add(CALL) >= ended
+            && evidence.timeline.any(before, before + SECOND, a_link)
+        {
+            return Some("whose answer was lost before a kill");
+        }
     }
     let kafka = |scope| match scope {
         Scope::Kafka => true,
