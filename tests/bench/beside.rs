@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::cases::small::at_a_rate;
+use crate::cases::at_a_rate;
 use crate::load::Shape;
 use crate::results::{Row, Runs};
 use crate::stage::{Drain, Stage};
@@ -75,7 +75,8 @@ fn latencies(
             let start = |stage: &mut Stage, topic: &str| {
                 stage.start(&job.binary, None, topic, job.level, &job.flags)
             };
-            let p50 = at_a_rate(stage, rate, job.shape, start, runs)?;
+            let (p50, job) = at_a_rate(stage, rate, job.shape, start, runs)?;
+            job.stop()?;
             runs.add("p50, of the first's", p50 / *first.get_or_insert(p50));
         }
     }

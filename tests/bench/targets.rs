@@ -1,6 +1,6 @@
 //! What job wants to reach, each a figure of one of the cases.
 
-use crate::cases::{CPU_OF_RAW, OF_RAW};
+use crate::cases::{CPU_OF_RAW, OF_ONE_BY_ONE, OF_RAW};
 
 pub struct Target {
     pub wanted: &'static str,
@@ -39,7 +39,7 @@ const fn target(
     }
 }
 
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     target(
         "One call a message, 1 partition: at least as fast as grpcio alone (its defaults, 4 channels × 64 in flight)",
         ["drain", "1 partition", OF_RAW],
@@ -83,6 +83,11 @@ pub const TARGETS: [Target; 17] = [
             "of 1 / round-trip time",
         ],
         AtLeast(10.0),
+    ),
+    target(
+        "Latency at 1,000/s: p50 no worse than that of a service that handles one message at a time",
+        ["latency", "1000/s", OF_ONE_BY_ONE],
+        AtMost(1.0),
     ),
     target(
         "Latency at 10,000/s: p50 under 2 ms",

@@ -3,9 +3,10 @@
 mod calls;
 mod profile;
 mod scale;
-pub mod small;
+mod small;
 
 pub use calls::{CPU_OF_RAW, OF_RAW};
+pub use small::{OF_ONE_BY_ONE, at_a_rate};
 
 use std::process::Command;
 

@@ -10,6 +10,8 @@ use crate::process::{self, Job};
 use crate::results::Runs;
 use crate::stage::{Drain, Stage};
 
+pub const OF_ONE_BY_ONE: &str = "p50, of one by one's";
+
 const SHAPE: Shape = Shape {
     rooms: 1000,
     size: 256,
@@ -25,13 +27,14 @@ pub fn latency(stage: &mut Stage) -> Result<Outcome, String> {
             "latency, {}, run {round} of {rounds}",
             least.name()
         ));
-        let simple = at_a_rate(stage, 1_000, SHAPE, Stage::start_one_by_one, &mut least)?;
+        let (simple, _) = at_a_rate(stage, 1_000, SHAPE, Stage::start_one_by_one, &mut least)?;
         for (rate, runs) in &mut rows {
             stage.doing(format!("latency, {}, run {round} of {rounds}", runs.name()));
             let job = |stage: &mut Stage, topic: &str| stage.start_job(topic, "WARN");
-            let p50 = at_a_rate(stage, *rate, SHAPE, job, runs)?;
+            let (p50, job) = at_a_rate(stage, *rate, SHAPE, job, runs)?;
+            job.stop()?;
             if *rate == 1_000 {
-                runs.add("p50, of one by one's", p50 / simple);
+                runs.add(OF_ONE_BY_ONE, p50 / simple);
             }
         }
     }
@@ -39,14 +42,15 @@ pub fn latency(stage: &mut Stage) -> Result<Outcome, String> {
     Ok(Outcome::Rows(rows.map(Runs::row).collect()))
 }
 
-/// Adds what one run shows of the service that `start` starts for a topic, and returns its p50.
+/// Adds what one run shows of the service that `start` starts for a topic, and returns its p50, and the service to
+/// be stopped.
 pub fn at_a_rate(
     stage: &mut Stage,
     rate: usize,
     shape: Shape,
     start: impl FnOnce(&mut Stage, &str) -> Result<Job, String>,
     runs: &mut Runs,
-) -> Result<f64, String> {
+) -> Result<(f64, Job), String> {
     let topic = stage.empty_topic(4)?;
     stage.comets(1, Duration::ZERO)?;
     let mut job = start(stage, &topic)?;
@@ -63,7 +67,6 @@ pub fn at_a_rate(
     let report = stage.wait(&mut job, (rate as f64 * seconds) as usize)?;
     let used = (job.cpu()? - cpu) as f64 / 1e6 / begin.elapsed().as_secs_f64();
     let acknowledged = runtime.block_on(loader.finish())?;
-    drop(job);
     for (name, value) in [
         ("p50 ms", report.p50),
         ("p99 ms", report.p99),
@@ -78,7 +81,7 @@ pub fn at_a_rate(
     );
     runs.add("slowest ms of the producer alone", late.as_secs_f64() * 1e3);
     runs.add("% of a core", used * 100.0);
-    Ok(report.p50 as f64)
+    Ok((report.p50 as f64, job))
 }
 
 pub fn outage(stage: &mut Stage) -> Result<Outcome, String> {
