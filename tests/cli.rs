@@ -1,7 +1,7 @@
 //! The binary as people start and stop it: settings and their errors, the log's line, signals.
 
-#[path = "e2e/support/hangup.rs"]
-mod hangup;
+#[path = "e2e/support/signals.rs"]
+mod signals;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -26,7 +26,7 @@ fn job(folder: &Path) -> Command {
 fn service(folder: &Path) -> Command {
     let mut command = job(folder);
     command.args(["run", "--brokers", "127.0.0.1:1", "--comet", "127.0.0.1:1"]);
-    hangup::by_default(&mut command);
+    signals::hang_up_by_default(&mut command);
     command
 }
 
@@ -86,14 +86,7 @@ impl Started {
 
     /// Signal sets of /proc, as `SigIgn` or `SigCgt`.
     fn holds(&self, set: &str, signal: Signal) -> bool {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
-            .expect("a process");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(set)?.strip_prefix(':'));
-        let bits =
-            u64::from_str_radix(line.expect("a set of signals").trim(), 16).expect("hexadecimal");
-        bits & (1 << (signal as u32 - 1)) != 0
+        signals::holds(self.child.id(), set, signal)
     }
 }
 

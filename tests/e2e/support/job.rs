@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::{await_until, hangup};
+use super::{await_until, signals};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_job");
 
@@ -45,7 +45,7 @@ impl JobCommand {
         // No job.toml of whoever runs the tests, and none of their settings.
         let folder = TempDir::new().expect("a folder can be made");
         command.current_dir(&folder);
-        hangup::by_default(&mut command);
+        signals::hang_up_by_default(&mut command);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("JOB_") || name == "MUDUO_LOG_LEVEL" {
@@ -163,14 +163,7 @@ impl Job {
 
     /// Whether it ignores a signal, as the kernel shows it.
     pub fn ignores(&self, signal: Signal) -> bool {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).expect("it runs");
-        let mask = status
-            .lines()
-            .find_map(|line| line.strip_prefix("SigIgn:"))
-            .expect("the kernel shows it");
-        let mask = u64::from_str_radix(mask.trim(), 16).expect("a mask");
-        mask & (1 << (signal as i32 - 1)) != 0
+        signals::holds(self.child.id(), "SigIgn", signal)
     }
 
     /// How it ended, when it has.

@@ -4,10 +4,10 @@ pub mod browser;
 pub mod comet;
 pub mod command;
 pub mod dev_comet;
-pub mod hangup;
 pub mod job;
 pub mod kafka;
 pub mod messages;
+pub mod signals;
 pub mod topic;
 
 use std::net::{Ipv4Addr, TcpListener};
