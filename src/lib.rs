@@ -24,5 +24,6 @@ pub mod run;
 pub mod send;
 pub mod sharing;
 pub mod signals;
+pub mod trial;
 pub mod wire;
 pub mod worker;

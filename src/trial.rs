@@ -1,0 +1,32 @@
+//! Limits that a test shortens, so that a test of minutes takes seconds. Builds for users have no such handle.
+
+use std::time::Duration;
+
+/// `normal`, or in a test's build what the failpoint `name` returns, in milliseconds:
+/// `FAILPOINTS='leave-out-after=return(2000)'`.
+///
+/// # Panics
+/// In a test's build, when that isn't a whole number.
+pub fn limit(name: &str, normal: Duration) -> Duration {
+    fail::fail_point!(name, |millis| {
+        let millis = millis.unwrap_or_default();
+        let parsed = millis.parse().map(Duration::from_millis);
+        parsed
+            .unwrap_or_else(|_| panic!("failpoint {name}: {millis:?} is no number of milliseconds"))
+    });
+    normal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_the_normal_one_unless_a_failpoint_shortens_it() {
+        let normal = Duration::from_secs(30);
+        assert_eq!(limit("trial-test", normal), normal);
+        fail::cfg("trial-test", "return(250)").expect("the action can be read");
+        assert_eq!(limit("trial-test", normal), Duration::from_millis(250));
+        fail::remove("trial-test");
+    }
+}
