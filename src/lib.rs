@@ -17,6 +17,7 @@ pub mod fetch;
 pub mod group;
 pub mod kafka;
 pub mod layers;
+pub mod lease;
 pub mod logging;
 pub mod message;
 pub mod route;

@@ -11,6 +11,7 @@ use crate::comet::{self, Client, FailureLog, Tally};
 use crate::config::Config;
 use crate::consumer::{self, Consumer, Control};
 use crate::group::{Counts, Group, Links, membership};
+use crate::lease::{Lease, Moment};
 use crate::logging::counted;
 use crate::worker::{self, Worker};
 use crate::{dead_letter, fetch};
@@ -42,6 +43,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         .iter()
         .map(|_| Arc::new(FailureLog::default()))
         .collect();
+    let lease = Arc::new(Lease::new(config.session_timeout, Moment::now()));
     let mut workers = Vec::new();
     for n in 0..config.threads {
         let (own, events) = unbounded();
@@ -69,6 +71,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
             others,
             config.window,
             Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
+            lease.clone(),
         );
         start(&format!("worker-{n}"), move || worker.run())?;
         workers.push(own);
@@ -89,6 +92,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         workers: workers.clone(),
         dead_letters: to_dead_letters,
         membership: to_membership,
+        lease,
     };
     let outcome = Group::new(group_events, reads, links, config.shutdown_timeout)
         .run(&stop, config.shutdown_timeout);

@@ -63,7 +63,7 @@ fn read_back(watermark: i64, text: &str) {
 
 /// What is written fits into a commit, and is read back as what it was or the lower part of it.
 fn fits(watermark: i64, finished: &[Range<i64>]) -> Vec<Range<i64>> {
-    let text = encode(watermark, finished);
+    let text = encode(watermark, finished, MAX_LEN);
     assert!(text.len() <= MAX_LEN, "{} characters", text.len());
     let back = decode(watermark, &text).expect("job's own map is read");
     assert_eq!(back, finished[..back.len()]);

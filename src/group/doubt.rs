@@ -1,8 +1,12 @@
-//! Partitions that krafka lost: given up if they don't come back at once.
+//! Partitions that may be another member's: neither read nor sent until that is clear.
 //!
 //! krafka takes its living member for lost where an answer of Kafka's comes out of turn, and is back under the same name,
 //! with the same partitions, a moment later. Dropping what is held of them would send it again to each Comet that has
-//! it. Sending on would be wrong where another member has them. So they are neither read nor sent meanwhile.
+//! it. Sending on would be wrong where another member has them. So they are in doubt, and given up if they don't come back at once.
+//!
+//! Kafka says it before krafka does where it refuses a commit of this member, and nobody says it where this process did not run for
+//! a while (see [`crate::lease`]). Then all partitions are in doubt until Kafka takes a commit of the same member: it
+//! gives a partition to another only after its member let it go or is none any longer.
 
 use std::time::{Duration, Instant};
 
@@ -10,44 +14,127 @@ use super::Group;
 use super::membership::Commit;
 use super::partition::Phase;
 use crate::consumer::Control;
+use crate::lease::Moment;
 use crate::worker;
 
 /// How long a lost partition may take to come back. Joining anew takes some tenths of a second.
 const DOUBT: Duration = Duration::from_secs(1);
 
 impl Group {
-    /// Begins to doubt: consuming → doubtful. Returns what was finished of the partitions, to commit it if Kafka lets us.
-    pub(super) fn doubt(&mut self, partitions: Vec<i32>) -> Vec<Commit> {
+    /// krafka lost the partitions. Returns what was finished of them, to commit it if Kafka lets us.
+    pub(super) fn lose(&mut self, partitions: Vec<i32>) -> Vec<Commit> {
         let mut commits = Vec::new();
         for partition in partitions {
-            let Some(owned) = self.partitions.get_mut(&partition) else {
+            let Some(owned) = self.partitions.get(&partition) else {
                 continue;
             };
-            commits.push(owned.commit(partition));
-            match owned.phase {
-                Phase::Consuming => {
-                    owned.phase = Phase::Doubtful {
-                        suspended: false,
-                        back: false,
-                    };
-                    let epoch = owned.epoch;
-                    let suspend = Control::Suspend { partition, epoch };
-                    let _ = self.links.consumer.send(suspend);
-                    for worker in &self.links.workers {
-                        let _ = worker.send(worker::Event::Suspend { partition, epoch });
-                    }
-                }
-                Phase::Doubtful { suspended, .. } => {
-                    owned.phase = Phase::Doubtful {
-                        suspended,
-                        back: false,
-                    };
-                }
-                Phase::Draining { .. } => self.give_up(partition),
-            }
+            commits.push(owned.commit(partition, self.map_len));
+            self.doubt(partition, true);
         }
         self.in_doubt_until = Some(Instant::now() + DOUBT);
         commits
+    }
+
+    /// Kafka doesn't know this member any longer. What it has now, krafka is about to say.
+    pub(super) fn is_cut_off(&mut self, why: &str) {
+        let doubtful = self.doubt_all();
+        if doubtful.is_empty() {
+            log::warn!("committing offsets failed: {why}; trying again");
+        } else {
+            log::warn!(
+                "partitions {doubtful:?} may be another member's by now ({why}): nothing of them is read or sent until \
+                 Kafka says whose they are"
+            );
+        }
+    }
+
+    /// Renews the lease under which the workers send. Where it had run out, this process did not run for so long that its
+    /// partitions may be another's.
+    pub(super) fn renew_lease(&mut self) {
+        let Some(lapse) = self.links.lease.renew(Moment::now()) else {
+            return;
+        };
+        let doubtful = self.doubt_all();
+        // Its answer may have come before.
+        self.commit_is_older = self.commit_in_flight;
+        if !doubtful.is_empty() {
+            log::warn!(
+                "this process did not run for {:.1} s (was it halted, or the machine asleep?): partitions {doubtful:?} may \
+                 be another member's by now, and nothing of them is read or sent until Kafka says whose they are",
+                lapse.lasted.as_secs_f64()
+            );
+        }
+        // After the word on each partition.
+        for worker in &self.links.workers {
+            let _ = worker.send(worker::Event::Lapsed(lapse.number));
+        }
+    }
+
+    /// Kafka took a commit of this member: what krafka didn't lose is ours.
+    pub(super) fn is_member(&mut self) {
+        let mut sure = Vec::new();
+        for (&partition, owned) in &mut self.partitions {
+            if let Phase::Doubtful {
+                suspended,
+                back,
+                lost: false,
+            } = &mut owned.phase
+            {
+                *back = true;
+                if *suspended {
+                    sure.push(partition);
+                }
+            }
+        }
+        for partition in sure {
+            self.resume(partition);
+        }
+    }
+
+    /// Returns those that were not in doubt before.
+    fn doubt_all(&mut self) -> Vec<i32> {
+        let all = self.partitions.iter();
+        let sure = all.filter(|(_, owned)| !matches!(owned.phase, Phase::Doubtful { .. }));
+        let sure: Vec<i32> = sure.map(|(partition, _)| *partition).collect();
+        let all: Vec<i32> = self.partitions.keys().copied().collect();
+        for partition in all {
+            self.doubt(partition, false);
+        }
+        sure
+    }
+
+    /// Begins to doubt: consuming → doubtful.
+    fn doubt(&mut self, partition: i32, now_lost: bool) {
+        let Some(owned) = self.partitions.get_mut(&partition) else {
+            return;
+        };
+        match owned.phase {
+            Phase::Consuming => {
+                owned.phase = Phase::Doubtful {
+                    suspended: false,
+                    back: false,
+                    lost: now_lost,
+                };
+                let epoch = owned.epoch;
+                let suspend = Control::Suspend { partition, epoch };
+                let _ = self.links.consumer.send(suspend);
+                for worker in &self.links.workers {
+                    let _ = worker.send(worker::Event::Suspend { partition, epoch });
+                }
+            }
+            Phase::Doubtful {
+                suspended,
+                back,
+                lost,
+            } => {
+                owned.phase = Phase::Doubtful {
+                    suspended,
+                    back: false,
+                    lost: now_lost || lost && !back,
+                };
+            }
+            Phase::Draining { .. } => self.give_up(partition),
+        }
     }
 
     /// Whether a partition that comes now is a doubtful one, and no other owner came in between: then it goes on.
@@ -57,7 +144,9 @@ impl Group {
         };
         let untouched = owned.stands_at() == (position, metadata);
         match &mut owned.phase {
-            Phase::Doubtful { suspended, back } if untouched => {
+            Phase::Doubtful {
+                suspended, back, ..
+            } if untouched => {
                 *back = true;
                 if *suspended {
                     self.resume(partition);
@@ -74,7 +163,9 @@ impl Group {
     /// The consumer reads it no longer, and what it read before is in the account.
     pub(super) fn is_suspended(&mut self, partition: i32, epoch: u64) {
         if let Some(owned) = self.owned(partition, epoch)
-            && let Phase::Doubtful { suspended, back } = &mut owned.phase
+            && let Phase::Doubtful {
+                suspended, back, ..
+            } = &mut owned.phase
         {
             *suspended = true;
             if *back {
@@ -115,7 +206,19 @@ impl Group {
         let doubtful: Vec<i32> = self
             .partitions
             .iter()
-            .filter(|(_, owned)| matches!(owned.phase, Phase::Doubtful { back: false, .. }))
+            .filter(|(_, owned)| {
+                let gone = |phase| {
+                    matches!(
+                        phase,
+                        Phase::Doubtful {
+                            back: false,
+                            lost: true,
+                            ..
+                        }
+                    )
+                };
+                gone(owned.phase)
+            })
             .map(|(partition, _)| *partition)
             .collect();
         if !doubtful.is_empty() {

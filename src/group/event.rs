@@ -2,6 +2,7 @@
 
 use tokio::sync::oneshot;
 
+use super::attempt::CommitOutcome;
 use super::membership::Commit;
 use crate::message::{Settled, Slot};
 
@@ -40,8 +41,10 @@ pub enum Event {
     Buried(Vec<(Slot, usize)>),
     /// A worker gave back what it had not sent of a partition that is handed over.
     GaveBack { partition: i32, epoch: u64 },
-    /// A commit went through, or why it didn't.
-    Committed(Result<Vec<Commit>, String>),
+    /// What became of a commit.
+    Committed(CommitOutcome),
+    /// The broker refuses maps of what is finished that are longer than this, in bytes.
+    ShorterMaps(usize),
     /// The membership ended as asked for.
     Left,
     /// The membership can't be: a sentence that says why, and what to do.

@@ -26,10 +26,19 @@ impl Group {
             let Some(owned) = self.partitions.get_mut(&partition) else {
                 continue;
             };
+            let _ = self.links.consumer.send(Control::Revoke { partition });
+            if self.stopping && matches!(owned.phase, Phase::Doubtful { .. }) {
+                // Another may have it, and this stop is no sign that it doesn't: what is queued is not even finished.
+                owned.phase = Phase::Draining { workers: 0 };
+                let epoch = owned.epoch;
+                for worker in &self.links.workers {
+                    let _ = worker.send(worker::Event::Forget { partition, epoch });
+                }
+                continue;
+            }
             owned.phase = Phase::Draining {
                 workers: self.links.workers.len(),
             };
-            let _ = self.links.consumer.send(Control::Revoke { partition });
             // A worker answers after all that the consumer sent it before; what comes later it gives back.
             for worker in &self.links.workers {
                 let _ = worker.send(worker::Event::Revoke {
@@ -75,7 +84,7 @@ impl Group {
                     counted(owned.ledger.in_hand() as u64, "message")
                 );
             }
-            commits.push(owned.commit(partition));
+            commits.push(owned.commit(partition, self.map_len));
             self.forget(partition);
         }
         if !handover.partitions.is_empty() {

@@ -9,7 +9,10 @@ use std::ops::Range;
 /// that are finished are kept beside it, so that a new owner doesn't send them again.
 #[derive(Debug)]
 pub struct Ledger {
-    /// Records read, in offset order, from the first one that is not finished.
+    /// Records that stay unfinished while many after them are finished, in offset order. Of those, only where they begin is kept:
+    /// one record that can't be finished must not make the account grow with all that follow it.
+    late: VecDeque<Late>,
+    /// Records read, in offset order, from the first one that is not finished, behind those in `late`.
     open: VecDeque<Entry>,
     /// How many of them are [`State::InHand`].
     in_hand: usize,
@@ -17,6 +20,17 @@ pub struct Ledger {
     next: i64,
     /// Offsets that an earlier owner finished, ascending, as far as they are not read yet.
     finished_before: VecDeque<Range<i64>>,
+}
+
+/// The account holds this many records one by one, beside twice what is in hand. Few in tests, so that they get beyond it.
+const ONE_BY_ONE: usize = if cfg!(test) { 4 } else { 4_096 };
+
+/// An unfinished record, and the finished ones between it and the next unfinished one.
+#[derive(Debug)]
+struct Late {
+    record: Entry,
+    /// The offset of the first of them; `None` where there are none.
+    finished_from: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -39,6 +53,7 @@ impl Ledger {
     /// `finished` (ascending ranges).
     pub fn new(position: i64, finished: Vec<Range<i64>>) -> Self {
         Self {
+            late: VecDeque::new(),
             open: VecDeque::new(),
             in_hand: 0,
             next: position,
@@ -91,13 +106,19 @@ impl Ledger {
 
     /// The offset to commit: the lowest one that is not finished.
     pub fn watermark(&self) -> i64 {
-        self.open.front().map_or(self.next, |first| first.offset)
+        let late = self.late.front().map(|first| first.record.offset);
+        let open = || self.open.front().map(|first| first.offset);
+        late.or_else(open).unwrap_or(self.next)
     }
 
     /// The finished offsets above the watermark, as ascending ranges. A range may span offsets that hold no record.
     pub fn finished_above(&self) -> Vec<Range<i64>> {
         let mut ranges: Vec<Range<i64>> = Vec::new();
         let mut start = None;
+        for late in &self.late {
+            let before = std::mem::replace(&mut start, late.finished_from);
+            ranges.extend(before.map(|from| from..late.record.offset));
+        }
         for entry in &self.open {
             match (entry.state, start) {
                 (State::Finished, None) => start = Some(entry.offset),
@@ -140,12 +161,42 @@ impl Ledger {
     }
 
     fn settle(&mut self, offset: i64, state: State) {
+        if self
+            .late
+            .back()
+            .is_some_and(|last| offset <= last.record.offset)
+        {
+            self.settle_late(offset, state);
+            return;
+        }
         let Some(entry) = self.find(offset) else {
             return;
         };
         if entry.state == State::InHand {
             entry.state = state;
             self.in_hand -= 1;
+        }
+    }
+
+    fn settle_late(&mut self, offset: i64, state: State) {
+        let Ok(place) = self
+            .late
+            .binary_search_by_key(&offset, |late| late.record.offset)
+        else {
+            return;
+        };
+        let record = &mut self.late[place].record;
+        if record.state != State::InHand {
+            return;
+        }
+        record.state = state;
+        self.in_hand -= 1;
+        if state == State::Finished {
+            // It joins the finished ones on both sides. Before the first there are none: the watermark moves on.
+            self.late.remove(place);
+            if let Some(before) = place.checked_sub(1) {
+                self.late[before].finished_from.get_or_insert(offset);
+            }
         }
     }
 
@@ -164,12 +215,22 @@ impl Ledger {
     }
 
     fn advance(&mut self) {
-        while self
-            .open
-            .front()
-            .is_some_and(|first| first.state == State::Finished)
-        {
-            self.open.pop_front();
+        while let Some(first) = self.open.front() {
+            let is_finished = first.state == State::Finished;
+            if !is_finished && self.open.len() <= ONE_BY_ONE + 2 * self.in_hand {
+                return;
+            }
+            let Some(record) = self.open.pop_front() else {
+                return;
+            };
+            if !is_finished {
+                self.late.push_back(Late {
+                    record,
+                    finished_from: None,
+                });
+            } else if let Some(last) = self.late.back_mut() {
+                last.finished_from.get_or_insert(record.offset);
+            }
         }
     }
 }
@@ -254,6 +315,29 @@ mod tests {
         ledger.finish(900);
         ledger.finish(3);
         assert_eq!(ledger.watermark(), 1000);
+    }
+
+    #[test]
+    fn the_account_does_not_grow_with_what_is_finished_behind_open_records() {
+        const READ: i64 = 1_000_000;
+        let mut ledger = Ledger::new(0, vec![]);
+        let mut most = 0;
+        for from in (0..READ).step_by(500) {
+            ledger.read(from..from + 500, from + 500);
+            for offset in from..from + 500 {
+                if offset != 0 && offset != 70_000 {
+                    ledger.finish(offset);
+                }
+                most = most.max(ledger.open.len() + ledger.late.len());
+            }
+        }
+        assert!(most < 2_000, "it held {most} records");
+        assert_eq!(account(&ledger), (0, vec![(1, 70_000), (70_001, READ)]));
+        ledger.finish(70_000);
+        assert_eq!(account(&ledger), (0, vec![(1, READ)]));
+        ledger.finish(0);
+        assert_eq!(account(&ledger), (READ, vec![]));
+        assert!(ledger.is_settled());
     }
 
     #[test]

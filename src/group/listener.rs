@@ -14,8 +14,9 @@ use krafka::error::KrafkaError;
 use tokio::sync::oneshot;
 
 use super::Event;
+use super::attempt::{CommitOutcome, Failure};
 use super::membership::{Commit, RETRY_FIRST, RETRY_MOST, wait};
-use super::offsets::{LAST_WORD, Offsets, TIMEOUT};
+use super::offsets::{Effort, LAST, LAST_WORD, Offsets};
 use super::orphans;
 use crate::backoff::Retry;
 use crate::config::Config;
@@ -40,7 +41,17 @@ pub(super) struct Listener {
 #[derive(Default)]
 struct Turns {
     count: u64,
+    /// The member id under which they came.
+    member: String,
     ours: HashMap<i32, u64>,
+}
+
+impl Turns {
+    /// The member id under which the partitions came, where that is another one.
+    fn begun_as_another(&self, member: &str) -> Option<String> {
+        let is_other = !self.ours.is_empty() && self.member != member;
+        is_other.then(|| self.member.clone())
+    }
 }
 
 /// A panic ends the process: no lock is left behind.
@@ -83,15 +94,42 @@ impl Listener {
         }
     }
 
-    /// Sends a commit.
-    ///
-    /// # Errors
-    /// A sentence. Not all of it is committed then.
-    pub(super) async fn commit(&self, commits: &[Commit]) -> Result<(), String> {
-        match self.look_up_member().await {
-            Some(member) => self.offsets.commit(&member, commits, TIMEOUT).await,
-            None => Err(format!("not a member of group {} now", self.group)),
+    /// Commits for this member.
+    pub(super) async fn commit(&self, commits: &[Commit], effort: Effort) -> CommitOutcome {
+        let Some(mut member) = self.look_up_member().await else {
+            let why = format!("not a member of group {} now", self.group);
+            return CommitOutcome::failed(Failure::Other(why));
+        };
+        loop {
+            if let Some(before) = lock(&self.turns).begun_as_another(member.member_id()) {
+                let why = format!("it had them as member {before}, which it is no longer");
+                return CommitOutcome::failed(Failure::NotMember(why));
+            }
+            let outcome = self.commit_as(&member, commits, effort).await;
+            // A round may have ended since it was looked up: then that is all that was wrong.
+            if let Some(Failure::NotMember(_)) = outcome.failed
+                && let Some(now) = self.look_up_member().await
+                && now.member_id() == member.member_id()
+                && now.generation_id() != member.generation_id()
+            {
+                member = now;
+                continue;
+            }
+            return outcome;
         }
+    }
+
+    async fn commit_as(
+        &self,
+        member: &ConsumerGroupMetadata,
+        commits: &[Commit],
+        effort: Effort,
+    ) -> CommitOutcome {
+        let outcome = self.offsets.commit(member, commits, effort).await;
+        if let Some(map_len) = outcome.map_len {
+            let _ = self.events.send(Event::ShorterMaps(map_len));
+        }
+        outcome
     }
 
     /// What Kafka knows this member as, if it is one.
@@ -104,10 +142,15 @@ impl Listener {
 
     /// Commits what was finished of lost partitions as the member that had them. krafka takes a living member for lost
     /// where an answer comes out of turn; Kafka then still knows it. If it doesn't, it refuses the commit.
-    async fn commit_as_before(&self, commits: &[Commit]) -> Result<(), String> {
+    async fn commit_as_before(&self, commits: &[Commit]) -> CommitOutcome {
         let member = lock(&self.member).clone();
-        let member = member.ok_or("it was a member never before")?;
-        self.offsets.commit(&member, commits, LAST_WORD).await
+        match member {
+            Some(member) => self.commit_as(&member, commits, LAST_WORD).await,
+            None => {
+                let why = "it was a member never before".into();
+                CommitOutcome::failed(Failure::Other(why))
+            }
+        }
     }
 
     /// Finds out where to read the partitions from, and tells the group, unless they are gone by then.
@@ -197,8 +240,19 @@ impl Listener {
         answer.await.ok().filter(|commits| !commits.is_empty())
     }
 
-    fn begin_turns(&self, partitions: &[i32]) -> HashMap<i32, u64> {
+    /// The partitions that came under another member id, if krafka kept them when it came back under this one. Another
+    /// may have had them in between.
+    fn lose_silently_kept(&self, member: &str) -> Vec<i32> {
         let mut turns = lock(&self.turns);
+        match turns.begun_as_another(member) {
+            Some(_) => std::mem::take(&mut turns.ours).into_keys().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    fn begin_turns(&self, partitions: &[i32], member: &str) -> HashMap<i32, u64> {
+        let mut turns = lock(&self.turns);
+        turns.member = member.into();
         turns.count += 1;
         let turn = turns.count;
         turns.ours.extend(partitions.iter().map(|p| (*p, turn)));
@@ -223,8 +277,16 @@ impl ConsumerRebalanceListener for Callbacks {
         let Some(consumer) = self.0.consumer.get() else {
             return;
         };
-        let new: Vec<i32> = partitions.iter().map(|p| p.partition).collect();
-        let _ = self.0.look_up_member().await;
+        let mut new: Vec<i32> = partitions.iter().map(|p| p.partition).collect();
+        let member = self.0.look_up_member().await;
+        let member = member.map_or_else(String::new, |member| member.member_id().to_owned());
+        let kept = self.0.lose_silently_kept(&member);
+        if !kept.is_empty() {
+            new.extend(&kept);
+            let (reply, _) = oneshot::channel();
+            let partitions = kept;
+            let _ = self.0.events.send(Event::Lost { partitions, reply });
+        }
         // Paused before the first poll could bring records.
         consumer.pause(&self.0.topic, &new).await;
         if self.0.lost.swap(false, Ordering::Relaxed) {
@@ -232,18 +294,19 @@ impl ConsumerRebalanceListener for Callbacks {
             let (consumer, topic) = (consumer.clone(), self.0.topic.clone());
             tokio::spawn(async move { orphans::rejoin(&consumer, &topic).await });
         }
-        let turns = self.0.begin_turns(&new);
+        let turns = self.0.begin_turns(&new, &member);
         tokio::spawn(self.0.clone().find_positions(turns));
     }
 
     async fn on_partitions_revoked(&self, partitions: &[TopicPartition]) {
         let partitions = self.0.end_turns(partitions);
         let commits = self.0.ask(|reply| Event::Revoked { partitions, reply });
-        if let Some(commits) = commits.await
-            && let Err(error) = self.0.commit(&commits).await
+        let Some(commits) = commits.await else { return };
+        if let Some(Failure::NotMember(why) | Failure::Other(why)) =
+            self.0.commit(&commits, LAST).await.failed
         {
             log::warn!(
-                "the last commit of partitions that are handed over failed: {error}; what was finished since the one \
+                "the last commit of partitions that are handed over failed: {why}; what was finished since the one \
                  before may be sent again"
             );
         }
@@ -254,11 +317,12 @@ impl ConsumerRebalanceListener for Callbacks {
         let partitions = self.0.end_turns(partitions);
         let commits = self.0.ask(|reply| Event::Lost { partitions, reply });
         let Some(commits) = commits.await else { return };
-        match self.0.commit_as_before(&commits).await {
-            Ok(()) => drop(self.0.events.send(Event::LastWord(commits))),
-            Err(error) => log::info!(
-                "what was finished of them since the last commit may be sent again: {error}"
-            ),
+        let CommitOutcome { taken, failed, .. } = self.0.commit_as_before(&commits).await;
+        if !taken.is_empty() {
+            let _ = self.0.events.send(Event::LastWord(taken));
+        }
+        if let Some(Failure::NotMember(why) | Failure::Other(why)) = failed {
+            log::info!("what was finished of them since the last commit may be sent again: {why}");
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
 use super::listener::{Callbacks, Listener};
+use super::offsets::ROUTINE;
 use super::{Event, orphans};
 use crate::backoff::Retry;
 use crate::config::Config;
@@ -154,8 +155,8 @@ impl Membership {
             };
             let (listener, events) = (listener.clone(), self.events.clone());
             tokio::spawn(async move {
-                let result = listener.commit(&commits).await.map(|()| commits);
-                let _ = events.send(Event::Committed(result));
+                let outcome = listener.commit(&commits, ROUTINE).await;
+                let _ = events.send(Event::Committed(outcome));
             });
         }
         watching.abort_all();

@@ -3,6 +3,7 @@
 //! One thread, one queue of events, one owner. Kafka's part (joining, heartbeats, sending commits) is
 //! [`membership`]'s; it hears and tells, and decides nothing about offsets.
 
+mod attempt;
 mod commits;
 mod doubt;
 mod event;
@@ -18,6 +19,7 @@ mod partition;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, select};
@@ -25,6 +27,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::consumer::Control;
 use crate::dead_letter::Letter;
+use crate::lease::Lease;
 use crate::message::{How, Settled};
 use crate::worker;
 use commits::COMMIT_EVERY;
@@ -57,6 +60,8 @@ pub struct Links {
     pub workers: Vec<Sender<worker::Event>>,
     pub dead_letters: Sender<Letter>,
     pub membership: UnboundedSender<Command>,
+    /// Under which the workers send.
+    pub lease: Arc<Lease>,
 }
 
 pub struct Group {
@@ -76,6 +81,12 @@ pub struct Group {
     /// Counts the turns of owning any partition.
     epochs: u64,
     commit_in_flight: bool,
+    /// Whether that was on its way before this process did not run for a while: its answer doesn't say how things are now.
+    commit_is_older: bool,
+    /// The longest map of what is finished, in bytes, that goes along with a commit.
+    map_len: usize,
+    /// Whether this process is to end.
+    stopping: bool,
     /// Messages finished since the last commit was begun.
     uncommitted: u64,
     counts: Counts,
@@ -102,6 +113,9 @@ impl Group {
             in_doubt_until: None,
             epochs: 0,
             commit_in_flight: false,
+            commit_is_older: false,
+            map_len: offset_map::MAX_LEN,
+            stopping: false,
             uncommitted: 0,
             counts: Counts::default(),
         }
@@ -136,10 +150,12 @@ impl Group {
                 },
                 recv(tick) -> _ => {
                     self.take_reads();
+                    self.renew_lease();
                     self.commit();
                 }
                 recv(stop) -> _ => {
                     stop = crossbeam_channel::never();
+                    self.stopping = true;
                     end = crossbeam_channel::after(shutdown_timeout);
                     let _ = self.links.membership.send(Command::Leave);
                 }
@@ -203,7 +219,7 @@ impl Group {
                 log::warn!(
                     "partitions {partitions:?} went to another member, as it seems: sending nothing of them"
                 );
-                let _ = reply.send(self.doubt(partitions));
+                let _ = reply.send(self.lose(partitions));
             }
             Event::LastWord(commits) => self.note_committed(commits),
             Event::Suspended { partition, epoch } => self.is_suspended(partition, epoch),
@@ -239,7 +255,8 @@ impl Group {
                     *workers -= 1;
                 }
             }
-            Event::Committed(result) => self.committed(result),
+            Event::Committed(outcome) => self.committed(outcome),
+            Event::ShorterMaps(map_len) => self.shorten_maps(map_len),
             Event::Left | Event::Impossible(_) => {}
         }
     }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// The broker's default `offset.metadata.max.bytes`: one more, and the whole commit is refused.
+/// The broker's default `offset.metadata.max.bytes`: one more, and that partition's commit is refused.
 pub const MAX_LEN: usize = 4096;
 
 const PREFIX: &str = "job1.";
@@ -16,9 +16,10 @@ const CRC_LEN: usize = 4;
 
 /// The map of `finished` (ascending ranges above `watermark`); empty where there is nothing to say.
 ///
-/// What doesn't fit into [`MAX_LEN`] is left out from the high end: it may be sent again after a crash.
-pub fn encode(watermark: i64, finished: &[Range<i64>]) -> String {
-    let max_bytes = (MAX_LEN - PREFIX.len()) / 4 * 3 - CRC_LEN;
+/// What doesn't fit into `max_len` bytes is left out from the high end: it may be sent again after a crash.
+pub fn encode(watermark: i64, finished: &[Range<i64>], max_len: usize) -> String {
+    let coded = max_len.saturating_sub(PREFIX.len());
+    let max_bytes = (coded / 4 * 3).saturating_sub(CRC_LEN);
     let mut bytes = Vec::new();
     push_varint(&mut bytes, watermark as u64);
     let head = bytes.len();
@@ -38,6 +39,15 @@ pub fn encode(watermark: i64, finished: &[Range<i64>]) -> String {
     }
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// A map as [`encode`] wrote it, in `max_len` bytes: it says less, and nothing that it didn't say before.
+pub fn shorten(watermark: i64, text: &str, max_len: usize) -> String {
+    match decode(watermark, text) {
+        Ok(finished) => encode(watermark, &finished, max_len),
+        // What can't be read says nothing.
+        Err(_) => String::new(),
+    }
 }
 
 /// Reads a map back, for a partition whose committed offset is `watermark`.
@@ -128,13 +138,16 @@ mod tests {
         fn what_fits_comes_back(
             watermark in 0i64..1 << 50,
             lengths in prop::collection::vec((1i64..200, 1i64..200), 0..900),
+            max_len in prop_oneof![Just(MAX_LEN), 0..MAX_LEN],
         ) {
             let finished = runs(&lengths, watermark);
-            let text = encode(watermark, &finished);
-            prop_assert!(text.len() <= MAX_LEN);
+            let text = encode(watermark, &finished, max_len);
+            prop_assert!(text.len() <= max_len);
             let back = decode(watermark, &text).unwrap();
             prop_assert_eq!(&back[..], &finished[..back.len()]);
-            prop_assert!(back.len() == finished.len() || text.len() > MAX_LEN - 16);
+            prop_assert!(back.len() == finished.len() || max_len < 32 || text.len() > max_len - 16);
+            let whole = encode(watermark, &finished, MAX_LEN);
+            prop_assert_eq!(shorten(watermark, &whole, max_len), text);
         }
 
         #[test]
@@ -145,7 +158,7 @@ mod tests {
 
         #[test]
         fn a_changed_character_is_noticed(lengths in prop::collection::vec((1i64..9, 1i64..9), 1..40), at in any::<prop::sample::Index>()) {
-            let mut text = encode(7, &runs(&lengths, 7)).into_bytes();
+            let mut text = encode(7, &runs(&lengths, 7), MAX_LEN).into_bytes();
             let at = at.index(text.len());
             text[at] = if text[at] == b'A' { b'B' } else { b'A' };
             let text = String::from_utf8(text).unwrap();
@@ -155,14 +168,14 @@ mod tests {
 
     #[test]
     fn nothing_finished_above_is_no_text() {
-        assert_eq!(encode(5, &[]), "");
+        assert_eq!(encode(5, &[], MAX_LEN), "");
         assert_eq!(decode(5, ""), Ok(vec![]));
     }
 
     #[test]
     fn a_map_of_another_commit_or_version_is_refused() {
         let finished = runs(&[(2, 2), (3, 1)], 5);
-        let text = encode(5, &finished);
+        let text = encode(5, &finished, MAX_LEN);
         assert_eq!(decode(5, &text), Ok(finished));
         assert!(decode(6, &text).unwrap_err().contains("another offset"));
         let newer = text.replace("job1.", "job2.");

@@ -4,8 +4,12 @@
 //! connection's next request only when it has answered the one before. A join waits until the session of a killed
 //! member is over: ten seconds in which nothing could be committed, and what was finished would come again. Kafka
 //! itself takes commits during a join.
+//!
+//! A broker closes a connection that is idle for long, and a firewall forgets it; a group's coordinator moves. So a commit is tried
+//! again: at once on a fresh connection where the one that was kept turns out dead, and in a moment where another
+//! broker is to be found.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ParseResponseErrorCode;
@@ -24,14 +28,46 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
+use super::attempt::{Attempt, CommitOutcome, Next};
 use super::membership::Commit;
+use crate::backoff::Backoff;
 use crate::kafka::CLIENT_ID;
 
-/// How long one commit may take, with finding the coordinator and connecting to it.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+/// How hard a commit is tried.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Effort {
+    /// With finding the coordinator and connecting to it.
+    within: Duration,
+    /// Whether a broker that can't be reached is tried again within that time.
+    keep_on: bool,
+}
 
-/// The same where joining anew waits for it.
-pub(super) const LAST_WORD: Duration = Duration::from_secs(1);
+/// A commit after which the next one comes within a second.
+pub(super) const ROUTINE: Effort = Effort {
+    within: Duration::from_secs(5),
+    keep_on: false,
+};
+
+/// The last one of partitions that are handed over. A stop ends within its own time, however long this takes.
+pub(super) const LAST: Effort = Effort {
+    within: Duration::from_secs(5),
+    keep_on: true,
+};
+
+/// The last one of partitions that are lost: joining anew waits for it.
+pub(super) const LAST_WORD: Effort = Effort {
+    within: Duration::from_secs(1),
+    keep_on: true,
+};
+
+/// Waits between two tries.
+const AGAIN_FIRST: Duration = Duration::from_millis(50);
+const AGAIN_MOST: Duration = Duration::from_millis(500);
+
+/// A connection that was idle for this long may be dead, though nothing says so: an answer that doesn't come on it within
+/// [`FORGOTTEN_AFTER`] is asked for again on a fresh one.
+const IDLE: Duration = Duration::from_secs(5);
+const FORGOTTEN_AFTER: Duration = Duration::from_millis(500);
 
 /// The first versions that know static members (Kafka 2.3); Kafka 4 takes them too.
 const OFFSET_COMMIT: i16 = 7;
@@ -44,7 +80,13 @@ pub(super) struct Offsets {
     brokers: Vec<String>,
     group: String,
     topic: String,
-    coordinator: Mutex<Option<Connection>>,
+    coordinator: Mutex<Option<Kept>>,
+}
+
+/// The connection to the coordinator, between two commits.
+struct Kept {
+    connection: Connection,
+    since: Instant,
 }
 
 impl Offsets {
@@ -58,39 +100,85 @@ impl Offsets {
     }
 
     /// Commits for a member, one commit at a time.
-    ///
-    /// # Errors
-    /// A sentence that says what came back from where. Not all of it is committed then.
     pub(super) async fn commit(
         &self,
         member: &ConsumerGroupMetadata,
         commits: &[Commit],
-        within: Duration,
-    ) -> Result<(), String> {
-        let request = self.request(member, commits);
-        tokio::time::timeout(within, self.send(&request))
-            .await
-            .unwrap_or_else(|_| Err(format!("no answer within {within:?}")))
+        effort: Effort,
+    ) -> CommitOutcome {
+        let mut attempt = Attempt::new(commits);
+        attempt.trouble(format!("no answer within {:?}", effort.within));
+        let trying = self.keep_trying(member, &mut attempt, effort.keep_on);
+        // Whatever went wrong until then is noted in it.
+        let _ = tokio::time::timeout(effort.within, trying).await;
+        attempt.end()
     }
 
-    async fn send(&self, request: &OffsetCommitRequest) -> Result<(), String> {
+    async fn keep_trying(
+        &self,
+        member: &ConsumerGroupMetadata,
+        attempt: &mut Attempt,
+        keep_on: bool,
+    ) {
         let mut coordinator = self.coordinator.lock().await;
-        // Taken out: whatever goes wrong, or takes too long, the next commit finds the coordinator anew.
-        let mut connection = match coordinator.take() {
-            Some(connection) => connection,
-            None => self.find_coordinator().await?,
-        };
-        let answer: OffsetCommitResponse = connection.ask(request, OFFSET_COMMIT).await?;
-        for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
-            if let Some(error) = partition.error_code.err() {
-                return Err(format!(
-                    "Kafka at {} answered {error:?} for partition {}",
-                    connection.address, partition.partition_index
-                ));
+        let mut backoff = Backoff::new(AGAIN_FIRST, AGAIN_MOST);
+        loop {
+            // Taken out: whatever goes wrong, or takes too long, the next try finds the coordinator anew.
+            let kept = coordinator.take();
+            let was_kept = kept.is_some();
+            match self.send(kept, &self.request(member, attempt.left())).await {
+                Ok((connection, answer)) => {
+                    let next = attempt.answered(&connection.address, |partition| {
+                        let mut partitions = answer.topics.iter().flat_map(|t| &t.partitions);
+                        let of_it = partitions.find(|p| p.partition_index == partition)?;
+                        Some(of_it.error_code.err())
+                    });
+                    if next != Next::Later {
+                        *coordinator = Some(Kept {
+                            connection,
+                            since: Instant::now(),
+                        });
+                    }
+                    match next {
+                        Next::Done => return,
+                        Next::AtOnce => {}
+                        Next::Later => tokio::time::sleep(backoff.wait()).await,
+                    }
+                }
+                Err(why) => {
+                    attempt.trouble(why);
+                    if was_kept {
+                        continue;
+                    }
+                    if !keep_on {
+                        return;
+                    }
+                    tokio::time::sleep(backoff.wait()).await;
+                }
             }
         }
-        *coordinator = Some(connection);
-        Ok(())
+    }
+
+    /// Sends on the connection that was kept, or else on a fresh one.
+    async fn send(
+        &self,
+        kept: Option<Kept>,
+        request: &OffsetCommitRequest,
+    ) -> Result<(Connection, OffsetCommitResponse), String> {
+        let (mut connection, was_idle) = match kept {
+            Some(Kept { connection, since }) => (connection, since.elapsed() >= IDLE),
+            None => (self.find_coordinator().await?, false),
+        };
+        let asking = connection.ask(request, OFFSET_COMMIT);
+        let answer = if was_idle {
+            let answer = tokio::time::timeout(FORGOTTEN_AFTER, asking).await;
+            answer.map_err(|_| {
+                format!("no answer within {FORGOTTEN_AFTER:?} on a connection that was idle")
+            })??
+        } else {
+            asking.await?
+        };
+        Ok((connection, answer))
     }
 
     /// Asks one broker after the other.

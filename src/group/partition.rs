@@ -19,9 +19,16 @@ pub enum Phase {
     Consuming,
     /// It goes to another owner once what is in flight is settled; so many workers may still hold unsent messages.
     Draining { workers: usize },
-    /// krafka lost it: it may be another's by now, or come back at once. Nothing of it is sent or read meanwhile;
-    /// whether the consumer has said that it doesn't, and whether Kafka gave the partition back.
-    Doubtful { suspended: bool, back: bool },
+    /// It may be another's by now. Nothing of it is sent or read meanwhile.
+    Doubtful {
+        /// Whether the consumer has said that it doesn't read it.
+        suspended: bool,
+        /// Whether it is certain now that it is ours.
+        back: bool,
+        /// Whether krafka lost it, so that it comes back at once or not at all. Otherwise it is ours again as soon as Kafka takes a
+        /// commit of this member.
+        lost: bool,
+    },
 }
 
 impl Partition {
@@ -38,12 +45,13 @@ impl Partition {
         }
     }
 
-    pub fn commit(&self, partition: i32) -> Commit {
+    /// What there is to commit, with a map of what is finished of `map_len` bytes at most.
+    pub fn commit(&self, partition: i32, map_len: usize) -> Commit {
         let offset = self.ledger.watermark();
         Commit {
             partition,
             offset,
-            metadata: offset_map::encode(offset, &self.ledger.finished_above()),
+            metadata: offset_map::encode(offset, &self.ledger.finished_above(), map_len),
         }
     }
 

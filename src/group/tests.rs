@@ -1,15 +1,18 @@
 //! The group's decisions, seen from the channels around it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
+use super::attempt::{CommitOutcome, Failure};
 use super::membership::{Command, Commit};
 use super::{Counts, Event, Group, Links, Read};
 use crate::consumer::Control;
 use crate::dead_letter::Letter;
+use crate::lease::{Lease, Moment};
 use crate::message::{How, Settled, Slot};
 use crate::worker;
 
@@ -24,6 +27,7 @@ struct Around {
     worker: Receiver<worker::Event>,
     letters: Receiver<Letter>,
     commands: UnboundedReceiver<Command>,
+    lease: Arc<Lease>,
     group: std::thread::JoinHandle<Result<Counts, String>>,
 }
 
@@ -36,11 +40,13 @@ impl Around {
         let (to_worker, worker) = unbounded();
         let (dead_letters, letters) = unbounded();
         let (membership, commands) = unbounded_channel();
+        let lease = Arc::new(Lease::new(Duration::from_secs(10), Moment::now()));
         let links = Links {
             consumer,
             workers: vec![to_worker],
             dead_letters,
             membership,
+            lease: lease.clone(),
         };
         let group = Group::new(group_events, reads, links, shutdown_timeout);
         let group = std::thread::spawn(move || group.run(&stopped, shutdown_timeout));
@@ -52,6 +58,7 @@ impl Around {
             worker,
             letters,
             commands,
+            lease,
             group,
         }
     }
@@ -132,9 +139,39 @@ impl Around {
         }
     }
 
+    /// A commit of what there is comes back as of no member of the group.
+    fn refuse(&mut self) {
+        while !self
+            .next_commit()
+            .iter()
+            .any(|commit| commit.partition == 0)
+        {}
+        let why = Failure::NotMember("Kafka answered UnknownMemberId".into());
+        self.tell(Event::Committed(CommitOutcome::failed(why)));
+    }
+
+    /// Waits for the word to a worker, and to the consumer, that nothing of the partition may be read or sent.
+    fn suspended(&self) {
+        while !matches!(
+            self.worker.recv().unwrap(),
+            worker::Event::Suspend { partition: 0, .. }
+        ) {}
+        while !matches!(
+            self.control.recv().unwrap(),
+            Control::Suspend { partition: 0, .. }
+        ) {}
+    }
+
     fn end(self) -> Counts {
         self.tell(Event::Left);
         self.group.join().unwrap().unwrap()
+    }
+}
+
+fn taken(commits: Vec<Commit>) -> CommitOutcome {
+    CommitOutcome {
+        taken: commits,
+        ..CommitOutcome::default()
     }
 }
 
@@ -155,7 +192,7 @@ fn only_what_is_finished_is_committed() {
     loop {
         let commits = around.next_commit();
         let last = commits[0].clone();
-        around.tell(Event::Committed(Ok(commits)));
+        around.tell(Event::Committed(taken(commits)));
         if last.offset == 1 {
             let finished = super::offset_map::decode(1, &last.metadata).unwrap();
             assert_eq!(finished.len(), 1);
@@ -240,7 +277,7 @@ fn an_older_commit_under_way_holds_a_hand_over_up() {
     });
     around.caught_up();
     assert!(answer.try_recv().is_err());
-    around.tell(Event::Committed(Ok(commits)));
+    around.tell(Event::Committed(taken(commits)));
     assert_eq!(answer.blocking_recv().unwrap()[0].offset, 1);
     around.end();
 }
@@ -263,7 +300,7 @@ fn a_dead_letter_holds_its_offset_until_it_is_written() {
     assert_eq!((letter.slot, letter.why.as_str()), (slot(epoch, 0), "why"));
     let held = around.next_commit();
     assert_eq!(held[0].offset, 0);
-    around.tell(Event::Committed(Ok(held)));
+    around.tell(Event::Committed(taken(held)));
     around.tell(Event::Buried(vec![(letter.slot, letter.bytes)]));
     assert_eq!(around.next_commit()[0].offset, 1);
     assert_eq!(around.end().dead_letters, 1);
@@ -387,6 +424,160 @@ fn what_is_in_doubt_is_not_committed() {
     around.caught_up();
     let commits = around.next_commit();
     assert!(commits.iter().all(|commit| commit.partition == 9));
+    around.end();
+}
+
+#[test]
+fn a_commit_refused_as_of_no_member_stops_reading_and_sending_until_one_is_taken() {
+    let mut around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..4);
+    around.settle(epoch, 0, How::Delivered);
+    around.refuse();
+    around.suspended();
+    let suspended = Event::Suspended {
+        partition: 0,
+        epoch,
+    };
+    around.tell(suspended);
+    // What was in flight is finished; it doesn't go on until Kafka takes a commit, though nothing else changed.
+    let asked = around.next_commit();
+    assert_eq!(asked[0].offset, 1);
+    assert!(
+        around
+            .control
+            .try_iter()
+            .all(|control| !matches!(control, Control::Assign { .. }))
+    );
+    around.tell(Event::Committed(taken(asked)));
+    let resumed = around.worker.recv().unwrap();
+    assert!(
+        matches!(resumed, worker::Event::Resume { partition: 0, epoch: same } if same == epoch)
+    );
+    let Control::Assign { position, .. } = around.control.recv().unwrap() else {
+        panic!("it is not read")
+    };
+    assert_eq!(position, 4);
+    assert_eq!(around.end().unfinished, 3);
+}
+
+#[test]
+fn a_commit_that_fails_otherwise_stops_nothing() {
+    let mut around = Around::new(PATIENCE);
+    around.consuming(0..4);
+    around.next_commit();
+    let why = Failure::Other("connecting failed".into());
+    around.tell(Event::Committed(CommitOutcome::failed(why)));
+    around.next_commit();
+    assert!(around.worker.try_recv().is_err());
+    around.end();
+}
+
+#[test]
+fn what_krafka_lost_is_not_taken_for_ours_when_a_commit_goes_through() {
+    let mut around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..4);
+    around.refuse();
+    around.suspended();
+    drop(around.lose());
+    around.tell(Event::Suspended {
+        partition: 0,
+        epoch,
+    });
+    around.caught_up();
+    let others = around.next_commit();
+    assert!(others.iter().all(|commit| commit.partition == 9));
+    around.tell(Event::Committed(taken(others)));
+    around.given_up();
+    assert_eq!(around.end().given_back, 4);
+}
+
+/// A commit that was on its way before this process was halted says nothing about what came after.
+#[test]
+fn a_process_that_was_halted_sends_nothing_until_a_later_commit_is_taken() {
+    let mut around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..4);
+    let older = around.next_commit();
+    around.lease.run_out();
+    around.suspended();
+    assert!(matches!(
+        around.worker.recv().unwrap(),
+        worker::Event::Lapsed(1)
+    ));
+    around.tell(Event::Suspended {
+        partition: 0,
+        epoch,
+    });
+    around.tell(Event::Committed(taken(older)));
+    let later = around.next_commit();
+    assert!(around.worker.try_recv().is_err(), "it sends on too early");
+    around.tell(Event::Committed(taken(later)));
+    assert!(matches!(
+        around.worker.recv().unwrap(),
+        worker::Event::Resume { partition: 0, .. }
+    ));
+    around.end();
+}
+
+#[test]
+fn a_stop_in_doubt_sends_nothing_more_and_commits_what_is_finished() {
+    let mut around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..4);
+    around.refuse();
+    around.suspended();
+    around.stop.send(()).unwrap();
+    while !matches!(around.commands.blocking_recv(), Some(Command::Leave)) {}
+    let answer = around.revoke();
+    assert!(matches!(
+        around.worker.recv().unwrap(),
+        worker::Event::Forget { partition: 0, .. }
+    ));
+    around.settle(epoch, 0, How::Delivered);
+    for offset in 1..4 {
+        around.settle(epoch, offset, How::Released);
+    }
+    assert_eq!(answer.blocking_recv().unwrap()[0].offset, 1);
+    assert_eq!(around.end().given_back, 3);
+}
+
+#[test]
+fn a_partition_that_was_taken_counts_though_another_was_refused() {
+    let mut around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..1);
+    around.settle(epoch, 0, How::Delivered);
+    around.caught_up();
+    let mut both = around.next_commit();
+    while both.len() < 2 {
+        around.tell(Event::Committed(taken(Vec::new())));
+        both = around.next_commit();
+    }
+    let failed = Failure::Other("Kafka answered UnknownTopicOrPartition for partition 9".into());
+    around.tell(Event::Committed(CommitOutcome {
+        taken: vec![both.swap_remove(0)],
+        failed: Some(failed),
+        map_len: None,
+    }));
+    let again = around.next_commit();
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].partition, 9);
+    around.end();
+}
+
+#[test]
+fn maps_are_as_short_as_the_broker_wants_them() {
+    let mut around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..400);
+    for offset in (1..400).step_by(2) {
+        around.settle(epoch, offset, How::Delivered);
+    }
+    around.caught_up();
+    around.tell(Event::ShorterMaps(64));
+    let mut commits = around.next_commit();
+    while commits[0].metadata.len() > 64 || commits[0].metadata.is_empty() {
+        around.tell(Event::Committed(taken(Vec::new())));
+        commits = around.next_commit();
+    }
+    let finished = super::offset_map::decode(0, &commits[0].metadata).unwrap();
+    assert!(finished.len() > 10 && finished.iter().all(|run| run.start % 2 == 1));
     around.end();
 }
 

@@ -1,7 +1,7 @@
 //! What a worker sends: it attends its Comets, and starts the calls that may be made.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
@@ -9,16 +9,23 @@ use super::link::Id;
 use super::{Event, InHand, Worker, of};
 use crate::coalesce::Coalescer;
 use crate::comet::{Burst, State};
+use crate::lease::Moment;
 use crate::route::Call;
 
 /// So many calls at most leave together: the first of them waits for the last, some microseconds each.
 const CALLS_IN_A_BURST: usize = 64;
+
+/// How often it is looked whether a lease that ran out holds again. Mostly the group says so before.
+const LEASE_AGAIN: Duration = Duration::from_millis(100);
 
 impl Worker {
     /// Attends the Comets that were heard of or whose time has come. Not all of them each time: with many Comets that
     /// alone would cost more than a call.
     pub(super) fn attend_comets(&mut self) {
         let now = Instant::now();
+        if !self.may_send() {
+            return;
+        }
         let all = self.wake_at.is_some_and(|wake_at| wake_at <= now);
         if all {
             self.wake_at = None;
@@ -47,7 +54,8 @@ impl Worker {
                 let _ = own.send(Event::Probed { comet: n, answer });
             });
         }
-        loop {
+        // A look at the clock for each burst: what a process was halted in the middle of is no more than one.
+        while self.may_send() {
             // One alone leaves at once.
             let several = self.comets[n].link.startable() > 1;
             let _burst = several.then(Burst::begin);
@@ -55,6 +63,16 @@ impl Worker {
                 break;
             }
         }
+    }
+
+    /// Whether the lease holds. Otherwise all Comets are attended when it may hold again: what happened to them meanwhile, such
+    /// as a long silence, says nothing about them.
+    fn may_send(&mut self) -> bool {
+        let holds = self.lease.holds(Moment::now(), self.lapses);
+        if !holds {
+            self.wake_at = Some(Instant::now() + LEASE_AGAIN);
+        }
+        holds
     }
 
     /// Starts the next call to Comet `n`, and returns whether there was one to start.

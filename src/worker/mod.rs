@@ -14,6 +14,7 @@ use slab::Slab;
 use crate::coalesce::{Coalescer, Shape};
 use crate::comet::{Answer, Client, FailureLog, State, Tally};
 use crate::group;
+use crate::lease::Lease;
 use crate::message::{How, Message, Settled, Slot};
 use crate::route::Target;
 use link::{Id, Outcome};
@@ -42,6 +43,8 @@ pub enum Event {
     Resume { partition: i32, epoch: u64 },
     /// The partition is another's already: drop everything of it.
     Forget { partition: i32, epoch: u64 },
+    /// The lease under which it sends had run out so many times, and is renewed.
+    Lapsed(u64),
     /// End the thread.
     Stop,
 }
@@ -68,6 +71,10 @@ pub struct Worker {
     forgotten: Vec<(i32, u64)>,
     /// Turns of which nothing is sent for now.
     suspended: Vec<(i32, u64)>,
+    /// Nothing is sent unless it holds.
+    lease: Arc<Lease>,
+    /// How many of its lapses this worker was told of.
+    lapses: u64,
     settled: Vec<Settled>,
 }
 
@@ -125,7 +132,7 @@ impl InHand {
 impl Worker {
     /// A worker that calls `comets`, each with `window` calls in flight at most, and with several messages in a call
     /// where there is a coalescer. `others` are the Comets that only other
-    /// workers call.
+    /// workers call. Nothing is sent while `lease` doesn't hold.
     pub fn new(
         (own, events): (Sender<Event>, Receiver<Event>),
         group: Sender<group::Event>,
@@ -133,6 +140,7 @@ impl Worker {
         others: Vec<Arc<Tally>>,
         window: usize,
         coalescer: Option<Coalescer>,
+        lease: Arc<Lease>,
     ) -> Self {
         let now = Instant::now();
         let comets = comets
@@ -153,6 +161,8 @@ impl Worker {
             revoked: Vec::new(),
             forgotten: Vec::new(),
             suspended: Vec::new(),
+            lease,
+            lapses: 0,
             settled: Vec::new(),
         }
     }
@@ -222,6 +232,7 @@ impl Worker {
                 }
                 self.drop_queued(|held| held.forgotten);
             }
+            Event::Lapsed(lapses) => self.lapses = lapses,
             Event::Stop => {}
         }
     }

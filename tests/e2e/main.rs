@@ -7,6 +7,7 @@ mod support;
 mod bad_records;
 mod coalescing;
 mod comet_faults;
+mod commits;
 mod dead_letter;
 mod delivery;
 mod errors;

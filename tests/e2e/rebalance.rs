@@ -23,7 +23,7 @@ const ROOMS: usize = 200;
 const MESSAGES: usize = 20_000;
 
 /// Waits until so many members share all partitions.
-fn await_members(topic: &Topic, count: usize) {
+pub(crate) fn await_members(topic: &Topic, count: usize) {
     await_until("the partitions' assignment", || {
         let mut partitions = Vec::new();
         for member in topic.kafka.members(&topic.group) {

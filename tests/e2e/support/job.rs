@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::{await_until, signals};
+use super::{await_until, is, signals, sockets};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_job");
 
@@ -159,6 +159,25 @@ impl Job {
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
         kill(pid, signal).expect("job runs and can be signalled");
+    }
+
+    /// Halts it with SIGSTOP, and comes back when it stands still.
+    #[track_caller]
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+        await_until("a halt of job", || {
+            is(signals::is_halted(self.child.id()), true)
+        });
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// How many of its connections the other end, at this port, has closed while job still holds its own.
+    pub fn half_closed(&self, port: u16) -> usize {
+        sockets::half_closed(self.child.id(), port)
     }
 
     /// Whether it ignores a signal, as the kernel shows it.

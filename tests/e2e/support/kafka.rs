@@ -93,6 +93,15 @@ impl Kafka {
 
     /// Starts Kafka on this port, and comes back when it answers.
     pub fn start_at(version: Version, port: u16) -> Kafka {
+        Kafka::start_set(version, port, &[])
+    }
+
+    /// A broker of the caller's own with further settings, `name=value` each.
+    pub fn start_with(version: Version, settings: &[&str]) -> Kafka {
+        Kafka::start_set(version, free_port(), settings)
+    }
+
+    fn start_set(version: Version, port: u16, settings: &[&str]) -> Kafka {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
             "kafka-{}-{port}-{}",
             version.name(),
@@ -103,6 +112,7 @@ impl Kafka {
             .arg(port.to_string())
             .arg("--dir")
             .arg(&folder)
+            .args(settings.iter().flat_map(|setting| ["--set", setting]))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -142,6 +152,19 @@ impl Kafka {
 
     pub fn address(&self) -> String {
         address(self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Halts the broker with SIGSTOP: its port accepts, but nothing answers.
+    pub fn freeze(&self) {
+        self.script("freeze");
+    }
+
+    pub fn thaw(&self) {
+        self.script("thaw");
     }
 
     /// Stops the broker; its data stays.

@@ -8,6 +8,7 @@ pub mod job;
 pub mod kafka;
 pub mod messages;
 pub mod signals;
+pub mod sockets;
 pub mod topic;
 
 use std::net::{Ipv4Addr, TcpListener};

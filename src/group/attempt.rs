@@ -1,0 +1,251 @@
+//! One commit, until Kafka took it: what each of its answers means for the partitions that are left.
+
+use kafka_protocol::error::ResponseError;
+
+use super::membership::Commit;
+use super::offset_map;
+
+/// What became of a commit. Kafka answers for each partition by itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct CommitOutcome {
+    /// As Kafka took it: the map of what is finished may be shorter than it was asked to take.
+    pub taken: Vec<Commit>,
+    /// Why the rest was not taken.
+    pub failed: Option<Failure>,
+    /// The longest map, in bytes, where Kafka refused longer ones.
+    pub map_len: Option<usize>,
+}
+
+/// Why Kafka didn't take a commit: a sentence that says what came back from where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It doesn't know this member any longer: its partitions may be another's.
+    NotMember(String),
+    Other(String),
+}
+
+impl CommitOutcome {
+    pub fn failed(failure: Failure) -> Self {
+        Self {
+            failed: Some(failure),
+            ..Self::default()
+        }
+    }
+}
+
+/// A commit that is under way.
+#[derive(Debug)]
+pub struct Attempt {
+    left: Vec<Commit>,
+    outcome: CommitOutcome,
+}
+
+/// How a commit goes on after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Trying again doesn't help, or nothing is left.
+    Done,
+    /// What is left is tried again at once, with shorter maps.
+    AtOnce,
+    /// What is left is tried again in a moment, where the group's coordinator is by then.
+    Later,
+}
+
+impl Attempt {
+    pub fn new(commits: &[Commit]) -> Self {
+        Self {
+            left: commits.to_vec(),
+            outcome: CommitOutcome::default(),
+        }
+    }
+
+    /// What is to be sent.
+    pub fn left(&self) -> &[Commit] {
+        &self.left
+    }
+
+    /// Notes what went wrong with what is left, so far.
+    pub fn trouble(&mut self, why: String) {
+        self.outcome.failed = Some(Failure::Other(why));
+    }
+
+    /// Notes Kafka's answer from `address`: the error of each partition, or none; `None` for partitions that it doesn't speak of.
+    pub fn answered(
+        &mut self,
+        address: &str,
+        answer: impl Fn(i32) -> Option<Option<ResponseError>>,
+    ) -> Next {
+        use ResponseError::{
+            CoordinatorLoadInProgress, CoordinatorNotAvailable, FencedInstanceId,
+            IllegalGeneration, NotCoordinator, OffsetMetadataTooLarge, RebalanceInProgress,
+            RequestTimedOut, UnknownMemberId,
+        };
+        let said = |error: ResponseError, partition: i32| {
+            format!("Kafka at {address} answered {error:?} for partition {partition}")
+        };
+        let (mut failed, mut not_member, mut later) = (None, None, None);
+        let mut too_large = Vec::new();
+        let mut again = Vec::new();
+        for commit in std::mem::take(&mut self.left) {
+            let partition = commit.partition;
+            match answer(partition) {
+                Some(None) => self.outcome.taken.push(commit),
+                Some(Some(OffsetMetadataTooLarge)) if !commit.metadata.is_empty() => {
+                    too_large.push(commit);
+                }
+                Some(Some(
+                    error @ (NotCoordinator
+                    | CoordinatorNotAvailable
+                    | CoordinatorLoadInProgress
+                    | RebalanceInProgress
+                    | RequestTimedOut),
+                )) => {
+                    later = Some(said(error, partition));
+                    again.push(commit);
+                }
+                Some(Some(error @ (UnknownMemberId | FencedInstanceId | IllegalGeneration))) => {
+                    not_member = Some(said(error, partition));
+                }
+                Some(Some(error)) => failed = Some(said(error, partition)),
+                None => {
+                    failed = Some(format!(
+                        "Kafka at {address} answered nothing for partition {partition}"
+                    ));
+                }
+            }
+        }
+        let shortened = !too_large.is_empty();
+        again.extend(self.shorten(too_large));
+        if let Some(why) = not_member {
+            self.outcome.failed = Some(Failure::NotMember(why));
+            return Next::Done;
+        }
+        self.outcome.failed = failed.or(later.clone()).map(Failure::Other);
+        self.left = again;
+        match later {
+            Some(_) => Next::Later,
+            None if shortened => Next::AtOnce,
+            None => Next::Done,
+        }
+    }
+
+    /// Halves the maps that the broker refused. It doesn't say what it would take.
+    fn shorten(&mut self, mut refused: Vec<Commit>) -> Vec<Commit> {
+        let Some(shortest) = refused.iter().map(|commit| commit.metadata.len()).min() else {
+            return refused;
+        };
+        let map_len = shortest / 2;
+        self.outcome.map_len = Some(map_len);
+        for commit in &mut refused {
+            commit.metadata = offset_map::shorten(commit.offset, &commit.metadata, map_len);
+        }
+        refused
+    }
+
+    /// What became of it when it ends, or its time is over.
+    pub fn end(self) -> CommitOutcome {
+        self.outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(partition: i32, holes: i64) -> Commit {
+        let finished: Vec<_> = (0..holes).map(|n| 2 * n + 1..2 * n + 2).collect();
+        Commit {
+            partition,
+            offset: 0,
+            metadata: offset_map::encode(0, &finished, offset_map::MAX_LEN),
+        }
+    }
+
+    fn partitions(commits: &[Commit]) -> Vec<i32> {
+        commits.iter().map(|commit| commit.partition).collect()
+    }
+
+    fn answer(attempt: &mut Attempt, errors: &[Option<ResponseError>]) -> Next {
+        attempt.answered("127.0.0.1:9092", |partition| {
+            errors.get(partition as usize).copied()
+        })
+    }
+
+    #[test]
+    fn a_map_is_halved_until_the_broker_takes_it() {
+        for limit in [0, 10, 20, 64, 1_000] {
+            let mut attempt = Attempt::new(&[commit(0, 0), commit(1, 100), commit(2, 600)]);
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                let sizes: Vec<_> = attempt.left().to_vec();
+                let next = attempt.answered("127.0.0.1:9092", |partition| {
+                    let sent = sizes.iter().find(|sent| sent.partition == partition)?;
+                    let too_large = sent.metadata.len() > limit;
+                    Some(too_large.then_some(ResponseError::OffsetMetadataTooLarge))
+                });
+                match next {
+                    Next::AtOnce => {}
+                    Next::Done => break,
+                    Next::Later => panic!("it waits"),
+                }
+            }
+            let outcome = attempt.end();
+            assert!(tries <= 12, "{tries} tries for a limit of {limit}");
+            assert_eq!(outcome.failed, None);
+            assert_eq!(outcome.taken.len(), 3);
+            let longest = outcome.map_len.expect("it was refused");
+            // No less than half of what it takes, as far as a map says anything in so little.
+            assert!(longest <= limit.max(20), "{longest}");
+            assert!(longest * 2 >= limit.saturating_sub(40), "{longest}");
+            for taken in outcome.taken {
+                assert!(taken.metadata.len() <= limit);
+                assert!(offset_map::decode(0, &taken.metadata).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_taken_counts_though_another_partition_fails() {
+        let mut attempt = Attempt::new(&[commit(0, 0), commit(1, 0), commit(2, 0)]);
+        let deleted = Some(ResponseError::UnknownTopicOrPartition);
+        assert_eq!(answer(&mut attempt, &[None, deleted]), Next::Done);
+        let outcome = attempt.end();
+        assert_eq!(partitions(&outcome.taken), [0]);
+        assert!(matches!(outcome.failed, Some(Failure::Other(_))));
+    }
+
+    #[test]
+    fn a_coordinator_that_moved_is_looked_for_and_what_failed_before_is_forgotten() {
+        for moved in [
+            ResponseError::NotCoordinator,
+            ResponseError::CoordinatorNotAvailable,
+            ResponseError::CoordinatorLoadInProgress,
+            ResponseError::RebalanceInProgress,
+        ] {
+            let mut attempt = Attempt::new(&[commit(0, 0), commit(1, 0)]);
+            attempt.trouble("the connection was closed".into());
+            assert_eq!(answer(&mut attempt, &[None, Some(moved)]), Next::Later);
+            assert_eq!(partitions(attempt.left()), [1]);
+            assert_eq!(answer(&mut attempt, &[None, None]), Next::Done);
+            let outcome = attempt.end();
+            assert_eq!(outcome.failed, None);
+            assert_eq!(partitions(&outcome.taken), [0, 1]);
+        }
+    }
+
+    #[test]
+    fn a_member_that_kafka_does_not_know_is_said_to_be_none() {
+        for error in [
+            ResponseError::UnknownMemberId,
+            ResponseError::FencedInstanceId,
+            ResponseError::IllegalGeneration,
+        ] {
+            let mut attempt = Attempt::new(&[commit(0, 0)]);
+            assert_eq!(answer(&mut attempt, &[Some(error)]), Next::Done);
+            let outcome = attempt.end();
+            assert!(outcome.taken.is_empty());
+            assert!(matches!(outcome.failed, Some(Failure::NotMember(_))));
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Notices that this process itself did not run for a while: halted (SIGSTOP, a frozen container), swapped out, asleep.
+//!
+//! Kafka gives a member's partitions to another once its session is over, and a process that goes on after such a time doesn't
+//! know. Its workers have messages in their queues, which the other has sent by then. So they send only under a lease that
+//! the group's thread renews every second: it runs out while the process doesn't run, and the group first has Kafka say
+//! whether this is still a member.
+//!
+//! It is a lease on this process's own life, not on Kafka: while Kafka is away and the process runs, it is renewed, and what is held
+//! goes on being delivered.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+/// The group renews it every second: one that is shorter than this would run out on a busy machine.
+const SHORTEST: Duration = Duration::from_secs(3);
+
+/// A time of the lease's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// Read from the clock that also counts the time in which the machine is asleep.
+    pub fn now() -> Self {
+        // It can't fail for a clock that Linux has; if it did, the lease would never run out.
+        let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
+        Self(millis(now))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Shared by the group, which renews it, and the workers, which look at it before they start calls.
+#[derive(Debug)]
+pub struct Lease {
+    length: u64,
+    until: AtomicU64,
+    /// How many times it ran out.
+    lapses: AtomicU64,
+}
+
+/// The lease ran out before it was renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lapse {
+    /// Counts the lapses, from one.
+    pub number: u64,
+    /// How long it was not renewed.
+    pub lasted: Duration,
+}
+
+impl Lease {
+    /// A lease that runs out long before Kafka gives this member's partitions to another: half a session after it was
+    /// renewed last. Kafka's heartbeats are a second apart at most, and a session is 6 s at least.
+    pub fn new(session_timeout: Duration, now: Moment) -> Self {
+        let length = millis((session_timeout / 2).max(SHORTEST));
+        Self {
+            length,
+            until: AtomicU64::new(now.0.saturating_add(length)),
+            lapses: AtomicU64::new(0),
+        }
+    }
+
+    /// Renews it. Says where it had run out: that each worker has to be told before it sends again.
+    pub fn renew(&self, now: Moment) -> Option<Lapse> {
+        let until = self.until.load(Ordering::Relaxed);
+        // First the number, so that no worker sees the lease renewed without it.
+        let lapse = (now.0 >= until).then(|| Lapse {
+            number: self.lapses.fetch_add(1, Ordering::Relaxed) + 1,
+            lasted: Duration::from_millis(now.0 - until.saturating_sub(self.length)),
+        });
+        self.until
+            .store(now.0.saturating_add(self.length), Ordering::Release);
+        lapse
+    }
+
+    /// As if this process had not run for long.
+    #[cfg(test)]
+    pub(crate) fn run_out(&self) {
+        self.until.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether a worker may send that was told of so many lapses.
+    pub fn holds(&self, now: Moment, lapses: u64) -> bool {
+        now.0 < self.until.load(Ordering::Acquire) && self.lapses.load(Ordering::Relaxed) == lapses
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease() -> Lease {
+        Lease::new(Duration::from_secs(10), Moment(1_000))
+    }
+
+    #[test]
+    fn it_holds_while_it_is_renewed_in_time() {
+        let lease = lease();
+        for second in 1..100 {
+            let now = Moment(1_000 + second * 4_000);
+            assert!(lease.holds(now, 0));
+            assert_eq!(lease.renew(now), None);
+        }
+    }
+
+    #[test]
+    fn who_was_not_told_of_a_lapse_may_not_send_though_it_is_renewed() {
+        let lease = lease();
+        assert!(!lease.holds(Moment(6_000), 0));
+        let first = Lapse {
+            number: 1,
+            lasted: Duration::from_secs(5),
+        };
+        assert_eq!(lease.renew(Moment(6_000)), Some(first));
+        assert!(!lease.holds(Moment(6_001), 0));
+        assert!(lease.holds(Moment(6_001), 1));
+        assert_eq!(lease.renew(Moment(6_500)), None);
+        assert_eq!(
+            lease.renew(Moment(60_000)).map(|lapse| lapse.number),
+            Some(2)
+        );
+    }
+
+    #[test]
+    fn it_is_over_before_another_can_have_the_partitions() {
+        for seconds in 6..60 {
+            let session = Duration::from_secs(seconds);
+            let lease = Lease::new(session, Moment(0));
+            // The last heartbeat that Kafka had may be a second older than the lease.
+            assert!(!lease.holds(Moment(millis(session) - 1_000), 0));
+        }
+    }
+
+    #[test]
+    fn a_session_of_a_second_leaves_time_to_renew() {
+        let lease = Lease::new(Duration::from_secs(1), Moment(0));
+        assert!(lease.holds(Moment(2_500), 0));
+    }
+
+    #[test]
+    fn the_clock_goes_on() {
+        let before = Moment::now();
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(Moment::now() > before);
+    }
+}
