@@ -81,7 +81,9 @@ impl Group {
     pub(super) fn shorten_maps(&mut self, map_len: usize) {
         if self.map_len == offset_map::MAX_LEN {
             log::warn!(
-                "Kafka refused the metadata of a commit as too large (the broker's offset.metadata.max.bytes is below its                  default of {}): it gets {map_len} bytes of it from now on. After a crash, more of what was finished behind                  a message that is not is sent again",
+                "Kafka refused the metadata of a commit as too large (the broker's offset.metadata.max.bytes is below its \
+                 default of {}): it gets {map_len} bytes of it from now on. After a crash, more of what was finished behind \
+                 a message that is not is sent again",
                 offset_map::MAX_LEN
             );
         }
