@@ -1,6 +1,8 @@
 //! `scripts/torture`: breaks everything on purpose while messages flow, and judges what arrived.
 
 mod children;
+mod corrupt;
+mod dead_addresses;
 mod director;
 mod kafka;
 mod plan;
@@ -9,33 +11,29 @@ mod proxy;
 mod record;
 mod screen;
 mod settings;
+mod setup;
 mod streams;
 mod timeline;
 mod verdict;
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use tokio::runtime::Runtime;
-
-use children::{Comet, JobCommand, Lives, binary, free_port};
-use director::{Director, Slot, State};
-use kafka::{GROUP, Kafka, TOPIC};
-use producer::Producer;
-use proxy::{Peers, Proxy};
-use record::Record;
+use director::Director;
+use kafka::TOPIC;
+use proxy::Peers;
 use screen::Screen;
 use settings::Settings;
-use streams::{Streams, comet_host};
-use timeline::{Micros, Scope, Timeline, now};
+use setup::set_up;
+use streams::Streams;
+use timeline::now;
 
 /// Set by Ctrl-C and SIGTERM.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -110,6 +108,7 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
     let streams = Arc::new(Streams::new(
         settings.rooms as usize,
         settings.comets as usize,
+        settings.partitions,
     ));
     let peers = Peers::default();
     let mut director = set_up(settings, seed, &folder, &runtime, &streams, &peers)?;
@@ -138,15 +137,7 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
     )?;
     let quiet = now();
     let client = runtime.block_on(director.kafka.client())?;
-    let (counts, acknowledged, trouble) = {
-        let counts = director.producer.counts.clone();
-        let (acknowledged, trouble) = (
-            director.producer.acknowledged.clone(),
-            director.producer.trouble.clone(),
-        );
-        director.producer.ask_to_stop();
-        (counts, acknowledged, trouble)
-    };
+    director.producer.ask_to_stop();
     wait(
         &mut director,
         &streams,
@@ -200,6 +191,8 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
         }
         record.catch_up(&streams)?;
     }
+    // Else it can't be read here either.
+    let corrupt = director.mend_log()?;
     let mut log = Vec::new();
     runtime.block_on(kafka::read(&client, TOPIC, |record| {
         let message = record
@@ -217,20 +210,24 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
     runtime.block_on(kafka::read(&client, kafka::DEAD_LETTERS, |record| {
         letters.push(record)
     }))?;
+    let ledger = &director.producer.ledger;
     let verdict = verdict::judge(&verdict::Evidence {
         streams: &streams,
         timeline: &director.timeline,
         lives: &children::lock(&director.lives),
         records: &director.records,
         peers: &children::lock(&peers),
-        acknowledged: &children::lock(&acknowledged),
-        trouble: &children::lock(&trouble),
+        acknowledged: &children::lock(&ledger.acknowledged),
+        trouble: &children::lock(&ledger.trouble),
+        transactions: &children::lock(&ledger.transactions),
+        corrupt: &corrupt,
         log: &log,
         letters: &letters,
+        leave_out_after: settings.leave_out_after().as_micros() as timeline::Micros,
         misdeeds: &director.misdeeds,
         unsettled,
         quiet,
-        sent: counts.sent.load(Relaxed),
+        sent: ledger.counts.sent.load(Relaxed),
         faults: director.faults,
     });
     let passed = verdict.is_good();
@@ -295,132 +292,4 @@ fn wait(
         );
         thread::sleep(Duration::from_millis(20));
     }
-}
-
-fn set_up(
-    settings: &Settings,
-    seed: u64,
-    folder: &Path,
-    runtime: &Runtime,
-    streams: &Arc<Streams>,
-    peers: &Peers,
-) -> Result<Director, String> {
-    let (job, dev_comet): (PathBuf, PathBuf) = (binary("job")?, binary("dev-comet")?);
-    // One more than asked for: it comes and goes.
-    let slots = settings.jobs as usize + 1;
-    let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-
-    let mut comets: Vec<Comet> = (0..settings.comets as usize)
-        .map(|n| Comet::new(&dev_comet, folder, n))
-        .collect();
-    let mut records: Vec<Record> = (0..comets.len()).map(|n| Record::new(n, streams)).collect();
-    for (comet, record) in comets.iter_mut().zip(&mut records) {
-        record.follow(comet.start()?)?;
-    }
-    let mut links = Vec::new();
-    let mut kafka_links = Vec::new();
-    let mut listeners = Vec::new();
-    for slot in 0..slots {
-        let mut row = Vec::new();
-        for (n, comet) in comets.iter().enumerate() {
-            row.push(runtime.block_on(Proxy::start(
-                &comet_host(n),
-                comet.grpc,
-                slot,
-                peers.clone(),
-            ))?);
-        }
-        links.push(row);
-        let port = free_port();
-        let proxy = runtime.block_on(Proxy::start(
-            "127.0.0.1",
-            local(port),
-            slot,
-            Peers::default(),
-        ))?;
-        listeners.push((port, proxy.address));
-        kafka_links.push(proxy);
-    }
-    let kafka = Kafka::start(
-        &settings.kafka,
-        &folder.join("kafka"),
-        free_port(),
-        free_port(),
-        &listeners,
-    )?;
-    let client = runtime.block_on(kafka.client())?;
-    runtime.block_on(kafka::create_topic(&client, settings.partitions))?;
-    let producer = runtime.block_on(Producer::start(
-        &client,
-        streams.clone(),
-        settings.rate,
-        seed,
-    ))?;
-
-    let lives: Lives = Arc::new(Mutex::new(Vec::new()));
-    let slots = (0..slots)
-        .map(|slot| {
-            let comets: Vec<String> = links[slot]
-                .iter()
-                .map(|link: &Proxy| link.address.to_string())
-                .collect();
-            let mut flags: Vec<String> = ["--topic", TOPIC, "--group", GROUP, "--brokers"]
-                .map(Into::into)
-                .into();
-            flags.push(kafka_links[slot].address.to_string());
-            flags.extend(["--comet".into(), comets.join(",")]);
-            // The tens of thousands of messages that an outage leaves reach the cap, and then one slow Comet delays all:
-            // that is what the cap means, but not what the campaign is to show.
-            flags.extend(["--hold-messages", "10000"].map(Into::into));
-            // Static members and others, both ways of fetching.
-            if slot % 2 == 0 {
-                flags.extend(["--group-instance-id".into(), format!("job-{slot}")]);
-            }
-            // Workers that have all Comets, and so many that they share them.
-            if slot % 2 == 1 {
-                flags.extend(["--threads", "24"].map(Into::into));
-            }
-            if slot % 3 == 2 {
-                flags.extend(["--fetch", "modern"].map(Into::into));
-            }
-            Slot {
-                command: JobCommand {
-                    program: job.clone(),
-                    folder: folder.to_owned(),
-                    slot,
-                    flags,
-                    lives: lives.clone(),
-                },
-                state: State::Down,
-            }
-        })
-        .collect();
-    let mut director = Director {
-        timeline: Timeline {
-            origin: now(),
-            windows: Vec::new(),
-        },
-        slots,
-        comets,
-        records,
-        kafka,
-        lives,
-        producer,
-        links,
-        kafka_links,
-        misdeeds: Vec::new(),
-        faults: 0,
-        plan: Default::default(),
-        repairs: Vec::new(),
-        scripts: Vec::new(),
-        measured: Micros::MIN,
-    };
-    for slot in 0..settings.jobs as usize {
-        let window = director.timeline.begin(
-            format!("the first start of job {slot}"),
-            vec![Scope::Started { slot }],
-        );
-        director.start_job(slot, window)?;
-    }
-    Ok(director)
 }

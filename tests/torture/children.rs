@@ -133,7 +133,13 @@ pub struct JobCommand {
     pub program: PathBuf,
     pub folder: PathBuf,
     pub slot: usize,
+    /// All but the brokers.
     pub flags: Vec<String>,
+    pub kafka: SocketAddr,
+    /// An address at which no Kafka answers, to be tried before Kafka's.
+    pub dead: Option<SocketAddr>,
+    /// Limits that are shortened, as job's failpoints.
+    pub limits: Option<String>,
     pub lives: Lives,
 }
 
@@ -146,8 +152,16 @@ pub struct Job {
 
 impl JobCommand {
     pub fn start(&self) -> Result<Job, String> {
+        let brokers = match self.dead {
+            Some(dead) => format!("{dead},{}", self.kafka),
+            None => self.kafka.to_string(),
+        };
         let mut command = Command::new(&self.program);
+        if let Some(limits) = &self.limits {
+            command.env("FAILPOINTS", limits);
+        }
         command
+            .args(["--brokers", &brokers])
             .args(&self.flags)
             .current_dir(&self.folder)
             .stdout(Stdio::piped())

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use krafka::Kafka as Client;
 use krafka::admin::{NewTopic, OffsetSpec};
-use krafka::consumer::{AutoOffsetReset, ConsumerRecord, TopicPartition};
+use krafka::consumer::{AutoOffsetReset, ConsumerRecord, IsolationLevel, TopicPartition};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
 
@@ -21,7 +21,7 @@ pub const GROUP: &str = "torture";
 /// A broker with a listener for the campaign itself, and one for each job.
 pub struct Kafka {
     pub folder: PathBuf,
-    address: String,
+    pub address: String,
     /// Ends the broker when its standard input closes, however this process ends.
     keeper: Child,
 }
@@ -107,12 +107,16 @@ impl Kafka {
     }
 
     pub async fn client(&self) -> Result<Client, String> {
-        Client::builder(self.address.clone())
-            .client_id("torture")
-            .connect()
-            .await
-            .map_err(|e| format!("Kafka at {} can't be reached: {e}", self.address))
+        connect(&self.address).await
     }
+}
+
+pub async fn connect(address: &str) -> Result<Client, String> {
+    Client::builder(address)
+        .client_id("torture")
+        .connect()
+        .await
+        .map_err(|e| format!("Kafka at {address} can't be reached: {e}"))
 }
 
 impl Drop for Kafka {
@@ -152,6 +156,25 @@ pub async fn create_topic(client: &Client, partitions: i32) -> Result<(), String
     made.remove(TOPIC)
         .ok_or("Kafka says nothing about the new topic")?
         .map_err(failed)
+}
+
+/// Makes sure that the topic has so many partitions, and that they can be written to.
+pub async fn grow_topic(client: &Client, partitions: i32) -> Result<(), String> {
+    let failed = |e| format!("partitions of {TOPIC} can't be added: {e}");
+    let grown = client
+        .admin()
+        .create_partitions([(TOPIC, partitions)], Default::default())
+        .await
+        .map_err(failed)?;
+    // It is refused where an earlier attempt did it: what is there counts.
+    let ends = ends(client, TOPIC).await?;
+    if ends.len() as i32 >= partitions {
+        return Ok(());
+    }
+    Err(format!(
+        "{TOPIC} has {} of {partitions} partitions: {grown:?}",
+        ends.len()
+    ))
 }
 
 async fn ends(client: &Client, topic: &str) -> Result<BTreeMap<i32, i64>, String> {
@@ -197,30 +220,43 @@ pub async fn lag(client: &Client) -> Result<BTreeMap<i32, i64>, String> {
     Ok(lag)
 }
 
-/// All that a topic holds, partition by partition in offset order, handed over one by one.
+/// All that a topic holds but for what was aborted, partition by partition in offset order, handed over one by one.
 pub async fn read(
     client: &Client,
     topic: &str,
     mut take: impl FnMut(ConsumerRecord),
 ) -> Result<(), String> {
     let failed = |e| format!("{topic} can't be read: {e}");
-    let ends = ends(client, topic).await?;
-    let mut left: i64 = ends.values().sum();
-    if left == 0 {
+    let mut ends = ends(client, topic).await?;
+    ends.retain(|_, end| *end > 0);
+    if ends.is_empty() {
         return Ok(());
     }
     let consumer = client
         .consumer_without_group()
         .auto_offset_reset(AutoOffsetReset::Earliest)
+        .isolation_level(IsolationLevel::ReadCommitted)
         .build()
         .await
         .map_err(failed)?;
     consumer
-        .assign(topic, ends.into_keys().collect())
+        .assign(topic, ends.keys().copied().collect())
         .await
         .map_err(failed)?;
     let mut quiet = 0;
-    while left > 0 {
+    loop {
+        let mut done = Vec::new();
+        for (partition, end) in &ends {
+            // Markers count as well, and they are never handed over.
+            let position = consumer.position(topic, *partition).await;
+            if position.is_some_and(|position| position >= *end) {
+                done.push(*partition);
+            }
+        }
+        ends.retain(|partition, _| !done.contains(partition));
+        if ends.is_empty() {
+            return Ok(());
+        }
         let records = consumer
             .poll(Duration::from_secs(1))
             .await
@@ -228,11 +264,9 @@ pub async fn read(
         quiet = if records.is_empty() { quiet + 1 } else { 0 };
         if quiet > 60 {
             return Err(format!(
-                "{topic} can't be read: {left} records did not come"
+                "{topic} can't be read: of its partitions, {ends:?} were not read up to that offset"
             ));
         }
-        left -= records.len() as i64;
         records.into_iter().for_each(&mut take);
     }
-    Ok(())
 }

@@ -54,6 +54,7 @@ pub struct Peer {
 pub type Peers = Arc<Mutex<Vec<Peer>>>;
 
 /// One link. It stays for as long as the runtime.
+#[derive(Clone)]
 pub struct Proxy {
     /// Where it is connected to.
     pub address: SocketAddr,

@@ -35,6 +35,8 @@ pub enum Event {
 pub struct Record {
     comet: usize,
     pub events: Vec<Event>,
+    /// Answers to calls that send nobody anything, and the port that they went to.
+    pub probes: Vec<(Micros, u16)>,
     /// Lines that no job should cause.
     pub strange: Vec<String>,
     files: Vec<Tail>,
@@ -44,11 +46,18 @@ pub struct Record {
     pub repeated: u64,
 }
 
+enum Open {
+    /// Its place among the events.
+    Message(u32),
+    /// The port that it came from.
+    Probe(u16),
+}
+
 struct Tail {
     path: PathBuf,
     reader: BufReader<File>,
-    /// Places of the calls among the events, by their number.
-    calls: HashMap<u64, u32>,
+    /// Calls without an answer, by their number.
+    calls: HashMap<u64, Open>,
     partial: String,
 }
 
@@ -57,6 +66,7 @@ impl Record {
         Record {
             comet,
             events: Vec::new(),
+            probes: Vec::new(),
             strange: Vec::new(),
             files: Vec::new(),
             seen: vec![Vec::new(); streams.count()],
@@ -106,7 +116,12 @@ impl Record {
     }
 
     /// `None` for a line that makes no sense.
-    fn take(&mut self, line: &str, calls: &mut HashMap<u64, u32>, streams: &Streams) -> Option<()> {
+    fn take(
+        &mut self,
+        line: &str,
+        calls: &mut HashMap<u64, Open>,
+        streams: &Streams,
+    ) -> Option<()> {
         let mut fields = line.split('\t');
         let kind = fields.next()?;
         let number: u64 = fields.next()?.parse().ok()?;
@@ -114,9 +129,14 @@ impl Record {
         let place = self.events.len() as u32;
         if kind == "answer" {
             let code = fields.next()?.parse().ok()?;
-            // A call of Rooms has no message.
-            let Some(call) = calls.remove(&number) else {
-                return Some(());
+            let call = match calls.remove(&number) {
+                Some(Open::Message(call)) => call,
+                Some(Open::Probe(port)) => {
+                    self.probes.extend((code == 0).then_some((at, port)));
+                    return Some(());
+                }
+                // Its call made no sense.
+                None => return Some(()),
             };
             if let Event::Call(call) = &mut self.events[call as usize] {
                 call.answer = Some(place);
@@ -140,15 +160,16 @@ impl Record {
             fields.next()?,
             fields.next()?,
         );
+        let port = peer.rsplit(':').next()?.parse().ok()?;
         if rpc == "Rooms" {
+            calls.insert(number, Open::Probe(port));
             return Some(());
         }
         let (stream, sequence) = streams.parse(body)?;
         if !streams.is_called_by(stream, rpc, target) || !streams.reaches(stream, self.comet) {
             return None;
         }
-        let port = peer.rsplit(':').next()?.parse().ok()?;
-        calls.insert(number, place);
+        calls.insert(number, Open::Message(place));
         self.events.push(Event::Call(Call {
             at,
             stream,

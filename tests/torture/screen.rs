@@ -26,7 +26,7 @@ impl Screen {
             return;
         }
         self.shown = Instant::now();
-        let counts = &director.producer.counts;
+        let counts = &director.producer.ledger.counts;
         let delivered: u64 = director.records.iter().map(|r| r.delivered).sum();
         let repeated: u64 = director.records.iter().map(|r| r.repeated).sum();
         let backlog = counts.due.load(Relaxed).saturating_sub(delivered);

@@ -1,12 +1,42 @@
 //! What a campaign can be asked for.
 
+use std::time::Duration;
+
 use clap::Parser;
+
+/// What `--help` says at its end.
+const FAULTS: &str = "\
+Faults, as --only knows them:
+  job-kill            SIGKILL, and started again
+  job-stop            SIGTERM, and started again
+  job-more            one more for a while
+  job-dead-address    SIGTERM, and started again with an address before Kafka's in --brokers that refuses, drops packets,
+                      or accepts and is silent
+  comet-kill          SIGKILL, and started again
+  comet-restart       SIGTERM, and started again
+  comet-freeze        SIGSTOP, and SIGCONT later
+  comet-hang          takes calls and answers none
+  comet-slow          takes its time for each call
+  comet-errors        answers some calls, or all, with a gRPC status
+  comet-cut           the network between a Comet and one job, or all
+  comets-away         all Comets at once, mostly for longer than --leave-out-after; they come back one after the other,
+                      and nobody may be left out before the first is back
+  kafka-kill          SIGKILL, and started again
+  kafka-restart       SIGTERM, and started again
+  kafka-freeze        SIGSTOP, and SIGCONT later
+  kafka-cut           the network between Kafka and one job, or all
+  kafka-corrupt       Kafka is stopped, a byte of a batch that no job has read changes on its disk, and it is started
+                      again: the batch is to become a dead letter, or to come as it was where the change goes unnoticed
+  partitions-added    the topic gets one or two more, with rooms of their own; at most 8 in a campaign
+  transaction-abort   some messages in a transaction that is aborted: none of them may come
+  transaction-commit  some messages in a transaction that is committed: all of them are to come
+  poison              records that can't be delivered";
 
 /// Breaks everything on purpose, at random but repeatably, while messages flow, and judges whether job kept its promises.
 ///
 /// It starts a Kafka, several Comets and several jobs of its own, and ends them all.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "torture")]
+#[command(name = "torture", after_help = FAULTS)]
 pub struct Settings {
     /// How long faults go on
     #[arg(long, default_value = "10", value_parser = minutes)]
@@ -38,9 +68,36 @@ pub struct Settings {
     /// One fault at a time, and all well for so many seconds after each: shows how soon messages flow again
     #[arg(long, value_name = "SECONDS")]
     pub pause: Option<u32>,
+    /// After so many seconds without a Comet, while another one delivers, jobs leave it out
+    /// [default: 30, as job does; 5 in campaigns of less than 5 minutes, where such outages would never come]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(3..=30))]
+    leave_out_after: Option<u8>,
     /// Print the faults of the campaign, and run nothing
     #[arg(long)]
     pub plan: bool,
+}
+
+/// After how long job leaves a Comet out when nobody tells it otherwise.
+pub const LEAVE_OUT_AFTER: Duration = Duration::from_secs(30);
+
+impl Settings {
+    /// After how long jobs leave a Comet out in this campaign.
+    pub fn leave_out_after(&self) -> Duration {
+        match self.leave_out_after {
+            Some(seconds) => Duration::from_secs(seconds.into()),
+            None if self.minutes < 5.0 => Duration::from_secs(5),
+            None => LEAVE_OUT_AFTER,
+        }
+    }
+
+    /// Whether faults of this name are to come.
+    pub fn wants(&self, name: &str) -> bool {
+        self.only.is_empty()
+            || self
+                .only
+                .iter()
+                .any(|begin| name.starts_with(begin.as_str()))
+    }
 }
 
 fn minutes(text: &str) -> Result<f64, String> {

@@ -11,6 +11,10 @@ use protobuf::Message;
 /// A stream's place in [`Streams`].
 pub type Stream = usize;
 
+/// So many partitions can be added to the topic, and so many rooms are in each of them.
+pub const ADDED_AT_MOST: i32 = 8;
+const ROOMS_OF_ADDED: usize = 3;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum To {
     Room,
@@ -21,19 +25,26 @@ pub enum To {
     Everybody,
 }
 
-/// All streams, and how they are named.
+/// All streams, how they are named, and where they are: each stays in one partition.
 pub struct Streams {
+    /// First the rooms, then those of the partitions that may be added, then the others.
     names: Vec<(String, To)>,
     by_name: HashMap<String, Stream>,
     rooms: usize,
     comets: usize,
+    /// Partitions at the beginning.
+    partitions: i32,
 }
 
 impl Streams {
-    pub fn new(rooms: usize, comets: usize) -> Streams {
+    pub fn new(rooms: usize, comets: usize, partitions: i32) -> Streams {
         let mut names: Vec<(String, To)> = (0..rooms)
             .map(|n| (format!("room-{n}"), To::Room))
             .collect();
+        for added in partitions..partitions + ADDED_AT_MOST {
+            let of_it = (0..ROOMS_OF_ADDED).map(|n| (format!("added-{added}-{n}"), To::Room));
+            names.extend(of_it);
+        }
         names.extend((0..comets).map(|n| (format!("user-{n}"), To::User { comet: Some(n) })));
         names.extend((0..2).map(|n| (format!("someone-{n}"), To::User { comet: None })));
         names.push(("everybody".into(), To::Everybody));
@@ -47,6 +58,7 @@ impl Streams {
             by_name,
             rooms,
             comets,
+            partitions,
         }
     }
 
@@ -58,12 +70,27 @@ impl Streams {
         &self.names[stream].0
     }
 
-    /// One to send to next: most go to rooms, and many of those to one of them.
-    pub fn draw(&self, rng: &mut Rng) -> Stream {
+    /// One to send to next while the topic has so many partitions: most go to rooms, and many of those to one of them.
+    pub fn draw(&self, rng: &mut Rng, partitions: i32) -> Stream {
+        let added = (partitions - self.partitions).clamp(0, ADDED_AT_MOST) as usize;
         match rng.u32(0..100) {
             0..10 => 0,
-            10..90 => rng.usize(0..self.rooms),
-            _ => rng.usize(self.rooms..self.names.len()),
+            10..90 => rng.usize(0..self.rooms + added * ROOMS_OF_ADDED),
+            _ => rng.usize(self.others()..self.names.len()),
+        }
+    }
+
+    /// The first that isn't a room.
+    fn others(&self) -> Stream {
+        self.rooms + ADDED_AT_MOST as usize * ROOMS_OF_ADDED
+    }
+
+    /// The partition that it is in, from the first message to the last.
+    pub fn partition(&self, stream: Stream) -> i32 {
+        if (self.rooms..self.others()).contains(&stream) {
+            self.partitions + ((stream - self.rooms) / ROOMS_OF_ADDED) as i32
+        } else {
+            stream as i32 % self.partitions
         }
     }
 
@@ -157,5 +184,27 @@ pub fn poison(rng: &mut Rng) -> Option<Vec<u8>> {
                 .map(|byte| byte ^ (rng.u8(..) & 0x0f))
                 .collect(),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_stays_where_it_is_and_new_partitions_get_new_rooms() {
+        let streams = Streams::new(10, 3, 4);
+        let mut rng = Rng::with_seed(1);
+        for partitions in 4..=4 + ADDED_AT_MOST {
+            let drawn: Vec<Stream> = (0..5_000)
+                .map(|_| streams.draw(&mut rng, partitions))
+                .collect();
+            for partition in 0..partitions {
+                assert!(drawn.iter().any(|s| streams.partition(*s) == partition));
+            }
+            assert!(drawn.iter().all(|s| streams.partition(*s) < partitions));
+        }
+        let added = streams.by_name["added-5-2"];
+        assert_eq!(streams.partition(added), 5);
     }
 }

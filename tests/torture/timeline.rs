@@ -38,6 +38,10 @@ pub enum Scope {
     Started {
         slot: usize,
     },
+    /// A partition that was added.
+    Added(i32),
+    /// A partition in which a transaction is open: nothing behind its first message may be delivered yet.
+    Open(i32),
     Nothing,
 }
 

@@ -1,7 +1,11 @@
 //! Nothing lost: what Kafka acknowledged is in its log, and what is in its log came to each Comet that should have it.
 
+use std::collections::HashSet;
+
 use super::facts::{Facts, name, pid};
 use super::{Evidence, Finding, context};
+use crate::producer::Fate;
+use crate::streams::Stream;
 use crate::timeline::{Micros, SECOND};
 
 pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
@@ -15,7 +19,10 @@ pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
             if message.at[comet].first < Micros::MAX || message.letters > 0 {
                 continue;
             }
-            if facts.is_left_out(comet, message, Micros::MAX) {
+            // What nobody took, nobody may have missed.
+            let somebody = evidence.streams.reach(message.stream) == 1
+                || message.at.iter().any(|there| there.first < Micros::MAX);
+            if somebody && facts.is_left_out(comet, message, Micros::MAX) {
                 excused += 1;
                 continue;
             }
@@ -71,6 +78,8 @@ pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
         }
     }
     finding.violations.extend(facts.strange.iter().cloned());
+    let untrue = transactions(evidence, facts);
+    finding.violations.extend(untrue);
     let early = left_out_early(evidence, facts);
     finding.violations.extend(early);
     let unknown = match evidence.trouble.first() {
@@ -80,21 +89,49 @@ pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
         ),
         None => String::new(),
     };
+    let committed = evidence
+        .transactions
+        .iter()
+        .filter(|t| t.fate == Fate::Committed);
     finding.figures = format!(
-        "{due} deliveries due, {lost} lost, {excused} at Comets that were left out{unknown}"
+        "{due} deliveries due, {lost} lost, {excused} at Comets that were left out; {} of {} transactions committed{unknown}",
+        committed.count(),
+        evidence.transactions.len()
     );
     finding
 }
 
-/// Comets that were left out though they could have taken something within the time.
+/// Messages of aborted transactions that Kafka has all the same.
+fn transactions(evidence: &Evidence<'_>, facts: &Facts) -> Vec<String> {
+    let there: HashSet<(Stream, u32)> = facts
+        .messages
+        .iter()
+        .map(|message| (message.stream, message.sequence))
+        .collect();
+    let aborted = evidence
+        .transactions
+        .iter()
+        .filter(|t| t.fate == Fate::Aborted);
+    aborted
+        .flat_map(|transaction| &transaction.messages)
+        .filter(|message| there.contains(message))
+        .map(|(stream, sequence)| {
+            let name = evidence.streams.name(*stream);
+            format!("{name} {sequence} was aborted, and is in the log: Kafka's doing")
+        })
+        .collect()
+}
+
+/// Comets that were left out though they could have taken something within the time, or though no other one delivered.
 fn left_out_early(evidence: &Evidence<'_>, facts: &Facts) -> Vec<String> {
-    let wrong = facts.left_out.iter().filter(|out| !out.is_right());
+    let wrong = facts.left_out.iter().filter(|out| !out.is_right);
     wrong
         .map(|out| {
             let since = match out.ill_since {
                 Some(since) => format!(
-                    "it was out of reach only since {}",
-                    evidence.timeline.at(since)
+                    "it was out of reach since {}, and another one delivered for {:.1} s of that",
+                    evidence.timeline.at(since),
+                    out.others as f64 / SECOND as f64
                 ),
                 None => "it was well".into(),
             };
@@ -103,7 +140,11 @@ fn left_out_early(evidence: &Evidence<'_>, facts: &Facts) -> Vec<String> {
                 pid(evidence, out.life),
                 out.comet,
                 evidence.timeline.at(out.from),
-                context(evidence, out.from.saturating_sub(30 * SECOND), out.from)
+                context(
+                    evidence,
+                    out.from.saturating_sub(evidence.leave_out_after),
+                    out.from
+                )
             )
         })
         .collect()

@@ -1,24 +1,18 @@
 //! What the Comets wrote down, joined with what Kafka has: for each message, who delivered it where and when.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::calls::Callers;
+use super::left_out::{LeftOut, left_out};
+use super::letters::Letters;
 use super::{Evidence, Finding, context};
 use crate::plan::REFUSALS;
 use crate::record::Event;
 use crate::streams::Stream;
-use crate::timeline::{Micros, SECOND, Scope};
-
-/// A process of a job that isn't known: its place among the lives would be this.
-const NOBODY: usize = usize::MAX;
+use crate::timeline::Micros;
 
 /// How often a message must have failed at a Comet before it may be given up.
 pub const TRIES: u32 = 5;
-
-/// A Comet that took nothing for so long may be left out; not quite so long, as clocks and busy machines go.
-const LEAVE_OUT_AFTER: Micros = 29 * SECOND;
-
-/// So soon after its return a Comet has to be used again: what it gets later than that is lost.
-const BACK_WITHIN: Micros = 3 * SECOND;
 
 /// One record of the topic that can be delivered.
 pub struct Message {
@@ -47,24 +41,6 @@ pub struct Repeat {
     pub comet: usize,
     pub before: (Micros, usize),
     pub again: (Micros, usize),
-}
-
-/// A Comet that a job left out for a time.
-pub struct LeftOut {
-    pub life: usize,
-    pub comet: usize,
-    pub from: Micros,
-    /// Until when that was right.
-    pub to: Micros,
-    /// Since when the Comet could take nothing, if it couldn't.
-    pub ill_since: Option<Micros>,
-}
-
-impl LeftOut {
-    pub fn is_right(&self) -> bool {
-        self.ill_since
-            .is_some_and(|since| self.from >= since + LEAVE_OUT_AFTER)
-    }
 }
 
 #[derive(Default)]
@@ -97,16 +73,19 @@ struct Lane {
 
 impl Facts {
     pub fn gather(evidence: &Evidence<'_>) -> Facts {
+        let callers = Callers::new(evidence.peers, evidence.lives);
+        let oks = callers.oks(evidence.records);
         let mut facts = Facts {
             by_stream: vec![Vec::new(); evidence.streams.count()],
-            left_out: left_out(evidence),
+            left_out: left_out(evidence, &callers.signs_of_life(evidence.records)),
+            oks,
             ..Default::default()
         };
         let mut places = HashMap::new();
         let comets = evidence.records.len();
         let never = Delivery {
             first: Micros::MAX,
-            life: NOBODY,
+            life: Callers::NOBODY,
             calls: 0,
             refused: false,
         };
@@ -143,25 +122,21 @@ impl Facts {
                 facts.messages[place].acknowledged = Some(sent.acknowledged);
             }
         }
-        for source in evidence.letters.iter().filter_map(super::letters::source) {
-            if let Some(Some(place)) = facts.by_offset.get(&source) {
-                facts.messages[*place].letters += 1;
+        for (partition, offsets) in Letters::new(evidence.letters).sources() {
+            for offset in offsets {
+                if let Some(Some(place)) = facts.by_offset.get(&(partition, offset)) {
+                    facts.messages[*place].letters += 1;
+                }
             }
         }
-        let mut peers: HashMap<u16, Vec<(Micros, usize)>> = HashMap::new();
-        for peer in evidence.peers {
-            let life = evidence.lives.iter().position(|life| {
-                life.slot == peer.slot
-                    && life.started <= peer.since
-                    && life.ended.is_none_or(|end| end >= peer.since)
-            });
-            peers
-                .entry(peer.port)
-                .or_default()
-                .push((peer.since, life.unwrap_or(NOBODY)));
-        }
+        let aborted: HashSet<(Stream, u32)> = evidence
+            .transactions
+            .iter()
+            .flat_map(|transaction| transaction.messages.iter().copied())
+            .filter(|message| !places.contains_key(message))
+            .collect();
         for comet in 0..comets {
-            facts.replay(evidence, comet, &places, &peers);
+            facts.replay(evidence, comet, &places, &aborted, &callers);
         }
         for (place, repeat) in facts.repeats.iter().enumerate() {
             facts
@@ -178,18 +153,13 @@ impl Facts {
         evidence: &Evidence<'_>,
         comet: usize,
         places: &HashMap<(Stream, u32), usize>,
-        peers: &HashMap<u16, Vec<(Micros, usize)>>,
+        aborted: &HashSet<(Stream, u32)>,
+        callers: &Callers,
     ) {
-        let whose = |port: u16, at: Micros| {
-            let of_port = peers.get(&port)?;
-            let before = of_port.partition_point(|(since, _)| *since <= at);
-            Some(of_port.get(before.checked_sub(1)?)?.1)
-        };
         let mut lanes: HashMap<(usize, Stream), Lane> = HashMap::new();
         // By stream, the message with the highest offset that was delivered.
         let mut highest: Vec<Option<usize>> = vec![None; evidence.streams.count()];
         let mut latest: HashMap<usize, (Micros, usize)> = HashMap::new();
-        let mut oks = Vec::new();
         self.strange
             .extend(evidence.records[comet].strange.iter().cloned());
         let events = &evidence.records[comet].events;
@@ -199,14 +169,21 @@ impl Facts {
                     self.calls += 1;
                     let (at, stream) = (call.at, call.stream);
                     let Some(&message) = places.get(&(stream, call.sequence)) else {
-                        let name = evidence.streams.name(stream);
+                        let life = callers.whose(call.port, at);
                         self.strange.push(format!(
-                            "Comet {comet} got {name} {}, which Kafka doesn't have",
-                            call.sequence
+                            "Comet {comet} got {} {} from job process {} at {}, {}",
+                            evidence.streams.name(stream),
+                            call.sequence,
+                            pid(evidence, life),
+                            evidence.timeline.at(at),
+                            match aborted.contains(&(stream, call.sequence)) {
+                                true => "whose transaction was aborted",
+                                false => "which Kafka doesn't have",
+                            }
                         ));
                         continue;
                     };
-                    let life = whose(call.port, at).unwrap_or(NOBODY);
+                    let life = callers.whose(call.port, at);
                     self.messages[message].at[comet].calls += 1;
                     let lane = lanes.entry((life, stream)).or_insert(Lane {
                         message,
@@ -246,8 +223,8 @@ impl Facts {
                     let Some(&message) = places.get(&(call.stream, call.sequence)) else {
                         continue;
                     };
-                    let life = whose(call.port, call.at).unwrap_or(NOBODY);
-                    let delivered = code == 0 || code == 5;
+                    let life = callers.whose(call.port, call.at);
+                    let delivered = is_delivered(code);
                     if let Some(lane) = lanes.get_mut(&(life, call.stream))
                         && lane.message == message
                     {
@@ -257,7 +234,6 @@ impl Facts {
                     if !delivered {
                         continue;
                     }
-                    oks.push((at, life));
                     if let Some(before) = latest.insert(message, (at, life)) {
                         self.repeats.push(Repeat {
                             message,
@@ -275,7 +251,7 @@ impl Facts {
                     let there = new.at[comet];
                     match highest.map(|place| &self.messages[place]) {
                         // Its turn was over: a job gave it up, and was killed before that was committed.
-                        Some(before) if before.offset > new.offset && (there.refused || there.calls > TRIES) => self.revived += 1,
+                        Some(before) if before.offset > new.offset && (there.refused || there.calls > TRIES || new.letters > 0) => self.revived += 1,
                         Some(before) if before.offset > new.offset => self.disorder.push(format!(
                             "Comet {comet} got {} from job process {} at {}, after {} from {} at {}{}",
                             name(evidence, new),
@@ -291,7 +267,6 @@ impl Facts {
                 }
             }
         }
-        self.oks.push(oks);
     }
 
     /// Whether a job may have passed a Comet by with this message, at this time or before.
@@ -309,7 +284,7 @@ impl Facts {
         };
         self.left_out.iter().any(|out| {
             out.comet == comet
-                && out.is_right()
+                && out.is_right
                 && out.from <= until
                 && latest >= out.from.saturating_sub(45_000_000)
                 && earliest <= out.to
@@ -367,6 +342,11 @@ impl Facts {
     }
 }
 
+/// Whether with this status a Comet took the message, or has nobody for it.
+pub fn is_delivered(code: i32) -> bool {
+    code == 0 || code == 5
+}
+
 pub fn name(evidence: &Evidence<'_>, message: &Message) -> String {
     format!(
         "{} {} (partition {}, offset {})",
@@ -381,56 +361,5 @@ pub fn pid(evidence: &Evidence<'_>, life: usize) -> String {
     match evidence.lives.get(life) {
         Some(found) => format!("{} (job {}, life {life})", found.pid, found.slot),
         None => "unknown".into(),
-    }
-}
-
-/// The times for which jobs said that they left a Comet out.
-fn left_out(evidence: &Evidence<'_>) -> Vec<LeftOut> {
-    let comet_of = |line: &str| {
-        let address = line.split("Comet ").nth(1)?.split(' ').next()?;
-        (0..evidence.records.len())
-            .find(|comet| address.starts_with(&format!("{}:", crate::streams::comet_host(*comet))))
-    };
-    let mut all: Vec<LeftOut> = Vec::new();
-    for (place, life) in evidence.lives.iter().enumerate() {
-        for (at, line) in &life.notes {
-            if let (true, Some(comet)) = (line.contains("took nothing"), comet_of(line)) {
-                all.push(left_out_from(evidence, place, comet, *at));
-            }
-        }
-    }
-    all
-}
-
-/// Each worker leaves a Comet out for itself, at `from`: that is right when it could take nothing for 30 s, and for as long
-/// as that goes on.
-fn left_out_from(evidence: &Evidence<'_>, life: usize, comet: usize, from: Micros) -> LeftOut {
-    let slot = evidence.lives[life].slot;
-    let mut ill: Vec<(Micros, Micros)> = evidence
-        .timeline
-        .windows
-        .iter()
-        .filter(|w| w.touches(|s| s == Scope::Comet(comet) || s == Scope::CometOf { comet, slot }))
-        .map(|w| (w.from, w.to.saturating_add(w.echo + BACK_WITHIN)))
-        .collect();
-    ill.sort();
-    // Outages that follow each other are one: in between there may have been too little time to come back.
-    let mut outage = (0, 0);
-    for (begin, end) in ill {
-        if begin > from {
-            break;
-        }
-        outage = if begin <= outage.1 {
-            (outage.0, outage.1.max(end))
-        } else {
-            (begin, end)
-        };
-    }
-    LeftOut {
-        life,
-        comet,
-        from,
-        to: outage.1,
-        ill_since: (outage.1 >= from).then_some(outage.0),
     }
 }

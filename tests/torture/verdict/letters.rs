@@ -1,123 +1,168 @@
 //! Dead letters: each record that can't be delivered, as it was, and none without a reason.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use chatroom_job::dead_letter::header;
 use krafka::consumer::ConsumerRecord;
 
 use super::facts::{Facts, TRIES, name};
 use super::{Evidence, Finding, context};
+use crate::corrupt::Corrupt;
 use crate::timeline::{Micros, SECOND, Scope, now};
+
+/// The offset of the last record that a letter stands for, where it stands for more than one.
+const LAST: &str = "job.source.last";
+
+/// All letters, by what they stand for.
+pub struct Letters<'a> {
+    /// Of one record, by its partition and offset.
+    of_records: HashMap<(i32, i64), Vec<&'a ConsumerRecord>>,
+    /// Of what could not be read, by its partition, first and last offset.
+    of_batches: HashMap<(i32, i64, i64), Vec<&'a ConsumerRecord>>,
+    /// Those that don't say where they are from.
+    lost: Vec<&'a ConsumerRecord>,
+}
+
+impl<'a> Letters<'a> {
+    pub fn new(letters: &'a [ConsumerRecord]) -> Letters<'a> {
+        let mut all = Letters {
+            of_records: HashMap::new(),
+            of_batches: HashMap::new(),
+            lost: Vec::new(),
+        };
+        for letter in letters {
+            let number = |name| letter.header_str(name)?.parse::<i64>().ok();
+            let (partition, first) = (number(header::PARTITION), number(header::OFFSET));
+            let (Some(partition), Some(first)) = (partition, first) else {
+                all.lost.push(letter);
+                continue;
+            };
+            let partition = partition as i32;
+            match number(LAST) {
+                Some(last) => all.of_batches.entry((partition, first, last)).or_default(),
+                None => all.of_records.entry((partition, first)).or_default(),
+            }
+            .push(letter);
+        }
+        all
+    }
+
+    /// Partition and offsets of all that they stand for.
+    pub fn sources(&self) -> impl Iterator<Item = (i32, RangeInclusive<i64>)> {
+        let records = self.of_records.keys().map(|(p, at)| (*p, *at..=*at));
+        let batches = self.of_batches.keys();
+        records.chain(batches.map(|(p, first, last)| (*p, *first..=*last)))
+    }
+}
 
 pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     let mut finding = Finding::default();
-    let poisoned: HashMap<(i32, i64), u64> = evidence
-        .log
-        .iter()
-        .filter(|logged| logged.message.is_none())
-        .map(|logged| ((logged.partition, logged.offset), logged.hash))
-        .collect();
+    let violations = &mut finding.violations;
+    let letters = Letters::new(evidence.letters);
+    for letter in &letters.lost {
+        violations.push(format!(
+            "the dead letter at {}/{} doesn't say where it is from",
+            letter.partition, letter.offset
+        ));
+    }
+    let is_corrupt = |partition: i32, offset: i64| {
+        let is_in = |c: &Corrupt| c.partition == partition && (c.first..=c.last).contains(&offset);
+        evidence.corrupt.iter().any(is_in)
+    };
+    let mut poisoned = 0;
+    for logged in evidence.log.iter().filter(|l| l.message.is_none()) {
+        poisoned += 1;
+        let (partition, offset) = (logged.partition, logged.offset);
+        let of_batch = letters.of_batches.keys().any(|(p, first, last)| {
+            *p == partition && (*first..=*last).contains(&offset) && is_corrupt(*p, *first)
+        });
+        if !letters.of_records.contains_key(&(partition, offset)) && !of_batch {
+            violations.push(format!(
+                "partition {partition} offset {offset} can't be delivered, and is no dead letter"
+            ));
+        }
+    }
     let hashes: HashMap<(i32, i64), u64> = evidence
         .log
         .iter()
         .map(|l| ((l.partition, l.offset), l.hash))
         .collect();
-    let mut by_source: HashMap<(i32, i64), Vec<&ConsumerRecord>> = HashMap::new();
-    for letter in evidence.letters {
-        match source(letter) {
-            Some(source) => by_source.entry(source).or_default().push(letter),
-            None => finding.violations.push(format!(
-                "the dead letter at {}/{} doesn't say where it is from",
-                letter.partition, letter.offset
-            )),
-        }
-    }
-    for (partition, offset) in poisoned.keys() {
-        if !by_source.contains_key(&(*partition, *offset)) {
-            finding.violations.push(format!(
-                "partition {partition} offset {offset} can't be delivered, and is no dead letter"
-            ));
-        }
-    }
-    let (mut twice, mut refused) = (0, 0);
-    for (&(partition, offset), letters) in &by_source {
+    let (mut again, mut refused) = (0, 0);
+    for (&(partition, offset), letters) in &letters.of_records {
         let place = format!("partition {partition} offset {offset}");
         for letter in letters {
             if hashes.get(&(partition, offset)) != Some(&crate::hash(letter.value.as_deref())) {
-                finding
-                    .violations
-                    .push(format!("the dead letter of {place} isn't what was there"));
+                violations.push(format!("the dead letter of {place} isn't what was there"));
             }
         }
         if let Some(Some(message)) = facts.by_offset.get(&(partition, offset)) {
             refused += 1;
             let message = &facts.messages[*message];
-            if !message
-                .at
-                .iter()
-                .any(|there| there.refused || there.calls >= TRIES)
-            {
-                finding.violations.push(format!(
+            let had = |there: &super::facts::Delivery| there.refused || there.calls >= TRIES;
+            // Who doesn't verify a changed batch may find one record of it that makes no sense.
+            if !message.at.iter().any(had) && !is_corrupt(partition, offset) {
+                violations.push(format!(
                     "{} is a dead letter though no Comet refused it: {:?}",
                     name(evidence, message),
-                    letters[0].header_str(chatroom_job::dead_letter::header::ERROR)
+                    letters[0].header_str(header::ERROR)
                 ));
             }
         }
-        if letters.len() > 1 {
-            twice += letters.len() - 1;
-            let times: Vec<Micros> = letters
-                .iter()
-                .filter_map(|letter| written(letter))
-                .collect();
-            let (from, to) = (
-                times.iter().min().copied().unwrap_or(0),
-                times.iter().max().copied().unwrap_or(0),
-            );
-            let reason = |scope| {
-                matches!(
-                    scope,
-                    Scope::Kafka | Scope::KafkaOf { .. } | Scope::Killed { .. }
-                )
-            };
-            if !evidence
-                .timeline
-                .any(from.saturating_sub(15 * SECOND), to, reason)
-            {
-                finding.violations.push(format!(
-                    "{place} became {} dead letters, from {} to {}{}",
-                    letters.len(),
-                    evidence.timeline.at(from),
-                    evidence.timeline.at(to),
-                    context(evidence, from, to)
-                ));
-            }
+        again += letters.len() - 1;
+        violations.extend(too_often(evidence, &place, letters));
+    }
+    for (&(partition, first, last), letters) in &letters.of_batches {
+        let place = format!("partition {partition} offsets {first} to {last}");
+        let is_it = |c: &Corrupt| (c.partition, c.first, c.last) == (partition, first, last);
+        if !evidence.corrupt.iter().any(is_it) {
+            violations.push(format!(
+                "{place} became a dead letter, and are no batch that can't be read: {:?}",
+                letters[0].header_str(header::ERROR)
+            ));
         }
+        again += letters.len() - 1;
+        violations.extend(too_often(evidence, &place, letters));
     }
     finding.figures = format!(
-        "{} records couldn't be delivered, {refused} were refused by a Comet, {} letters, {twice} of them again",
-        poisoned.len(),
+        "{poisoned} records couldn't be delivered, {refused} were refused by a Comet, {} of {} changed batches couldn't be read, {} letters, {again} of them again",
+        letters.of_batches.len(),
+        evidence.corrupt.len(),
         evidence.letters.len()
     );
     finding
 }
 
-/// Partition and offset that a letter is from.
-pub fn source(letter: &ConsumerRecord) -> Option<(i32, i64)> {
-    let number = |name| letter.header_str(name)?.parse::<i64>().ok();
-    let partition = number(chatroom_job::dead_letter::header::PARTITION)?;
-    Some((
-        partition as i32,
-        number(chatroom_job::dead_letter::header::OFFSET)?,
-    ))
+/// What is wrong with several letters of the same, if anything is.
+fn too_often(evidence: &Evidence<'_>, place: &str, letters: &[&ConsumerRecord]) -> Option<String> {
+    if letters.len() < 2 {
+        return None;
+    }
+    let times: Vec<Micros> = letters.iter().filter_map(|l| written(l)).collect();
+    let from = times.iter().min().copied().unwrap_or(0);
+    let to = times.iter().max().copied().unwrap_or(0);
+    let reason = |scope| {
+        matches!(
+            scope,
+            Scope::Kafka | Scope::KafkaOf { .. } | Scope::Killed { .. }
+        )
+    };
+    let since = from.saturating_sub(15 * SECOND);
+    (!evidence.timeline.any(since, to, reason)).then(|| {
+        format!(
+            "{place} became {} dead letters, from {} to {}{}",
+            letters.len(),
+            evidence.timeline.at(from),
+            evidence.timeline.at(to),
+            context(evidence, from, to)
+        )
+    })
 }
 
 /// When it was written, on the campaign's clock.
 fn written(letter: &ConsumerRecord) -> Option<Micros> {
-    let at: u64 = letter
-        .header_str(chatroom_job::dead_letter::header::TIME)?
-        .parse()
-        .ok()?;
+    let at: u64 = letter.header_str(header::TIME)?.parse().ok()?;
     let wall = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .ok()?

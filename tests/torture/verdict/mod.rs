@@ -1,7 +1,9 @@
 //! The verdict: each promise, held against what Kafka has and what the Comets wrote down.
 
+mod calls;
 mod deliveries;
 mod facts;
+mod left_out;
 mod letters;
 mod repeats;
 mod stall;
@@ -11,11 +13,13 @@ use std::fmt::Write;
 use krafka::consumer::ConsumerRecord;
 
 use crate::children::Life;
-use crate::producer::Sent;
+use crate::corrupt::Corrupt;
+use crate::producer::{Sent, Transaction};
 use crate::proxy::Peer;
 use crate::record::Record;
 use crate::streams::{Stream, Streams};
 use crate::timeline::{Micros, Timeline};
+use calls::Ok;
 use facts::Facts;
 
 /// Resident memory of one job, at most.
@@ -31,7 +35,12 @@ pub struct Evidence<'a> {
     pub acknowledged: &'a [Sent],
     /// What the producer could not send.
     pub trouble: &'a [String],
-    /// The topic, as Kafka has it in the end.
+    pub transactions: &'a [Transaction],
+    /// Batches that were changed on Kafka's disk.
+    pub corrupt: &'a [Corrupt],
+    /// After how long without it, while another one delivers, a job may leave a Comet out.
+    pub leave_out_after: Micros,
+    /// The topic, as Kafka has it in the end, without what was aborted.
     pub log: &'a [Logged],
     pub letters: &'a [ConsumerRecord],
     pub misdeeds: &'a [String],

@@ -15,7 +15,12 @@ const KAFKA_BACK: Micros = 5 * SECOND;
 const AFTER_KAFKA: Micros = 5 * SECOND;
 const AFTER_COMET: Micros = 3 * SECOND / 2;
 const AFTER_ASSIGNMENT: Micros = 2 * SECOND;
+const AFTER_TRANSACTION: Micros = 2 * SECOND;
 const REBALANCE: Micros = 3 * SECOND;
+/// How soon somebody reads a partition that was added, and how long somebody tries to read what can't be read.
+/// [`AT_MOST`] comes on top of either.
+const FOUND_WITHIN: Micros = 10 * SECOND;
+const UNREADABLE: Micros = 15 * SECOND;
 /// Until Kafka notices that a member is gone.
 const SESSION: Micros = 10 * SECOND;
 /// How long a hand-over may take while a Comet answers nothing.
@@ -37,7 +42,8 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     for comet in 0..evidence.records.len() {
         let spans: Vec<Vec<Span>> = turns
             .iter()
-            .map(|turns| excuses(evidence, comet, turns))
+            .zip(0..)
+            .map(|(turns, partition)| excuses(evidence, comet, partition, turns))
             .collect();
         for spans in &spans {
             excused += covered(spans, evidence.timeline.origin, evidence.quiet) as f64
@@ -190,7 +196,7 @@ fn turns(evidence: &Evidence<'_>, partition: i32) -> Vec<Turn> {
 }
 
 /// The times in which nothing can be asked of what a Comet should get from a partition, ascending and apart.
-fn excuses(evidence: &Evidence<'_>, comet: usize, turns: &[Turn]) -> Vec<Span> {
+fn excuses(evidence: &Evidence<'_>, comet: usize, partition: i32, turns: &[Turn]) -> Vec<Span> {
     let timeline = evidence.timeline;
     let ill = |from, to| {
         timeline.any(from, to, |s| {
@@ -230,6 +236,8 @@ fn excuses(evidence: &Evidence<'_>, comet: usize, turns: &[Turn]) -> Vec<Span> {
                 Scope::KafkaOf { slot } if owned(slot, from, to) => {
                     (from, to.saturating_add(AFTER_KAFKA))
                 }
+                Scope::Added(p) if p == partition => (from, to.saturating_add(FOUND_WITHIN)),
+                Scope::Open(p) if p == partition => (from, to.saturating_add(AFTER_TRANSACTION)),
                 // Its partitions go to others, or to itself again, once Kafka has noticed.
                 Scope::Killed { slot } | Scope::Stopped { slot } if owned(slot, from, from) => {
                     let to = from + SESSION + REBALANCE;
@@ -239,6 +247,9 @@ fn excuses(evidence: &Evidence<'_>, comet: usize, turns: &[Turn]) -> Vec<Span> {
             };
             spans.push(span);
         }
+    }
+    for corrupt in evidence.corrupt.iter().filter(|c| c.partition == partition) {
+        spans.push((corrupt.back, corrupt.back + UNREADABLE));
     }
     for turn in turns {
         spans.push((turn.from, turn.from + AFTER_ASSIGNMENT));

@@ -1,0 +1,153 @@
+//! Starts everything that a campaign breaks.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use tokio::runtime::Runtime;
+
+use crate::children::{Comet, JobCommand, Lives, binary, free_port};
+use crate::dead_addresses::DeadAddresses;
+use crate::director::{Director, Slot, State};
+use crate::kafka::{self, GROUP, Kafka, TOPIC};
+use crate::producer::Producer;
+use crate::proxy::{Peers, Proxy};
+use crate::record::Record;
+use crate::settings::{LEAVE_OUT_AFTER, Settings};
+use crate::streams::{Streams, comet_host};
+use crate::timeline::{Micros, Scope, Timeline, now};
+
+pub fn set_up(
+    settings: &Settings,
+    seed: u64,
+    folder: &Path,
+    runtime: &Runtime,
+    streams: &Arc<Streams>,
+    peers: &Peers,
+) -> Result<Director, String> {
+    let (job, dev_comet): (PathBuf, PathBuf) = (binary("job")?, binary("dev-comet")?);
+    // One more than asked for: it comes and goes.
+    let slots = settings.jobs as usize + 1;
+    let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+
+    let mut comets: Vec<Comet> = (0..settings.comets as usize)
+        .map(|n| Comet::new(&dev_comet, folder, n))
+        .collect();
+    let mut records: Vec<Record> = (0..comets.len()).map(|n| Record::new(n, streams)).collect();
+    for (comet, record) in comets.iter_mut().zip(&mut records) {
+        record.follow(comet.start()?)?;
+    }
+    let mut links = Vec::new();
+    let mut kafka_links = Vec::new();
+    let mut listeners = Vec::new();
+    for slot in 0..slots {
+        let mut row = Vec::new();
+        for (n, comet) in comets.iter().enumerate() {
+            row.push(runtime.block_on(Proxy::start(
+                &comet_host(n),
+                comet.grpc,
+                slot,
+                peers.clone(),
+            ))?);
+        }
+        links.push(row);
+        let port = free_port();
+        let proxy = runtime.block_on(Proxy::start(
+            "127.0.0.1",
+            local(port),
+            slot,
+            Peers::default(),
+        ))?;
+        listeners.push((port, proxy.address));
+        kafka_links.push(proxy);
+    }
+    let kafka = Kafka::start(
+        &settings.kafka,
+        &folder.join("kafka"),
+        free_port(),
+        free_port(),
+        &listeners,
+    )?;
+    let client = runtime.block_on(kafka.client())?;
+    runtime.block_on(kafka::create_topic(&client, settings.partitions))?;
+    let producer = runtime.block_on(Producer::start(
+        &client,
+        streams.clone(),
+        settings.partitions,
+        settings.rate,
+        seed,
+    ))?;
+
+    let lives: Lives = Arc::new(Mutex::new(Vec::new()));
+    let leave_out_after = settings.leave_out_after();
+    let limits = (leave_out_after != LEAVE_OUT_AFTER)
+        .then(|| format!("leave-out-after=return({})", leave_out_after.as_millis()));
+    let slots = (0..slots)
+        .map(|slot| Slot {
+            command: JobCommand {
+                program: job.clone(),
+                folder: folder.to_owned(),
+                slot,
+                flags: flags(slot, &links[slot]),
+                kafka: kafka_links[slot].address,
+                dead: None,
+                limits: limits.clone(),
+                lives: lives.clone(),
+            },
+            state: State::Down,
+        })
+        .collect();
+    let mut director = Director {
+        timeline: Timeline {
+            origin: now(),
+            windows: Vec::new(),
+        },
+        slots,
+        comets,
+        records,
+        kafka,
+        lives,
+        producer,
+        links,
+        kafka_links,
+        dead_addresses: runtime.block_on(DeadAddresses::start())?,
+        corrupt: Arc::default(),
+        partitions: settings.partitions,
+        misdeeds: Vec::new(),
+        faults: 0,
+        plan: Default::default(),
+        repairs: Vec::new(),
+        works: Vec::new(),
+        measured: Micros::MIN,
+    };
+    for slot in 0..settings.jobs as usize {
+        let window = director.timeline.begin(
+            format!("the first start of job {slot}"),
+            vec![Scope::Started { slot }],
+        );
+        director.start_job(slot, window)?;
+    }
+    Ok(director)
+}
+
+/// The flags of a job, but for the brokers.
+fn flags(slot: usize, links: &[Proxy]) -> Vec<String> {
+    let comets: Vec<String> = links.iter().map(|link| link.address.to_string()).collect();
+    let mut flags: Vec<String> = ["--topic", TOPIC, "--group", GROUP].map(Into::into).into();
+    flags.extend(["--comet".into(), comets.join(",")]);
+    // The tens of thousands of messages that an outage leaves reach the cap, and then one slow Comet delays all:
+    // that is what the cap means, but not what the campaign is to show.
+    flags.extend(["--hold-messages", "10000"].map(Into::into));
+    // Static members and others, both ways of fetching.
+    if slot % 2 == 0 {
+        flags.extend(["--group-instance-id".into(), format!("job-{slot}")]);
+    }
+    // Workers that have all Comets, and so many that they share them.
+    if slot % 2 == 1 {
+        flags.extend(["--threads", "24"].map(Into::into));
+    }
+    if slot % 3 == 2 {
+        flags.extend(["--fetch", "modern"].map(Into::into));
+    }
+    flags
+}
