@@ -28,6 +28,19 @@ impl Corrupt {
         Corrupt { back, ..self }
     }
 
+    #[cfg(test)]
+    pub fn made_up(partition: i32, first: i64, last: i64) -> Corrupt {
+        Corrupt {
+            partition,
+            first,
+            last,
+            back: 0,
+            file: PathBuf::new(),
+            place: 0,
+            was: 0,
+        }
+    }
+
     /// Makes it what it was.
     pub fn mend(&self) -> Result<(), String> {
         set_byte(&self.file, self.place, self.was)

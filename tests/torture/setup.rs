@@ -118,6 +118,7 @@ pub fn set_up(
         plan: Default::default(),
         repairs: Vec::new(),
         works: Vec::new(),
+        kafka_rests: Micros::MIN,
         measured: Micros::MIN,
     };
     for slot in 0..settings.jobs as usize {
@@ -139,7 +140,7 @@ fn flags(slot: usize, links: &[Proxy]) -> Vec<String> {
     // that is what the cap means, but not what the campaign is to show.
     flags.extend(["--hold-messages", "10000"].map(Into::into));
     // Static members and others, both ways of fetching.
-    if slot % 2 == 0 {
+    if slot.is_multiple_of(2) {
         flags.extend(["--group-instance-id".into(), format!("job-{slot}")]);
     }
     // Workers that have all Comets, and so many that they share them.

@@ -29,6 +29,9 @@ const SILENCE: Micros = 7 * SECOND;
 /// How long a fault waits for another one that takes longer than the plan thought.
 const LATER: Duration = Duration::from_secs(1);
 
+/// So long Kafka runs between two faults, so that jobs read something.
+const KAFKA_RESTS: Micros = 5 * SECOND;
+
 fn echo(mode: Mode) -> Micros {
     if mode == Mode::Forget { SILENCE } else { 0 }
 }
@@ -57,6 +60,8 @@ pub struct Director {
     pub plan: VecDeque<Planned>,
     pub repairs: Vec<(Micros, Repair)>,
     pub works: Vec<Work>,
+    /// Until when Kafka is left in peace.
+    pub kafka_rests: Micros,
     pub measured: Micros,
 }
 
@@ -137,7 +142,7 @@ impl Director {
                 .any(|slot| matches!(slot.state, State::Stopping { .. }))
     }
 
-    /// On a busy machine Kafka may take longer to start than the plan thought: its next fault comes after that.
+    /// On a busy machine Kafka may take longer to start than the plan thought: its next fault comes some time after that.
     fn begin_or_put_off(&mut self, planned: Planned, since: Duration) -> Result<(), String> {
         let is_kafkas = matches!(
             planned.fault,
@@ -147,7 +152,8 @@ impl Director {
                 | Fault::KafkaCut { .. }
                 | Fault::KafkaCorrupt { .. }
         );
-        if is_kafkas && self.works.iter().any(|work| work.is_kafkas) {
+        let is_busy = self.works.iter().any(|work| work.is_kafkas) || now() < self.kafka_rests;
+        if is_kafkas && is_busy {
             let at = since + LATER;
             let place = self.plan.partition_point(|next| next.at <= at);
             self.plan.insert(place, Planned { at, ..planned });

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fastrand::Rng;
 use tokio::runtime::Handle;
 
-use super::Director;
+use super::{Director, KAFKA_RESTS};
 use crate::children::lock;
 use crate::corrupt::{Corrupt, spoil};
 use crate::kafka::script;
@@ -50,6 +50,9 @@ impl Director {
                 .join()
                 .map_err(|_| "a thread of the campaign panicked")??;
             self.timeline.end(work.window);
+            if work.is_kafkas {
+                self.kafka_rests = now() + KAFKA_RESTS;
+            }
         }
         Ok(())
     }

@@ -55,7 +55,7 @@ pub fn plan(settings: &Settings, seed: u64) -> Vec<Planned> {
             Some(pause) => lasts + f64::from(pause),
             None => 0.5 + 5.0 * planner.rng.f64() * planner.rng.f64(),
         };
-        if settings.pause.is_none() && planner.plan.len() % 25 == 0 && length > 120.0 {
+        if settings.pause.is_none() && planner.plan.len().is_multiple_of(25) && length > 120.0 {
             // Now and then all is well for a while: what doesn't come back by itself shows.
             at += planner.longest / 2.0;
         }

@@ -13,7 +13,7 @@ use crate::corrupt::Corrupt;
 use crate::timeline::{Micros, SECOND, Scope, now};
 
 /// The offset of the last record that a letter stands for, where it stands for more than one.
-const LAST: &str = "job.source.last";
+pub const LAST: &str = "job.source.last";
 
 /// All letters, by what they stand for.
 pub struct Letters<'a> {

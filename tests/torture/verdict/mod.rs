@@ -7,6 +7,8 @@ mod left_out;
 mod letters;
 mod repeats;
 mod stall;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write;
 

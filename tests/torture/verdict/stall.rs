@@ -50,8 +50,8 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
                 / f64::from(partitions);
         }
         for of_stream in &facts.by_stream {
-            // When the one before came.
-            let mut before = 0;
+            // When the one before came. What waited while all was starting isn't judged.
+            let mut before = evidence.timeline.origin;
             for message in of_stream.iter().map(|place| &facts.messages[*place]) {
                 let (first, Some(acknowledged)) = (message.at[comet].first, message.acknowledged)
                 else {

@@ -1,0 +1,221 @@
+//! The verdict on campaigns that are made up: one Comet or two, one room in partition 0, one job that has everything.
+
+use chatroom_job::dead_letter::header;
+use krafka::consumer::ConsumerRecord;
+
+use super::*;
+use crate::children::End;
+use crate::producer::Fate;
+use crate::record::{Call, Event};
+use crate::timeline::{SECOND, Scope, Window};
+
+const PORT: u16 = 7_000;
+
+/// What happened.
+struct Story {
+    streams: Streams,
+    timeline: Timeline,
+    lives: Vec<Life>,
+    records: Vec<Record>,
+    log: Vec<Logged>,
+    letters: Vec<ConsumerRecord>,
+    transactions: Vec<Transaction>,
+    corrupt: Vec<Corrupt>,
+}
+
+impl Story {
+    fn new(comets: usize) -> Story {
+        let streams = Streams::new(1, comets, 1);
+        let life = Life {
+            slot: 0,
+            pid: 1,
+            started: 0,
+            signalled: None,
+            ended: None,
+            end: End::Runs,
+            memory: (0, 0),
+            notes: Vec::new(),
+        };
+        Story {
+            records: (0..comets).map(|n| Record::new(n, &streams)).collect(),
+            streams,
+            timeline: Timeline::default(),
+            lives: vec![life],
+            log: Vec::new(),
+            letters: Vec::new(),
+            transactions: Vec::new(),
+            corrupt: Vec::new(),
+        }
+    }
+
+    /// Kafka has the room's next message.
+    fn log(&mut self) -> u32 {
+        let sequence = self.log.len() as u32;
+        self.log.push(Logged {
+            partition: 0,
+            offset: i64::from(sequence),
+            hash: 0,
+            message: Some((0, sequence)),
+        });
+        sequence
+    }
+
+    /// A Comet takes the room's message with this number.
+    fn take(&mut self, comet: usize, sequence: u32, at: Micros) {
+        let events = &mut self.records[comet].events;
+        let call = events.len() as u32;
+        events.push(Event::Call(Call {
+            at,
+            stream: 0,
+            sequence,
+            port: PORT,
+            answer: Some(call + 1),
+        }));
+        events.push(Event::Answer { at, call, code: 0 });
+    }
+
+    fn letter(&mut self, first: i64, last: Option<i64>) {
+        let mut letter = ConsumerRecord::new("letters", 0, 0, None, None);
+        let mut header = |name: &str, value: i64| {
+            let value = Some(value.to_string().into());
+            letter.headers.push((name.into(), value));
+        };
+        header(header::PARTITION, 0);
+        header(header::OFFSET, first);
+        if let Some(last) = last {
+            header(letters::LAST, last);
+        }
+        self.letters.push(letter);
+    }
+
+    /// The violations of these promises.
+    fn violations(&self, promises: &[&str]) -> Vec<String> {
+        let peers = [Peer {
+            since: 0,
+            port: PORT,
+            slot: 0,
+        }];
+        let verdict = judge(&Evidence {
+            streams: &self.streams,
+            timeline: &self.timeline,
+            lives: &self.lives,
+            records: &self.records,
+            peers: &peers,
+            acknowledged: &[],
+            trouble: &[],
+            transactions: &self.transactions,
+            corrupt: &self.corrupt,
+            leave_out_after: 30 * SECOND,
+            log: &self.log,
+            letters: &self.letters,
+            misdeeds: &[],
+            unsettled: None,
+            quiet: 100 * SECOND,
+            sent: 0,
+            faults: 0,
+        });
+        let of_them = verdict
+            .findings
+            .into_iter()
+            .filter(|(promise, _)| promises.contains(promise));
+        of_them
+            .flat_map(|(_, finding)| finding.violations)
+            .collect()
+    }
+}
+
+#[test]
+fn a_batch_that_was_changed_is_a_dead_letter_or_comes_as_it_was() {
+    let promises = ["nothing lost", "in order", "dead letters"];
+    let mut story = Story::new(1);
+    for sequence in 0..5 {
+        story.log();
+        if !(1..=2).contains(&sequence) {
+            story.take(0, sequence, Micros::from(sequence) * SECOND);
+        }
+    }
+    assert_eq!(story.violations(&promises).len(), 2, "1 and 2 never came");
+    story.letter(1, Some(2));
+    let wrong = story.violations(&promises);
+    assert!(
+        wrong[0].contains("no batch that can't be read"),
+        "{wrong:?}"
+    );
+    story.corrupt.push(Corrupt::made_up(0, 1, 2));
+    assert_eq!(story.violations(&promises), [""; 0]);
+    story.letters.clear();
+    story.letter(1, Some(3));
+    assert_eq!(story.violations(&promises).len(), 1, "not what it is of");
+    // Nobody noticed the change.
+    story.letters.clear();
+    story.take(0, 1, 6 * SECOND);
+    story.take(0, 2, 7 * SECOND);
+    let late = story.violations(&promises);
+    assert!(late.iter().all(|v| v.contains("after")), "{late:?}");
+}
+
+#[test]
+fn of_an_aborted_transaction_nothing_may_come() {
+    let mut story = Story::new(1);
+    let (committed, aborted) = (story.log(), 7);
+    story.take(0, committed, SECOND);
+    story.transactions.push(Transaction {
+        messages: vec![(0, aborted)],
+        fate: Fate::Aborted,
+    });
+    assert_eq!(story.violations(&["nothing lost"]), [""; 0]);
+    story.take(0, aborted, 2 * SECOND);
+    let came = story.violations(&["nothing lost"]);
+    assert!(
+        came[0].contains("whose transaction was aborted"),
+        "{came:?}"
+    );
+}
+
+#[test]
+fn where_no_comet_delivers_none_may_be_left_out() {
+    let mut story = Story::new(2);
+    let [first, passed] = [story.log(), story.log()];
+    for comet in [0, 1] {
+        story.take(comet, first, SECOND);
+        story.timeline.windows.push(Window {
+            what: "away".into(),
+            scopes: vec![Scope::Comet(comet)],
+            from: 2 * SECOND,
+            to: if comet == 0 { 80 * SECOND } else { 40 * SECOND },
+            echo: 0,
+        });
+    }
+    // The other one is back, and delivers.
+    for n in 400..790 {
+        story.take(1, passed, n * SECOND / 10);
+    }
+    let line = "Comet 127.0.0.11:1 took nothing for 30 s while others live";
+    story.lives[0].notes = vec![(42 * SECOND, line.into())];
+    let early = story.violations(&["nothing lost"]);
+    assert_eq!(early.len(), 2, "it is lost, and by whose fault: {early:?}");
+    assert!(early[1].contains("left Comet 0 out"), "{early:?}");
+    story.lives[0].notes = vec![(71 * SECOND, line.into())];
+    assert_eq!(story.violations(&["nothing lost"]), [""; 0]);
+}
+
+#[test]
+fn what_nobody_took_nobody_may_have_missed() {
+    let mut story = Story::new(2);
+    for n in 0..60 {
+        let sequence = story.log();
+        story.take(1, sequence, n * SECOND);
+    }
+    story.log();
+    story.timeline.windows.push(Window {
+        what: "away".into(),
+        scopes: vec![Scope::Comet(0)],
+        from: 0,
+        to: Micros::MAX,
+        echo: 0,
+    });
+    let line = "Comet 127.0.0.11:1 took nothing for 30 s while others live";
+    story.lives[0].notes = vec![(40 * SECOND, line.into())];
+    let lost = story.violations(&["nothing lost"]);
+    assert_eq!(lost.len(), 2, "neither Comet had the last: {lost:?}");
+}
