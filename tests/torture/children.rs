@@ -20,6 +20,8 @@ use crate::timeline::{Micros, now};
 pub struct Life {
     pub slot: usize,
     pub pid: u32,
+    /// Whether an address at which no Kafka answers was first in its list.
+    pub has_dead_address: bool,
     pub started: Micros,
     pub signalled: Option<Micros>,
     pub ended: Option<Micros>,
@@ -173,6 +175,7 @@ impl JobCommand {
             lives.push(Life {
                 slot: self.slot,
                 pid: process.pid(),
+                has_dead_address: self.dead.is_some(),
                 started,
                 signalled: None,
                 ended: None,

@@ -15,6 +15,8 @@ const KAFKA_BACK: Micros = 5 * SECOND;
 const AFTER_KAFKA: Micros = 5 * SECOND;
 const AFTER_COMET: Micros = 3 * SECOND / 2;
 const AFTER_ASSIGNMENT: Micros = 2 * SECOND;
+/// What a dead address adds to that.
+const DEAD_ADDRESS: Micros = 5 * SECOND;
 const AFTER_TRANSACTION: Micros = 2 * SECOND;
 const REBALANCE: Micros = 3 * SECOND;
 /// How soon somebody reads a partition that was added, and how long somebody tries to read what can't be read.
@@ -156,6 +158,7 @@ fn back(
 /// A time for which a job had a partition.
 struct Turn {
     slot: usize,
+    has_dead_address: bool,
     from: Micros,
     to: Micros,
 }
@@ -186,6 +189,7 @@ fn turns(evidence: &Evidence<'_>, partition: i32) -> Vec<Turn> {
             if begun {
                 turns.push(Turn {
                     slot: life.slot,
+                    has_dead_address: life.has_dead_address,
                     from: *at,
                     to: ended,
                 });
@@ -252,7 +256,12 @@ fn excuses(evidence: &Evidence<'_>, comet: usize, partition: i32, turns: &[Turn]
         spans.push((corrupt.back, corrupt.back + UNREADABLE));
     }
     for turn in turns {
-        spans.push((turn.from, turn.from + AFTER_ASSIGNMENT));
+        let more = if turn.has_dead_address {
+            DEAD_ADDRESS
+        } else {
+            0
+        };
+        spans.push((turn.from, turn.from + AFTER_ASSIGNMENT + more));
         if turn.to < Micros::MAX {
             let before = hand_over(turn.to.saturating_sub(HAND_OVER), turn.to).max(SECOND);
             spans.push((

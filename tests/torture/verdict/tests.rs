@@ -29,6 +29,7 @@ impl Story {
         let life = Life {
             slot: 0,
             pid: 1,
+            has_dead_address: false,
             started: 0,
             signalled: None,
             ended: None,
