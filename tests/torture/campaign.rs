@@ -34,6 +34,7 @@ use settings::Settings;
 use setup::set_up;
 use streams::Streams;
 use timeline::now;
+use tokio::runtime::Runtime;
 
 /// Set by Ctrl-C and SIGTERM.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -94,6 +95,8 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
         .enable_all()
         .build()
         .map_err(|e| format!("the campaign's own threads do not start: {e}"))?;
+    // It ends with the process: when a campaign breaks off, what is under way still uses it.
+    let runtime: &Runtime = Box::leak(Box::new(runtime));
     let _inside = runtime.enter();
     let mut screen = Screen::new();
     screen.say(&format!(
@@ -111,7 +114,7 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
         settings.partitions,
     ));
     let peers = Peers::default();
-    let mut director = set_up(settings, seed, &folder, &runtime, &streams, &peers)?;
+    let mut director = set_up(settings, seed, &folder, runtime, &streams, &peers)?;
 
     // Faults begin when all is well.
     let begun = director.records.len() as u64;

@@ -30,7 +30,7 @@ const SILENCE: Micros = 7 * SECOND;
 const LATER: Duration = Duration::from_secs(1);
 
 /// So long Kafka runs between two faults, so that jobs read something.
-const KAFKA_RESTS: Micros = 5 * SECOND;
+const KAFKA_RESTS: Micros = 8 * SECOND;
 
 fn echo(mode: Mode) -> Micros {
     if mode == Mode::Forget { SILENCE } else { 0 }
