@@ -52,7 +52,7 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 const NOTED: [&str; 8] = [
     "reading from offset",
     "are released",
-    "took nothing for 30 s while others live",
+    "messages pass it by until",
     "answers again after",
     "not finished in time",
     "time is up",

@@ -42,7 +42,7 @@ pub fn left_out(evidence: &Evidence<'_>, signs: &[Vec<Ok>]) -> Vec<LeftOut> {
     let mut all: Vec<LeftOut> = Vec::new();
     for (place, life) in evidence.lives.iter().enumerate() {
         for (at, line) in &life.notes {
-            if let (true, Some(comet)) = (line.contains("took nothing"), comet_of(line)) {
+            if let (true, Some(comet)) = (line.contains("pass it by until"), comet_of(line)) {
                 all.push(left_out_from(evidence, signs, place, comet, *at));
             }
         }
