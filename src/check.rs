@@ -15,8 +15,10 @@ use krafka::error::KrafkaError;
 
 use crate::comet::{self, Answer, Client};
 use crate::config::Config;
+use crate::dead_letter;
 use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
 use crate::layers::Loaded;
+use crate::limits;
 use crate::logging::escape_body;
 
 /// How long a Comet may take to answer.
@@ -30,7 +32,8 @@ pub fn check(loaded: &Loaded) -> Result<bool, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let runtime = runtime.map_err(|error| format!("cannot start a runtime: {error}"))?;
+    let runtime = runtime
+        .map_err(|error| format!("cannot start a runtime: {}", limits::explained(&error)))?;
     let stdout = std::io::stdout();
     let colour =
         stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -47,6 +50,10 @@ pub fn check(loaded: &Loaded) -> Result<bool, String> {
     report.good("configuration", file);
     for line in loaded.lines() {
         report.detail(line);
+    }
+    if let Err(error) = limits::enough_open_files(&loaded.config) {
+        report.bad("open files", "too few", error);
+        return Ok(false);
     }
     // The Comets are asked meanwhile.
     let comets = Comets::ask(&loaded.config.comet);
@@ -147,7 +154,22 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
         }
     }
     match kafka::partitions(&kafka, &config.dead_letter_topic()).await {
-        Ok(Some(partitions)) => report.good(&dead_letters, plural(partitions as u64, "partition")),
+        Ok(Some(partitions)) => {
+            let partitions = plural(partitions as u64, "partition");
+            match dead_letter::count_waiting(config).await {
+                Ok(waiting) => {
+                    report.good(&dead_letters, format_args!("{partitions}; {waiting}"));
+                }
+                // The service only writes there.
+                Err(error) => {
+                    report.good(
+                        &dead_letters,
+                        format_args!("{partitions}; its letters can't be counted"),
+                    );
+                    report.detail(error);
+                }
+            }
+        }
         Ok(None) => report.good(
             &dead_letters,
             "not there; it is made when the first message needs it",

@@ -3,6 +3,8 @@
 //! The settings are described here once. `layers` reads the environment and the file through the same
 //! description, so that flags, variables and keys agree.
 
+mod dead_letter;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,9 +12,10 @@ use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{self, Addresses, Coalesce, Config, Fetch, Window};
-use crate::dead_letter::{Place, Selection, Sources};
 use crate::layers::{self, Loaded};
 use crate::sharing::Sharing;
+use dead_letter::DeadLetterCommand;
+pub use dead_letter::{ChosenArgs, DeadLetter, ListArgs, ShowArgs};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -55,21 +58,9 @@ enum Command {
     /// Try each thing that the service needs, and say what to do where one is missing
     #[command(after_help = SETTINGS_HELP)]
     Check(SettingArgs),
-    /// See the messages that could not be delivered, and send them again
+    /// See the messages that could not be delivered; send them again, or discard them
     #[command(subcommand)]
     DeadLetter(DeadLetterCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum DeadLetterCommand {
-    /// Show each dead letter in a line
-    #[command(after_help = LIST_HELP)]
-    List(ListCommand),
-    /// Show everything of one
-    Show(ShowCommand),
-    /// Write letters into the main topic again, each message once
-    #[command(after_help = REPLAY_HELP)]
-    Replay(ReplayCommand),
 }
 
 const SETTINGS_HELP: &str = "\
@@ -85,21 +76,6 @@ Examples:
   job send --chat --user alice --room r1 hello everybody
   job send --room r1 --count 1000 --rate 100 'message {\x1b[1mn\x1b[0m}'
   job send --key user-17 --server comet-1 'only for you'";
-
-// clap wraps these to the terminal's width.
-const LIST_HELP: &str = "\
-A line has the letter's place (partition@offset in TOPIC.dead-letter), when it became one, where the message stood in \
-the topic, how often it was replayed and came back, its state, the message, and the reason.
-
-States: waiting; replayed; gone (Kafka no longer had the message when its letter was written).";
-
-const REPLAY_HELP: &str = "\
-A message goes to the partition that it came from, as it was, with the header job.rounds. Those of one key go in \
-their original order. It is safe beside running jobs.
-
-What was replayed is noted in the dead-letter topic, and not replayed again. Ctrl-C stops it between two messages and \
-repeats nothing. Where it is killed, or loses Kafka, the messages that it had in hand, 100 at most, may be sent again \
-by the next replay; none is lost. Of two at once the later one goes on and the other one stops.";
 
 /// The flags that say where messages are: all that `job send` and `job dead-letter` need.
 #[derive(Debug, Args)]
@@ -153,8 +129,8 @@ pub(crate) struct SettingArgs {
     /// Deadline of one call to a Comet
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = config::duration)]
     call_timeout: Duration,
-    /// How long a stop waits for what is in flight
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = config::duration_or_none)]
+    /// How long a stop may take, which waits for what is in flight
+    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = config::duration_or_none)]
     shutdown_timeout: Duration,
     /// Messages held at most between Kafka and the Comets; reading pauses there
     #[arg(long, value_name = "N", default_value = "4000", value_parser = config::count(1, usize::MAX))]
@@ -247,110 +223,6 @@ pub struct SendArgs {
     pub text: Vec<String>,
 }
 
-#[derive(Debug, Args)]
-struct ListCommand {
-    #[command(flatten)]
-    list: ListArgs,
-    #[command(flatten)]
-    source: SourceArgs,
-}
-
-#[derive(Debug, Args)]
-struct ShowCommand {
-    #[command(flatten)]
-    show: ShowArgs,
-    #[command(flatten)]
-    source: SourceArgs,
-}
-
-#[derive(Debug, Args)]
-struct ReplayCommand {
-    #[command(flatten)]
-    replay: ReplayArgs,
-    #[command(flatten)]
-    source: SourceArgs,
-}
-
-/// What `job dead-letter` is to do.
-#[derive(Debug)]
-pub enum DeadLetter {
-    /// `job dead-letter list`.
-    List(ListArgs),
-    /// `job dead-letter show`.
-    Show(ShowArgs),
-    /// `job dead-letter replay`.
-    Replay(ReplayArgs),
-}
-
-/// Which letters are meant.
-#[derive(Debug, Args)]
-pub struct SelectionArgs {
-    /// Those with this in their reason
-    #[arg(long, value_name = "TEXT", value_parser = config::name)]
-    reason: Option<String>,
-    /// Those from this partition of the topic, and there from these offsets: 3, 3:120, 3:120-180 or 3:120-
-    #[arg(long, value_name = "PARTITION[:OFFSET[-OFFSET]]", value_parser = Sources::parse)]
-    from: Option<Sources>,
-}
-
-impl SelectionArgs {
-    fn selection(&self) -> Selection {
-        Selection {
-            reason: self.reason.clone(),
-            sources: self.from.clone(),
-        }
-    }
-}
-
-/// What `job dead-letter list` shows.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    #[command(flatten)]
-    which: SelectionArgs,
-    /// Not more than so many
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub limit: Option<u64>,
-}
-
-impl ListArgs {
-    /// The letters asked for.
-    pub fn selection(&self) -> Selection {
-        self.which.selection()
-    }
-}
-
-/// What `job dead-letter show` shows.
-#[derive(Debug, Args)]
-pub struct ShowArgs {
-    /// The letter's place, as list shows it: 0@17
-    #[arg(value_name = "PLACE", value_parser = Place::parse)]
-    pub place: Place,
-    /// Write the bytes of its value as they are, and nothing else
-    #[arg(long)]
-    pub raw: bool,
-}
-
-/// What `job dead-letter replay` replays.
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").required(true).multiple(true).args(["all", "reason", "from"]))]
-pub struct ReplayArgs {
-    /// Every letter that was not replayed before
-    #[arg(long, conflicts_with_all = ["reason", "from"])]
-    pub all: bool,
-    #[command(flatten)]
-    which: SelectionArgs,
-    /// Show what would be replayed, and write nothing
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-impl ReplayArgs {
-    /// The letters asked for.
-    pub fn selection(&self) -> Selection {
-        self.which.selection()
-    }
-}
-
 /// Reads the command line of this process, with the environment and the file that belong to it. `--help`,
 /// `--version` and errors are printed, and end the process: with 0, and 2 for an error.
 pub fn invocation() -> Invocation {
@@ -370,18 +242,9 @@ fn read(
     Ok(match name {
         "send" => Invocation::Send(loaded, SendArgs::from_arg_matches(matches)?),
         "check" => Invocation::Check(loaded),
-        "list" => Invocation::DeadLetter(
-            loaded,
-            DeadLetter::List(ListArgs::from_arg_matches(matches)?),
-        ),
-        "show" => Invocation::DeadLetter(
-            loaded,
-            DeadLetter::Show(ShowArgs::from_arg_matches(matches)?),
-        ),
-        "replay" => Invocation::DeadLetter(
-            loaded,
-            DeadLetter::Replay(ReplayArgs::from_arg_matches(matches)?),
-        ),
+        "list" | "show" | "replay" | "discard" => {
+            Invocation::DeadLetter(loaded, DeadLetter::of(name, matches)?)
+        }
         _ => Invocation::Run(loaded),
     })
 }

@@ -1,12 +1,18 @@
 //! What job runs with, and how its values are written. `layers` fills it from flags, environment, file
 //! and defaults.
 
-use std::net::Ipv6Addr;
+mod address;
+mod ascii;
+mod quantity;
+
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::sharing::Sharing;
+
+pub use address::{Addresses, addresses, distinct_addresses};
+pub use quantity::{bytes, count, duration, duration_or_none};
 
 /// Everything `job run` needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,135 +116,6 @@ pub fn coalesce_bytes(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A comma-separated list of `host:port`, of one address at least.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Addresses(pub Vec<String>);
-
-/// Reads a comma-separated list of `host:port`. The error says which address is wrong, and how to write it.
-pub fn addresses(text: &str) -> Result<Addresses, String> {
-    text.split(',')
-        .map(address)
-        .collect::<Result<_, _>>()
-        .map(Addresses)
-}
-
-/// As `addresses`, and none may stand twice: a Comet listed twice would show each message twice.
-pub fn distinct_addresses(text: &str) -> Result<Addresses, String> {
-    let list = addresses(text)?;
-    for (i, one) in list.0.iter().enumerate() {
-        if list.0[..i]
-            .iter()
-            .any(|other| other.eq_ignore_ascii_case(one))
-        {
-            return Err(format!("'{one}' is listed twice"));
-        }
-    }
-    Ok(list)
-}
-
-fn address(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err("an address is missing: write host:port, separated by commas".into());
-    }
-    if text.contains("://") {
-        return Err(format!("'{text}' has a scheme: write host:port only"));
-    }
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return Err(format!("'{text}' has no port: write host:port"));
-    };
-    match host
-        .strip_prefix('[')
-        .and_then(|inner| inner.strip_suffix(']'))
-    {
-        Some(inner) if inner.parse::<Ipv6Addr>().is_ok() => {}
-        None if text.starts_with('[') && text.ends_with(']') => {
-            return Err(format!("'{text}' has no port: write [address]:port"));
-        }
-        None if host.contains(':') => {
-            return Err(format!(
-                "'{text}': an IPv6 address stands in brackets, as [::1]:9092"
-            ));
-        }
-        None if !host.is_empty()
-            && !host.contains(|c: char| c.is_whitespace() || "[]/@".contains(c)) => {}
-        _ => return Err(format!("'{text}': '{host}' is not a host name or address")),
-    }
-    match port.parse::<u16>() {
-        Ok(1..) if port.bytes().all(|b| b.is_ascii_digit()) => Ok(text.to_owned()),
-        _ => Err(format!(
-            "'{text}': port '{port}' is not a number from 1 to 65535"
-        )),
-    }
-}
-
-/// Reads a time: `10` and `10s` are seconds; `500ms`, `2m` and `1h` work too. A day at most, and not nothing.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    match duration_or_none(text)? {
-        Duration::ZERO => Err("must be more than nothing".into()),
-        time => Ok(time),
-    }
-}
-
-/// As `duration`, and 0 is allowed.
-pub fn duration_or_none(text: &str) -> Result<Duration, String> {
-    const DAY: Duration = Duration::from_secs(86_400);
-    let text = text.trim();
-    let (number, unit) = split_unit(text);
-    let milliseconds = match unit {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => 0,
-    };
-    let time = number.parse::<u64>().ok().filter(|_| milliseconds > 0);
-    let Some(time) = time.and_then(|n| n.checked_mul(milliseconds)) else {
-        return Err("not a time: write a whole number with ms, s, m or h, as 500ms or 10s".into());
-    };
-    match Duration::from_millis(time) {
-        time if time > DAY => Err("longer than a day (24h)".into()),
-        time => Ok(time),
-    }
-}
-
-/// Reads a number of bytes: `65536`, `64KiB`, `64MiB`, `1GiB`.
-pub fn bytes(text: &str) -> Result<usize, String> {
-    let (number, unit) = split_unit(text.trim());
-    let factor = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        _ => 0,
-    };
-    let count = number
-        .parse::<usize>()
-        .ok()
-        .and_then(|n| n.checked_mul(factor));
-    match count {
-        Some(1..) => Ok(count.unwrap_or_default()),
-        _ => Err("not a size of one byte or more: write 65536, 64KiB, 64MiB or 1GiB".into()),
-    }
-}
-
-/// The digits in front, and what follows them.
-fn split_unit(text: &str) -> (&str, &str) {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    (&text[..end], text[end..].trim_start())
-}
-
-/// A reader of whole numbers from `min` to `max`.
-pub fn count(min: usize, max: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
-    move |text| match text.trim().parse() {
-        Ok(n) if (min..=max).contains(&n) => Ok(n),
-        _ if max == usize::MAX => Err(format!("not a whole number of {min} or more")),
-        _ => Err(format!("not a whole number from {min} to {max}")),
-    }
-}
-
 /// Calls in flight at once for each worker and Comet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
@@ -278,7 +155,11 @@ pub fn topic(text: &str) -> Result<String, String> {
         "" => Err("the name of a topic is missing".into()),
         "." | ".." => Err("Kafka allows no topic of that name".into()),
         _ if !text.chars().all(legal) => {
-            Err("a topic's name has letters (a-z, A-Z), digits, '.', '_' and '-' only".into())
+            let illegal = text.chars().find(|&c| !legal(c)).unwrap_or_default();
+            Err(format!(
+                "a topic's name has letters (a-z, A-Z), digits, '.', '_' and '-' only, not {}",
+                ascii::named(illegal)
+            ))
         }
         _ if text.len() > LONGEST => Err(format!("longer than {LONGEST} characters")),
         _ => Ok(text.to_owned()),
@@ -307,88 +188,11 @@ mod tests {
     }
 
     #[test]
-    fn durations() {
-        let ms = |text| duration(text).map(|d| d.as_millis());
-        assert_eq!(ms("10"), Ok(10_000));
-        assert_eq!(ms("10s"), Ok(10_000));
-        assert_eq!(ms(" 500 ms "), Ok(500));
-        assert_eq!(ms("2m"), Ok(120_000));
-        assert_eq!(ms("24h"), Ok(86_400_000));
-        for wrong in [
-            "",
-            "s",
-            "-1",
-            "1.5s",
-            "10x",
-            "0",
-            "0s",
-            "25h",
-            "99999999999999999999",
-            "18446744073709551615h",
-        ] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-        assert_eq!(duration_or_none("0"), Ok(Duration::ZERO));
-    }
-
-    #[test]
-    fn sizes() {
-        assert_eq!(bytes("65536"), Ok(65_536));
-        assert_eq!(bytes("64MiB"), Ok(64 << 20));
-        assert_eq!(bytes("1 gib"), Ok(1 << 30));
-        for wrong in [
-            "",
-            "MiB",
-            "0",
-            "64MB",
-            "-1",
-            "1.5MiB",
-            "99999999999999999999",
-            "99999999999GiB",
-        ] {
-            assert!(bytes(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn merged_bodies_have_room_in_a_request() {
         assert_eq!(coalesce_bytes("3MiB"), Ok(3 << 20));
         for wrong in ["0", "4MiB", "64KB"] {
             assert!(coalesce_bytes(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn address_lists() {
-        let ok = |text| addresses(text).map(|list| list.0);
-        assert_eq!(ok("localhost:9092"), Ok(vec!["localhost:9092".to_owned()]));
-        assert_eq!(
-            ok("a:1, [::1]:2"),
-            Ok(vec!["a:1".to_owned(), "[::1]:2".to_owned()])
-        );
-        let error = |text| addresses(text).unwrap_err();
-        for (wrong, says) in [
-            ("", "missing"),
-            ("a:1,", "missing"),
-            ("a", "no port"),
-            ("[::1]", "no port"),
-            ("::1:9092", "brackets"),
-            ("[::x]:1", "not a host"),
-            (":1", "not a host"),
-            ("a b:1", "not a host"),
-            ("http://a:1", "scheme"),
-            ("a:", "port ''"),
-            ("a:0", "port '0'"),
-            ("a:65536", "65535"),
-            ("a:+1", "port '+1'"),
-        ] {
-            assert!(error(wrong).contains(says), "{wrong}: {}", error(wrong));
-        }
-        assert!(distinct_addresses("a:1,b:1,a:2").is_ok());
-        assert_eq!(
-            distinct_addresses("a:1,b:1,A:1"),
-            Err("'A:1' is listed twice".into())
-        );
     }
 
     #[test]
@@ -398,18 +202,5 @@ mod tests {
         for wrong in ["", ".", "..", "a b", "聊天", &"a".repeat(238)] {
             assert!(topic(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn counts() {
-        assert_eq!(count(1, 64)("64"), Ok(64));
-        assert_eq!(
-            count(1, 64)("65"),
-            Err("not a whole number from 1 to 64".into())
-        );
-        assert_eq!(
-            count(1, usize::MAX)("0"),
-            Err("not a whole number of 1 or more".into())
-        );
     }
 }

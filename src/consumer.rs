@@ -314,7 +314,7 @@ impl Consumer {
             );
             format!("Failed to parse message as PushMsg: {why}")
         })?;
-        logging::received(push.type_.value(), push.operation, &push.room, &push.msg);
+        logging::received(&push);
         self.router.route(push).map_err(|why| {
             log::error!("Nowhere to deliver {place}: {why}; it goes to the dead-letter topic");
             format!("Nowhere to deliver: {why}")

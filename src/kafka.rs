@@ -9,6 +9,8 @@ use krafka::admin::DescribeTopicsOptions;
 use krafka::error::{ErrorCode, KrafkaError};
 use krafka::{Kafka, KafkaBuilder};
 
+use crate::limits::RAISE_FILES;
+
 /// What `kafka-consumer-groups.sh --describe` shows as CLIENT-ID.
 pub const CLIENT_ID: &str = "job";
 
@@ -142,11 +144,13 @@ fn cause(error: &KrafkaError) -> (String, &'static str) {
                 return cause(inner);
             }
             use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
+            let text = io.to_string();
             let advice = match io.kind() {
                 ConnectionAborted | ConnectionReset | UnexpectedEof => OTHER,
+                // What krafka says around it has lost the error's number.
+                _ if text.contains("Too many open files") => RAISE_FILES,
                 _ => SETTING,
             };
-            let text = io.to_string();
             let end = text.find(" (os error").unwrap_or(text.len());
             (text[..end].to_owned(), advice)
         }

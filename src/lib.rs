@@ -18,6 +18,7 @@ pub mod group;
 pub mod kafka;
 pub mod layers;
 pub mod lease;
+pub mod limits;
 pub mod logging;
 pub mod message;
 pub mod route;

@@ -3,6 +3,7 @@
 //! `20261123 06:49:37.468688Z 23680 INFO  text - file.rs:88`: UTC with microseconds, the kernel's thread id,
 //! the level, the text, and where in the source it was written.
 
+mod sink;
 mod writer;
 
 use std::fmt::Write as _;
@@ -13,6 +14,9 @@ use jiff::Timestamp;
 use jiff::tz::Offset;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use writer::Flusher;
+
+use crate::wire::push::PushMsg;
+use crate::wire::push::push_msg::Type;
 
 const VARIABLE: &str = "MUDUO_LOG_LEVEL";
 /// The crates whose records are job's own.
@@ -27,6 +31,12 @@ const REPEATED: [&str; 3] = [
 ];
 /// How much of a body is shown, in bytes.
 const SHOWN: usize = 1024;
+/// How much of a server's or a user's name is shown in the line of a list, in bytes.
+const NAME_SHOWN: usize = 100;
+/// How many users of one message are shown.
+const KEYS_SHOWN: usize = 20;
+/// How krafka's advice begins to whoever writes a program with it. It means nothing to an operator.
+const ADVICE: [&str; 2] = ["Switch with `", "Call `"];
 
 /// Starts the service's log, on standard output. Nothing happens where another log was started before. A
 /// wrong level is said in the log, and INFO is used.
@@ -34,7 +44,7 @@ pub fn init() {
     let asked = std::env::var_os(VARIABLE).unwrap_or_default();
     let asked = asked.to_string_lossy();
     let level = parse(&asked);
-    let (target, flusher) = match writer::start(io::stdout()) {
+    let (target, flusher) = match writer::start(sink::Stdout) {
         Ok((queue, flusher)) => (Target::Pipe(Box::new(queue)), Some(flusher)),
         // What needs a thread next will say so.
         Err(_) => (Target::Stdout, None),
@@ -114,6 +124,9 @@ impl Log for Flushed {
     }
 
     fn log(&self, record: &Record<'_>) {
+        if is_advice(record) {
+            return;
+        }
         self.logger.log(record);
         // Others may end the process after it, as gRPC's assertions do.
         if record.level() == Level::Error && !is_own(record.target()) {
@@ -125,6 +138,15 @@ impl Log for Flushed {
         if let Some(flusher) = &self.flusher {
             flusher.flush();
         }
+    }
+}
+
+/// Whether krafka tells a programmer which function to call.
+fn is_advice(record: &Record<'_>) -> bool {
+    // Nobody but it warns so often that reading the text would count.
+    record.level() == Level::Warn && record.target().starts_with("krafka::") && {
+        let text = record.args().to_string();
+        ADVICE.iter().any(|words| text.contains(words))
     }
 }
 
@@ -180,13 +202,47 @@ fn thread_id() -> i32 {
     ID.with(|id| *id)
 }
 
-/// Logs a message that was read, in the form that operators know: five lines, in one record.
-pub fn received(kind: i32, operation: i32, room: &str, body: &[u8]) {
-    log::info!(
-        "Received PushMsg:\n  Type: {kind}\n  Operation: {operation}\n  roomId: {}\n  msg: {}",
-        escape_body(room.as_bytes()),
-        escape_body(body)
-    );
+/// Logs a message that was read, in the form that operators know: five lines, in one record. One to users has a line
+/// more for its server and one for its users.
+pub fn received(push: &PushMsg) {
+    if log::log_enabled!(Level::Info) {
+        log::info!(
+            "Received PushMsg:\n  Type: {}\n  Operation: {}\n  roomId: {}{}\n  msg: {}",
+            push.type_.value(),
+            push.operation,
+            escape_body(push.room.as_bytes()),
+            addressed(push),
+            escape_body(&push.msg)
+        );
+    }
+}
+
+/// Whom a PUSH is for: lines that messages of other types don't have.
+fn addressed(push: &PushMsg) -> String {
+    let mut lines = String::new();
+    if push.type_.enum_value() != Ok(Type::PUSH) {
+        return lines;
+    }
+    if !push.server.is_empty() {
+        lines += "\n  server: ";
+        lines += &escape_first(push.server.as_bytes(), NAME_SHOWN);
+    }
+    if let [first, others @ ..] = &push.keys[..] {
+        lines += "\n  keys: ";
+        lines += &escape_first(first.as_bytes(), NAME_SHOWN);
+        for key in others.iter().take(KEYS_SHOWN - 1) {
+            lines += ", ";
+            lines += &escape_first(key.as_bytes(), NAME_SHOWN);
+        }
+        if push.keys.len() > KEYS_SHOWN {
+            let _ = write!(
+                lines,
+                "… ({} keys, first {KEYS_SHOWN} shown)",
+                push.keys.len()
+            );
+        }
+    }
+    lines
 }
 
 /// Text from outside as one line that can be read, and that can't pass for another line of the log: bytes
@@ -281,6 +337,54 @@ mod tests {
         assert!(written("chatroom_job", format_args!("a\nb")).contains("INFO  a\nb - "));
         assert!(written("krafka::client", format_args!("a\nb")).contains("INFO  a\\nb - "));
         assert!(written("jobber", format_args!("a\nb")).contains("INFO  a\\nb - "));
+    }
+
+    #[test]
+    fn a_push_names_its_users_and_server_and_others_have_no_such_lines() {
+        let keys = |count: usize| (0..count).map(|n| format!("user-{n}")).collect();
+        let push = |server: &str, keys: Vec<String>| PushMsg {
+            server: server.into(),
+            keys,
+            ..Default::default()
+        };
+        let room = PushMsg {
+            type_: Type::ROOM.into(),
+            ..push("comet-1", keys(2))
+        };
+        assert_eq!(addressed(&room), "");
+        assert_eq!(addressed(&push("", Vec::new())), "");
+        assert_eq!(
+            addressed(&push("comet-1", keys(2))),
+            "\n  server: comet-1\n  keys: user-0, user-1"
+        );
+        let text = addressed(&push("a\nb\x1b", vec!["c\nd".into()]));
+        assert_eq!(text, "\n  server: a\\nb\\u{1b}\n  keys: c\\nd");
+        let text = addressed(&push("", keys(1000)));
+        assert!(
+            text.starts_with("\n  keys: user-0, ")
+                && text.ends_with(", user-19… (1000 keys, first 20 shown)"),
+            "{text}"
+        );
+        let long = addressed(&push(&"x".repeat(5_000), vec!["y".repeat(5_000)]));
+        assert!(long.len() < 400, "{long}");
+    }
+
+    #[test]
+    fn advice_to_programmers_is_left_out() {
+        let advice = |target: &str, level: Level, text: &str| {
+            let mut record = Record::builder();
+            record.target(target).level(level);
+            is_advice(&record.args(format_args!("{text}")).build())
+        };
+        let text = "Consumer dropped without close(). Call `Consumer::close()` before drop.";
+        assert!(advice("krafka::consumer", Level::Warn, text));
+        assert!(!advice("chatroom_job::group", Level::Warn, text));
+        assert!(!advice("krafka::consumer", Level::Error, text));
+        assert!(!advice(
+            "krafka::consumer",
+            Level::Warn,
+            "Application has not called poll()"
+        ));
     }
 
     #[test]

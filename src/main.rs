@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use chatroom_job::cli::{self, Invocation};
 use chatroom_job::layers::Loaded;
-use chatroom_job::{check, dead_letter, logging, run, send, signals};
+use chatroom_job::{check, dead_letter, limits, logging, run, send, signals};
 use tikv_jemallocator::Jemalloc;
 
 /// For gRPC's C++ too, whose calls allocate most: the crate puts it in malloc's place.
@@ -47,6 +47,7 @@ static MALLOC_CONF: Option<&c_char> = unsafe {
 fn main() -> ExitCode {
     // Pages of 2 MiB for a heap that is mostly small and short-lived objects: several times the memory, no gain.
     let _ = nix::sys::prctl::set_thp_disable(true);
+    limits::raise_open_files();
     // Does nothing but in the tests, which inject faults by name.
     let _faults = fail::FailScenario::setup();
     match cli::invocation() {
@@ -95,7 +96,8 @@ fn service(loaded: Loaded) -> i32 {
     let ended = match stop {
         Ok(stop) => run::run(loaded.config, stop),
         Err(error) => Err(format!(
-            "Cannot take over SIGINT, SIGTERM and SIGHUP: {error}"
+            "Cannot take over SIGINT, SIGTERM and SIGHUP: {}",
+            limits::explained(&error)
         )),
     };
     match ended {

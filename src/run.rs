@@ -14,7 +14,7 @@ use crate::group::{Counts, Group, Links, membership};
 use crate::lease::{Lease, Moment};
 use crate::logging::counted;
 use crate::worker::{self, Worker};
-use crate::{dead_letter, fetch};
+use crate::{dead_letter, fetch, limits};
 
 /// Runs the service until `stop` gets a message and what follows from it is done.
 ///
@@ -25,6 +25,7 @@ use crate::{dead_letter, fetch};
 pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let started = Instant::now();
     abort_on_panic();
+    limits::enough_open_files(&config)?;
     let (to_group, group_events) = unbounded();
     let (record, reads) = unbounded();
     let (to_consumer, control) = unbounded();
@@ -131,9 +132,7 @@ fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 }
 
 fn no_thread(error: std::io::Error) -> String {
-    format!(
-        "starting a thread failed: {error}; is the limit on processes (ulimit -u, TasksMax) reached?"
-    )
+    format!("starting a thread failed: {}", limits::explained(&error))
 }
 
 /// A thread that is gone would leave its messages undelivered and unseen. The process ends instead, without a

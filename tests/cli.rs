@@ -1,9 +1,13 @@
 //! The binary as people start and stop it: settings and their errors, the log's line, signals.
 
+#[path = "cli/log_output.rs"]
+mod log_output;
+#[path = "cli/mistakes.rs"]
+mod mistakes;
 #[path = "e2e/support/signals.rs"]
 mod signals;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -408,59 +412,4 @@ fn nohup_keeps_the_hang_up_away() {
         .filter(|line| line.contains("Stopping"))
         .count();
     assert_eq!(stops, 1);
-}
-
-#[test]
-fn a_stuck_log_keeps_no_stop_from_ending_well() {
-    let folder = folder();
-    // A pipe that is full and read by nobody.
-    let (reader, mut writer) = std::io::pipe().expect("a pipe");
-    writer.write_all(&[b'\n'; 65_536]).expect("fills the pipe");
-    let child = service(folder.path())
-        .stdout(writer)
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("starts");
-    let mut job = Started {
-        child,
-        lines: channel().1,
-    };
-    wait_until("signals are taken over", || {
-        job.holds("SigCgt", Signal::SIGINT) && job.holds("SigCgt", Signal::SIGHUP)
-    });
-    job.signal(Signal::SIGINT);
-    assert_eq!(job.wait().code(), Some(0));
-    drop(reader);
-}
-
-#[test]
-fn a_reader_that_goes_away_does_not_end_the_service() {
-    let folder = folder();
-    let mut child = service(folder.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("starts");
-    let mut first = String::new();
-    BufReader::new(child.stdout.take().expect("a pipe"))
-        .read_line(&mut first)
-        .expect("reads");
-    let mut job = Started {
-        child,
-        lines: channel().1,
-    };
-    // The pipe is closed by now; what is logged from here on has nowhere to go.
-    wait_until("signals are taken over", || {
-        job.holds("SigCgt", Signal::SIGTERM)
-    });
-    job.signal(Signal::SIGTERM);
-    assert_eq!(job.wait().code(), Some(0));
-    let mut errors = String::new();
-    job.child
-        .stderr
-        .take()
-        .expect("a pipe")
-        .read_to_string(&mut errors)
-        .expect("reads");
-    assert_eq!(errors, "");
 }

@@ -282,6 +282,20 @@ fn the_page_and_the_counts_are_served() {
         page.contains("trying and testing"),
         "the page says what it is"
     );
+    assert!(page.contains("const SEND = \"job send\";"), "its hint");
+    let told = DevComet::start_with(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--web",
+        "127.0.0.1:0",
+        "--send-command",
+        "job send --brokers \"a\":1 </script>",
+    ]);
+    let (_, page) = told.get("/");
+    assert!(
+        page.contains("const SEND = \"job send --brokers \\\"a\\\":1 \\u003c/script>\";"),
+        "what it was told"
+    );
     assert!(comet.get("/nothing").0.starts_with("HTTP/1.1 404"));
 
     let _one = Person::join(&comet, "room=r1&room=r2");

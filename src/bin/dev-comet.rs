@@ -43,6 +43,9 @@ struct Serve {
     /// Lets POST /fault on the web port make it answer errors, late or not at all
     #[arg(long)]
     faults: bool,
+    /// What the page tells people to send messages with, such as 'job send --brokers kafka-1:9092'
+    #[arg(long, value_name = "COMMAND", default_value = "job send")]
+    send_command: String,
 }
 
 #[derive(Args)]
@@ -97,6 +100,7 @@ fn serve(args: Serve) -> Result<(), String> {
         web: args.web,
         record: args.record,
         faults: args.faults,
+        send_command: args.send_command,
     };
     let comet = DevComet::start(&settings)?;
     let faults = if settings.faults {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::dead_letter::{Place, Sources};
 
 #[test]
 fn the_description_is_sound() {
@@ -43,21 +44,36 @@ fn the_layers_hold_for_a_command_of_a_command() {
 }
 
 #[test]
-fn a_replay_says_what_it_replays() {
+fn a_replay_or_a_discard_says_which_letters_it_is_for() {
+    for name in ["replay", "discard"] {
+        says_which_letters(name);
+    }
+}
+
+fn says_which_letters(name: &str) {
     let replay = |args: &[&str]| {
-        let args = [&["job", "dead-letter", "replay"], args].concat();
+        let args = [&["job", "dead-letter", name], args].concat();
         match read_with(&[], &args) {
-            Ok(Invocation::DeadLetter(_, DeadLetter::Replay(args))) => Ok(args),
+            Ok(Invocation::DeadLetter(_, DeadLetter::Replay(args))) if name == "replay" => Ok(args),
+            Ok(Invocation::DeadLetter(_, DeadLetter::Discard(args))) if name == "discard" => {
+                Ok(args)
+            }
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error.to_string()),
         }
     };
+    let named = replay(&["0@17", "2@3", "--dry-run"]).map(|args| args.selection().places);
+    let places = ["0@17", "2@3"].map(|text| Place::parse(text).expect("a place"));
+    assert_eq!(named.as_deref(), Ok(&places[..]));
     assert!(replay(&["--all", "--dry-run"]).is_ok_and(|args| args.all && args.dry_run));
     let both = replay(&["--reason", "refused", "--from", "3"]).map(|args| args.selection());
     assert!(both.is_ok_and(|both| both.reason.is_some() && both.sources.is_some()));
     for wrong in [
         &[][..],
         &["--all", "--reason", "x"],
+        &["--all", "0@17"],
+        &["0@17", "--from", "3"],
+        &["17"],
         &["--from", "x"],
         &["--dry-run"],
     ] {
@@ -84,7 +100,7 @@ fn the_defaults_are_the_documented_ones() {
         coalesce_max: 20,
         coalesce_bytes: 65_536,
         call_timeout: Duration::from_secs(5),
-        shutdown_timeout: Duration::from_secs(10),
+        shutdown_timeout: Duration::from_secs(8),
         hold_messages: 4_000,
         hold_bytes: 32 << 20,
     };

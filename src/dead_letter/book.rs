@@ -1,4 +1,4 @@
-//! What stands in the dead-letter topic: which letters there are, and which of them were replayed.
+//! What stands in the dead-letter topic: which letters there are, and which of them were replayed or discarded.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,6 +7,7 @@ use krafka::consumer::ConsumerRecord;
 use super::found::{Found, Identity, Place};
 use super::notes::{Note, Run};
 use super::select::Selection;
+use super::show::State;
 
 /// Filled by the records of the topic, each partition's in order.
 #[derive(Debug, Default)]
@@ -14,6 +15,7 @@ pub struct Book {
     selection: Selection,
     letters: Vec<Known>,
     replayed: HashSet<Place>,
+    discarded: HashSet<Place>,
     /// The last run that began, and where it said so.
     pub last_run: Option<Run>,
     ended: HashSet<String>,
@@ -25,10 +27,11 @@ struct Known {
     place: Place,
     identity: Identity,
     gone: bool,
+    deliverable: bool,
     selected: bool,
 }
 
-/// A letter that is to be replayed.
+/// A letter that is to be replayed or discarded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Due {
     /// The letter.
@@ -39,15 +42,56 @@ pub struct Due {
     pub partition: i32,
 }
 
-/// What a replay has to do.
+/// What is to be done with the letters asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    Replay,
+    Discard,
+}
+
+/// What a replay or a discard has to do.
 #[derive(Debug, Default, PartialEq)]
 pub struct Plan {
     /// In the order of the main topic's partitions and offsets, so that letters of one key keep their order.
     pub due: Vec<Due>,
     /// Letters that were replayed before.
     pub replayed: usize,
-    /// Letters without a message.
+    /// Letters that were discarded before.
+    pub discarded: usize,
+    /// Letters without a message, which can't be replayed.
     pub gone: usize,
+    /// Letters that would come straight back, and were not named one by one.
+    pub undeliverable: usize,
+}
+
+/// The messages that are dealt with, whichever of their letters it was.
+#[derive(Debug)]
+pub struct Settled {
+    replayed: HashSet<Identity>,
+    discarded: HashSet<Identity>,
+}
+
+impl Settled {
+    pub fn state(&self, letter: &Found) -> State {
+        self.state_of(letter.source, letter.is_gone())
+    }
+
+    fn state_of(&self, message: Identity, gone: bool) -> State {
+        if self.replayed.contains(&message) {
+            State::Replayed
+        } else if self.discarded.contains(&message) {
+            State::Discarded
+        } else if gone {
+            State::Gone
+        } else {
+            State::Waiting
+        }
+    }
+
+    /// How many messages were replayed, and how many discarded.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.replayed.len(), self.discarded.len())
+    }
 }
 
 impl Book {
@@ -61,14 +105,13 @@ impl Book {
     /// Takes the next record of a partition.
     pub fn add(&mut self, record: ConsumerRecord) {
         let place = Place::of(&record);
+        let at = |offset| Place {
+            partition: place.partition,
+            offset,
+        };
         match Note::read(&record) {
-            Some(Note::Replayed(offsets)) => {
-                let partition = place.partition;
-                let places = offsets
-                    .into_iter()
-                    .map(|offset| Place { partition, offset });
-                self.replayed.extend(places);
-            }
+            Some(Note::Replayed(offsets)) => self.replayed.extend(offsets.into_iter().map(at)),
+            Some(Note::Discarded(offsets)) => self.discarded.extend(offsets.into_iter().map(at)),
             Some(Note::Began(run)) => self.last_run = Some(run),
             Some(Note::Ended(run)) => {
                 self.ended.insert(run);
@@ -80,6 +123,7 @@ impl Book {
                         place,
                         identity: letter.source,
                         gone: letter.is_gone(),
+                        deliverable: letter.is_deliverable(),
                         selected: self.selection.takes(&letter),
                     });
                 }
@@ -91,32 +135,72 @@ impl Book {
         self.ended.contains(&run.id)
     }
 
-    /// The messages that were replayed, whichever of their letters it was.
-    pub fn replayed(&self) -> HashSet<Identity> {
-        self.letters
-            .iter()
-            .filter(|letter| self.replayed.contains(&letter.place))
-            .map(|letter| letter.identity)
-            .collect()
+    /// Takes in what another one was told, of other records of the topic.
+    pub fn merge(&mut self, other: Book) {
+        self.letters.extend(other.letters);
+        self.replayed.extend(other.replayed);
+        self.discarded.extend(other.discarded);
     }
 
-    pub fn plan(&self) -> Plan {
-        let replayed = self.replayed();
+    pub fn settled(&self) -> Settled {
+        let messages_at = |places: &HashSet<Place>| {
+            let letters = self.letters.iter();
+            letters
+                .filter(|letter| places.contains(&letter.place))
+                .map(|letter| letter.identity)
+                .collect()
+        };
+        Settled {
+            replayed: messages_at(&self.replayed),
+            discarded: messages_at(&self.discarded),
+        }
+    }
+
+    /// How many messages wait for somebody's decision.
+    pub fn waiting(&self) -> usize {
+        let settled = self.settled();
+        let messages = self.letters.iter();
+        messages
+            .filter(|letter| settled.state_of(letter.identity, letter.gone).waits())
+            .map(|letter| letter.identity)
+            .collect::<HashSet<_>>()
+            .len()
+    }
+
+    /// Whether this letter was discarded.
+    pub fn is_discarded(&self, place: Place) -> bool {
+        self.discarded.contains(&place)
+    }
+
+    /// The first of the letters asked for by their places that isn't there.
+    pub fn missing(&self) -> Option<Place> {
+        let is_there = |place: &&Place| self.letters.iter().any(|letter| letter.place == **place);
+        let mut places = self.selection.places.iter();
+        places.find(|place| !is_there(place)).copied()
+    }
+
+    pub fn plan(&self, aim: Aim) -> Plan {
+        let settled = self.settled();
+        let named = !self.selection.places.is_empty();
         let mut plan = Plan::default();
         let mut due = BTreeMap::<Identity, Due>::new();
         for letter in self.letters.iter().filter(|letter| letter.selected) {
-            if letter.gone {
-                plan.gone += 1;
-            } else if replayed.contains(&letter.identity) {
-                plan.replayed += 1;
-            } else {
-                due.entry(letter.identity)
-                    .and_modify(|due| due.twins.push(letter.place))
-                    .or_insert(Due {
-                        place: letter.place,
-                        twins: Vec::new(),
-                        partition: letter.identity.partition,
-                    });
+            match (aim, settled.state_of(letter.identity, letter.gone)) {
+                (_, State::Replayed) => plan.replayed += 1,
+                (_, State::Discarded) => plan.discarded += 1,
+                (Aim::Replay, State::Gone) => plan.gone += 1,
+                (Aim::Replay, State::Waiting) if !letter.deliverable && !named => {
+                    plan.undeliverable += 1;
+                }
+                (_, State::Waiting | State::Gone) => {
+                    due.entry(letter.identity)
+                        .and_modify(|due| due.twins.push(letter.place))
+                        .or_insert(Due {
+                            place: letter.place,
+                            twins: Vec::new(),
+                            partition: letter.identity.partition,
+                        });
+                }
             }
         }
         plan.due = due.into_values().collect();
@@ -148,7 +232,7 @@ mod tests {
         for (offset, source) in [(1, 30), (0, 12), (1, 4), (0, 7)].into_iter().enumerate() {
             book.add(letter(offset as i64, source, &[]));
         }
-        assert_eq!(due(&book.plan()), [3, 1, 2, 0]);
+        assert_eq!(due(&book.plan(Aim::Replay)), [3, 1, 2, 0]);
     }
 
     #[test]
@@ -159,13 +243,13 @@ mod tests {
         }
         book.add(written(&Note::Replayed(vec![0, 1, 4]), 6, &run("a")));
         book.add(letter(7, (0, 20), &[]));
-        let plan = book.plan();
+        let plan = book.plan(Aim::Replay);
         assert_eq!((due(&plan), plan.replayed), (vec![2, 3, 5, 7], 3));
         // The same offsets of another partition are other letters.
         let mut elsewhere = written(&Note::Replayed(vec![2]), 0, &run("a"));
         elsewhere.partition = 1;
         book.add(elsewhere);
-        assert_eq!(due(&book.plan()), [2, 3, 5, 7]);
+        assert_eq!(due(&book.plan(Aim::Replay)), [2, 3, 5, 7]);
     }
 
     #[test]
@@ -173,11 +257,11 @@ mod tests {
         let mut book = Book::default();
         book.add(letter(0, (0, 10), &[]));
         book.add(letter(1, (0, 10), &[]));
-        let plan = book.plan();
+        let plan = book.plan(Aim::Replay);
         assert_eq!((due(&plan), plan.due[0].twins.len()), (vec![0], 1));
         book.add(written(&Note::Replayed(vec![0]), 2, &run("a")));
         book.add(letter(3, (0, 10), &[]));
-        let plan = book.plan();
+        let plan = book.plan(Aim::Replay);
         assert_eq!((due(&plan), plan.replayed), (vec![], 3));
 
         // The main topic was deleted and made again: the same place holds another message.
@@ -187,14 +271,14 @@ mod tests {
             Some("1800000000000".into()),
         ));
         book.add(other);
-        assert_eq!(due(&book.plan()), [4]);
+        assert_eq!(due(&book.plan(Aim::Replay)), [4]);
     }
 
     #[test]
     fn only_what_is_selected_and_there_is_due() {
         let mut book = Book::new(Selection {
-            reason: None,
             sources: Sources::parse("0:11-12").ok(),
+            ..Selection::default()
         });
         for offset in 0..4 {
             let mut record = letter(offset, (0, 10 + offset), &[]);
@@ -206,8 +290,71 @@ mod tests {
             }
             book.add(record);
         }
-        let plan = book.plan();
+        let plan = book.plan(Aim::Replay);
         assert_eq!((due(&plan), plan.gone), (vec![1], 1));
+    }
+
+    #[test]
+    fn what_was_discarded_is_neither_due_nor_waiting() {
+        let mut book = Book::default();
+        for (offset, source) in [(0, 10), (1, 11), (2, 11), (3, 12)] {
+            book.add(letter(offset, (0, source), &[]));
+        }
+        assert_eq!(book.waiting(), 3);
+        book.add(written(&Note::Discarded(vec![1, 3]), 4, &run("a")));
+        let plan = book.plan(Aim::Replay);
+        assert_eq!((due(&plan), plan.discarded), (vec![0], 3));
+        assert_eq!(due(&book.plan(Aim::Discard)), [0]);
+        assert_eq!(book.waiting(), 1);
+        assert!(book.is_discarded(Place {
+            partition: 0,
+            offset: 3
+        }));
+        book.add(written(&Note::Replayed(vec![0]), 5, &run("a")));
+        assert_eq!(book.waiting(), 0);
+        assert_eq!(book.settled().counts(), (1, 2));
+    }
+
+    #[test]
+    fn what_would_come_straight_back_is_replayed_only_when_it_is_named() {
+        let mut undecodable = letter(1, (0, 11), &[]);
+        undecodable.value = Some("hello".into());
+        let filled = |places: Vec<Place>| {
+            let mut book = Book::new(Selection {
+                places,
+                ..Selection::default()
+            });
+            book.add(letter(0, (0, 10), &[]));
+            book.add(undecodable.clone());
+            book
+        };
+        let book = filled(Vec::new());
+        let plan = book.plan(Aim::Replay);
+        assert_eq!((due(&plan), plan.undeliverable), (vec![0], 1));
+        assert_eq!(due(&book.plan(Aim::Discard)), [0, 1]);
+        assert_eq!(book.waiting(), 2);
+        let place = |offset| Place {
+            partition: 0,
+            offset,
+        };
+        let named = filled(vec![place(1)]);
+        assert_eq!(due(&named.plan(Aim::Replay)), [1]);
+        assert_eq!(named.missing(), None);
+        assert_eq!(filled(vec![place(1), place(7)]).missing(), Some(place(7)));
+    }
+
+    #[test]
+    fn what_is_read_backwards_counts_the_same() {
+        let mut late = Book::default();
+        late.add(written(&Note::Replayed(vec![0, 1]), 3, &run("a")));
+        late.add(letter(4, (0, 14), &[]));
+        let mut early = Book::default();
+        for offset in 0..3 {
+            early.add(letter(offset, (0, 10 + offset), &[]));
+        }
+        assert_eq!(late.waiting(), 1);
+        late.merge(early);
+        assert_eq!(late.waiting(), 2);
     }
 
     #[test]

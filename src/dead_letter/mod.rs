@@ -1,10 +1,12 @@
 //! The dead-letter topic: each message that can never be delivered, as it was, with headers that say why.
 //!
 //! [`writer`] is the service's thread that writes them. The rest is `job dead-letter`: [`topic`] reads what is there,
-//! [`found`] tells what each record is, [`tool`] shows it and [`replay`] sends it again.
+//! [`found`] tells what each record is, [`tool`] shows it, [`replay`] sends it again and [`discard`] ends it. `job check`
+//! asks [`waiting`] how many there are.
 
 // The public ones are what reads and makes records from outside: for the fuzz targets.
 pub mod book;
+mod discard;
 pub mod found;
 pub mod notes;
 mod replay;
@@ -13,11 +15,13 @@ mod select;
 pub mod show;
 mod tool;
 mod topic;
+mod waiting;
 pub mod writer;
 
 pub use found::Place;
 pub use select::{Selection, Sources};
 pub use tool::run;
+pub use waiting::count as count_waiting;
 pub use writer::spawn;
 
 use crate::message::Slot;

@@ -1,4 +1,4 @@
-//! What a replay writes down, in the dead-letter topic itself: records without key and value, with these headers.
+//! What a replay or a discard writes down, in the dead-letter topic itself: records without key and value, with these headers.
 //!
 //! A note stands behind the letters that it is about, in their partition. So it is there for as long as they are,
 //! whatever the topic's retention, and goes with them when the topic is deleted.
@@ -10,9 +10,11 @@ use super::{found, header};
 
 /// Offsets of the note's partition whose letters are in the main topic again: `3-7,9`.
 const REPLAYED: &str = "job.replayed";
+/// Likewise, whose letters nobody wants to see or replay any more.
+const DISCARDED: &str = "job.discarded";
 /// `began` or `ended`: who replays. Always in the topic's first partition, whose order decides.
 const REPLAY: &str = "job.replay";
-/// Which run of `job dead-letter replay` wrote this.
+/// Which run of `job dead-letter replay` or `discard` wrote this.
 const RUN: &str = "job.replay.run";
 /// Where it runs, for people.
 const BY: &str = "job.replay.by";
@@ -23,12 +25,13 @@ const ENDED: &str = "ended";
 #[derive(Debug, PartialEq)]
 pub enum Note {
     Replayed(Vec<i64>),
+    Discarded(Vec<i64>),
     Began(Run),
     /// The id of the run that ended.
     Ended(String),
 }
 
-/// One run of `job dead-letter replay`.
+/// One run of `job dead-letter replay` or `discard`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     pub id: String,
@@ -55,6 +58,9 @@ impl Note {
         if let Some(offsets) = found::text(record, REPLAYED) {
             return Some(Note::Replayed(read_offsets(&offsets)?));
         }
+        if let Some(offsets) = found::text(record, DISCARDED) {
+            return Some(Note::Discarded(read_offsets(&offsets)?));
+        }
         let id = found::text(record, RUN)?;
         match found::text(record, REPLAY)?.as_str() {
             BEGAN => Some(Note::Began(Run {
@@ -71,6 +77,7 @@ impl Note {
         let record = Record::new(topic, "").without_value().partition(partition);
         let record = match self {
             Note::Replayed(offsets) => record.header(REPLAYED, write_offsets(offsets)),
+            Note::Discarded(offsets) => record.header(DISCARDED, write_offsets(offsets)),
             Note::Began(_) => record.header(REPLAY, BEGAN),
             Note::Ended(_) => record.header(REPLAY, ENDED),
         };
@@ -125,6 +132,7 @@ mod tests {
         for note in [
             Note::Replayed(vec![3, 4, 5, 9, 11, 12]),
             Note::Replayed(vec![0]),
+            Note::Discarded(vec![7, 9, 10]),
             Note::Began(run.clone()),
             Note::Ended(run.id.clone()),
         ] {

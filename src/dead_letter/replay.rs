@@ -17,14 +17,14 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use super::book::{Book, Due, Plan};
+use super::book::{Aim, Book, Due, Plan};
 use super::found::{Found, Place};
 use super::notes::{Note, Run};
 use super::rewrite::{Outcome, Rewriter};
 use super::show::{self, State};
-use super::tool::{Ends, read_all, say};
+use super::tool::{Ends, all_there, messages, read_all, rest, say};
 use super::topic::Topic;
-use crate::cli::ReplayArgs;
+use crate::cli::ChosenArgs;
 use crate::config::Config;
 use crate::kafka;
 use crossbeam_channel::Receiver;
@@ -44,13 +44,14 @@ const HAND_OVER: Duration = Duration::from_secs(5);
 pub async fn replay(
     config: &Config,
     mut topic: Topic,
-    args: &ReplayArgs,
+    args: &ChosenArgs,
     stop: &Receiver<()>,
     out: &mut impl Write,
 ) -> Result<bool, String> {
     let mut book = Book::new(args.selection());
     let read_to = read_all(&mut topic, &mut book).await?;
-    let plan = book.plan();
+    all_there(&topic, &book)?;
+    let plan = book.plan(Aim::Replay);
     let partitions = main_partitions(config, &topic).await?;
     if args.dry_run {
         for due in &plan.due {
@@ -143,7 +144,7 @@ struct Replay<'a> {
 impl Replay<'_> {
     async fn all(&mut self, stop: &Receiver<()>, out: &mut impl Write) -> Result<Plan, String> {
         self.take_over(stop, out).await?;
-        let plan = self.book.plan();
+        let plan = self.book.plan(Aim::Replay);
         let listed = plan.due.len() <= LISTED;
         let sent = self.send_all(&plan.due, stop, listed, out).await;
         // Where this can't be written, the next one waits for it in vain, for a moment.
@@ -219,7 +220,9 @@ impl Replay<'_> {
         let mut taken = 0;
         for due in due.iter().take(AT_ONCE) {
             // What retention has deleted since it was read is no longer there.
-            if let Some(letter) = letter(&mut self.topic, due.place).await? {
+            if !self.book.is_discarded(due.place)
+                && let Some(letter) = letter(&mut self.topic, due.place).await?
+            {
                 bytes += letter.record.value.as_ref().map_or(0, bytes::Bytes::len);
                 letters.push((due, letter));
             }
@@ -275,18 +278,7 @@ impl Replay<'_> {
     }
 
     async fn note_replayed(&self, written: &[&Due]) -> Result<(), String> {
-        let mut offsets = BTreeMap::<i32, Vec<i64>>::new();
-        let places = written
-            .iter()
-            .flat_map(|due| std::iter::once(&due.place).chain(&due.twins));
-        for place in places {
-            offsets
-                .entry(place.partition)
-                .or_default()
-                .push(place.offset);
-        }
-        for (partition, mut offsets) in offsets {
-            offsets.sort_unstable();
+        for (partition, offsets) in offsets_of(written.iter().copied()) {
             let noted = self.note(&Note::Replayed(offsets), partition).await;
             noted.map_err(|error| {
                 let count = messages(written.len());
@@ -324,23 +316,19 @@ impl Replay<'_> {
     }
 }
 
-async fn letter(topic: &mut Topic, place: Place) -> Result<Option<Found>, String> {
+/// The offsets of these messages' letters, ascending, by partition.
+pub fn offsets_of<'a>(due: impl Iterator<Item = &'a Due>) -> BTreeMap<i32, Vec<i64>> {
+    let mut offsets = BTreeMap::<i32, Vec<i64>>::new();
+    for place in due.flat_map(|due| std::iter::once(&due.place).chain(&due.twins)) {
+        let of_partition = offsets.entry(place.partition).or_default();
+        of_partition.push(place.offset);
+    }
+    offsets.values_mut().for_each(|list| list.sort_unstable());
+    offsets
+}
+
+/// Reads a letter again, whole.
+pub async fn letter(topic: &mut Topic, place: Place) -> Result<Option<Found>, String> {
     let record = topic.get(place).await?;
     Ok(record.and_then(Found::read))
-}
-
-fn messages(count: usize) -> String {
-    format!("{count} message{}", if count == 1 { "" } else { "s" })
-}
-
-/// What else was asked for, and is not due.
-fn rest(plan: &Plan) -> String {
-    let mut text = String::new();
-    if plan.replayed > 0 {
-        text += &format!("; {} replayed before", plan.replayed);
-    }
-    if plan.gone > 0 {
-        text += &format!("; {} without a message: Kafka no longer had it", plan.gone);
-    }
-    text
 }

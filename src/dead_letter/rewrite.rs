@@ -30,21 +30,26 @@ pub enum Outcome {
     Failed,
 }
 
+/// What writes to the dead-letter topic and to the main one, and waits for Kafka's acknowledgement.
+pub async fn producer(topic: &Topic) -> Result<Producer, String> {
+    let builder = topic
+        .kafka
+        .producer()
+        .acks(Acks::All)
+        .linger(Duration::ZERO)
+        .max_request_size(LARGEST)
+        .buffer_memory(LARGEST)
+        .max_block(COMMAND_TIMEOUT)
+        .delivery_timeout(COMMAND_TIMEOUT + Duration::from_secs(2))
+        .metrics_push(false);
+    let built = builder.build().await;
+    built.map_err(|error| topic.tried("starting to write", &error))
+}
+
 impl Rewriter {
     pub async fn open(topic: &Topic, main: &str, partitions: usize) -> Result<Rewriter, String> {
-        let builder = topic
-            .kafka
-            .producer()
-            .acks(Acks::All)
-            .linger(Duration::ZERO)
-            .max_request_size(LARGEST)
-            .buffer_memory(LARGEST)
-            .max_block(COMMAND_TIMEOUT)
-            .delivery_timeout(COMMAND_TIMEOUT + Duration::from_secs(2))
-            .metrics_push(false);
-        let built = builder.build().await;
         Ok(Rewriter {
-            producer: built.map_err(|error| topic.tried("starting to write", &error))?,
+            producer: producer(topic).await?,
             main: main.to_owned(),
             partitions,
         })
@@ -135,7 +140,7 @@ mod tests {
         assert_eq!((back.topic.as_str(), back.partition), ("t", Some(3)));
         assert_eq!(
             (back.key, back.value),
-            (Some("r1".into()), Some("value".into()))
+            (Some("r1".into()), letter.record.value.clone())
         );
         let expected = [("trace", "a"), ("job.rounds", "5")];
         let expected = expected.map(|(name, value)| (name.to_owned(), Some(value.into())));

@@ -1,6 +1,6 @@
 //! Which letters are meant.
 
-use super::found::Found;
+use super::found::{Found, Place};
 
 /// All that is said must hold; nothing said means every letter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -8,6 +8,8 @@ pub struct Selection {
     /// Words in the reason, in any case.
     pub reason: Option<String>,
     pub sources: Option<Sources>,
+    /// These letters; empty for all.
+    pub places: Vec<Place>,
 }
 
 /// Offsets of a partition of the main topic, both ends included.
@@ -65,7 +67,8 @@ impl Selection {
             wanted.partition == letter.source.partition
                 && (wanted.first..=wanted.last).contains(&letter.source.offset)
         });
-        reason && source
+        let place = self.places.is_empty() || self.places.contains(&letter.place());
+        reason && source && place
     }
 }
 
@@ -102,6 +105,7 @@ mod tests {
             let selection = Selection {
                 reason: reason.map(ToOwned::to_owned),
                 sources: sources.map(|text| Sources::parse(text).expect("sources")),
+                places: Vec::new(),
             };
             selection.takes(&found)
         };
@@ -112,5 +116,20 @@ mod tests {
         assert!(!takes(Some("refused"), Some("3:121-")));
         assert!(!takes(Some("broken"), Some("3")));
         assert!(!takes(None, Some("2")));
+    }
+    #[test]
+    fn a_letter_named_by_its_place_is_the_one_taken() {
+        let takes = |places: &[&str]| {
+            let selection = Selection {
+                places: places
+                    .iter()
+                    .map(|text| Place::parse(text).expect("a place"))
+                    .collect(),
+                ..Selection::default()
+            };
+            selection.takes(&Found::read(letter(7, (3, 120), &[])).expect("a letter"))
+        };
+        assert!(takes(&[]) && takes(&["1@7", "0@7"]));
+        assert!(!takes(&["0@8"]) && !takes(&["1@7"]));
     }
 }

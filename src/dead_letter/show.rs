@@ -15,20 +15,28 @@ use crate::wire::push::push_msg::Type;
 /// How much of a body a line shows, in bytes.
 const SHOWN: usize = 80;
 
-/// What is known of a letter's replay.
+/// What became of a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Waiting,
     Replayed,
+    /// Somebody decided that it isn't wanted any more.
+    Discarded,
     /// Kafka no longer had the message: it can't be replayed.
     Gone,
 }
 
 impl State {
+    /// Whether somebody still has to decide about it.
+    pub fn waits(self) -> bool {
+        matches!(self, State::Waiting | State::Gone)
+    }
+
     fn word(self) -> &'static str {
         match self {
             State::Waiting => "waiting",
             State::Replayed => "replayed",
+            State::Discarded => "discarded",
             State::Gone => "gone",
         }
     }

@@ -1,18 +1,17 @@
-//! `job dead-letter`: what it shows, and the way to `replay`.
+//! `job dead-letter`: what it shows, and the way to `replay` and `discard`.
 
-use std::collections::HashSet;
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use super::book::Book;
-use super::found::{Found, Identity, Place};
-use super::replay;
+use super::book::{Book, Plan};
+use super::found::{Found, Place};
 use super::select::Selection;
-use super::show::{self, State};
+use super::show;
 use super::topic::Topic;
+use super::{discard, replay};
 use crate::cli::{DeadLetter, ListArgs, ShowArgs};
 use crate::config::Config;
-use crate::{logging, signals};
+use crate::{limits, logging, signals};
 
 /// Does what was asked for. Returns whether all of it was done.
 ///
@@ -21,15 +20,22 @@ use crate::{logging, signals};
 pub fn run(config: &Config, asked: &DeadLetter, out: &mut impl Write) -> Result<bool, String> {
     // Only a replay has something to finish when it is to stop. Before the log, which starts threads.
     let stop = match asked {
-        DeadLetter::Replay(args) if !args.dry_run => signals::stop_on_signals()
-            .map_err(|error| format!("cannot take over SIGINT and SIGTERM: {error}"))?,
+        DeadLetter::Replay(args) if !args.dry_run => {
+            signals::stop_on_signals().map_err(|error| {
+                format!(
+                    "cannot take over SIGINT and SIGTERM: {}",
+                    limits::explained(&error)
+                )
+            })?
+        }
         _ => crossbeam_channel::never(),
     };
     logging::init_for_command();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let runtime = runtime.map_err(|error| format!("cannot start a runtime: {error}"))?;
+    let runtime = runtime
+        .map_err(|error| format!("cannot start a runtime: {}", limits::explained(&error)))?;
     runtime.block_on(async {
         let Some(topic) = Topic::open(config).await? else {
             let name = config.dead_letter_topic();
@@ -51,6 +57,7 @@ pub fn run(config: &Config, asked: &DeadLetter, out: &mut impl Write) -> Result<
             DeadLetter::List(args) => list(topic, args, out).await,
             DeadLetter::Show(args) => show(topic, args, out).await,
             DeadLetter::Replay(args) => replay::replay(config, topic, args, &stop, out).await,
+            DeadLetter::Discard(args) => discard::discard(topic, args, out).await,
         }
     })
 }
@@ -80,23 +87,49 @@ pub async fn read_all(topic: &mut Topic, book: &mut Book) -> Result<Ends, String
 /// The offset after what was read, by partition.
 pub type Ends = std::collections::BTreeMap<i32, i64>;
 
-fn state(letter: &Found, replayed: &HashSet<Identity>) -> State {
-    if letter.is_gone() {
-        State::Gone
-    } else if replayed.contains(&letter.source) {
-        State::Replayed
-    } else {
-        State::Waiting
+/// Fails where a letter that was named isn't there.
+pub fn all_there(topic: &Topic, book: &Book) -> Result<(), String> {
+    match book.missing() {
+        Some(place) => Err(format!(
+            "there is no letter {place} in {}; `job dead-letter list` shows the places",
+            topic.name
+        )),
+        None => Ok(()),
     }
 }
 
-/// Reads the topic twice: which letters were replayed is written behind them.
+/// `1 message`, `2 messages`.
+pub fn messages(count: usize) -> String {
+    crate::logging::counted(count as u64, "message")
+}
+
+/// What else was asked for, and is not due.
+pub fn rest(plan: &Plan) -> String {
+    let mut text = String::new();
+    for (count, what) in [
+        (plan.replayed, "replayed before"),
+        (plan.discarded, "discarded"),
+        (plan.gone, "without a message: Kafka no longer had it"),
+        (
+            plan.undeliverable,
+            "skipped, because no PushMsg or to nobody, and would come straight back: to replay one all the same, name \
+             its place",
+        ),
+    ] {
+        if count > 0 {
+            text += &format!("; {count} {what}");
+        }
+    }
+    text
+}
+
+/// Reads the topic twice: what became of the letters is written behind them.
 async fn list(mut topic: Topic, args: &ListArgs, out: &mut impl Write) -> Result<bool, String> {
     let selection = args.selection();
     let mut book = Book::new(Selection::default());
     let bounds = topic.bounds().await?;
     read_all(&mut topic, &mut book).await?;
-    let replayed = book.replayed();
+    let settled = book.settled();
     drop(book);
 
     let mut left = args.limit.unwrap_or(u64::MAX);
@@ -110,10 +143,11 @@ async fn list(mut topic: Topic, args: &ListArgs, out: &mut impl Write) -> Result
                 let Some(letter) = Found::read(record) else {
                     return ControlFlow::Continue(());
                 };
-                if selection.takes(&letter) {
+                let state = settled.state(&letter);
+                if selection.takes(&letter) && (args.history || state.waits()) {
                     left -= 1;
                     listed += 1;
-                    let line = show::line(&letter, state(&letter, &replayed));
+                    let line = show::line(&letter, state);
                     if !say(out, format_args!("{line}")) {
                         left = 0;
                     }
@@ -123,12 +157,23 @@ async fn list(mut topic: Topic, args: &ListArgs, out: &mut impl Write) -> Result
             .await?;
     }
     if listed == 0 {
-        let such = if args.selection() == Selection::default() {
+        let such = if selection == Selection::default() {
             ""
         } else {
             " such"
         };
-        say(out, format_args!("no{such} dead letters in {}", topic.name));
+        let wait = if args.history { "" } else { " wait" };
+        let before = match settled.counts() {
+            _ if args.history => String::new(),
+            (0, 0) => String::new(),
+            (replayed, discarded) => format!(
+                "; {replayed} replayed and {discarded} discarded in all: list --history shows them"
+            ),
+        };
+        say(
+            out,
+            format_args!("no{such} dead letters{wait} in {}{before}", topic.name),
+        );
     }
     Ok(true)
 }
@@ -150,14 +195,14 @@ async fn show(mut topic: Topic, args: &ShowArgs, out: &mut impl Write) -> Result
         say(
             out,
             format_args!(
-                "{place} is no letter, but a note of a replay or somebody else's record: {text}"
+                "{place} is no letter, but a note of a replay or discard, or somebody else's record: {text}"
             ),
         );
         return Ok(true);
     };
     let mut book = Book::new(Selection::default());
     read_all(&mut topic, &mut book).await?;
-    let text = show::whole(&letter, state(&letter, &book.replayed()));
+    let text = show::whole(&letter, book.settled().state(&letter));
     // As in `say`.
     let _ = out.write_all(text.as_bytes());
     Ok(true)

@@ -45,6 +45,8 @@ pub struct Settings {
     pub record: Option<PathBuf>,
     /// Whether `POST /fault` may make it fail.
     pub faults: bool,
+    /// What the page tells people to send messages with, as `job send --brokers 127.0.0.1:9092`.
+    pub send_command: String,
 }
 
 /// A running Comet.
@@ -94,7 +96,7 @@ impl DevComet {
             let address = listener
                 .local_addr()
                 .map_err(|error| cannot_listen("the page", web, "--web", &error))?;
-            let router = web::router(hub.clone(), faults, open)
+            let router = web::router(hub.clone(), faults, open, &settings.send_command)
                 .into_make_service_with_connect_info::<SocketAddr>();
             runtime.spawn(async move {
                 let served = axum::serve(listener, router)

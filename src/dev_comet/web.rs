@@ -20,6 +20,8 @@ use super::hub::{Hub, Limits, Seat};
 use super::say;
 
 const PAGE: &str = include_str!("page.html");
+/// Where the page has the command that sends a message, as a string of JavaScript.
+const SEND: &str = "\"{{SEND}}\"";
 /// The page needs nothing but itself and its socket; so it may use nothing else.
 const PAGE_MAY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                         img-src data:; connect-src 'self' ws: wss:";
@@ -33,17 +35,29 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 struct Web {
     hub: Arc<Hub>,
+    page: Arc<str>,
     /// Held by each open socket: the stop waits until all copies are gone.
     open: mpsc::Sender<()>,
 }
 
 /// `/`, `/ws` and `/stats`, and `/fault` where faults may be asked for. Each open socket keeps a copy of `open`.
-pub fn router(hub: Arc<Hub>, faults: Option<Arc<Faults>>, open: mpsc::Sender<()>) -> Router {
+/// `send_command` is what the page tells people to send with.
+pub fn router(
+    hub: Arc<Hub>,
+    faults: Option<Arc<Faults>>,
+    open: mpsc::Sender<()>,
+    send_command: &str,
+) -> Router {
+    let shown = PAGE.replace(SEND, &script_string(send_command)).into();
     let router = Router::new()
         .route("/", get(page))
         .route("/ws", get(socket))
         .route("/stats", get(stats))
-        .with_state(Web { hub, open });
+        .with_state(Web {
+            hub,
+            page: shown,
+            open,
+        });
     match faults {
         Some(faults) => router.route("/fault", get(fault).post(set_fault).with_state(faults)),
         None => router,
@@ -66,13 +80,20 @@ async fn set_fault(State(faults): State<Arc<Faults>>, body: Bytes) -> Response {
     }
 }
 
-async fn page() -> impl IntoResponse {
+/// The text as a string of JavaScript that can't end the script that it stands in.
+fn script_string(text: &str) -> String {
+    serde_json::Value::from(text)
+        .to_string()
+        .replace('<', "\\u003c")
+}
+
+async fn page(State(web): State<Web>) -> impl IntoResponse {
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, PAGE_MAY),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    (headers, PAGE)
+    (headers, web.page.to_string())
 }
 
 async fn stats(State(web): State<Web>) -> Response {

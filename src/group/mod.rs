@@ -216,8 +216,10 @@ impl Group {
             }
             Event::Revoked { partitions, reply } => self.revoke(partitions, reply),
             Event::Lost { partitions, reply } => {
+                let list: Vec<_> = partitions.iter().map(ToString::to_string).collect();
                 log::warn!(
-                    "partitions {partitions:?} went to another member, as it seems: sending nothing of them"
+                    "lost partitions {}: stopped sending their messages",
+                    list.join(", ")
                 );
                 let _ = reply.send(self.lose(partitions));
             }

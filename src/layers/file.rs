@@ -6,6 +6,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::parser::Parser;
+use crate::logging::escape_body;
 
 /// The file's keys and values, each checked.
 pub fn read(path: &Path, folder: &Path, parser: &Parser) -> Result<Vec<(String, String)>, String> {
@@ -40,7 +41,13 @@ pub fn read(path: &Path, folder: &Path, parser: &Parser) -> Result<Vec<(String, 
         })?;
         parser
             .check(key, &OsString::from(&value))
-            .map_err(|reason| format!("{at}: {key} = {value}: {}", reason.of_value()))?;
+            .map_err(|reason| {
+                format!(
+                    "{at}: {key} = {}: {}",
+                    escape_body(value.as_bytes()),
+                    reason.of_value()
+                )
+            })?;
         found.push((key.to_owned(), value));
     }
     Ok(found)

@@ -7,6 +7,7 @@ mod file;
 mod parser;
 #[cfg(test)]
 mod tests;
+mod unknown;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ use clap::{Arg, ArgMatches, Args, FromArgMatches};
 
 use crate::cli::SettingArgs;
 use crate::config::Config;
+use crate::logging::escape_body;
 use parser::{Parser, argument};
 
 /// The file that is read when none is named.
@@ -48,6 +50,12 @@ impl Surroundings {
             .get(&OsString::from(name))
             .filter(|value| !value.is_empty())
     }
+
+    /// The names of all variables that are set.
+    fn set(&self) -> impl Iterator<Item = &OsString> {
+        let set = self.variables.iter().filter(|(_, value)| !value.is_empty());
+        set.map(|(name, _)| name)
+    }
 }
 
 /// The settings, and where each is from.
@@ -58,6 +66,8 @@ pub struct Loaded {
     /// The file that was read.
     pub file: Option<PathBuf>,
     settings: Vec<Setting>,
+    /// Variables with a setting's beginning that are none.
+    ignored: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -86,11 +96,19 @@ impl fmt::Display for Origin {
 }
 
 impl Loaded {
-    /// A line for each setting, as `topic = chat (job.toml)`: the value in use, and where it is from.
+    /// A line for each setting, as `topic = chat (job.toml)`: the value in use, and where it is from. A last one names
+    /// the variables that nobody reads.
     pub fn lines(&self) -> impl Iterator<Item = String> {
+        let ignored = (!self.ignored.is_empty()).then(|| {
+            let names = escape_body(self.ignored.join(", ").as_bytes());
+            format!("ignored, as no settings of job: {names}")
+        });
         self.settings
             .iter()
-            .map(|Setting { key, value, origin }| format!("{key} = {value} ({origin})"))
+            .map(|Setting { key, value, origin }| {
+                format!("{key} = {} ({origin})", escape_body(value.as_bytes()))
+            })
+            .chain(ignored)
     }
 }
 
@@ -113,6 +131,15 @@ pub fn load(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Loaded,
     let parser = Parser::new();
     let mut layered: BTreeMap<String, (OsString, Origin)> = BTreeMap::new();
 
+    let known: Vec<_> = parser
+        .keys
+        .iter()
+        .map(String::as_str)
+        .chain([CONFIG])
+        .map(variable_name)
+        .collect();
+    let ignored = unknown::unknown(surroundings.set(), &known)?;
+
     let file = config_file(matches, surroundings)?;
     if let Some(path) = &file {
         for (key, value) in file::read(path, &surroundings.folder, &parser)? {
@@ -125,7 +152,7 @@ pub fn load(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Loaded,
             parser.check(key, value).map_err(|reason| {
                 format!(
                     "environment variable {name}={}: {}",
-                    value.display(),
+                    escape_body(value.as_encoded_bytes()),
                     reason.of_value()
                 )
             })?;
@@ -153,6 +180,7 @@ pub fn load(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Loaded,
     Ok(Loaded {
         settings: settings.collect(),
         file,
+        ignored,
         config: SettingArgs::from_arg_matches(&merged)
             .map_err(|error| error.to_string())?
             .into(),

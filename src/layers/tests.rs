@@ -61,7 +61,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
 #[test]
 fn every_setting_can_stand_in_the_file_and_in_the_environment() {
     let file = "brokers = ['a:1', 'b:2']\ntopic = 't'\ngroup = 'g'\ngroup-instance-id = 'i'\n\
-        session-timeout = 6\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\nfetch = 'modern'\n\
+        session-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\nfetch = 'modern'\n\
         coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
         call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\n";
     let expected = Config {
@@ -91,7 +91,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_TOPIC", "t"),
         ("JOB_GROUP", "g"),
         ("JOB_GROUP_INSTANCE_ID", "i"),
-        ("JOB_SESSION_TIMEOUT", "6"),
+        ("JOB_SESSION_TIMEOUT", "6s"),
         ("JOB_COMET", "c:1, [::1]:2"),
         ("JOB_THREADS", "1"),
         ("JOB_WINDOW", "16"),
@@ -151,6 +151,14 @@ fn what_is_wrong_is_named_with_its_place() {
             "job.toml:1: coalesce-max = 1: not a whole number from 2 to 1000",
         ),
         (
+            "call-timeout = 5",
+            "job.toml:1: call-timeout = 5: a time needs its unit: write 5s for seconds, or 5ms",
+        ),
+        (
+            "comet = ['a:1，b:1']",
+            "job.toml:1: comet = a:1，b:1: 'a:1，b:1' has '，' (U+FF0C): write a comma (',') instead",
+        ),
+        (
             "coalesce-bytes = '4MiB'",
             "job.toml:1: coalesce-bytes = 4MiB: more than 3MiB: ",
         ),
@@ -181,4 +189,19 @@ fn what_is_wrong_is_named_with_its_place() {
     );
     let error = load_all(&[], &[("JOB_CONFIG", "other.toml")], None).expect_err("no such file");
     assert_eq!(error, "JOB_CONFIG names other.toml, which is not there");
+}
+
+#[test]
+fn a_variable_that_is_nearly_a_setting_is_an_error() {
+    let error = load_all(&[], &[("JOB_COMETS", "a:1")], None).expect_err("a slip");
+    assert_eq!(
+        error,
+        "environment variable JOB_COMETS is no setting; did you mean JOB_COMET? Otherwise unset it for job"
+    );
+    let variables = [("JOB_NAME", "nightly"), ("JOB_COMETS", "")];
+    let loaded = load_all(&[], &variables, None).expect("an empty one counts as not set");
+    assert_eq!(
+        loaded.lines().last().as_deref(),
+        Some("ignored, as no settings of job: JOB_NAME")
+    );
 }

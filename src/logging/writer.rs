@@ -4,9 +4,10 @@ use std::io::{self, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 
-use super::{counted, own_line};
+use super::own_line;
+use super::sink::{RETRY_AFTER, Sink, complain, count_lines, lines_were};
 
 /// Records that wait to be written at most.
 const WAITING: usize = 4_096;
@@ -41,10 +42,24 @@ pub fn start(output: impl Write + Send + 'static) -> io::Result<(Queue, Flusher)
     Ok((Queue::new(entries), flusher))
 }
 
-fn write(entries: &Receiver<Entry>, mut output: impl Write) {
+fn write(entries: &Receiver<Entry>, output: impl Write) {
+    let mut sink = Sink::new(output, RETRY_AFTER);
     let mut piece = Vec::new();
     let mut flushes = Vec::new();
-    while let Ok(first) = entries.recv() {
+    loop {
+        let first = match sink.retry_in() {
+            None => entries.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(time) => entries.recv_timeout(time),
+        };
+        let first = match first {
+            Ok(first) => first,
+            // Nothing is logged just now; what was lost shall be said all the same.
+            Err(RecvTimeoutError::Timeout) => {
+                sink.retry();
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         if matches!(first, Entry::Record(_)) && entries.len() < FEW {
             thread::sleep(GATHER);
         }
@@ -58,8 +73,13 @@ fn write(entries: &Receiver<Entry>, mut output: impl Write) {
                 .then(|| entries.try_recv().ok())
                 .flatten();
         }
-        // Where the output is closed, or its reader gone, records are lost and the service goes on.
-        let _ = output.write_all(&piece).and_then(|()| output.flush());
+        if !flushes.is_empty() {
+            // It may be the last chance.
+            sink.retry();
+        }
+        if !piece.is_empty() {
+            sink.write(&piece);
+        }
         piece.clear();
         flushes.clear();
     }
@@ -71,10 +91,10 @@ pub struct Queue {
     stuck: Option<Stuck>,
 }
 
-/// Since when nothing is written, and how many records were lost by that.
+/// Since when nothing is written, and how many lines were lost by that.
 struct Stuck {
     since: Instant,
-    lost: u64,
+    lost_lines: u64,
 }
 
 impl Queue {
@@ -89,14 +109,14 @@ impl Queue {
     /// place would bring such a line.
     fn go_on(&mut self) {
         if self.entries.len() <= WAITING / 2
-            && let Some(Stuck { since, lost }) = self.stuck.take()
+            && let Some(Stuck { since, lost_lines }) = self.stuck.take()
         {
             let line = own_line(
                 log::Level::Warn,
                 format_args!(
-                    "Whoever reads this log took nothing for {:.1} s: {} not written. Delivery went on meanwhile",
+                    "the log's reader was blocked for {:.1} s; {} dropped. Delivery went on",
                     since.elapsed().as_secs_f64(),
-                    counted(lost, "record") + if lost == 1 { " was" } else { " were" }
+                    lines_were(lost_lines)
                 ),
             );
             let _ = self.entries.try_send(Entry::Record(line));
@@ -108,16 +128,19 @@ impl Write for Queue {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
         self.go_on();
         if let Some(stuck) = &mut self.stuck {
-            stuck.lost += 1;
+            stuck.lost_lines += count_lines(record);
             return Ok(record.len());
         }
         let entry = Entry::Record(record.to_vec());
         if let Err(SendTimeoutError::Timeout(_)) = self.entries.send_timeout(entry, PATIENCE) {
             self.stuck = Some(Stuck {
                 since: Instant::now(),
-                lost: 1,
+                lost_lines: count_lines(record),
             });
-            complain();
+            complain(
+                "the log's reader on standard output is blocked: lines are dropped until it reads on. Delivery goes on"
+                    .into(),
+            );
         }
         Ok(record.len())
     }
@@ -126,20 +149,6 @@ impl Write for Queue {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Says on standard error that the log is stuck, on a thread of its own: it may have the same reader.
-fn complain() {
-    let _ = thread::Builder::new().spawn(|| {
-        let line = own_line(
-            log::Level::Error,
-            format_args!(
-                "Whoever reads the log on standard output takes nothing: log records are lost until it does. \
-                 Delivery goes on"
-            ),
-        );
-        let _ = io::stderr().write_all(&line);
-    });
 }
 
 /// Waits until what was logged is written.
@@ -208,7 +217,7 @@ mod tests {
         let (output, allow, pieces) = output();
         let (mut queue, flusher) = start(output).unwrap();
         // As many as wait, and some that the thread has in hand; then some more.
-        let record = vec![b'x'; 100];
+        let record = [&[b'x'; 99][..], b"\n"].concat();
         let mut accepted = 0;
         while queue.stuck.is_none() {
             queue.write_all(&record).unwrap();
@@ -223,8 +232,12 @@ mod tests {
         flusher.flush();
         let written = String::from_utf8(pieces.try_iter().flatten().collect()).unwrap();
         let (before, after) = written.split_at(100 * (accepted - 1));
-        assert!(before.bytes().all(|byte| byte == b'x'));
-        assert!(after.contains("7 records were not written"), "{after}");
+        assert!(before.bytes().all(|byte| b"x\n".contains(&byte)));
+        assert!(
+            after.contains("WARN  the log's reader was blocked for ")
+                && after.contains(" s; 7 lines were dropped. Delivery went on"),
+            "{after}"
+        );
         assert!(after.ends_with("after it\n"), "{after}");
     }
 }

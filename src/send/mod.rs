@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::cli::SendArgs;
 use crate::config::Config;
-use crate::kafka;
+use crate::{kafka, limits};
 use template::Template;
 
 /// Up to so many messages each gets a line; of more there is a line for each partition.
@@ -34,7 +34,8 @@ pub fn send(config: &Config, args: &SendArgs, out: &mut impl Write) -> Result<()
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let runtime = runtime.map_err(|error| format!("cannot start a runtime: {error}"))?;
+    let runtime = runtime
+        .map_err(|error| format!("cannot start a runtime: {}", limits::explained(&error)))?;
     runtime.block_on(send_all(config, args, out))
 }
 

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::Comet;
 use super::link::Link;
 use crate::comet::{Answer, Client, FailureLog, Health, Return, State, Verdict, verdict};
-use crate::logging::counted;
 
 /// A Comet that was away for less is back without a word: one that fails now and then would fill the log.
 const WORTH_SAYING: Duration = Duration::from_secs(1);
@@ -57,10 +56,14 @@ impl Served {
                     && (after >= WORTH_SAYING || passed_by > 0)
                 {
                     log::info!(
-                        "Comet {} answers again after {:.1} s; {} passed it by",
+                        "Comet {} answers again after {:.1} s; {}",
                         client.address(),
                         after.as_secs_f64(),
-                        counted(passed_by, "message")
+                        match passed_by {
+                            0 => "nothing was skipped".to_owned(),
+                            1 => "1 message was skipped".to_owned(),
+                            count => format!("{count} messages were skipped"),
+                        }
                     );
                 }
             }

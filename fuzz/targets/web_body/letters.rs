@@ -54,7 +54,7 @@ fn read_note(record: &ConsumerRecord) {
     let Some(note) = Note::read(record) else {
         return;
     };
-    if let Note::Replayed(offsets) = &note {
+    if let Note::Replayed(offsets) | Note::Discarded(offsets) = &note {
         assert!(offsets.len() < OFFSETS, "{} offsets", offsets.len());
         assert!(offsets.iter().all(|offset| *offset >= 0));
         if !offsets.is_sorted_by(|one, next| one < next) {
@@ -67,7 +67,7 @@ fn read_note(record: &ConsumerRecord) {
             id: id.clone(),
             by: String::new(),
         },
-        Note::Replayed(_) => Run {
+        Note::Replayed(_) | Note::Discarded(_) => Run {
             id: "1".into(),
             by: String::new(),
         },

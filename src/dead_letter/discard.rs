@@ -1,0 +1,74 @@
+//! `job dead-letter discard`: notes that letters are not wanted. They stay in the topic, and wait no longer.
+
+use std::io::Write;
+
+use super::book::{Aim, Book};
+use super::notes::{Note, Run};
+use super::replay::{letter, offsets_of};
+use super::rewrite;
+use super::show::{self, State};
+use super::tool::{all_there, messages, read_all, rest, say};
+use super::topic::Topic;
+use crate::cli::ChosenArgs;
+
+/// Offsets in a note: some 20 KB where no two of them are neighbours.
+const IN_A_NOTE: usize = 1_000;
+
+/// Discards the letters asked for.
+///
+/// # Errors
+/// A letter that was named isn't there, or Kafka can't be read or doesn't take a note: says how many were discarded
+/// before.
+pub async fn discard(
+    mut topic: Topic,
+    args: &ChosenArgs,
+    out: &mut impl Write,
+) -> Result<bool, String> {
+    let mut book = Book::new(args.selection());
+    read_all(&mut topic, &mut book).await?;
+    all_there(&topic, &book)?;
+    let plan = book.plan(Aim::Discard);
+    if args.dry_run {
+        for due in &plan.due {
+            if let Some(letter) = letter(&mut topic, due.place).await? {
+                let state = if letter.is_gone() {
+                    State::Gone
+                } else {
+                    State::Waiting
+                };
+                say(out, format_args!("{}", show::line(&letter, state)));
+            }
+        }
+    }
+    let count = messages(plan.due.len());
+    if args.dry_run || plan.due.is_empty() {
+        let would = if args.dry_run { "would be " } else { "" };
+        say(
+            out,
+            format_args!("{count} {would}discarded in {}{}", topic.name, rest(&plan)),
+        );
+        return Ok(true);
+    }
+    let producer = rewrite::producer(&topic).await?;
+    let run = Run::of_this_process();
+    let mut noted = 0;
+    for (partition, offsets) in offsets_of(plan.due.iter()) {
+        for some in offsets.chunks(IN_A_NOTE) {
+            let note = Note::Discarded(some.to_vec()).record(&topic.name, partition, &run);
+            let acknowledged = producer.send(note).await;
+            let _ = acknowledged.map_err(|error| {
+                let what = format!("noting in {} what is discarded", topic.name);
+                format!(
+                    "{}\n{noted} letters were discarded before; run it again for the rest",
+                    topic.tried(&what, &error)
+                )
+            })?;
+            noted += some.len();
+        }
+    }
+    say(
+        out,
+        format_args!("discarded {count} in {}{}", topic.name, rest(&plan)),
+    );
+    Ok(true)
+}

@@ -1,0 +1,91 @@
+//! What the system lets a process have, and what to say where that is too little.
+
+use std::io;
+
+use nix::libc;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::config::Config;
+
+/// Raises the limit on open files to the highest that this process may set. The lower one that a shell or a supervisor
+/// starts with is for programs that use `select`, which none of this does.
+pub fn raise_open_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// Files that the service has open, at most, while all is well: counted with `ls /proc/PID/fd`, and some to spare for
+/// connections that take the place of broken ones.
+fn needed(config: &Config) -> u64 {
+    const ALONE: usize = 40;
+    const EACH_BROKER: usize = 8;
+    let sharing = config.sharing();
+    let connections: usize = (0..config.threads)
+        .map(|worker| sharing.comets_of(worker).count())
+        .sum();
+    (ALONE + config.brokers.len() * EACH_BROKER + connections) as u64
+}
+
+/// Looks whether the service may open as many files as it needs: one that can't connect for want of one looks as if
+/// the other side were down.
+///
+/// # Errors
+/// Names the limit, what is needed, and how to raise it.
+pub fn enough_open_files(config: &Config) -> Result<(), String> {
+    let needed = needed(config);
+    match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((allowed, _)) if allowed < needed => Err(format!(
+            "the limit on open files is {allowed}, and job needs {needed} with these settings (files and connections). \
+             {RAISE_FILES}"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// How to get more open files.
+pub const RAISE_FILES: &str =
+    "Raise it: ulimit -n in a shell, LimitNOFILE in a systemd unit, --ulimit nofile for docker";
+
+/// An error of the system, with the limit that was reached and how to raise it, where it is one.
+pub fn explained(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => {
+            let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+            format!(
+                "{error}; the limit on open files of this process ({limit}) is reached. {RAISE_FILES}"
+            )
+        }
+        Some(libc::ENFILE) => {
+            format!(
+                "{error}; the limit on open files of the whole machine is reached. Raise it: sysctl fs.file-max"
+            )
+        }
+        Some(libc::EAGAIN) => format!(
+            "{error}; is the limit on processes and threads reached? Raise it: ulimit -u in a shell, TasksMax in a \
+             systemd unit, --pids-limit for docker"
+        ),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_that_was_reached_is_named() {
+        for (code, says) in [
+            (libc::EMFILE, "Raise it: ulimit -n "),
+            (libc::ENFILE, "fs.file-max"),
+            (libc::EAGAIN, "ulimit -u "),
+        ] {
+            let text = explained(&io::Error::from_raw_os_error(code));
+            assert!(text.contains(says), "{text}");
+        }
+        let other = io::Error::from_raw_os_error(libc::EACCES);
+        assert_eq!(explained(&other), other.to_string());
+    }
+}
