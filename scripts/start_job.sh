@@ -91,9 +91,21 @@ listens() {
   timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$host" "$port" 2>/dev/null
 }
 
+# are_addresses LIST: is it host:port,host:port? What is wrong with another one, job says itself, and better.
+are_addresses() {
+  local one='[[:space:]]*([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}[[:space:]]*'
+  LC_ALL=C
+  [[ $1 =~ ^$one(,$one)*$ ]]
+}
+
 # look NAME ADDRESSES: a line for each; fails when none of them listens
 look() {
   local address any=1
+  if ! (are_addresses "$2"); then
+    echo "  ${red}✗ $1 $2: not host:port,host:port${plain}"
+    misspelt=true
+    return
+  fi
   local -a list
   IFS=, read -ra list <<<"$2"
   for address in "${list[@]}"; do
@@ -109,9 +121,13 @@ look() {
 }
 
 echo
-kafka=true
+kafka=true misspelt=false
 look Kafka "$brokers" || kafka=false
 look Comet "$comets" || echo "    ${yellow}job starts all the same, and holds the messages until a Comet answers${plain}"
+if $misspelt; then
+  # job ends at once, and says what to write.
+  kafka=true
+fi
 if ! $kafka; then
   echo "    ${yellow}job starts all the same, and keeps trying until Kafka answers${plain}"
   if ! $yes && [ -t 0 ]; then

@@ -51,10 +51,6 @@ pub fn check(loaded: &Loaded) -> Result<bool, String> {
     for line in loaded.lines() {
         report.detail(line);
     }
-    if let Err(error) = limits::enough_open_files(&loaded.config) {
-        report.bad("open files", "too few", error);
-        return Ok(false);
-    }
     // The Comets are asked meanwhile.
     let comets = Comets::ask(&loaded.config.comet);
     runtime.block_on(check_kafka(&loaded.config, &mut report));

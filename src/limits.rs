@@ -17,9 +17,12 @@ pub fn raise_open_files() {
     }
 }
 
+/// Files that a command has open which people run and read, and some to spare.
+pub const OF_A_COMMAND: u64 = 24;
+
 /// Files that the service has open, at most, while all is well: counted with `ls /proc/PID/fd`, and some to spare for
 /// connections that take the place of broken ones.
-fn needed(config: &Config) -> u64 {
+pub fn of_the_service(config: &Config) -> u64 {
     const ALONE: usize = 40;
     const EACH_BROKER: usize = 8;
     let sharing = config.sharing();
@@ -29,13 +32,12 @@ fn needed(config: &Config) -> u64 {
     (ALONE + config.brokers.len() * EACH_BROKER + connections) as u64
 }
 
-/// Looks whether the service may open as many files as it needs: one that can't connect for want of one looks as if
-/// the other side were down.
+/// Looks whether this process may open as many files as it needs: one that can't connect for want of one looks as if
+/// the other side were down, and gRPC's core aborts where it gets none at its start.
 ///
 /// # Errors
 /// Names the limit, what is needed, and how to raise it.
-pub fn enough_open_files(config: &Config) -> Result<(), String> {
-    let needed = needed(config);
+pub fn enough_open_files(needed: u64) -> Result<(), String> {
     match getrlimit(Resource::RLIMIT_NOFILE) {
         Ok((allowed, _)) if allowed < needed => Err(format!(
             "the limit on open files is {allowed}, and job needs {needed} with these settings (files and connections). \

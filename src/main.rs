@@ -50,7 +50,17 @@ fn main() -> ExitCode {
     limits::raise_open_files();
     // Does nothing but in the tests, which inject faults by name.
     let _faults = fail::FailScenario::setup();
-    match cli::invocation() {
+    let invocation = cli::invocation();
+    let files = match &invocation {
+        Invocation::Run(loaded) | Invocation::Check(loaded) => {
+            limits::of_the_service(&loaded.config)
+        }
+        Invocation::Send(..) | Invocation::DeadLetter(..) => limits::OF_A_COMMAND,
+    };
+    if let Err(error) = limits::enough_open_files(files) {
+        return command(Err(error));
+    }
+    match invocation {
         Invocation::Run(loaded) => signals::exit(service(loaded)),
         Invocation::Send(loaded, args) => {
             logging::init_for_command();

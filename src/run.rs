@@ -25,7 +25,6 @@ use crate::{dead_letter, fetch, limits};
 pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let started = Instant::now();
     abort_on_panic();
-    limits::enough_open_files(&config)?;
     let (to_group, group_events) = unbounded();
     let (record, reads) = unbounded();
     let (to_consumer, control) = unbounded();

@@ -108,12 +108,12 @@ pub fn rest(plan: &Plan) -> String {
     let mut text = String::new();
     for (count, what) in [
         (plan.replayed, "replayed before"),
-        (plan.discarded, "discarded"),
+        (plan.discarded, "discarded before"),
         (plan.gone, "without a message: Kafka no longer had it"),
         (
             plan.undeliverable,
-            "skipped, because no PushMsg or to nobody, and would come straight back: to replay one all the same, name \
-             its place",
+            "skipped, which can't be decoded or name nobody and would come straight back (to replay one all the same, \
+             name its place)",
         ),
     ] {
         if count > 0 {

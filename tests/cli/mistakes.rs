@@ -1,5 +1,7 @@
 //! Mistakes that people make in settings, and what they are told.
 
+use std::process::Command;
+
 use super::{folder, job, refused};
 
 #[test]
@@ -52,4 +54,31 @@ fn a_variable_that_is_nearly_a_setting_is_refused_and_others_are_named() {
         text.contains("    ignored, as no settings of job: JOB_NAME\n"),
         "{text}"
     );
+}
+
+#[test]
+fn too_few_open_files_are_called_by_their_name() {
+    let folder = folder();
+    for limit in ["6", "10", "24", "32"] {
+        for command in ["run", "check", "send --room r1 hello", "dead-letter list"] {
+            if limit != "6" && !["run", "check"].contains(&command) {
+                continue;
+            }
+            let script = format!("ulimit -n {limit}; exec \"$0\" {command} --brokers 127.0.0.1:1");
+            let output = Command::new("bash")
+                .args(["-c", &script, env!("CARGO_BIN_EXE_job")])
+                .current_dir(folder.path())
+                .output()
+                .expect("runs");
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{script}: {text}");
+            assert!(
+                text.starts_with(&format!(
+                    "error: the limit on open files is {limit}, and job needs "
+                )) && text
+                    .contains("Raise it: ulimit -n in a shell, LimitNOFILE in a systemd unit"),
+                "{script}: {text}"
+            );
+        }
+    }
 }

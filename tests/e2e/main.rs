@@ -10,6 +10,7 @@ mod comet_faults;
 mod commits;
 mod dead_letter;
 mod delivery;
+mod discard;
 mod errors;
 mod fetch_modes;
 mod kills;
