@@ -164,11 +164,10 @@ async fn list(mut topic: Topic, args: &ListArgs, out: &mut impl Write) -> Result
         };
         let wait = if args.history { "" } else { " wait" };
         let before = match settled.counts() {
-            _ if args.history => String::new(),
-            (0, 0) => String::new(),
-            (replayed, discarded) => format!(
+            (replayed, discarded) if !args.history && replayed + discarded > 0 => format!(
                 "; {replayed} replayed and {discarded} discarded in all: list --history shows them"
             ),
+            _ => String::new(),
         };
         say(
             out,

@@ -111,7 +111,7 @@ fn a_second_signal_ends_it_at_once_even_while_the_log_is_stuck() {
     let job = job.flag("--shutdown-timeout", "10m");
     let job = job.flag("--hold-messages", "20000").log_level("INFO");
     let mut job = job.start_unread();
-    job.await_line(&["stderr: ", "Whoever reads the log", "takes nothing"]);
+    job.await_line(&["stderr: ", "the log's reader on standard output is blocked"]);
 
     // One that comes before the first is taken is none.
     let status = await_until("its end", || {
@@ -188,13 +188,13 @@ fn a_stuck_reader_of_the_log_stops_nothing() {
     topic.produce(over_rooms(ROOMS, 0, 2 * MESSAGES));
     let mut job = topic.job(&[&comet]).log_level("INFO").start_unread();
     comet.await_delivered(2 * MESSAGES);
-    job.await_line(&["stderr: ", "Whoever reads the log", "takes nothing"]);
+    job.await_line(&["stderr: ", "the log's reader on standard output is blocked"]);
     topic.await_no_lag();
 
     job.read();
     topic.produce(over_rooms(ROOMS, 2 * MESSAGES, MESSAGES));
     comet.await_delivered(3 * MESSAGES);
-    job.await_line(&["Whoever reads this log", "were not written"]);
+    job.await_line(&["the log's reader was blocked for ", " dropped"]);
     job.stop();
     assert_each_once_in_order(&comet.calls(), ROOMS, 3 * MESSAGES);
 }
