@@ -57,7 +57,7 @@ const NOTED: [&str; 8] = [
     "not finished in time",
     "time is up",
     "panicked",
-    "went to another member",
+    "lost partitions",
 ];
 
 /// A process that is killed when the campaign ends, however it ends.

@@ -165,9 +165,7 @@ impl Job {
     #[track_caller]
     pub fn freeze(&self) {
         self.signal(Signal::SIGSTOP);
-        await_until("a halt of job", || {
-            is(signals::is_halted(self.child.id()), true)
-        });
+        await_until("a halt of job", || is(is_halted(self.child.id()), true));
     }
 
     /// Lets it go on.
@@ -228,4 +226,14 @@ impl Drop for Job {
             eprintln!("--- the end of job's log:\n{}", log[from..].join("\n"));
         }
     }
+}
+
+/// Whether all threads of a process are stopped, as the kernel shows it.
+fn is_halted(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("the process is there");
+    threads.flatten().all(|thread| {
+        // A thread may end in between.
+        let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        status.is_empty() || status.contains("State:\tT")
+    })
 }

@@ -28,13 +28,3 @@ pub fn holds(process: u32, set: &str, signal: Signal) -> bool {
         u64::from_str_radix(line.expect("a set of signals").trim(), 16).expect("hexadecimal");
     bits & (1 << (signal as u32 - 1)) != 0
 }
-
-/// Whether all threads of a process are stopped, as the kernel shows it.
-pub fn is_halted(process: u32) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("the process is there");
-    threads.flatten().all(|thread| {
-        // A thread may end in between.
-        let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
-        status.is_empty() || status.contains("State:\tT")
-    })
-}

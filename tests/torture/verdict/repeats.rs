@@ -96,7 +96,7 @@ fn reason(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> Option<&'s
     if unfinished_when("not finished in time") || unfinished_when("time is up") {
         return Some("not finished at each Comet within the time of a hand-over");
     }
-    unfinished_when("went to another member")
+    unfinished_when("lost partitions")
         .then_some("not finished at each Comet when its job was taken for lost")
 }
 

@@ -163,23 +163,25 @@ struct Turn {
     to: Micros,
 }
 
+/// Whether a line is about a partition: `partitions [1, 3] are released`, `lost partitions 1, 3: …`.
+fn lists(line: &str, partition: i32) -> bool {
+    let list = line.split_once("partitions ").map_or("", |(_, list)| list);
+    let end = list.find(|c: char| c.is_alphabetic() || c == ':');
+    let mut numbers = list[..end.unwrap_or(list.len())].split(|c: char| !c.is_ascii_digit());
+    numbers.any(|number| number == partition.to_string())
+}
+
 /// Who had a partition when, as the jobs said it.
 fn turns(evidence: &Evidence<'_>, partition: i32) -> Vec<Turn> {
     let begins = format!("partition {partition}: reading from offset");
-    let listed = |line: &str| {
-        let list = line
-            .split_once('[')
-            .and_then(|(_, rest)| rest.split_once(']'));
-        list.is_some_and(|(list, _)| list.split(", ").any(|p| p == partition.to_string()))
-    };
     let mut turns: Vec<Turn> = Vec::new();
     for life in evidence.lives {
         let ended = life.ended.unwrap_or(Micros::MAX);
         let first = turns.len();
         for (at, line) in &life.notes {
             let begun = line.contains(&begins);
-            let over = (line.contains("are released") || line.contains("went to another member"))
-                && listed(line);
+            let over =
+                (line.contains("are released") || line.contains("lost partitions")) && listed(line);
             if (begun || over)
                 && let Some(last) = turns[first..].last_mut()
                 && last.to == ended
@@ -328,4 +330,21 @@ fn covered(spans: &[Span], from: Micros, to: Micros) -> Micros {
 
 fn seconds(time: Micros) -> f64 {
     time as f64 / SECOND as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_lists_its_partitions() {
+        for line in [
+            "INFO  partitions [1, 13] are released - handover.rs:91",
+            "WARN  lost partitions 1, 13: stopped sending their messages - mod.rs:222",
+        ] {
+            let listed: Vec<i32> = (0..300).filter(|&p| lists(line, p)).collect();
+            assert_eq!(listed, [1, 13], "{line}");
+        }
+        assert!(!lists("partition 1: reading from offset 5", 1));
+    }
 }
