@@ -180,8 +180,8 @@ fn turns(evidence: &Evidence<'_>, partition: i32) -> Vec<Turn> {
         let first = turns.len();
         for (at, line) in &life.notes {
             let begun = line.contains(&begins);
-            let over =
-                (line.contains("are released") || line.contains("lost partitions")) && listed(line);
+            let over = (line.contains("are released") || line.contains("lost partitions"))
+                && lists(line, partition);
             if (begun || over)
                 && let Some(last) = turns[first..].last_mut()
                 && last.to == ended
