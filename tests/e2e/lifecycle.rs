@@ -112,6 +112,8 @@ fn a_second_signal_ends_it_at_once_even_while_the_log_is_stuck() {
     let job = job.flag("--hold-messages", "20000").log_level("INFO");
     let mut job = job.start_unread();
     job.await_line(&["stderr: ", "the log's reader on standard output is blocked"]);
+    // With nothing in flight the first signal alone would end it.
+    await_until("a call", || is(comet.calls().is_empty(), false));
 
     // One that comes before the first is taken is none.
     let status = await_until("its end", || {
