@@ -1,6 +1,7 @@
 //! What every user of krafka here shares: how to connect, and what to say when it fails.
 
 pub mod ask;
+pub mod standing;
 
 use std::fmt;
 use std::time::Duration;

@@ -1,0 +1,388 @@
+//! How the logs of a topic's partitions stand in Kafka now: which topic they are of, which leader epoch, where they begin
+//! and end.
+//!
+//! One small request tells whether anything changed; only of a partition where something did, its leader is asked more.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use kafka_protocol::error::ParseResponseErrorCode;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
+use kafka_protocol::messages::offset_for_leader_epoch_request::{
+    OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
+use kafka_protocol::messages::{
+    ApiVersionsRequest, ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest,
+};
+use kafka_protocol::protocol::Request;
+
+use super::ask::{Connection, text};
+
+/// How long one broker may take for one answer, with connecting to it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+/// The versions asked for, oldest and newest. The topic's id comes with version 10 of the metadata (Kafka 2.8).
+const METADATA: (i16, i16) = (4, 10);
+const OFFSET_FOR_LEADER_EPOCH: (i16, i16) = (2, 3);
+/// From version 5 on, a leader that doesn't know yet where its log ends says so.
+const LIST_OFFSETS: (i16, i16) = (1, 5);
+const API_VERSIONS: i16 = 0;
+
+/// What [`LIST_OFFSETS`] takes for a time.
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+
+/// Tells one topic from another of the same name: a checksum of its id. Two topics have the same one in four billion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TopicTag(pub u32);
+
+impl TopicTag {
+    /// `None` where the broker gives no ids.
+    fn of(id: &[u8; 16]) -> Option<TopicTag> {
+        let is_given = *id != [0; 16];
+        is_given.then(|| TopicTag(crc32fast::hash(id)))
+    }
+}
+
+/// A partition, and what was known of its log so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub partition: i32,
+    pub topic: Option<TopicTag>,
+    pub leader_epoch: Option<i32>,
+    /// Whether its leader is asked in any case.
+    pub thorough: bool,
+}
+
+/// How a partition's log stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// `None` where the broker doesn't say.
+    pub topic: Option<TopicTag>,
+    pub leader_epoch: Option<i32>,
+    /// `None` where nothing changed, or the leader can't say now.
+    pub log: Option<Log>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    pub start: i64,
+    pub end: i64,
+    /// Where, in this log, what was written up to the leader epoch that was asked about ends. `None` where the leader
+    /// doesn't know.
+    pub epoch_end: Option<i64>,
+}
+
+/// Asks, on connections that it keeps.
+pub struct Asker {
+    brokers: Vec<String>,
+    topic: String,
+    connections: HashMap<String, Served>,
+    /// Whether it was said that the brokers give topics no ids.
+    said: bool,
+}
+
+/// A connection, and the newest version of each request that is served on it.
+struct Served {
+    connection: Connection,
+    versions: HashMap<i16, i16>,
+}
+
+impl Asker {
+    pub fn new(brokers: Vec<String>, topic: String) -> Self {
+        Self {
+            brokers,
+            topic,
+            connections: HashMap::new(),
+            said: false,
+        }
+    }
+
+    /// Partitions that Kafka doesn't have, or has no topic for, are left out.
+    ///
+    /// # Errors
+    /// A sentence, where no broker answers. Each has a second for each answer.
+    pub async fn look(
+        &mut self,
+        questions: &[Question],
+    ) -> Result<BTreeMap<i32, Standing>, String> {
+        let (topic, partitions, brokers) = self.metadata().await?;
+        let mut standings = BTreeMap::new();
+        let mut by_leader = BTreeMap::<i32, Vec<(Question, i32)>>::new();
+        for question in questions {
+            let Some(partition) = partitions
+                .iter()
+                .find(|p| p.partition_index == question.partition)
+            else {
+                continue;
+            };
+            let epoch = partition.leader_epoch;
+            let standing = Standing {
+                topic,
+                leader_epoch: (epoch >= 0).then_some(epoch),
+                log: None,
+            };
+            standings.insert(question.partition, standing);
+            let unchanged =
+                topic == question.topic && standing.leader_epoch == question.leader_epoch;
+            if question.thorough || !unchanged {
+                let leader = by_leader.entry(*partition.leader_id).or_default();
+                leader.push((*question, epoch));
+            }
+        }
+        for (leader, questions) in by_leader {
+            let Some(address) = brokers.get(&leader) else {
+                continue;
+            };
+            match self.logs(address, &questions).await {
+                Ok(logs) => {
+                    for (partition, log) in logs {
+                        if let Some(standing) = standings.get_mut(&partition) {
+                            standing.log = Some(log);
+                        }
+                    }
+                }
+                // The others' leaders may answer. It is asked again with the next look.
+                Err(why) => log::debug!("{why}"),
+            }
+        }
+        Ok(standings)
+    }
+
+    /// The topic, its partitions, and the addresses of the brokers.
+    async fn metadata(
+        &mut self,
+    ) -> Result<
+        (
+            Option<TopicTag>,
+            Vec<MetadataResponsePartition>,
+            HashMap<i32, String>,
+        ),
+        String,
+    > {
+        let request = MetadataRequest::default()
+            .with_topics(Some(vec![
+                MetadataRequestTopic::default().with_name(Some(text(&self.topic).into())),
+            ]))
+            .with_allow_auto_topic_creation(false);
+        let kept = self.connections.keys().cloned();
+        let mut addresses: Vec<String> = kept.collect();
+        let rest = self.brokers.iter().filter(|b| !addresses.contains(b));
+        let rest: Vec<String> = rest.cloned().collect();
+        addresses.extend(rest);
+        let mut why = String::new();
+        for address in addresses {
+            let answer = match self.ask(&address, &request, METADATA).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    why = error;
+                    continue;
+                }
+            };
+            let brokers = answer
+                .brokers
+                .iter()
+                .map(|b| (*b.node_id, address_of(&b.host, b.port)))
+                .collect();
+            let found = answer.topics.into_iter().find(|t| t.error_code == 0);
+            let Some(found) = found else {
+                return Ok((None, Vec::new(), brokers));
+            };
+            let topic = TopicTag::of(found.topic_id.as_bytes());
+            if topic.is_none() && !self.said {
+                self.said = true;
+                log::info!(
+                    "Kafka at {address} gives topics no ids (it does from 2.8 on): a topic that is deleted and made anew \
+                     is taken for the one before"
+                );
+            }
+            return Ok((topic, found.partitions, brokers));
+        }
+        Err(why)
+    }
+
+    /// Asks the leader at `address`; each question goes with the leader epoch that the metadata named.
+    async fn logs(
+        &mut self,
+        address: &str,
+        questions: &[(Question, i32)],
+    ) -> Result<Vec<(i32, Log)>, String> {
+        let starts = self.offsets(address, questions, EARLIEST).await?;
+        let ends = self.offsets(address, questions, LATEST).await?;
+        let epoch_ends = match self.epoch_ends(address, questions).await {
+            Ok(ends) => ends,
+            Err(Refusal::NotServed) => BTreeMap::new(),
+            Err(Refusal::Failed(why)) => return Err(why),
+        };
+        let known = |(question, _): &(Question, i32)| {
+            let partition = question.partition;
+            let epoch_end = match epoch_ends.get(&partition) {
+                Some(Ok(end)) => *end,
+                // It isn't the leader, or not of this epoch: nothing that it says counts.
+                Some(Err(())) => return None,
+                None => None,
+            };
+            let log = Log {
+                start: *starts.get(&partition)?,
+                end: *ends.get(&partition)?,
+                epoch_end,
+            };
+            Some((partition, log))
+        };
+        Ok(questions.iter().filter_map(known).collect())
+    }
+
+    async fn offsets(
+        &mut self,
+        address: &str,
+        questions: &[(Question, i32)],
+        timestamp: i64,
+    ) -> Result<BTreeMap<i32, i64>, String> {
+        let partitions = questions.iter().map(|(question, epoch)| {
+            ListOffsetsPartition::default()
+                .with_partition_index(question.partition)
+                .with_current_leader_epoch(*epoch)
+                .with_timestamp(timestamp)
+        });
+        let request = ListOffsetsRequest::default()
+            .with_replica_id((-1).into())
+            .with_topics(vec![
+                ListOffsetsTopic::default()
+                    .with_name(text(&self.topic).into())
+                    .with_partitions(partitions.collect()),
+            ]);
+        let answer = self.ask(address, &request, LIST_OFFSETS).await?;
+        let partitions = answer.topics.into_iter().flat_map(|t| t.partitions);
+        let known = partitions.filter(|p| p.error_code == 0 && p.offset >= 0);
+        Ok(known.map(|p| (p.partition_index, p.offset)).collect())
+    }
+
+    /// Where the epochs that were known end, by partition: `Err` where the leader refused, `Ok(None)` where it has no
+    /// such epoch.
+    async fn epoch_ends(
+        &mut self,
+        address: &str,
+        questions: &[(Question, i32)],
+    ) -> Result<BTreeMap<i32, Result<Option<i64>, ()>>, Refusal> {
+        let partitions = questions.iter().map(|(question, epoch)| {
+            OffsetForLeaderPartition::default()
+                .with_partition(question.partition)
+                .with_current_leader_epoch(*epoch)
+                .with_leader_epoch(question.leader_epoch.unwrap_or(*epoch))
+        });
+        let request = OffsetForLeaderEpochRequest::default()
+            .with_replica_id((-1).into())
+            .with_topics(vec![
+                OffsetForLeaderTopic::default()
+                    .with_topic(text(&self.topic).into())
+                    .with_partitions(partitions.collect()),
+            ]);
+        let answer = self
+            .try_ask(address, &request, OFFSET_FOR_LEADER_EPOCH)
+            .await?;
+        let partitions = answer.topics.into_iter().flat_map(|t| t.partitions);
+        Ok(partitions
+            .map(|p| match p.error_code.err() {
+                None => (p.partition, Ok((p.end_offset >= 0).then_some(p.end_offset))),
+                Some(_) => (p.partition, Err(())),
+            })
+            .collect())
+    }
+
+    async fn ask<R: Request>(
+        &mut self,
+        address: &str,
+        request: &R,
+        versions: (i16, i16),
+    ) -> Result<R::Response, String> {
+        let answer = self.try_ask(address, request, versions).await;
+        answer.map_err(|refusal| match refusal {
+            Refusal::NotServed => format!(
+                "Kafka at {address} doesn't serve request {} in version {} to {}",
+                R::KEY,
+                versions.0,
+                versions.1
+            ),
+            Refusal::Failed(why) => why,
+        })
+    }
+
+    /// Asks on the connection that is kept, and where that is none or a dead one, on a fresh one.
+    async fn try_ask<R: Request>(
+        &mut self,
+        address: &str,
+        request: &R,
+        versions: (i16, i16),
+    ) -> Result<R::Response, Refusal> {
+        // Taken out: a connection whose answer didn't come is not used again.
+        let kept = self.connections.remove(address);
+        let answer = match kept {
+            Some(served) => within(address, served.ask(request, versions)).await.ok(),
+            None => None,
+        };
+        let (served, answer) = match answer {
+            Some(answer) => answer,
+            None => {
+                let asking = async { Served::open(address).await?.ask(request, versions).await };
+                within(address, asking).await.map_err(Refusal::Failed)?
+            }
+        };
+        self.connections.insert(address.into(), served);
+        answer
+    }
+}
+
+async fn within<T>(
+    address: &str,
+    asking: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    let answer = tokio::time::timeout(ANSWER_WITHIN, asking).await;
+    answer.unwrap_or_else(|_| {
+        Err(format!(
+            "Kafka at {address} gave no answer within {ANSWER_WITHIN:?}"
+        ))
+    })
+}
+
+/// Why there is no answer.
+enum Refusal {
+    /// The broker is too old for the request.
+    NotServed,
+    Failed(String),
+}
+
+impl Served {
+    async fn open(address: &str) -> Result<Served, String> {
+        let mut connection = Connection::open(address).await?;
+        let request = ApiVersionsRequest::default();
+        let answer = connection.ask(&request, API_VERSIONS).await?;
+        let versions = answer.api_keys.iter();
+        Ok(Served {
+            connection,
+            versions: versions.map(|api| (api.api_key, api.max_version)).collect(),
+        })
+    }
+
+    /// Comes back with the answer, and can be asked again.
+    async fn ask<R: Request>(
+        mut self,
+        request: &R,
+        (oldest, newest): (i16, i16),
+    ) -> Result<(Served, Result<R::Response, Refusal>), String> {
+        let served = self.versions.get(&R::KEY).map(|most| newest.min(*most));
+        let answer = match served {
+            Some(version) if version >= oldest => Ok(self.connection.ask(request, version).await?),
+            _ => Err(Refusal::NotServed),
+        };
+        Ok((self, answer))
+    }
+}
+
+fn address_of(host: &str, port: i32) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
+}
