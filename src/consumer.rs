@@ -125,6 +125,7 @@ impl Consumer {
             Err(error) => return self.failed(error),
         };
         if let Some(failed_for) = self.attempts.worked() {
+            self.tell_interruption();
             let seconds = failed_for.as_secs_f64();
             log::info!("reading from Kafka again, after {seconds:.1} s");
         }
@@ -136,7 +137,19 @@ impl Consumer {
         Some(())
     }
 
+    /// The log may not be what it was before: it is looked at.
+    fn tell_interruption(&self) {
+        let reached = self.partitions.iter().map(|(p, reading)| group::Reached {
+            partition: *p,
+            epoch: reading.epoch,
+            position: reading.position,
+        });
+        let interrupted = group::Event::Interrupted(reached.collect());
+        let _ = self.group.send(interrupted);
+    }
+
     fn failed(&mut self, error: FetchError) -> Option<()> {
+        self.tell_interruption();
         let why = match error {
             FetchError::Failed(why) => why,
             FetchError::Unsupported(why) => format!("{why}. Use --fetch auto or modern"),
@@ -212,31 +225,11 @@ impl Consumer {
                 reading.position = next;
                 self.dispatch(partition, records, next);
             }
-            Outcome::OutOfRange { earliest } => {
-                let Reading {
-                    epoch, position, ..
-                } = *reading;
-                if earliest > position {
-                    log::error!(
-                        "partition {partition} of {} begins at offset {earliest}: the {} records from {position} on \
-                         were deleted by the topic's retention before job could read them",
-                        self.topic,
-                        earliest - position
-                    );
-                } else {
-                    log::warn!(
-                        "partition {partition} of {} no longer has offset {position} (it was cut back, or made anew): \
-                         reading it from offset {earliest}",
-                        self.topic
-                    );
-                }
+            Outcome::OutOfRange { .. } => {
+                let epoch = reading.epoch;
                 self.partitions.remove(&partition);
-                let moved = group::Event::Moved {
-                    partition,
-                    epoch,
-                    position: earliest,
-                };
-                let _ = self.group.send(moved);
+                let astray = group::Event::Astray { partition, epoch };
+                let _ = self.group.send(astray);
             }
         }
     }

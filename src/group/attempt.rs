@@ -157,6 +157,7 @@ mod tests {
         Commit {
             partition,
             offset: 0,
+            leader_epoch: None,
             metadata: offset_map::encode(0, &finished, offset_map::MAX_LEN),
         }
     }

@@ -115,10 +115,12 @@ impl Group {
                     back: false,
                     lost: now_lost,
                 };
+                // Where it is read again, the consumer finds that out anew.
+                owned.is_astray = false;
                 let epoch = owned.epoch;
                 let suspend = Control::Suspend { partition, epoch };
                 let _ = self.links.consumer.send(suspend);
-                for worker in &self.links.workers {
+                for (worker, epoch) in self.links.workers_and(owned.turns()) {
                     let _ = worker.send(worker::Event::Suspend { partition, epoch });
                 }
             }
@@ -180,16 +182,10 @@ impl Group {
             return;
         };
         owned.phase = Phase::Consuming;
-        let (epoch, position) = (owned.epoch, owned.ledger.next());
+        let position = owned.ledger.next();
         log::info!("partition {partition}: reading from offset {position}, still ours");
-        let finished = owned.ledger.finished_from(position);
-        let _ = self.links.consumer.send(Control::Assign {
-            partition,
-            epoch,
-            position,
-            finished,
-        });
-        for worker in &self.links.workers {
+        self.links.read(partition, owned);
+        for (worker, epoch) in self.links.workers_and(owned.turns()) {
             let _ = worker.send(worker::Event::Resume { partition, epoch });
         }
     }

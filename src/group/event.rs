@@ -1,9 +1,12 @@
 //! What the group is told, and by whom.
 
+use std::collections::BTreeMap;
+
 use tokio::sync::oneshot;
 
 use super::attempt::CommitOutcome;
 use super::membership::Commit;
+use crate::kafka::standing::Standing;
 use crate::message::{Settled, Slot};
 
 /// What the group hears of.
@@ -13,6 +16,10 @@ pub enum Event {
         partition: i32,
         position: i64,
         metadata: String,
+        /// That was committed with it.
+        leader_epoch: Option<i32>,
+        /// How its log stands, where Kafka could say it.
+        standing: Option<Standing>,
     },
     /// Kafka wants partitions back. It waits for the reply: what to commit of each.
     Revoked {
@@ -29,12 +36,12 @@ pub enum Event {
     LastWord(Vec<Commit>),
     /// The consumer reads a partition no longer.
     Suspended { partition: i32, epoch: u64 },
-    /// The broker doesn't hold what was to be read next: it goes on at `position`.
-    Moved {
-        partition: i32,
-        epoch: u64,
-        position: i64,
-    },
+    /// The broker doesn't hold what was to be read next. The consumer doesn't read the partition until it is assigned anew.
+    Astray { partition: i32, epoch: u64 },
+    /// Reading failed, or works again: up to these positions it was read before that.
+    Interrupted(Vec<Reached>),
+    /// How the logs stand that were asked about, or why that can't be said.
+    Looked(Result<BTreeMap<i32, Standing>, String>),
     /// Messages that a worker, or the consumer, is done with.
     Settled(Vec<Settled>),
     /// Dead letters that are written.
@@ -49,6 +56,14 @@ pub enum Event {
     Left,
     /// The membership can't be: a sentence that says why, and what to do.
     Impossible(String),
+}
+
+/// Up to where a partition was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reached {
+    pub partition: i32,
+    pub epoch: u64,
+    pub position: i64,
 }
 
 /// The consumer read these records of a partition, and stands at `next` now.

@@ -30,21 +30,17 @@ impl Group {
             if self.stopping && matches!(owned.phase, Phase::Doubtful { .. }) {
                 // Another may have it, and this stop is no sign that it doesn't: what is queued is not even finished.
                 owned.phase = Phase::Draining { workers: 0 };
-                let epoch = owned.epoch;
-                for worker in &self.links.workers {
+                for (worker, epoch) in self.links.workers_and(owned.turns()) {
                     let _ = worker.send(worker::Event::Forget { partition, epoch });
                 }
                 continue;
             }
             owned.phase = Phase::Draining {
-                workers: self.links.workers.len(),
+                workers: self.links.workers.len() * owned.turns().count(),
             };
             // A worker answers after all that the consumer sent it before; what comes later it gives back.
-            for worker in &self.links.workers {
-                let _ = worker.send(worker::Event::Revoke {
-                    partition,
-                    epoch: owned.epoch,
-                });
+            for (worker, epoch) in self.links.workers_and(owned.turns()) {
+                let _ = worker.send(worker::Event::Revoke { partition, epoch });
             }
         }
         self.handovers.push(Handover {

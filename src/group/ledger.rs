@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use super::identity::Verdict;
+
 /// The offsets of one partition between the watermark and the reading position.
 ///
 /// The **watermark** is the lowest offset that is not finished: committing it loses nothing. Offsets above it
@@ -87,6 +89,37 @@ impl Ledger {
     /// Notes that the record at `offset` was given back unsent.
     pub fn release(&mut self, offset: i64) {
         self.settle(offset, State::Released);
+    }
+
+    /// Goes on where the log does.
+    pub fn follow(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Same | Verdict::Open => {}
+            Verdict::Cut { to } => self.cut(to),
+            Verdict::Anew { at } | Verdict::Unclear { at } => *self = Self::new(at, Vec::new()),
+            Verdict::Deleted { to } => *self = Self::new(to, self.finished_from(to)),
+        }
+    }
+
+    /// Forgets what was read from `end` on, and what is known of it: the log ends there now, and goes on with other records.
+    fn cut(&mut self, end: i64) {
+        if end <= self.watermark() {
+            *self = Self::new(end, Vec::new());
+            return;
+        }
+        self.late.retain(|late| late.record.offset < end);
+        if let Some(last) = self.late.back_mut() {
+            last.finished_from = last.finished_from.filter(|from| *from < end);
+        }
+        self.open.retain(|entry| entry.offset < end);
+        let late = self.late.iter().map(|late| &late.record);
+        let left = late.chain(&self.open);
+        self.in_hand = left.filter(|entry| entry.state == State::InHand).count();
+        self.next = self.next.min(end);
+        self.finished_before.retain(|run| run.start < end);
+        if let Some(last) = self.finished_before.back_mut() {
+            last.end = last.end.min(end);
+        }
     }
 
     /// Whether nothing that was read is still on its way.
@@ -362,7 +395,55 @@ mod tests {
         assert_eq!(account(&ledger), (9, vec![(20, 30)]));
     }
 
+    #[test]
+    fn a_log_that_is_cut_goes_on_with_other_records() {
+        let mut ledger = Ledger::new(0, vec![40..50, 50..60]);
+        ledger.read(0..30, 30);
+        for offset in (1..30).filter(|offset| *offset != 20) {
+            ledger.finish(offset);
+        }
+        ledger.cut(25);
+        assert_eq!(ledger.next(), 25);
+        assert_eq!(ledger.in_hand(), 2);
+        assert_eq!(account(&ledger), (0, vec![(1, 20), (21, 25)]));
+        ledger.read(25..50, 50);
+        ledger.finish(0);
+        ledger.finish(20);
+        assert_eq!(account(&ledger), (25, vec![]));
+        assert_eq!(ledger.in_hand(), 25);
+        ledger.cut(10);
+        assert_eq!(account(&ledger), (10, vec![]));
+        assert_eq!((ledger.next(), ledger.in_hand()), (10, 0));
+    }
+
+    #[test]
+    fn what_an_earlier_owner_finished_is_cut_too() {
+        let mut ledger = Ledger::new(5, vec![7..9, 20..30, 40..50]);
+        ledger.cut(25);
+        assert_eq!(account(&ledger), (5, vec![(7, 9), (20, 25)]));
+    }
+
     proptest! {
+        #[test]
+        fn a_cut_account_is_that_of_what_was_read_below(
+            finished in prop::collection::btree_set(0i64..80, 0..80),
+            end in 0i64..100,
+        ) {
+            let mut ledger = Ledger::new(0, vec![]);
+            ledger.read(0..80, 80);
+            let mut below = Ledger::new(0, vec![]);
+            below.read(0..end.min(80), end.min(80));
+            for &offset in &finished {
+                ledger.finish(offset);
+                below.finish(offset);
+            }
+            ledger.cut(end);
+            let cut_below_watermark = end < 80 && (0..end).all(|offset| finished.contains(&offset));
+            prop_assert_eq!(account(&ledger), account(&below));
+            prop_assert_eq!(ledger.in_hand(), below.in_hand());
+            prop_assert!(!cut_below_watermark || ledger.watermark() == end);
+        }
+
         #[test]
         fn a_union_holds_what_either_holds(a in runs(), b in runs()) {
             let both = union(&a, &b);

@@ -1,6 +1,6 @@
 //! What krafka's rebalances mean here: partitions that come with a position, and partitions to hand over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -17,9 +17,10 @@ use super::Event;
 use super::attempt::{CommitOutcome, Failure};
 use super::membership::{Commit, RETRY_FIRST, RETRY_MOST, wait};
 use super::offsets::{Effort, LAST, LAST_WORD, Offsets};
-use super::orphans;
+use super::{orphans, topic_tag};
 use crate::backoff::Retry;
 use crate::config::Config;
+use crate::kafka::standing::{Asker, Question, Standing};
 
 /// Hears from krafka which partitions come and go.
 pub(super) struct Listener {
@@ -27,6 +28,7 @@ pub(super) struct Listener {
     group: String,
     kafka: Kafka,
     offsets: Offsets,
+    asker: tokio::sync::Mutex<Asker>,
     /// Made after the listener, since it is made with it.
     consumer: OnceLock<Arc<Consumer>>,
     events: Sender<Event>,
@@ -35,6 +37,13 @@ pub(super) struct Listener {
     member: Mutex<Option<ConsumerGroupMetadata>>,
     /// Whether the partitions were lost, and none came since.
     lost: AtomicBool,
+}
+
+/// What Kafka has of a partition for the group.
+struct Committed {
+    position: i64,
+    metadata: String,
+    leader_epoch: Option<i32>,
 }
 
 /// The partitions that are ours, each with a number that tells this turn of owning it from others.
@@ -70,6 +79,10 @@ impl Listener {
                 config.group.clone(),
                 config.topic.clone(),
             ),
+            asker: tokio::sync::Mutex::new(Asker::new(
+                config.brokers.clone(),
+                config.topic.clone(),
+            )),
             consumer: OnceLock::new(),
             events,
             turns: Mutex::default(),
@@ -171,13 +184,16 @@ impl Listener {
             }
             match self.positions(&wanted).await {
                 Ok(found) => {
+                    let standings = self.standings_of(&found).await;
                     let still = ours(&turns);
-                    for (partition, position, metadata) in found {
+                    for (partition, committed) in found {
                         if still.contains(&partition) {
                             let _ = self.events.send(Event::Assigned {
                                 partition,
-                                position,
-                                metadata,
+                                position: committed.position,
+                                metadata: committed.metadata,
+                                leader_epoch: committed.leader_epoch,
+                                standing: standings.get(&partition).copied(),
                             });
                         }
                     }
@@ -195,8 +211,34 @@ impl Listener {
         }
     }
 
-    /// Where to read each partition from: the committed offset with its metadata, or else the earliest one.
-    async fn positions(&self, partitions: &[i32]) -> Result<Vec<(i32, i64, String)>, KrafkaError> {
+    /// How the logs of partitions stand.
+    ///
+    /// # Errors
+    /// A sentence, where Kafka doesn't say.
+    pub(super) async fn look(
+        &self,
+        questions: &[Question],
+    ) -> Result<BTreeMap<i32, Standing>, String> {
+        self.asker.lock().await.look(questions).await
+    }
+
+    /// How the logs stand of partitions that are about to be read. Where Kafka doesn't say it now, a later look does.
+    async fn standings_of(&self, partitions: &[(i32, Committed)]) -> BTreeMap<i32, Standing> {
+        let question = |(partition, committed): &(i32, Committed)| Question {
+            partition: *partition,
+            topic: topic_tag::split(&committed.metadata).0,
+            leader_epoch: committed.leader_epoch,
+            thorough: true,
+        };
+        let questions: Vec<_> = partitions.iter().map(question).collect();
+        self.look(&questions).await.unwrap_or_else(|why| {
+            log::debug!("asking how the logs stand failed: {why}");
+            BTreeMap::new()
+        })
+    }
+
+    /// Where to read each partition from: the committed offset, or else the earliest one.
+    async fn positions(&self, partitions: &[i32]) -> Result<Vec<(i32, Committed)>, KrafkaError> {
         let of = |p: &i32| TopicPartition::new(self.topic.clone(), *p);
         let admin = self.kafka.admin();
         let options = ListConsumerGroupOffsetsOptions::default()
@@ -212,10 +254,15 @@ impl Listener {
                 Some(Err(error)) => return Err(error.clone()),
                 None => None,
             };
-            match stored.and_then(|stored| Some((stored.offset?, stored.metadata.clone()))) {
-                Some((offset, metadata)) => {
-                    found.push((*partition, offset, metadata.unwrap_or_default()))
-                }
+            let committed = stored.and_then(|stored| {
+                Some(Committed {
+                    position: stored.offset?,
+                    metadata: stored.metadata.clone().unwrap_or_default(),
+                    leader_epoch: stored.leader_epoch,
+                })
+            });
+            match committed {
+                Some(committed) => found.push((*partition, committed)),
                 None => new.push((of(partition), OffsetSpec::Earliest)),
             }
         }
@@ -224,7 +271,12 @@ impl Listener {
                 .list_offsets(new, ListOffsetsOptions::default())
                 .await?
             {
-                found.push((of.partition, listed?.offset, String::new()));
+                let earliest = Committed {
+                    position: listed?.offset,
+                    metadata: String::new(),
+                    leader_epoch: None,
+                };
+                found.push((of.partition, earliest));
             }
         }
         Ok(found)

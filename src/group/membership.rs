@@ -20,6 +20,7 @@ use super::offsets::ROUTINE;
 use super::{Event, orphans};
 use crate::backoff::Retry;
 use crate::config::Config;
+use crate::kafka::standing::Question;
 use crate::kafka::{Trouble, create_topic_command};
 use crate::logging::counted;
 
@@ -43,6 +44,8 @@ const FENCED_WITHIN: Duration = Duration::from_secs(60);
 /// What the group asks of the membership.
 pub enum Command {
     Commit(Vec<Commit>),
+    /// Look how the logs of these partitions stand.
+    Look(Vec<Question>),
     /// Hand everything over, and leave the group.
     Leave,
 }
@@ -52,6 +55,8 @@ pub enum Command {
 pub struct Commit {
     pub partition: i32,
     pub offset: i64,
+    /// Of the leader under which the offset was seen to be in the log. Where the log is cut, it tells the next owner.
+    pub leader_epoch: Option<i32>,
     pub metadata: String,
 }
 
@@ -150,14 +155,18 @@ impl Membership {
                 }
                 command = commands.recv() => command,
             };
-            let Some(Command::Commit(commits)) = command else {
-                break;
-            };
             let (listener, events) = (listener.clone(), self.events.clone());
-            tokio::spawn(async move {
-                let outcome = listener.commit(&commits, ROUTINE).await;
-                let _ = events.send(Event::Committed(outcome));
-            });
+            match command {
+                Some(Command::Commit(commits)) => drop(tokio::spawn(async move {
+                    let outcome = listener.commit(&commits, ROUTINE).await;
+                    let _ = events.send(Event::Committed(outcome));
+                })),
+                Some(Command::Look(questions)) => drop(tokio::spawn(async move {
+                    let answer = listener.look(&questions).await;
+                    let _ = events.send(Event::Looked(answer));
+                })),
+                Some(Command::Leave) | None => break,
+            }
         }
         watching.abort_all();
         // A poll may be in the middle of a hand-over: it ends before the consumer is closed.
@@ -263,7 +272,7 @@ pub(super) async fn wait(retry: &mut Retry, why: &str) {
 
 /// Waits for the command to leave, or for the group to be gone.
 async fn left(commands: &mut UnboundedReceiver<Command>) {
-    while let Some(Command::Commit(_)) = commands.recv().await {}
+    while let Some(Command::Commit(_) | Command::Look(_)) = commands.recv().await {}
 }
 
 /// Keeps the membership alive: krafka joins, rejoins and calls the listener from within `poll`. Ends when it is told

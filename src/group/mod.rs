@@ -4,12 +4,15 @@
 //! [`membership`]'s; it hears and tells, and decides nothing about offsets.
 
 mod attempt;
+mod begin;
 mod commits;
 mod doubt;
 mod event;
 mod handover;
+mod identity;
 pub mod ledger;
 mod listener;
+mod look;
 pub mod membership;
 pub mod offset_map;
 mod offsets;
@@ -17,6 +20,7 @@ mod orphans;
 mod partition;
 #[cfg(test)]
 mod tests;
+mod topic_tag;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,20 +32,18 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::consumer::Control;
 use crate::dead_letter::Letter;
 use crate::lease::Lease;
-use crate::message::{How, Settled};
+use crate::logging::counted;
+use crate::message::{How, Settled, Slot};
 use crate::worker;
 use commits::COMMIT_EVERY;
-pub use event::{Event, Read};
+pub use event::{Event, Reached, Read};
 use handover::Handover;
-use ledger::Ledger;
+use look::Looks;
 use membership::Command;
 use partition::{Partition, Phase};
 
 /// Of the time for a stop, this much is kept for the last commit and for leaving the group.
 const LEAVING: Duration = Duration::from_millis(1500);
-
-/// For so long it is remembered what was finished of a partition that was lost, should it come back.
-const REMEMBER: Duration = Duration::from_secs(60);
 
 /// What was done, for the last line of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +66,27 @@ pub struct Links {
     pub lease: Arc<Lease>,
 }
 
+impl Links {
+    /// Each worker with each of these turns.
+    fn workers_and(
+        &self,
+        turns: impl Iterator<Item = u64>,
+    ) -> impl Iterator<Item = (&Sender<worker::Event>, u64)> {
+        turns.flat_map(|turn| self.workers.iter().map(move |worker| (worker, turn)))
+    }
+
+    /// Has the consumer read a partition from where its account stands.
+    fn read(&self, partition: i32, owned: &Partition) {
+        let position = owned.ledger.next();
+        let _ = self.consumer.send(Control::Assign {
+            partition,
+            epoch: owned.epoch,
+            position,
+            finished: owned.ledger.finished_from(position),
+        });
+    }
+}
+
 pub struct Group {
     events: Receiver<Event>,
     /// What was read. Nothing waits for it, so it wakes nobody: it is taken in before whatever comes next.
@@ -83,6 +106,7 @@ pub struct Group {
     commit_in_flight: bool,
     /// Whether that was on its way before this process did not run for a while: its answer doesn't say how things are now.
     commit_is_older: bool,
+    looks: Looks,
     /// The longest map of what is finished, in bytes, that goes along with a commit.
     map_len: usize,
     /// Whether this process is to end.
@@ -114,6 +138,7 @@ impl Group {
             epochs: 0,
             commit_in_flight: false,
             commit_is_older: false,
+            looks: Looks::new(),
             map_len: offset_map::MAX_LEN,
             stopping: false,
             uncommitted: 0,
@@ -152,6 +177,7 @@ impl Group {
                     self.take_reads();
                     self.renew_lease();
                     self.commit();
+                    self.look();
                 }
                 recv(stop) -> _ => {
                     stop = crossbeam_channel::never();
@@ -198,21 +224,12 @@ impl Group {
                 partition,
                 position,
                 metadata,
+                leader_epoch,
+                standing,
             } => {
-                if self.is_back(partition, position, &metadata) {
-                    return;
+                if !self.is_back(partition, position, &metadata) {
+                    self.assign(partition, (position, metadata), leader_epoch, standing);
                 }
-                let finished = offset_map::decode(position, &metadata).unwrap_or_else(|why| {
-                    log::warn!(
-                        "the metadata of the offset committed for partition {partition} is not used: {why}; \
-                         what had been finished above offset {position} may be sent again"
-                    );
-                    Vec::new()
-                });
-                log::info!("partition {partition}: reading from offset {position}");
-                let known = self.known(partition, position);
-                let finished = ledger::union(&finished, &known);
-                self.assign(partition, (position, metadata), finished);
             }
             Event::Revoked { partitions, reply } => self.revoke(partitions, reply),
             Event::Lost { partitions, reply } => {
@@ -225,34 +242,23 @@ impl Group {
             }
             Event::LastWord(commits) => self.note_committed(commits),
             Event::Suspended { partition, epoch } => self.is_suspended(partition, epoch),
-            Event::Moved {
-                partition,
-                epoch,
-                position,
-            } => {
-                if self
-                    .owned(partition, epoch)
-                    .is_some_and(|owned| owned.phase == Phase::Consuming)
-                {
-                    self.forget(partition);
-                    self.assign(partition, (position, String::new()), Vec::new());
-                }
-            }
+            Event::Astray { partition, epoch } => self.is_astray(partition, epoch),
+            Event::Interrupted(reached) => self.interrupted(reached),
+            Event::Looked(answer) => self.looked(answer),
             Event::Settled(settled) => self.settle(settled),
             Event::Buried(letters) => {
                 self.counts.dead_letters += letters.len() as u64;
                 self.credit(letters.len(), letters.iter().map(|(_, bytes)| bytes).sum());
                 for (slot, _) in letters {
-                    if let Some(owned) = self.owned(slot.partition, slot.epoch) {
+                    if let Some(owned) = self.owner(slot) {
                         owned.ledger.finish(slot.offset);
                     }
                 }
             }
             Event::GaveBack { partition, epoch } => {
-                if let Some(Partition {
-                    phase: Phase::Draining { workers },
-                    ..
-                }) = self.owned(partition, epoch)
+                if let Some(owned) = self.partitions.get_mut(&partition)
+                    && owned.turns().any(|turn| turn == epoch)
+                    && let Phase::Draining { workers } = &mut owned.phase
                 {
                     *workers -= 1;
                 }
@@ -270,39 +276,16 @@ impl Group {
             .filter(|owned| owned.epoch == epoch)
     }
 
-    fn assign(
-        &mut self,
-        partition: i32,
-        begun: (i64, String),
-        finished: Vec<std::ops::Range<i64>>,
-    ) {
-        self.epochs += 1;
-        let position = begun.0;
-        let owned = Partition {
-            epoch: self.epochs,
-            begun,
-            ledger: Ledger::new(position, finished.clone()),
-            phase: Phase::Consuming,
-            committed: None,
-        };
-        self.partitions.insert(partition, owned);
-        let _ = self.links.consumer.send(Control::Assign {
-            partition,
-            epoch: self.epochs,
-            position,
-            finished,
-        });
+    /// The partition in whose account a record is.
+    fn owner(&mut self, slot: Slot) -> Option<&mut Partition> {
+        let owned = self.partitions.get_mut(&slot.partition);
+        owned.filter(|owned| owned.counts(slot))
     }
 
-    /// What this process itself finished of a partition from `position` on, where it was lost a while ago.
-    fn known(&mut self, partition: i32, position: i64) -> Vec<std::ops::Range<i64>> {
-        match self.lost.remove(&partition) {
-            // A position below what was committed is not the same log's: the topic was made anew.
-            Some((at, lost)) if at.elapsed() < REMEMBER && position >= lost.at_least() => {
-                lost.ledger.finished_from(position)
-            }
-            _ => Vec::new(),
-        }
+    /// Whether a record was read from a log that is not there any longer.
+    fn is_of_log_before(&self, slot: Slot) -> bool {
+        let owned = self.partitions.get(&slot.partition);
+        owned.is_some_and(|owned| owned.turns().any(|turn| turn == slot.epoch))
     }
 
     /// Drops a partition with all that is held of it.
@@ -310,17 +293,14 @@ impl Group {
         let owned = self.partitions.remove(&partition)?;
         self.counts.given_back += owned.ledger.in_hand() as u64;
         let _ = self.links.consumer.send(Control::Revoke { partition });
-        for worker in &self.links.workers {
-            let _ = worker.send(worker::Event::Forget {
-                partition,
-                epoch: owned.epoch,
-            });
+        for (worker, epoch) in self.links.workers_and(owned.turns()) {
+            let _ = worker.send(worker::Event::Forget { partition, epoch });
         }
         Some(owned)
     }
 
     fn settle(&mut self, settled: Vec<Settled>) {
-        let (mut messages, mut bytes) = (0, 0);
+        let (mut messages, mut bytes, mut gone) = (0, 0, 0u64);
         for Settled {
             slot,
             bytes: size,
@@ -328,7 +308,7 @@ impl Group {
         } in settled
         {
             match how {
-                How::Undeliverable(why) if self.owned(slot.partition, slot.epoch).is_some() => {
+                How::Undeliverable(why) if self.owner(slot).is_some() => {
                     // It is held until the letter is written: letters that wait count against the cap too.
                     let _ = self.links.dead_letters.send(Letter {
                         slot,
@@ -340,24 +320,32 @@ impl Group {
                 How::Delivered => {
                     self.counts.delivered += 1;
                     self.uncommitted += 1;
-                    if let Some(owned) = self.owned(slot.partition, slot.epoch) {
+                    if let Some(owned) = self.owner(slot) {
                         owned.ledger.finish(slot.offset);
                     } else if let Some((_, lost)) = self.lost.get_mut(&slot.partition)
-                        && lost.epoch == slot.epoch
+                        && lost.counts(slot)
                     {
                         lost.ledger.finish(slot.offset);
                     }
                 }
                 // What can't be delivered of a partition that is another's is the other's dead letter.
                 How::Released | How::Undeliverable(_) => {
-                    if let Some(owned) = self.owned(slot.partition, slot.epoch) {
+                    if let Some(owned) = self.owner(slot) {
                         owned.ledger.release(slot.offset);
                         self.counts.given_back += 1;
+                    } else if self.is_of_log_before(slot) {
+                        gone += 1;
                     }
                 }
             }
             messages += 1;
             bytes += size;
+        }
+        if gone > 0 {
+            log::error!(
+                "{} that Kafka no longer has could not be delivered, and can't be read again",
+                counted(gone, "message")
+            );
         }
         self.credit(messages, bytes);
         self.commit_if_many();

@@ -8,6 +8,8 @@ use std::ops::Range;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::topic_tag;
+
 /// The broker's default `offset.metadata.max.bytes`: one more, and that partition's commit is refused.
 pub const MAX_LEN: usize = 4096;
 
@@ -43,19 +45,19 @@ pub fn encode(watermark: i64, finished: &[Range<i64>], max_len: usize) -> String
 
 /// A map as [`encode`] wrote it, in `max_len` bytes: it says less, and nothing that it didn't say before.
 pub fn shorten(watermark: i64, text: &str, max_len: usize) -> String {
-    match decode(watermark, text) {
-        Ok(finished) => encode(watermark, &finished, max_len),
-        // What can't be read says nothing.
-        Err(_) => String::new(),
-    }
+    let (topic, _) = topic_tag::split(text);
+    // What can't be read says nothing.
+    let finished = decode(watermark, text).unwrap_or_default();
+    topic_tag::before(topic, max_len, |left| encode(watermark, &finished, left))
 }
 
-/// Reads a map back, for a partition whose committed offset is `watermark`.
+/// Reads a map back, for a partition whose committed offset is `watermark`. A topic's tag may stand before it.
 ///
 /// # Errors
 /// A sentence where the text is no map of ours, is damaged, or belongs to another commit. It must not be
 /// trusted then: skipping a record that nobody delivered would lose it.
 pub fn decode(watermark: i64, text: &str) -> Result<Vec<Range<i64>>, String> {
+    let (_, text) = topic_tag::split(text);
     if text.is_empty() {
         return Ok(Vec::new());
     }
@@ -119,6 +121,7 @@ fn take_varint(from: &mut &[u8]) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::standing::TopicTag;
     use proptest::prelude::*;
 
     fn runs(lengths: &[(i64, i64)], watermark: i64) -> Vec<Range<i64>> {
@@ -164,6 +167,20 @@ mod tests {
             let text = String::from_utf8(text).unwrap();
             prop_assert!(decode(7, &text).is_err());
         }
+    }
+
+    #[test]
+    fn a_tag_before_it_stays_while_the_map_gets_shorter() {
+        let finished = runs(&[(1, 1); 40], 5);
+        let topic = Some(TopicTag(0x0102_0304));
+        let text = topic_tag::before(topic, MAX_LEN, |left| encode(5, &finished, left));
+        assert_eq!(decode(5, &text), Ok(finished.clone()));
+        let shorter = shorten(5, &text, 40);
+        assert!(shorter.len() <= 40);
+        assert_eq!(topic_tag::split(&shorter).0, topic);
+        let left = decode(5, &shorter).unwrap();
+        assert!(!left.is_empty() && finished.starts_with(&left));
+        assert_eq!(shorten(5, &text, 5), "");
     }
 
     #[test]

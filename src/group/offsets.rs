@@ -206,6 +206,7 @@ impl Offsets {
                 OffsetCommitRequestPartition::default()
                     .with_partition_index(commit.partition)
                     .with_committed_offset(commit.offset)
+                    .with_committed_leader_epoch(commit.leader_epoch.unwrap_or(-1))
                     .with_committed_metadata(Some(text(&commit.metadata)))
             })
             .collect();

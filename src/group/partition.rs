@@ -1,11 +1,19 @@
 //! A partition that is ours, and how far we are with it.
 
+use super::identity::{Known, Verdict};
 use super::ledger::Ledger;
 use super::membership::Commit;
-use super::offset_map;
+use super::{offset_map, topic_tag};
+use crate::message::Slot;
 
 pub struct Partition {
     pub epoch: u64,
+    /// The turns before, that ended because its log is not what it was; of each, what counts still lies below this offset.
+    /// What is held of them is delivered all the same: nothing sends it again.
+    pub earlier: Vec<(u64, i64)>,
+    pub log: Known,
+    /// Whether Kafka has no record at the position. It is not read then until it is clear why.
+    pub is_astray: bool,
     /// Where it was read from first, and the metadata that stood there.
     pub begun: (i64, String),
     pub ledger: Ledger,
@@ -32,6 +40,37 @@ pub enum Phase {
 }
 
 impl Partition {
+    /// The turns of which something may be held.
+    pub fn turns(&self) -> impl Iterator<Item = u64> {
+        let earlier = self.earlier.iter().map(|(turn, _)| *turn);
+        earlier.chain([self.epoch])
+    }
+
+    /// Whether a record is in the account.
+    pub fn counts(&self, slot: Slot) -> bool {
+        let in_earlier = |(turn, below): &(u64, i64)| slot.epoch == *turn && slot.offset < *below;
+        slot.epoch == self.epoch || self.earlier.iter().any(in_earlier)
+    }
+
+    /// Begins turn `epoch`, with the log as it is now.
+    pub fn turn_over(&mut self, epoch: u64, verdict: Verdict) {
+        let still_counts = match verdict {
+            Verdict::Cut { to } => to,
+            _ => i64::MIN,
+        };
+        self.earlier.push((self.epoch, i64::MAX));
+        for (_, below) in &mut self.earlier {
+            *below = still_counts.min(*below);
+        }
+        self.epoch = epoch;
+        self.ledger.follow(verdict);
+        if let Verdict::Anew { at } = verdict {
+            // With a topic, Kafka deletes what was committed for it.
+            self.begun = (at, String::new());
+            self.committed = None;
+        }
+    }
+
     /// Where a new owner of the same log begins at the lowest.
     pub fn at_least(&self) -> i64 {
         self.stands_at().0
@@ -51,7 +90,10 @@ impl Partition {
         Commit {
             partition,
             offset,
-            metadata: offset_map::encode(offset, &self.ledger.finished_above(), map_len),
+            leader_epoch: self.log.leader_epoch,
+            metadata: topic_tag::before(self.log.topic, map_len, |left| {
+                offset_map::encode(offset, &self.ledger.finished_above(), left)
+            }),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The group's decisions, seen from the channels around it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::membership::{Command, Commit};
 use super::{Counts, Event, Group, Links, Read};
 use crate::consumer::Control;
 use crate::dead_letter::Letter;
+use crate::kafka::standing::{Log, Question, Standing, TopicTag};
 use crate::lease::{Lease, Moment};
 use crate::message::{How, Settled, Slot};
 use crate::worker;
@@ -73,6 +75,8 @@ impl Around {
             partition: 0,
             position: 0,
             metadata: String::new(),
+            leader_epoch: None,
+            standing: None,
         });
         let Control::Assign { epoch, .. } = self.control.recv().unwrap() else {
             panic!("not assigned")
@@ -94,6 +98,8 @@ impl Around {
             partition: 9,
             position: 0,
             metadata: String::new(),
+            leader_epoch: None,
+            standing: None,
         });
         while !matches!(
             self.control.recv().unwrap(),
@@ -133,9 +139,43 @@ impl Around {
     }
 
     fn next_commit(&mut self) -> Vec<Commit> {
-        match self.commands.blocking_recv() {
-            Some(Command::Commit(commits)) => commits,
-            _ => panic!("no commit"),
+        loop {
+            match self.commands.blocking_recv() {
+                Some(Command::Commit(commits)) => return commits,
+                Some(Command::Look(_)) => {}
+                _ => panic!("no commit"),
+            }
+        }
+    }
+
+    fn next_look(&mut self) -> Vec<Question> {
+        loop {
+            match self.commands.blocking_recv() {
+                Some(Command::Look(questions)) => return questions,
+                Some(Command::Commit(commits)) => self.tell(Event::Committed(taken(commits))),
+                _ => panic!("no look"),
+            }
+        }
+    }
+
+    /// Answers a look at partition 0.
+    fn answer(&mut self, standing: Standing) {
+        self.next_look();
+        self.tell(Event::Looked(Ok(BTreeMap::from([(0, standing)]))));
+    }
+
+    /// The turn's number and the position from which partition 0 is read anew.
+    fn assigned(&self) -> (u64, i64) {
+        loop {
+            if let Control::Assign {
+                partition: 0,
+                epoch,
+                position,
+                ..
+            } = self.control.recv().unwrap()
+            {
+                return (epoch, position);
+            }
         }
     }
 
@@ -355,6 +395,8 @@ fn lost_and_back(committed: bool, read_on: bool, position: i64) -> (u64, u64, i6
             true => last[0].metadata.clone(),
             false => String::new(),
         },
+        leader_epoch: None,
+        standing: None,
     });
     let mut next = 4;
     if read_on {
@@ -581,24 +623,180 @@ fn maps_are_as_short_as_the_broker_wants_them() {
     around.end();
 }
 
+/// A log of topic `topic` from `start` to `end`, of which the epoch asked about ends at `epoch_end`.
+fn standing(topic: u32, start: i64, end: i64, epoch_end: i64) -> Standing {
+    Standing {
+        topic: Some(TopicTag(topic)),
+        leader_epoch: Some(3),
+        log: Some(Log {
+            start,
+            end,
+            epoch_end: Some(epoch_end),
+        }),
+    }
+}
+
 #[test]
-fn a_partition_whose_log_moved_is_read_from_where_it_is_now() {
-    let around = Around::new(PATIENCE);
-    let epoch = around.consuming(0..1);
-    around.tell(Event::Moved {
+fn a_log_that_was_cut_is_read_from_its_new_end_and_what_is_held_still_counts_below() {
+    let mut around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..10);
+    around.answer(standing(1, 0, 10, 10));
+    around.settle(epoch, 1, How::Delivered);
+    around.tell(Event::Astray {
         partition: 0,
         epoch,
-        position: 500,
     });
-    assert!(matches!(
-        around.control.recv(),
-        Ok(Control::Revoke { partition: 0 })
-    ));
-    let Ok(Control::Assign { position, .. }) = around.control.recv() else {
-        panic!("not assigned anew")
+    around.answer(standing(1, 0, 7, 7));
+    let (again, position) = around.assigned();
+    assert_eq!(position, 7);
+    assert_ne!(again, epoch);
+
+    // Other records are under these offsets now.
+    around.settle(epoch, 8, How::Delivered);
+    for offset in [0, 2, 3, 4, 6] {
+        around.settle(epoch, offset, How::Delivered);
+    }
+    let read = Read {
+        partition: 0,
+        epoch: again,
+        offsets: (7..9).collect(),
+        next: 9,
     };
-    assert_eq!(position, 500);
+    around.reads.send(read).unwrap();
+    around.settle(again, 7, How::Delivered);
+    loop {
+        let commit = around.next_commit().remove(0);
+        around.tell(Event::Committed(taken(vec![commit.clone()])));
+        let finished = super::offset_map::decode(commit.offset, &commit.metadata).unwrap();
+        if commit.offset == 5 && finished.iter().eq([&(6..8)]) {
+            assert_eq!(commit.leader_epoch, Some(3));
+            break;
+        }
+    }
+
+    // A hand-over waits for the workers' word on both turns.
+    let reply = around.revoke();
+    let mut turns = Vec::new();
+    while turns.len() < 2 {
+        if let worker::Event::Revoke { epoch, .. } = around.worker.recv().unwrap() {
+            turns.push(epoch);
+        }
+    }
+    assert_eq!(turns, [epoch, again]);
+    around.settle(epoch, 5, How::Released);
+    around.settle(again, 8, How::Released);
+    for epoch in turns {
+        around.tell(Event::GaveBack {
+            partition: 0,
+            epoch,
+        });
+    }
+    let commits = reply.blocking_recv().unwrap();
+    assert_eq!(commits[0].offset, 5);
     around.end();
+}
+
+#[test]
+fn a_topic_that_was_made_anew_is_read_from_its_start_and_its_offsets_are_committed() {
+    let mut around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..10);
+    around.answer(standing(1, 0, 10, 10));
+    for offset in 0..9 {
+        around.settle(epoch, offset, How::Delivered);
+    }
+    around.answer(standing(2, 0, 20, 20));
+    let (again, position) = around.assigned();
+    assert_eq!(position, 0);
+    // A broker that lags behind.
+    around.answer(standing(1, 0, 10, 10));
+    around.settle(epoch, 9, How::Delivered);
+    let read = Read {
+        partition: 0,
+        epoch: again,
+        offsets: (0..20).collect(),
+        next: 20,
+    };
+    around.reads.send(read).unwrap();
+    around.settle(again, 0, How::Delivered);
+    loop {
+        let commits = around.next_commit();
+        around.tell(Event::Committed(taken(commits.clone())));
+        let is_of_new =
+            |commit: &Commit| super::topic_tag::split(&commit.metadata).0 == Some(TopicTag(2));
+        if let Some(commit) = commits.into_iter().find(is_of_new) {
+            assert!(commit.offset <= 1);
+            if commit.offset == 1 {
+                break;
+            }
+        }
+    }
+    around.end();
+}
+
+#[test]
+fn a_position_that_is_there_after_all_is_read_on() {
+    let mut around = Around::new(PATIENCE);
+    let epoch = around.consuming(0..10);
+    around.answer(standing(1, 0, 10, 10));
+    around.tell(Event::Astray {
+        partition: 0,
+        epoch,
+    });
+    let mut asked = around.next_look();
+    while !asked[0].thorough {
+        around.tell(Event::Looked(Err("no answer".into())));
+        asked = around.next_look();
+    }
+    let standings = BTreeMap::from([(0, standing(1, 0, 10, 10))]);
+    around.tell(Event::Looked(Ok(standings)));
+    assert_eq!(around.assigned(), (epoch, 10));
+    around.end();
+}
+
+#[test]
+fn an_owner_begins_where_the_log_that_was_committed_for_ends_now() {
+    let begin = |metadata: String, standing: Standing| {
+        let around = Around::new(PATIENCE);
+        around.tell(Event::Assigned {
+            partition: 0,
+            position: 1_000,
+            metadata,
+            leader_epoch: Some(2),
+            standing: Some(standing),
+        });
+        let Control::Assign {
+            position, finished, ..
+        } = around.control.recv().unwrap()
+        else {
+            panic!("not assigned")
+        };
+        around.end();
+        let finished = finished.into_iter().map(|run| (run.start, run.end));
+        (position, finished.collect::<Vec<_>>())
+    };
+    let of_topic = |finished: &[(i64, i64)]| {
+        let finished: Vec<_> = finished.iter().map(|run| run.0..run.1).collect();
+        super::topic_tag::before(Some(TopicTag(1)), 4_096, |left| {
+            super::offset_map::encode(1_000, &finished, left)
+        })
+    };
+    let cut = begin(of_topic(&[]), standing(1, 0, 1_200, 600));
+    assert_eq!(cut, (600, vec![]));
+    // Records that an open one was waited for lie behind the committed offset.
+    let cut = begin(of_topic(&[(1_001, 1_500)]), standing(1, 0, 2_000, 1_200));
+    assert_eq!(cut, (1_000, vec![(1_001, 1_200)]));
+    let anew = begin(of_topic(&[(1_001, 1_500)]), standing(2, 0, 2_000, 2_000));
+    assert_eq!(anew, (0, vec![]));
+    let deleted = begin(
+        of_topic(&[(1_300, 1_500)]),
+        standing(1, 1_400, 2_000, 2_000),
+    );
+    assert_eq!(deleted, (1_400, vec![(1_400, 1_500)]));
+    // By another version of job, or with one of Kafka's tools.
+    let unclear = begin(String::new(), standing(1, 0, 600, 600));
+    assert_eq!(unclear, (0, vec![]));
+    let same = begin(String::new(), standing(1, 0, 1_000, 1_000));
+    assert_eq!(same, (1_000, vec![]));
 }
 
 #[test]

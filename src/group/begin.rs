@@ -1,0 +1,78 @@
+//! How a turn of owning a partition begins: with what Kafka has of it, and what this process knows.
+
+use std::time::Duration;
+
+use super::identity::Known;
+use super::ledger::{self, Ledger};
+use super::partition::{Partition, Phase};
+use super::{Group, look, offset_map, topic_tag};
+use crate::kafka::standing::{Standing, TopicTag};
+
+/// For so long it is remembered what was finished of a partition that was lost, should it come back.
+const REMEMBER: Duration = Duration::from_secs(60);
+
+impl Group {
+    /// Begins a turn with what Kafka has of a partition: `begun` is the offset and its metadata.
+    pub(super) fn assign(
+        &mut self,
+        partition: i32,
+        begun: (i64, String),
+        leader_epoch: Option<i32>,
+        standing: Option<Standing>,
+    ) {
+        let (position, metadata) = (begun.0, &begun.1);
+        let (topic, _) = topic_tag::split(metadata);
+        let mut finished = offset_map::decode(position, metadata).unwrap_or_else(|why| {
+            log::warn!(
+                "the metadata of the offset committed for partition {partition} is not used: {why}; \
+                 what had been finished above offset {position} may be sent again"
+            );
+            Vec::new()
+        });
+        let mut log = Known {
+            topic: topic.or(self.looks.topic()),
+            leader_epoch,
+            firm: finished.last().map_or(position, |last| last.end),
+        };
+        if let Some(lost) = self.known(partition, position, log.topic) {
+            finished = ledger::union(&finished, &lost.ledger.finished_from(position));
+            log.leader_epoch = log.leader_epoch.max(lost.log.leader_epoch);
+            log.firm = log.firm.max(lost.log.firm);
+        }
+        let mut ledger = Ledger::new(position, finished);
+        if let Some(standing) = standing {
+            let verdict = self.looks.judge(&log, position, &standing);
+            look::say(partition, verdict, &log, &ledger);
+            log = log.after(position, &standing, verdict);
+            ledger.follow(verdict);
+        }
+        let position = ledger.next();
+        log::info!("partition {partition}: reading from offset {position}");
+        self.epochs += 1;
+        let owned = Partition {
+            epoch: self.epochs,
+            earlier: Vec::new(),
+            log,
+            is_astray: false,
+            begun,
+            ledger,
+            phase: Phase::Consuming,
+            committed: None,
+        };
+        self.links.read(partition, &owned);
+        self.partitions.insert(partition, owned);
+    }
+
+    /// What this process knows of the same log, where the partition was lost a while ago.
+    fn known(
+        &mut self,
+        partition: i32,
+        position: i64,
+        topic: Option<TopicTag>,
+    ) -> Option<Partition> {
+        let (at, lost) = self.lost.remove(&partition)?;
+        // A position below what was committed is not the same log's: the topic was made anew.
+        let is_same = lost.log.topic == topic && position >= lost.at_least();
+        (is_same && at.elapsed() < REMEMBER).then_some(lost)
+    }
+}
