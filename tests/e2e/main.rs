@@ -15,6 +15,7 @@ mod errors;
 mod fetch_modes;
 mod kills;
 mod lifecycle;
+mod log_identity;
 mod rebalance;
 mod routes;
 mod send_check;

@@ -9,6 +9,11 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
+use chatroom_job::kafka::ask::{Connection, text};
+use kafka_protocol::messages::OffsetCommitRequest;
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
 use krafka::admin::{
     ConfigOp, ConfigResource, ConsumerGroupDescription, ConsumerGroupMember, GroupOffset, NewTopic,
     OffsetSpec,
@@ -17,7 +22,7 @@ use krafka::consumer::{AutoOffsetReset, ConsumerRecord, TopicPartition};
 use krafka::error::{ErrorCode, KrafkaError};
 use krafka::{Kafka as Client, Record};
 
-use super::{free_port, runtime};
+use super::{await_until, free_port, is, runtime};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
 
@@ -196,16 +201,70 @@ impl Kafka {
         let topic = NewTopic::new(name, partitions, 1)
             .expect("a valid topic name")
             .with_config("max.message.bytes", max_message_bytes.to_string());
-        let mut made = runtime()
+        await_until("the topic", || {
+            let admin = self.client.admin();
+            let made = admin.create_topics([topic.clone()], Default::default());
+            let mut made = runtime().block_on(made).expect("Kafka answers");
+            match made.remove(name).expect("an answer for this topic") {
+                Ok(_) => Ok(()),
+                // With ZooKeeper, the one before of that name takes a while to go.
+                Err(error) if error.to_string().contains("marked for deletion") => {
+                    Err(error.to_string())
+                }
+                Err(error) => panic!("the topic is not made: {error}"),
+            }
+        });
+    }
+
+    /// Deletes a topic, and comes back when Kafka doesn't know it any longer.
+    pub fn delete_topic(&self, name: &str) {
+        let mut deleted = runtime()
             .block_on(
                 self.client
                     .admin()
-                    .create_topics([topic], Default::default()),
+                    .delete_topics([name], Default::default()),
             )
             .expect("Kafka answers");
-        made.remove(name)
+        deleted
+            .remove(name)
             .expect("an answer for this topic")
-            .expect("the topic is made");
+            .expect("the topic is deleted");
+        await_until("the end of the topic", || {
+            is(self.end_offsets(name).is_empty(), true)
+        });
+    }
+
+    /// Cuts the log of partition 0 of a topic, as a disk does that lost what was written last: it ends with the batch whose last
+    /// offset is the one before `end`. The broker must be stopped.
+    pub fn cut_log(&self, topic: &str, end: i64) {
+        let folder = find(&self.folder, &format!("{topic}-0")).expect("the partition has a folder");
+        let log = folder.join("00000000000000000000.log");
+        let bytes = fs::read(&log).expect("the partition's file can be read");
+        // As in `newest_codec`; 23 bytes after a batch's start stands by how much its last offset is above its base offset.
+        let mut place = 0;
+        let mut next = 0;
+        while next < end {
+            let batch = &bytes[place..];
+            let number =
+                |at: usize| i32::from_be_bytes(batch[at..at + 4].try_into().expect("four"));
+            let base = i64::from_be_bytes(batch[..8].try_into().expect("eight bytes"));
+            next = base + i64::from(number(23)) + 1;
+            place += 12 + number(8) as usize;
+        }
+        assert_eq!(next, end, "a batch ends there");
+        let file = fs::OpenOptions::new().write(true).open(&log);
+        file.and_then(|file| file.set_len(place as u64))
+            .expect("the partition's file can be cut");
+        // What Kafka noted about the log speaks of what is gone. It is made anew.
+        for entry in fs::read_dir(&folder).expect("the partition's folder can be read") {
+            let path = entry.expect("an entry").path();
+            let of_log = path
+                .extension()
+                .is_some_and(|e| e == "index" || e == "timeindex" || e == "snapshot");
+            if of_log {
+                fs::remove_file(path).expect("it can be removed");
+            }
+        }
     }
 
     /// Sets how the broker itself compresses what is written to the topic from now on; `producer` leaves it as it came.
@@ -302,6 +361,29 @@ impl Kafka {
             })
             .filter(|(_, offset)| offset.offset.is_some())
             .collect()
+    }
+
+    /// Commits for partition 0 of a topic what a group had committed before. The group must have no members.
+    pub fn commit(&self, group: &str, topic: &str, offset: GroupOffset) {
+        let partition = OffsetCommitRequestPartition::default()
+            .with_partition_index(0)
+            .with_committed_offset(offset.offset.expect("an offset"))
+            .with_committed_leader_epoch(offset.leader_epoch.unwrap_or(-1))
+            .with_committed_metadata(offset.metadata.as_deref().map(text));
+        let topic = OffsetCommitRequestTopic::default()
+            .with_name(text(topic).into())
+            .with_partitions(vec![partition]);
+        let request = OffsetCommitRequest::default()
+            .with_group_id(text(group).into())
+            .with_generation_id_or_member_epoch(-1)
+            .with_topics(vec![topic]);
+        let answer = runtime().block_on(async {
+            let mut connection = Connection::open(&self.address())
+                .await
+                .expect("Kafka is there");
+            connection.ask(&request, 7).await.expect("Kafka answers")
+        });
+        assert_eq!(answer.topics[0].partitions[0].error_code, 0);
     }
 
     /// The group's members; none where there is no such group.
