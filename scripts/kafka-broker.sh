@@ -2,7 +2,7 @@
 # One Kafka broker, for scripts/kafka: its jars, its folder, its settings, its processes. To be sourced after lib.sh.
 #
 # A broker lives in one folder, $dir:
-#   broker.env         version, port, mode and heap, written once by `start` and `hold`
+#   broker.env         version, port, mode, heap, and the cluster that it joined, written once by `start` and `hold`
 #   fixed.properties   the settings, but for the ports chosen at each launch (controller, ZooKeeper)
 #   server.properties, zookeeper.properties    written anew at each launch
 #   kafka.pid, zookeeper.pid, kafka.log, zookeeper.log, data/, zookeeper-data/
@@ -105,6 +105,7 @@ find_broker() {
 
 load_broker() {
   [ -f "$dir/broker.env" ] || die "there is no broker in $dir" "scripts/kafka start --dir $dir starts one"
+  joins='' node=1
   # shellcheck source=/dev/null
   . "$dir/broker.env"
 }
@@ -128,7 +129,8 @@ unregister() {
 
 write_settings() {
   mkdir -p "$dir/data"
-  printf '%s=%q\n' version "$version" port "$port" zookeeper "$zookeeper" heap "$heap" >"$dir/broker.env"
+  printf '%s=%q\n' version "$version" port "$port" zookeeper "$zookeeper" heap "$heap" \
+    joins "$joins" node "$node" >"$dir/broker.env"
   {
     cat <<SETTINGS
 log.dirs=$dir/data
@@ -174,6 +176,11 @@ write_logging() { # LEVEL STREAM
 write_server_properties() { # BESIDE
   if $zookeeper; then
     printf '%s\n' broker.id=1 "listeners=PLAINTEXT://127.0.0.1:$port" "zookeeper.connect=127.0.0.1:$1"
+  elif [ -n "$joins" ]; then
+    grep '^controller.quorum.voters=' "$joins/server.properties"
+    printf '%s\n' process.roles=broker "node.id=$node" "listeners=PLAINTEXT://127.0.0.1:$port" \
+      "advertised.listeners=PLAINTEXT://127.0.0.1:$port" controller.listener.names=CONTROLLER \
+      broker.heartbeat.interval.ms=500 broker.session.timeout.ms=3000
   else
     printf '%s\n' process.roles=broker,controller node.id=1 "controller.quorum.voters=1@127.0.0.1:$1" \
       "listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$1" "advertised.listeners=PLAINTEXT://127.0.0.1:$port" \
@@ -258,12 +265,16 @@ launch() {
   fi
   write_server_properties "$beside"
   if ! $zookeeper && [ ! -f "$dir/data/meta.properties" ]; then
-    short_java kafka.tools.StorageTool format -t "$(new_cluster_id)" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
+    short_java kafka.tools.StorageTool format -t "$(cluster_id)" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
       { say "error: Kafka could not format $dir/data:"; grep -v '^\s*at ' "$dir/format.log" | head -n5 | cut -c1-300 | sed 's/^/  /' >&2; return 1; }
   fi
   serve kafka "$heap" kafka.Kafka
   await kafka kafka_is_up || { explain kafka; end kafka 0; end zookeeper 0; return 1; }
   touch "$dir/started"
+}
+
+cluster_id() {
+  if [ -n "$joins" ]; then sed -n 's/^cluster.id=//p' "$joins/data/meta.properties"; else new_cluster_id; fi
 }
 
 # 16 random bytes in URL-safe base64; Kafka refuses an id that begins with a dash.

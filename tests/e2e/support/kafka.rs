@@ -1,5 +1,7 @@
 //! A real Kafka broker, and what tests ask of it.
 
+mod cluster;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -107,6 +109,14 @@ impl Kafka {
     }
 
     fn start_set(version: Version, port: u16, settings: &[&str]) -> Kafka {
+        let options: Vec<&str> = settings
+            .iter()
+            .flat_map(|setting| ["--set", setting])
+            .collect();
+        Kafka::start_so(version, port, &options)
+    }
+
+    fn start_so(version: Version, port: u16, options: &[&str]) -> Kafka {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
             "kafka-{}-{port}-{}",
             version.name(),
@@ -117,7 +127,7 @@ impl Kafka {
             .arg(port.to_string())
             .arg("--dir")
             .arg(&folder)
-            .args(settings.iter().flat_map(|setting| ["--set", setting]))
+            .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -139,8 +149,12 @@ impl Kafka {
             let said = said.join().expect("the reader ends");
             panic!("Kafka {} does not start: {said}", version.name());
         }
+        let client = Client::builder(address(port))
+            .client_id("test")
+            // So that `add_partitions` sees them.
+            .metadata_max_age(Duration::from_millis(100));
         let client = runtime()
-            .block_on(Client::builder(address(port)).client_id("test").connect())
+            .block_on(client.connect())
             .expect("a Kafka that says it is ready can be reached");
         Kafka {
             version,

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod comet;
 pub mod command;
+pub mod dead_address;
 pub mod dev_comet;
 pub mod job;
 pub mod kafka;
