@@ -1,5 +1,7 @@
 //! `job check`: tries each thing that the service needs, in the order in which it needs them.
 
+mod session;
+
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -16,6 +18,7 @@ use krafka::error::KrafkaError;
 use crate::comet::{self, Answer, Client};
 use crate::config::Config;
 use crate::dead_letter;
+use crate::kafka::finding::{Finding, find_out};
 use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
 use crate::layers::Loaded;
 use crate::limits;
@@ -76,6 +79,12 @@ impl<W: Write> Report<W> {
         self.detail(to_do);
     }
 
+    /// What doesn't serve, and isn't needed.
+    fn spare(&mut self, what: impl Display, found: impl Display, to_do: impl Display) {
+        self.line("33", "!", format_args!("{what}: {found}"));
+        self.detail(to_do);
+    }
+
     /// What can't be tried because of what failed before.
     fn skipped(&mut self, what: impl Display) {
         self.line(
@@ -104,23 +113,46 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     let group = format!("group {}", config.group);
     let dead_letters = format!("dead-letter topic {}", config.dead_letter_topic());
 
-    let (kafka, brokers) = match reach(config).await {
+    // Each address is tried by itself too: the service needs only one of them, and would not notice the others.
+    let (reached, tried) = tokio::join!(reach(config), find_out(&config.brokers));
+    let (kafka, cluster) = match reached {
         Ok(reached) => reached,
         Err(Trouble {
             brokers,
             cause,
             advice,
         }) => {
-            report.bad(format_args!("Kafka at {brokers}"), cause, advice);
+            let wrong: Vec<_> = tried
+                .into_iter()
+                .filter_map(|(address, found)| Some((address, found.err()?)))
+                .collect();
+            if wrong.len() == config.brokers.len() {
+                for (address, Finding { cause, advice }) in wrong {
+                    report.bad(format_args!("Kafka at {address}"), cause, advice);
+                }
+            } else {
+                report.bad(format_args!("Kafka at {brokers}"), cause, advice);
+            }
             return [topic, group, dead_letters]
                 .iter()
                 .for_each(|what| report.skipped(what));
         }
     };
+    let (good, bad): (Vec<_>, Vec<_>) = tried.into_iter().partition(|(_, found)| found.is_ok());
+    let good: Vec<_> = match good.as_slice() {
+        // It answers krafka.
+        [] => config.brokers.clone(),
+        good => good.iter().map(|(address, _)| address.clone()).collect(),
+    };
     report.good(
-        format_args!("Kafka at {}", config.brokers.join(", ")),
-        brokers,
+        format_args!("Kafka at {}", good.join(", ")),
+        cluster.in_words(),
     );
+    for (address, found) in bad {
+        if let Err(Finding { cause, advice }) = found {
+            report.spare(format_args!("Kafka at {address}"), cause, advice);
+        }
+    }
 
     let failed = |report: &mut Report<W>, what: &str, error: &KrafkaError| {
         let Trouble { cause, advice, .. } = Trouble::new(&config.brokers, error);
@@ -149,6 +181,8 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
             report.skipped(&group);
         }
     }
+    let brokers = cluster.brokers.iter().map(|(id, _)| *id);
+    session::check(config.session_timeout, &kafka, brokers, report).await;
     match kafka::partitions(&kafka, &config.dead_letter_topic()).await {
         Ok(Some(partitions)) => {
             let partitions = plural(partitions as u64, "partition");
@@ -174,31 +208,42 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     }
 }
 
-/// Connects, and asks how the brokers call themselves: this is where everything after the first contact goes.
-async fn reach(config: &Config) -> Result<(Kafka, String), Trouble> {
+/// The brokers, as they call themselves: this is where everything after the first contact goes.
+#[derive(Default)]
+struct Cluster {
+    /// Id and address. None where not everybody may ask.
+    brokers: Vec<(i32, String)>,
+}
+
+impl Cluster {
+    fn in_words(&self) -> String {
+        let mut brokers: Vec<_> = self.brokers.iter().map(|(_, at)| at.as_str()).collect();
+        brokers.sort();
+        match brokers.len() as u64 {
+            // What matters is tried next.
+            0 => "answers".to_owned(),
+            count => format!("{}: {}", plural(count, "broker"), brokers.join(", ")),
+        }
+    }
+}
+
+async fn reach(config: &Config) -> Result<(Kafka, Cluster), Trouble> {
     let kafka = kafka::connect_for_command(&config.brokers, "job-check").await?;
     let options = DescribeClusterOptions::default().timeout(COMMAND_TIMEOUT);
-    let found = match kafka.admin().describe_cluster(options).await {
-        Ok(cluster) => {
-            let brokers = cluster
+    let cluster = match kafka.admin().describe_cluster(options).await {
+        Ok(cluster) => Cluster {
+            brokers: cluster
                 .brokers
                 .iter()
-                .map(|broker| format!("{}:{}", broker.host, broker.port));
-            let mut brokers: Vec<_> = brokers.collect();
-            brokers.sort();
-            format!(
-                "{}: {}",
-                plural(brokers.len() as u64, "broker"),
-                brokers.join(", ")
-            )
-        }
+                .map(|broker| (broker.id, format!("{}:{}", broker.host, broker.port)))
+                .collect(),
+        },
         Err(error @ (KrafkaError::Network(_) | KrafkaError::Timeout { .. })) => {
             return Err(Trouble::new(&config.brokers, &error));
         }
-        // Not every Kafka lets everybody ask; what matters is tried next.
-        Err(_) => "answers".to_owned(),
+        Err(_) => Cluster::default(),
     };
-    Ok((kafka, found))
+    Ok((kafka, cluster))
 }
 
 /// Where the group stands; `Err` inside for a group that isn't one of consumers.

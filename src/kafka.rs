@@ -1,11 +1,16 @@
 //! What every user of krafka here shares: how to connect, and what to say when it fails.
 
 pub mod ask;
+pub mod bootstrap;
+pub mod finding;
+pub mod layout;
 pub mod standing;
+mod stranger;
 
 use std::fmt;
 use std::time::Duration;
 
+use finding::{Finding, find_out, without_number};
 use krafka::admin::DescribeTopicsOptions;
 use krafka::error::{ErrorCode, KrafkaError};
 use krafka::{Kafka, KafkaBuilder};
@@ -18,6 +23,8 @@ pub const CLIENT_ID: &str = "job";
 /// How long one request to a broker may take. A fetch or a join that the broker holds back on purpose counts apart.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// For so long krafka takes for true what a broker said of a topic. A partition that is added has to be seen soon.
+pub const METADATA_AGE: Duration = Duration::from_secs(2);
 /// How long closing a client may take of which nothing is wanted any more.
 pub const CLOSING: Duration = Duration::from_millis(100);
 /// How long somebody who typed a command waits for each answer.
@@ -37,21 +44,23 @@ pub async fn connect(brokers: &[String]) -> Result<Kafka, KrafkaError> {
 /// As `connect`, for a command that somebody waits for.
 ///
 /// # Errors
-/// Within [`COMMAND_TIMEOUT`].
+/// Within [`COMMAND_TIMEOUT`], and some seconds to find out why.
 pub async fn connect_for_command(brokers: &[String], client_id: &str) -> Result<Kafka, Trouble> {
     let connecting = builder(brokers, client_id)
         .request_timeout(COMMAND_TIMEOUT)
         .connect();
-    tokio::time::timeout(COMMAND_TIMEOUT, connecting)
-        .await
-        .unwrap_or_else(|elapsed| Err(elapsed.into()))
-        .map_err(|error| Trouble::new(brokers, &error))
+    let connected = tokio::time::timeout(COMMAND_TIMEOUT, connecting).await;
+    match connected.unwrap_or_else(|elapsed| Err(elapsed.into())) {
+        Ok(kafka) => Ok(kafka),
+        Err(error) => Err(Trouble::with_connecting(brokers, &error).await),
+    }
 }
 
 fn builder(brokers: &[String], client_id: &str) -> KafkaBuilder {
     Kafka::builder(brokers.join(","))
         .client_id(client_id)
         .connect_timeout(CONNECT_TIMEOUT)
+        .metadata_max_age(METADATA_AGE)
 }
 
 /// How many partitions a topic has; `None` where there is no such topic.
@@ -121,6 +130,46 @@ impl Trouble {
             advice,
         }
     }
+
+    /// As `new`, where connecting failed. Asks the addresses what they are, which takes some seconds.
+    pub async fn with_connecting(brokers: &[String], error: &KrafkaError) -> Trouble {
+        let trouble = Trouble::new(brokers, error);
+        if trouble.advice == RAISE_FILES {
+            return trouble;
+        }
+        let found = find_out(brokers).await;
+        let wrong: Option<Vec<(String, Finding)>> = found
+            .into_iter()
+            .map(|(address, found)| Some((address, found.err()?)))
+            .collect();
+        match wrong.as_deref() {
+            // One of them answers by now.
+            None | Some([]) => trouble,
+            Some([(_, first), rest @ ..]) if rest.iter().all(|(_, other)| other == first) => {
+                Trouble {
+                    cause: first.cause.clone(),
+                    advice: first.advice,
+                    ..trouble
+                }
+            }
+            Some(wrong) => {
+                let each: Vec<String> = wrong
+                    .iter()
+                    .map(|(address, Finding { cause, .. })| format!("{address}: {cause}"))
+                    .collect();
+                Trouble {
+                    cause: each.join("; "),
+                    // Something else that answers is more telling than nobody.
+                    advice: wrong
+                        .iter()
+                        .map(|(_, finding)| finding.advice)
+                        .find(|advice| *advice == OTHER)
+                        .unwrap_or(SETTING),
+                    ..trouble
+                }
+            }
+        }
+    }
 }
 
 impl fmt::Display for Trouble {
@@ -134,10 +183,19 @@ impl fmt::Display for Trouble {
     }
 }
 
+const SETTING: &str = "Is Kafka running there? Check brokers (--brokers, JOB_BROKERS)";
+const OTHER: &str =
+    "Something else may listen there, or a listener with TLS or SASL: job needs a PLAINTEXT one";
+const SILENT: &str = "Is Kafka up, or still starting? Is a firewall between? Can this machine reach the address that the \
+                      broker gives itself (advertised.listeners)?";
+
+/// What krafka says around an error of the system has lost its number.
+fn limited_by_files(cause: &str) -> bool {
+    cause.contains("Too many open files")
+}
+
 /// The root of an error, and what to check about it.
 fn cause(error: &KrafkaError) -> (String, &'static str) {
-    const SETTING: &str = "Is Kafka running there? Check brokers (--brokers, JOB_BROKERS)";
-    const OTHER: &str = "Something else may listen there, or a listener with TLS or SASL: job needs a PLAINTEXT one";
     match error {
         KrafkaError::Network(io) => {
             let inner = io.get_ref().and_then(|inner| inner.source());
@@ -148,18 +206,12 @@ fn cause(error: &KrafkaError) -> (String, &'static str) {
             let text = io.to_string();
             let advice = match io.kind() {
                 ConnectionAborted | ConnectionReset | UnexpectedEof => OTHER,
-                // What krafka says around it has lost the error's number.
-                _ if text.contains("Too many open files") => RAISE_FILES,
+                _ if limited_by_files(&text) => RAISE_FILES,
                 _ => SETTING,
             };
-            let end = text.find(" (os error").unwrap_or(text.len());
-            (text[..end].to_owned(), advice)
+            (without_number(&text), advice)
         }
-        KrafkaError::Timeout { operation } => (
-            format!("no answer in time ({operation})"),
-            "Is Kafka up, or still starting? Is a firewall between? Can this machine reach the address that the \
-             broker gives itself (advertised.listeners)?",
-        ),
+        KrafkaError::Timeout { operation } => (format!("no answer in time ({operation})"), SILENT),
         KrafkaError::Protocol { .. } => (format!("the answer is not Kafka's ({error})"), OTHER),
         KrafkaError::Auth { message, .. } => (message.clone(), OTHER),
         KrafkaError::Broker { code, message } => {
@@ -217,7 +269,8 @@ mod tests {
         });
         let text = refusal(&[&address]).await;
         assert!(
-            text.contains("not Kafka's") && text.contains("Something else may listen there"),
+            text.contains("an HTTP server answers there: \"HTTP/1.1 400 Bad Request\"")
+                && text.contains("Something else may listen there"),
             "{text}"
         );
     }

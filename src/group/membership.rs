@@ -195,8 +195,8 @@ impl Membership {
             match crate::kafka::connect(brokers).await {
                 Ok(kafka) => break kafka,
                 Err(error) => {
-                    let trouble = Trouble::new(brokers, &error).to_string();
-                    wait(&mut retry, &trouble).await;
+                    let trouble = Trouble::with_connecting(brokers, &error).await;
+                    wait(&mut retry, &trouble.to_string()).await;
                 }
             }
         };

@@ -25,6 +25,7 @@ use super::attempt::{Attempt, CommitOutcome, Next};
 use super::membership::Commit;
 use crate::backoff::Backoff;
 use crate::kafka::ask::{Connection, text};
+use crate::kafka::bootstrap::Bootstrap;
 
 /// How hard a commit is tried.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +68,7 @@ const OFFSET_COMMIT: i16 = 7;
 const FIND_COORDINATOR: i16 = 2;
 
 pub(super) struct Offsets {
-    brokers: Vec<String>,
+    bootstrap: Bootstrap,
     group: String,
     topic: String,
     coordinator: Mutex<Option<Kept>>,
@@ -82,7 +83,7 @@ struct Kept {
 impl Offsets {
     pub(super) fn new(brokers: Vec<String>, group: String, topic: String) -> Self {
         Self {
-            brokers,
+            bootstrap: Bootstrap::new(brokers),
             group,
             topic,
             coordinator: Mutex::new(None),
@@ -171,32 +172,21 @@ impl Offsets {
         Ok((connection, answer))
     }
 
-    /// Asks one broker after the other.
     async fn find_coordinator(&self) -> Result<Connection, String> {
-        let mut why = String::new();
-        for broker in &self.brokers {
-            match self.ask_for_coordinator(broker).await {
-                Ok(address) => return Connection::open(&address).await,
-                Err(error) => why = error,
-            }
-        }
-        Err(why)
-    }
-
-    async fn ask_for_coordinator(&self, broker: &str) -> Result<String, String> {
         let request = FindCoordinatorRequest::default().with_key(text(&self.group));
-        let answer: FindCoordinatorResponse = Connection::open(broker)
-            .await?
-            .ask(&request, FIND_COORDINATOR)
-            .await?;
-        match answer.error_code.err() {
-            None if answer.host.contains(':') => Ok(format!("[{}]:{}", answer.host, answer.port)),
-            None => Ok(format!("{}:{}", answer.host, answer.port)),
-            Some(error) => Err(format!(
-                "Kafka at {broker} answered {error:?} when asked for the coordinator of group {}",
-                self.group
-            )),
-        }
+        let asked = self.bootstrap.ask(&request, FIND_COORDINATOR).await;
+        let (asked, answer): (_, FindCoordinatorResponse) = asked?;
+        let address = match answer.error_code.err() {
+            None if answer.host.contains(':') => format!("[{}]:{}", answer.host, answer.port),
+            None => format!("{}:{}", answer.host, answer.port),
+            Some(error) => {
+                return Err(format!(
+                    "Kafka at {} answered {error:?} when asked for the coordinator of group {}",
+                    asked.address, self.group
+                ));
+            }
+        };
+        Connection::open(&address).await
     }
 
     fn request(&self, member: &ConsumerGroupMetadata, commits: &[Commit]) -> OffsetCommitRequest {

@@ -1,21 +1,63 @@
 //! Asks a broker what krafka has no call for, or where krafka's connections are in use: one request, one answer.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{
     Decodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
 
 use super::CLIENT_ID;
+use super::stranger::{LOOKED_AT, describe, may_be_kafka};
 
-/// An answer is a few bytes a partition; a longer one is not from Kafka.
-const LONGEST_ANSWER: usize = 1 << 20;
+/// How long one IP address may take to accept a connection: the second packet of a handshake whose first one was lost is
+/// sent after a second.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the rest of a stranger's first words may take.
+const FIRST_WORDS: Duration = Duration::from_millis(200);
 
 /// A string as the protocol's messages want it.
 pub fn text(of: &str) -> StrBytes {
     StrBytes::from_string(of.into())
+}
+
+/// Why there is no answer. Its text is the end of a sentence.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// There is no connection.
+    Unconnected(io::Error),
+    /// The other end closed the connection, and said nothing.
+    Closed,
+    /// What came is not Kafka's: who answers there.
+    Stranger(String),
+    Other(String),
+}
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unanswered::Unconnected(error) => error.fmt(f),
+            Unanswered::Closed => f.write_str("the connection was closed without an answer"),
+            Unanswered::Stranger(why) | Unanswered::Other(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<io::Error> for Unanswered {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        match error.kind() {
+            BrokenPipe | ConnectionReset => Unanswered::Closed,
+            _ => Unanswered::Other(error.to_string()),
+        }
+    }
 }
 
 /// One connection to one broker.
@@ -26,20 +68,27 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Connects within two seconds an IP address.
+    ///
     /// # Errors
     /// A sentence that names the address.
     pub async fn open(address: &str) -> Result<Self, String> {
-        let stream = TcpStream::connect(address)
+        Self::try_open(address)
             .await
-            .map_err(|error| format!("connecting to Kafka at {address} failed: {error}"))?;
+            .map_err(|why| format!("connecting to Kafka at {address} failed: {why}"))
+    }
+
+    /// # Errors
+    /// [`Unanswered::Unconnected`].
+    pub async fn try_open(address: &str) -> Result<Self, Unanswered> {
         Ok(Self {
             address: address.into(),
-            stream,
+            stream: connect(address).await.map_err(Unanswered::Unconnected)?,
             asked: 0,
         })
     }
 
-    /// Asks, and waits for the answer.
+    /// Asks, and waits for the answer, for as long as it takes.
     ///
     /// # Errors
     /// A sentence that names the address. The connection must not be used again then: the answer may still come.
@@ -48,29 +97,88 @@ impl Connection {
         request: &R,
         version: i16,
     ) -> Result<R::Response, String> {
-        let failed = |what: &str, error: &dyn std::fmt::Display, address: &str| {
-            format!("{what} Kafka at {address} failed: {error}")
-        };
+        let answer = self.try_ask(request, version).await;
+        answer.map_err(|why| format!("asking Kafka at {} failed: {why}", self.address))
+    }
+
+    /// # Errors
+    /// As [`Connection::ask`].
+    pub async fn try_ask<R: Request>(
+        &mut self,
+        request: &R,
+        version: i16,
+    ) -> Result<R::Response, Unanswered> {
         self.asked += 1;
         let message = encode(request, version, self.asked)
-            .map_err(|error| failed("encoding a request to", &error, &self.address))?;
-        let answer = async {
-            self.stream.write_all(&message).await?;
-            let length = self.stream.read_u32().await? as usize;
-            if length > LONGEST_ANSWER {
-                return Err(std::io::Error::other(format!(
-                    "an answer of {length} bytes: is that Kafka?"
-                )));
-            }
-            let mut answer = BytesMut::zeroed(length);
-            self.stream.read_exact(&mut answer).await?;
-            Ok(answer.freeze())
-        }
-        .await
-        .map_err(|error| failed("asking", &error, &self.address))?;
+            .map_err(|why| Unanswered::Other(format!("the request can't be encoded: {why}")))?;
+        self.stream.write_all(&message).await?;
+        let answer = self.answer().await?;
         decode::<R>(answer, version)
-            .map_err(|error| failed("reading the answer of", &error, &self.address))
+            .map_err(|why| Unanswered::Other(format!("the answer can't be read: {why}")))
     }
+
+    /// The next answer, without its length.
+    async fn answer(&mut self) -> Result<Bytes, Unanswered> {
+        let mut came = BytesMut::new();
+        while came.len() < 8 {
+            if self.stream.read_buf(&mut came).await? == 0 {
+                return Err(match came.is_empty() {
+                    true => Unanswered::Closed,
+                    false => Unanswered::Stranger(describe(&came)),
+                });
+            }
+            if !may_be_kafka(&came, self.asked) {
+                return Err(self.stranger(came).await);
+            }
+        }
+        let length = came.get_u32() as usize;
+        let have = came.len();
+        came.resize(have.max(length), 0);
+        self.stream.read_exact(&mut came[have..]).await?;
+        Ok(came.split_to(length).freeze())
+    }
+
+    /// Makes whoever waits for a line say something: who answers there, if it does.
+    pub async fn provoke(&mut self) -> Option<String> {
+        self.stream.write_all(b"\r\n\r\n").await.ok()?;
+        let mut came = BytesMut::new();
+        let some = self.stream.read_buf(&mut came).await.ok()? > 0;
+        match some {
+            true => Some(self.stranger(came).await.to_string()),
+            false => None,
+        }
+    }
+
+    /// Who answers there, by what came and what follows at once.
+    async fn stranger(&mut self, mut came: BytesMut) -> Unanswered {
+        let more = async {
+            while came.len() < LOOKED_AT && self.stream.read_buf(&mut came).await? > 0 {}
+            Ok::<_, io::Error>(())
+        };
+        // What came by then is enough to tell.
+        let _ = timeout(FIRST_WORDS, more).await;
+        Unanswered::Stranger(describe(&came))
+    }
+}
+
+/// Tries the addresses of a name one after the other, each within [`CONNECT_TIMEOUT`].
+async fn connect(address: &str) -> io::Result<TcpStream> {
+    let mut failed = None;
+    for one in lookup_host(address).await? {
+        match timeout(CONNECT_TIMEOUT, TcpStream::connect(one)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failed = Some(error),
+            Err(_) => failed = Some(io::Error::from(io::ErrorKind::TimedOut)),
+        }
+    }
+    Err(match failed {
+        Some(error) if error.kind() == io::ErrorKind::TimedOut => io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()),
+        ),
+        Some(error) => error,
+        None => io::Error::other("the name has no address"),
+    })
 }
 
 /// A request with its header, and its length before it.

@@ -1,0 +1,149 @@
+//! What is wrong with an address at which no Kafka can be reached.
+
+use std::time::Duration;
+
+use kafka_protocol::messages::MetadataRequest;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::ask::{Connection, Unanswered};
+use super::layout::METADATA;
+use super::{OTHER, SETTING, SILENT, limited_by_files};
+use crate::limits::RAISE_FILES;
+
+/// How long an answer may take. A broker under load takes seconds.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// How long somebody who waits for a line may take to complain of an empty one.
+const COMPLAINT: Duration = Duration::from_secs(1);
+
+/// A resolver that doesn't answer takes longer.
+const IN_ALL: Duration = Duration::from_secs(8);
+
+/// Why an address doesn't serve, and what to check about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub cause: String,
+    pub advice: &'static str,
+}
+
+/// Asks each address as a client of Kafka would, all at once. Gives what is wrong with each, in their order.
+pub async fn find_out(addresses: &[String]) -> Vec<(String, Result<(), Finding>)> {
+    let mut asking = JoinSet::new();
+    for (n, address) in addresses.iter().enumerate() {
+        let address = address.clone();
+        asking.spawn(async move {
+            let found = timeout(IN_ALL, ask(&address)).await;
+            let found = found.unwrap_or_else(|_| {
+                let cause = format!("no connection within {} s", IN_ALL.as_secs());
+                let advice = SILENT;
+                Err(Finding { cause, advice })
+            });
+            (n, address, found)
+        });
+    }
+    let mut found = asking.join_all().await;
+    found.sort_by_key(|(n, ..)| *n);
+    let found = found.into_iter();
+    found.map(|(_, address, found)| (address, found)).collect()
+}
+
+async fn ask(address: &str) -> Result<(), Finding> {
+    let found = |cause: String, advice| Err(Finding { cause, advice });
+    let mut connection = match Connection::try_open(address).await {
+        Ok(connection) => connection,
+        Err(why) => {
+            let cause = without_number(&why.to_string());
+            let advice = match &why {
+                _ if limited_by_files(&cause) => RAISE_FILES,
+                Unanswered::Unconnected(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+                    SILENT
+                }
+                _ => SETTING,
+            };
+            return found(cause, advice);
+        }
+    };
+    // About no topic. A listener with SASL would answer less than that.
+    let request = MetadataRequest::default().with_topics(Some(Vec::new()));
+    match timeout(ANSWER, connection.try_ask(&request, METADATA)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(why)) => found(without_number(&why.to_string()), OTHER),
+        Err(_) => {
+            // A server of lines waits for the end of one. Kafka would close the connection.
+            match timeout(COMPLAINT, connection.provoke()).await {
+                Ok(Some(who)) => found(who, OTHER),
+                Ok(None) | Err(_) => found(
+                    format!(
+                        "no answer within {} s on an open connection",
+                        ANSWER.as_secs()
+                    ),
+                    SILENT,
+                ),
+            }
+        }
+    }
+}
+
+/// An error of the system without its number.
+pub fn without_number(text: &str) -> String {
+    let end = text.find(" (os error").unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    /// A server that says this to whoever has sent these bytes.
+    fn server(waits_for: &'static [u8], says: &'static [u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound").to_string();
+        std::thread::spawn(move || {
+            let mut kept = Vec::new();
+            for mut stream in listener.incoming().flatten() {
+                let mut came = Vec::new();
+                while !came.ends_with(waits_for) {
+                    let mut byte = [0];
+                    if !matches!(stream.read(&mut byte), Ok(1)) {
+                        break;
+                    }
+                    came.push(byte[0]);
+                }
+                let _ = stream.write_all(says);
+                kept.push(stream);
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn who_answers_is_found_out() {
+        let addresses = [
+            server(b"job", b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+            // Of a line that it waits for.
+            server(b"\r\n", b"HTTP/1.0 414 Too Long\r\n\r\n"),
+            server(b"job", b"\x15\x03\x03\0\x02\x02\x46"),
+            server(b"", b"SSH-2.0-OpenSSH_9.2\r\n"),
+            server(b"job", b"\0\0\x12\x04\0\0\0\0\0"),
+            "127.0.0.1:1".to_owned(),
+            "no-such-host.invalid:9092".to_owned(),
+        ];
+        let says = [
+            "an HTTP server answers there: \"HTTP/1.1 400 Bad Request\"",
+            "an HTTP server answers there: \"HTTP/1.0 414 Too Long\"",
+            "a TLS listener answers there",
+            "an SSH server answers there",
+            "an HTTP/2 server answers there",
+            "Connection refused",
+            "lookup",
+        ];
+        let found = find_out(&addresses).await;
+        for ((address, found), says) in found.into_iter().zip(says) {
+            let cause = found.expect_err("no Kafka is there").cause;
+            assert!(cause.contains(says), "{address}: {cause}");
+        }
+    }
+}
