@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crossbeam_channel::Sender;
 use krafka::Kafka;
-use krafka::admin::{ListConsumerGroupOffsetsOptions, ListOffsetsOptions, OffsetSpec};
 use krafka::consumer::{
     Consumer, ConsumerGroupMetadata, ConsumerRebalanceListener, TopicPartition,
 };
-use krafka::error::KrafkaError;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use super::Event;
 use super::attempt::{CommitOutcome, Failure};
 use super::membership::{Commit, RETRY_FIRST, RETRY_MOST, wait};
 use super::offsets::{Effort, LAST, LAST_WORD, Offsets};
+use super::positions::{self, Position};
 use super::{orphans, topic_tag};
 use crate::backoff::Retry;
 use crate::config::Config;
@@ -37,13 +37,6 @@ pub(super) struct Listener {
     member: Mutex<Option<ConsumerGroupMetadata>>,
     /// Whether the partitions were lost, and none came since.
     lost: AtomicBool,
-}
-
-/// What Kafka has of a partition for the group.
-struct Committed {
-    position: i64,
-    metadata: String,
-    leader_epoch: Option<i32>,
 }
 
 /// The partitions that are ours, each with a number that tells this turn of owning it from others.
@@ -166,47 +159,122 @@ impl Listener {
         }
     }
 
-    /// Finds out where to read the partitions from, and tells the group, unless they are gone by then.
+    /// Finds out where to read the partitions from, and tells the group of each as soon as it is known, unless it is gone by
+    /// then.
     async fn find_positions(self: Arc<Self>, turns: HashMap<i32, u64>) {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
+        let mut left = turns;
         loop {
-            let ours = |turns: &HashMap<i32, u64>| -> Vec<i32> {
-                let current = lock(&self.turns);
-                turns
-                    .iter()
-                    .filter(|(p, turn)| current.ours.get(p) == Some(turn))
-                    .map(|(p, _)| *p)
-                    .collect()
-            };
-            let wanted = ours(&turns);
-            if wanted.is_empty() {
+            self.keep_ours(&mut left);
+            let partitions: Vec<i32> = left.keys().copied().collect();
+            if partitions.is_empty() {
                 return;
             }
-            match self.positions(&wanted).await {
-                Ok(found) => {
-                    let standings = self.standings_of(&found).await;
-                    let still = ours(&turns);
-                    for (partition, committed) in found {
-                        if still.contains(&partition) {
-                            let _ = self.events.send(Event::Assigned {
-                                partition,
-                                position: committed.position,
-                                metadata: committed.metadata,
-                                leader_epoch: committed.leader_epoch,
-                                standing: standings.get(&partition).copied(),
-                            });
-                        }
+            let why = match positions::committed(&self.kafka, &self.group, &self.topic, &partitions)
+                .await
+            {
+                Ok(positions::Committed { known, new, failed }) => {
+                    self.found(&mut left, known).await;
+                    // What is asked of one broker doesn't wait for another.
+                    let mut rest = left.clone();
+                    rest.retain(|partition, _| new.contains(partition));
+                    if !rest.is_empty() {
+                        tokio::spawn(self.clone().find_earliest(rest));
                     }
-                    return;
+                    left.retain(|partition, _| !new.contains(partition));
+                    failed
                 }
-                Err(error) => {
-                    let group = &self.group;
-                    wait(
-                        &mut retry,
-                        &format!("asking for the offsets of group {group} failed: {error}"),
-                    )
-                    .await;
-                }
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(why) = why {
+                let group = &self.group;
+                let why = format!("asking for the offsets of group {group} failed: {why}");
+                wait(&mut retry, &why).await;
+            }
+        }
+    }
+
+    /// Finds out where partitions begin of which the group has committed nothing.
+    async fn find_earliest(self: Arc<Self>, turns: HashMap<i32, u64>) {
+        let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
+        let mut left = turns;
+        loop {
+            self.keep_ours(&mut left);
+            if left.is_empty() {
+                return;
+            }
+            let mut asking = JoinSet::new();
+            for partitions in self.by_leader(left.keys().copied()).await {
+                let (kafka, topic) = (self.kafka.clone(), self.topic.clone());
+                asking.spawn(async move { positions::earliest(&kafka, &topic, &partitions).await });
+            }
+            let mut failed = BTreeMap::new();
+            while let Some(asked) = asking.join_next().await {
+                let Ok((found, without)) = asked else {
+                    continue;
+                };
+                self.found(&mut left, found).await;
+                failed.extend(without);
+            }
+            let Some(why) = failed.values().next() else {
+                continue;
+            };
+            let partitions: Vec<i32> = failed.keys().copied().collect();
+            let why = format!(
+                "partitions {partitions:?} of {} can't be read yet, as nobody says where they begin: {why}",
+                self.topic
+            );
+            let wait = retry.failed(&why, |why| {
+                log::warn!("{why}. The others are read, and these as soon as they can be");
+            });
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// The partitions, those of one leader together, as far as that is known.
+    async fn by_leader(&self, partitions: impl Iterator<Item = i32>) -> Vec<Vec<i32>> {
+        let topics = match self.consumer.get() {
+            Some(consumer) => consumer.fetch_metadata(Some(&self.topic)).await,
+            None => return vec![partitions.collect()],
+        };
+        let topics = topics.map(|metadata| metadata.topics).unwrap_or_default();
+        let topic = topics.first();
+        let mut by_leader: BTreeMap<Option<i32>, Vec<i32>> = BTreeMap::new();
+        for partition in partitions {
+            let leader = topic.and_then(|topic| Some(topic.partition(partition)?.leader));
+            by_leader.entry(leader).or_default().push(partition);
+        }
+        by_leader.into_values().collect()
+    }
+
+    /// Forgets the turns that are over.
+    fn keep_ours(&self, turns: &mut HashMap<i32, u64>) {
+        let current = lock(&self.turns);
+        turns.retain(|partition, turn| current.ours.get(partition) == Some(turn));
+    }
+
+    /// Tells the group where to read partitions from, and forgets these turns. What is gone by then is not told.
+    async fn found(&self, turns: &mut HashMap<i32, u64>, found: Vec<Position>) {
+        if found.is_empty() {
+            return;
+        }
+        let standings = self.standings_of(&found).await;
+        self.keep_ours(turns);
+        for Position {
+            partition,
+            offset,
+            metadata,
+            leader_epoch,
+        } in found
+        {
+            if turns.remove(&partition).is_some() {
+                let _ = self.events.send(Event::Assigned {
+                    partition,
+                    position: offset,
+                    metadata,
+                    leader_epoch,
+                    standing: standings.get(&partition).copied(),
+                });
             }
         }
     }
@@ -223,11 +291,11 @@ impl Listener {
     }
 
     /// How the logs stand of partitions that are about to be read. Where Kafka doesn't say it now, a later look does.
-    async fn standings_of(&self, partitions: &[(i32, Committed)]) -> BTreeMap<i32, Standing> {
-        let question = |(partition, committed): &(i32, Committed)| Question {
-            partition: *partition,
-            topic: topic_tag::split(&committed.metadata).0,
-            leader_epoch: committed.leader_epoch,
+    async fn standings_of(&self, partitions: &[Position]) -> BTreeMap<i32, Standing> {
+        let question = |position: &Position| Question {
+            partition: position.partition,
+            topic: topic_tag::split(&position.metadata).0,
+            leader_epoch: position.leader_epoch,
             thorough: true,
         };
         let questions: Vec<_> = partitions.iter().map(question).collect();
@@ -235,51 +303,6 @@ impl Listener {
             log::debug!("asking how the logs stand failed: {why}");
             BTreeMap::new()
         })
-    }
-
-    /// Where to read each partition from: the committed offset, or else the earliest one.
-    async fn positions(&self, partitions: &[i32]) -> Result<Vec<(i32, Committed)>, KrafkaError> {
-        let of = |p: &i32| TopicPartition::new(self.topic.clone(), *p);
-        let admin = self.kafka.admin();
-        let options = ListConsumerGroupOffsetsOptions::default()
-            .partitions(partitions.iter().map(of).collect());
-        let committed = admin
-            .list_consumer_group_offsets(self.group.clone(), options)
-            .await?;
-        let mut found = Vec::new();
-        let mut new = Vec::new();
-        for partition in partitions {
-            let stored = match committed.get(&of(partition)) {
-                Some(Ok(stored)) => Some(stored),
-                Some(Err(error)) => return Err(error.clone()),
-                None => None,
-            };
-            let committed = stored.and_then(|stored| {
-                Some(Committed {
-                    position: stored.offset?,
-                    metadata: stored.metadata.clone().unwrap_or_default(),
-                    leader_epoch: stored.leader_epoch,
-                })
-            });
-            match committed {
-                Some(committed) => found.push((*partition, committed)),
-                None => new.push((of(partition), OffsetSpec::Earliest)),
-            }
-        }
-        if !new.is_empty() {
-            for (of, listed) in admin
-                .list_offsets(new, ListOffsetsOptions::default())
-                .await?
-            {
-                let earliest = Committed {
-                    position: listed?.offset,
-                    metadata: String::new(),
-                    leader_epoch: None,
-                };
-                found.push((of.partition, earliest));
-            }
-        }
-        Ok(found)
     }
 
     /// Tells the group, and gets what there is to commit before Kafka goes on; `None` where that is nothing.

@@ -18,6 +18,7 @@ pub mod offset_map;
 mod offsets;
 mod orphans;
 mod partition;
+mod positions;
 #[cfg(test)]
 mod tests;
 mod topic_tag;

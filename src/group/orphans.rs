@@ -1,8 +1,11 @@
-//! Partitions that the group's protocol forgot.
+//! Partitions that nobody has: those that the group's protocol forgot, and those that were added to the topic.
 //!
 //! The cooperative protocol hands a partition over in two rounds: its owner lets go, and joins once more so that it is given
 //! to another. A static member that starts anew in between joins without a round, so nobody gets what it let go. Kafka
 //! sees a stable group, and nobody reads that partition until something else makes a round.
+//!
+//! Likewise nothing makes a round when partitions are added: the group's leader gives out those that it knows of when
+//! there is one. So each member keeps its knowledge of the topic fresh: any of them may be the leader.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,50 +17,127 @@ use krafka::error::KrafkaError;
 
 use crate::config::Config;
 
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Longer than krafka takes for true what it knows of a topic: each look asks a broker.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+const _: () = assert!(LOOK_EVERY.as_secs() > crate::kafka::METADATA_AGE.as_secs());
 
 /// A partition that is being handed over has no owner for so long, beside the time of the hand-over itself.
 const BESIDE_HAND_OVER: Duration = Duration::from_secs(2);
 
+/// So often a round is asked for at once where a partition is new: with the first one the leader may not know of it yet.
+const AT_ONCE: u32 = 3;
+
 /// Looks, now and then, whether each partition has an owner, and asks for a round where one has none for long.
 pub(super) async fn watch(kafka: Kafka, consumer: Arc<Consumer>, config: Config) {
-    let mut since: Option<Instant> = None;
+    let mut patience = Patience::new(config.shutdown_timeout + BESIDE_HAND_OVER);
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        // What can't be seen now is looked at the next time.
-        let orphans = orphans(&kafka, &config).await.unwrap_or_default();
-        if orphans.is_empty() {
-            since = None;
-        } else if since.get_or_insert_with(Instant::now).elapsed()
-            >= config.shutdown_timeout + BESIDE_HAND_OVER
-        {
-            log::warn!(
-                "partitions {orphans:?} of {} have no owner, though group {} is stable: asking for a rebalance",
+        let Ok(Some(seen)) = look(&kafka, &consumer, &config).await else {
+            // A round changes it, or it can't be seen now.
+            patience.since = None;
+            continue;
+        };
+        match patience.look(&seen, Instant::now()) {
+            None => continue,
+            Some(Why::Added) => log::info!(
+                "topic {} has {} partitions by now, of which {:?} have no owner: asking for a rebalance",
+                config.topic,
+                seen.all.len(),
+                seen.orphans
+            ),
+            Some(Why::Forgotten) => log::warn!(
+                "partitions {:?} of {} have no owner, though group {} is stable: asking for a rebalance",
+                seen.orphans,
                 config.topic,
                 config.group
-            );
-            rejoin(&consumer, &config.topic).await;
-            since = None;
+            ),
         }
+        rejoin(&consumer, &config.topic).await;
     }
 }
 
-/// The partitions that nobody has in a stable group.
-async fn orphans(kafka: &Kafka, config: &Config) -> Result<BTreeSet<i32>, KrafkaError> {
+/// The topic in a stable group.
+#[derive(Default)]
+struct Seen {
+    all: BTreeSet<i32>,
+    /// Those that nobody has.
+    orphans: BTreeSet<i32>,
+}
+
+/// Why a round is needed.
+#[derive(Debug, PartialEq, Eq)]
+enum Why {
+    Added,
+    Forgotten,
+}
+
+/// For how long partitions may be without an owner.
+struct Patience {
+    hand_over: Duration,
+    /// The partitions that there were when each had an owner.
+    known: Option<BTreeSet<i32>>,
+    since: Option<Instant>,
+    asked: u32,
+}
+
+impl Patience {
+    fn new(hand_over: Duration) -> Self {
+        Self {
+            hand_over,
+            known: None,
+            since: None,
+            asked: 0,
+        }
+    }
+
+    fn look(&mut self, seen: &Seen, now: Instant) -> Option<Why> {
+        if seen.orphans.is_empty() {
+            *self = Self {
+                known: Some(seen.all.clone()),
+                ..Self::new(self.hand_over)
+            };
+            return None;
+        }
+        let since = *self.since.get_or_insert(now);
+        let is_new = self
+            .known
+            .as_ref()
+            .is_some_and(|known| seen.orphans.is_disjoint(known));
+        let why = match is_new && self.asked < AT_ONCE {
+            true => Why::Added,
+            false if now.duration_since(since) >= self.hand_over => Why::Forgotten,
+            false => return None,
+        };
+        self.asked += 1;
+        self.since = None;
+        Some(why)
+    }
+}
+
+/// Who has what; nothing while a round runs, which is about to change it.
+async fn look(
+    kafka: &Kafka,
+    consumer: &Consumer,
+    config: &Config,
+) -> Result<Option<Seen>, KrafkaError> {
+    let topic = consumer.fetch_metadata(Some(&config.topic)).await?;
     let group = kafka
         .admin()
         .describe_consumer_groups([&config.group], Default::default())
         .await?
         .remove(&config.group);
     let Some(Ok(group)) = group else {
-        return Ok(BTreeSet::new());
+        return Ok(None);
     };
-    // While a round runs, who has what is about to change.
     if group.state != "Stable" {
-        return Ok(BTreeSet::new());
+        return Ok(None);
     }
-    let count = crate::kafka::partitions(kafka, &config.topic).await?;
-    let mut orphans: BTreeSet<i32> = (0..count.unwrap_or_default() as i32).collect();
+    let all: BTreeSet<i32> = topic
+        .topics
+        .iter()
+        .flat_map(|topic| topic.partitions.keys().copied())
+        .collect();
+    let mut orphans = all.clone();
     for member in group.members {
         for assigned in member.assignment.unwrap_or_default() {
             if assigned.topic_name == config.topic {
@@ -65,7 +145,7 @@ async fn orphans(kafka: &Kafka, config: &Config) -> Result<BTreeSet<i32>, Krafka
             }
         }
     }
-    Ok(orphans)
+    Ok(Some(Seen { all, orphans }))
 }
 
 /// Makes the member join once more, which makes a round for the whole group. krafka does that when its subscription
@@ -81,4 +161,49 @@ pub(super) async fn rejoin(consumer: &Consumer, topic: &str) {
         }
     }
     consumer.wakeup();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(all: i32, orphans: &[i32]) -> Seen {
+        Seen {
+            all: (0..all).collect(),
+            orphans: orphans.iter().copied().collect(),
+        }
+    }
+
+    #[test]
+    fn a_partition_that_was_owned_may_be_on_its_way() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut patience = Patience::new(Duration::from_secs(10));
+        assert_eq!(patience.look(&seen(2, &[1]), at(0)), None);
+        assert_eq!(patience.look(&seen(2, &[1]), at(9)), None);
+        assert_eq!(patience.look(&seen(2, &[]), at(10)), None);
+        assert_eq!(patience.look(&seen(2, &[0]), at(11)), None);
+        assert_eq!(patience.look(&seen(2, &[0]), at(21)), Some(Why::Forgotten));
+        assert_eq!(patience.look(&seen(2, &[0]), at(24)), None);
+        // One of both kinds.
+        assert_eq!(patience.look(&seen(3, &[0, 2]), at(27)), None);
+    }
+
+    #[test]
+    fn a_partition_that_was_added_is_asked_for_at_once_and_not_for_ever() {
+        let start = Instant::now();
+        let mut patience = Patience::new(Duration::from_secs(10));
+        assert_eq!(patience.look(&seen(1, &[]), start), None);
+        for _ in 0..AT_ONCE {
+            assert_eq!(patience.look(&seen(4, &[1, 2, 3]), start), Some(Why::Added));
+        }
+        assert_eq!(patience.look(&seen(4, &[1, 2, 3]), start), None);
+        let later = start + Duration::from_secs(10);
+        assert_eq!(
+            patience.look(&seen(4, &[1, 2, 3]), later),
+            Some(Why::Forgotten)
+        );
+        assert_eq!(patience.look(&seen(4, &[]), later), None);
+        assert_eq!(patience.look(&seen(5, &[4]), later), Some(Why::Added));
+    }
 }
