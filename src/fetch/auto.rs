@@ -5,6 +5,9 @@ use super::modern::Modern;
 use super::{Batch, FetchError, Fetcher, Positions};
 use crate::config::Config;
 
+/// The classic client waits for one broker after the other, so it serves well only where there is one.
+const MOST_BROKERS: usize = 1;
+
 pub struct Auto {
     config: Config,
     reader: Reader,
@@ -20,7 +23,7 @@ impl Auto {
         Self {
             config: config.clone(),
             reader: Reader::Classic {
-                client: Box::new(Classic::new(config)),
+                client: Box::new(Classic::new(config, MOST_BROKERS)),
                 proven: false,
             },
         }
@@ -31,10 +34,10 @@ impl Fetcher for Auto {
     fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
         let outcome = match &mut self.reader {
             Reader::Classic { client, proven } => {
-                let mut outcome = classic(client, *proven, positions);
+                let mut outcome = client.fetch(positions);
                 if outcome.is_err() && !*proven && client.was_closed() {
                     // A second time shows whether that is how it answers the protocol.
-                    outcome = classic(client, *proven, positions);
+                    outcome = client.fetch(positions);
                 }
                 if outcome.is_ok() && !*proven {
                     log::info!(
@@ -55,21 +58,4 @@ impl Fetcher for Auto {
         self.reader = Reader::Modern(modern);
         outcome
     }
-}
-
-/// The classic client waits for one broker after the other, so it serves well only where there is one.
-fn classic(
-    client: &mut Classic,
-    proven: bool,
-    positions: &Positions,
-) -> Result<Vec<Batch>, FetchError> {
-    if !proven {
-        let leaders = client.leaders()?.len();
-        if leaders > 1 {
-            return Err(FetchError::Unsupported(format!(
-                "the topic's partitions are on {leaders} brokers"
-            )));
-        }
-    }
-    client.fetch(positions)
 }

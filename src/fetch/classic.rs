@@ -7,6 +7,7 @@ use kafka::client::fetch::{Data, Response};
 use kafka::client::{FetchOffset, FetchPartition, KafkaClient};
 use kafka::error::{Error, KafkaCode};
 
+use super::leaders::Leaders;
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record};
 use crate::config::{Coalesce, Config};
 use crate::kafka::CLIENT_ID;
@@ -22,6 +23,7 @@ pub struct Classic {
     brokers: Vec<String>,
     topic: String,
     coalesce: Coalesce,
+    leaders: Leaders,
     /// Thrown away after any I/O error: a late answer would be taken for the next request's.
     client: Option<KafkaClient>,
     /// What to ask for from a partition whose next record is larger than usual.
@@ -33,8 +35,10 @@ pub struct Classic {
 }
 
 impl Classic {
-    pub fn new(config: &Config) -> Self {
+    /// One that reads from so many brokers at most.
+    pub fn new(config: &Config, most_brokers: usize) -> Self {
         Self {
+            leaders: Leaders::new(&config.brokers, &config.topic, most_brokers),
             brokers: config.brokers.clone(),
             topic: config.topic.clone(),
             coalesce: config.coalesce,
@@ -45,32 +49,13 @@ impl Classic {
         }
     }
 
-    /// The brokers that lead the topic's partitions.
-    ///
-    /// # Errors
-    /// As [`Fetcher::fetch`].
-    pub fn leaders(&mut self) -> Result<Vec<String>, FetchError> {
-        let topic = self.topic.clone();
-        let client = self.connected()?;
-        let mut leaders: Vec<String> = client
-            .topics()
-            .partitions(&topic)
-            .into_iter()
-            .flat_map(|partitions| {
-                partitions
-                    .iter()
-                    .filter_map(|p| p.leader().map(|b| b.host().to_owned()))
-                    .collect::<Vec<_>>()
-            })
-            .collect();
-        leaders.sort();
-        leaders.dedup();
-        Ok(leaders)
-    }
-
-    fn connected(&mut self) -> Result<&mut KafkaClient, FetchError> {
-        if self.client.is_none() {
-            let mut client = KafkaClient::new(self.brokers.clone());
+    /// Has a client that knows the topic as it is, as far as these positions want it.
+    fn connect(&mut self, positions: &Positions) -> Result<(), FetchError> {
+        if self.leaders.look(positions, self.client.is_some())? {
+            return Ok(());
+        }
+        let connected = self.leaders.connect(|hosts| {
+            let mut client = KafkaClient::new(hosts);
             client.set_client_id(CLIENT_ID.into());
             // Without this a single chat message waits for the broker to have 4,096 bytes.
             client.set_fetch_min_bytes(1);
@@ -78,14 +63,17 @@ impl Classic {
             // take the crate longer than all the rest.
             client.set_fetch_crc_validation(false);
             client
-                .set_fetch_max_wait_time(MAX_WAIT)
-                .map_err(|e| FetchError::Failed(e.to_string()))?;
-            // Asked for by its name, a topic that is gone would be made anew where the broker does that.
-            match client.load_metadata_all() {
-                Ok(()) => self.client = Some(client),
-                Err(error) => return Err(self.failed("asking for the topic's partitions", error)),
-            }
-        }
+        });
+        let mut client =
+            connected.map_err(|error| self.failed("asking for the topic's partitions", error))?;
+        client
+            .set_fetch_max_wait_time(MAX_WAIT)
+            .map_err(|e| FetchError::Failed(e.to_string()))?;
+        self.client = Some(client);
+        Ok(())
+    }
+
+    fn connected(&mut self) -> Result<&mut KafkaClient, FetchError> {
         self.client
             .as_mut()
             .ok_or_else(|| FetchError::Failed("not connected".into()))
@@ -206,21 +194,23 @@ impl Fetcher for Classic {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
+        self.connect(positions)?;
         let usual = super::bytes_per_partition(self.coalesce, positions.len()) as i32;
         let topic = self.topic.clone();
         let asked = |enlarged: &HashMap<i32, i32>, p: &i32| *enlarged.get(p).unwrap_or(&usual);
         let requests: Vec<FetchPartition<'_>> = positions
             .iter()
+            .filter(|(p, _)| self.leaders.can_read(**p))
             .map(|(p, offset)| {
                 FetchPartition::new(&topic, *p, *offset).with_max_bytes(asked(&self.enlarged, p))
             })
             .collect();
         let responses = match self.connected()?.fetch_messages(&requests) {
             Ok(responses) if responses.is_empty() => {
-                // No partition has a leader that the client knows of.
+                // What became of their leaders is looked up at the next try.
                 self.client = None;
                 return Err(FetchError::Failed(format!(
-                    "no partition of {topic} has a leader"
+                    "no partition of {topic} can be read now"
                 )));
             }
             Ok(responses) => responses,
@@ -266,6 +256,18 @@ impl Classic {
         let Error::Kafka(code) = error else {
             return Err(FetchError::Failed(error.to_string()));
         };
+        if matches!(
+            code,
+            KafkaCode::NotLeaderForPartition
+                | KafkaCode::LeaderNotAvailable
+                | KafkaCode::ReplicaNotAvailable
+                | KafkaCode::UnknownTopicOrPartition
+        ) {
+            // The others go on, and its new leader is looked for.
+            let why = format!("its broker answered {code:?}");
+            self.leaders.disown(partition, why);
+            return Ok(None);
+        }
         if *code != KafkaCode::OffsetOutOfRange {
             // A new leader is found with new metadata.
             self.client = None;

@@ -2,6 +2,7 @@
 
 mod auto;
 mod classic;
+mod leaders;
 mod modern;
 
 use std::collections::BTreeMap;
@@ -84,7 +85,7 @@ pub fn fetchers(config: &Config) -> Arc<Make> {
         Fetch::Auto => Box::new(auto::Auto::new(&config)),
         Fetch::Classic => {
             log::info!("reading with the classic fetcher (protocol v0), as configured");
-            Box::new(classic::Classic::new(&config))
+            Box::new(classic::Classic::new(&config, usize::MAX))
         }
         Fetch::Modern => {
             log::info!("reading with the modern fetcher, as configured");
