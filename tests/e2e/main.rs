@@ -13,6 +13,8 @@ mod delivery;
 mod discard;
 mod errors;
 mod fetch_modes;
+mod kafka_addresses;
+mod kafka_partitions;
 mod kills;
 mod lifecycle;
 mod log_identity;
