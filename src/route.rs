@@ -9,7 +9,7 @@ use crate::wire::push::{PushMsg, push_msg::Type};
 /// `Proto.ver` of every frame.
 pub const VERSION: i32 = 1;
 
-/// Proto.op where the message names no operation: to a user or room, and to everybody.
+/// What stands for an operation that the message doesn't name: to a user or room, and to everybody.
 const OP_MESSAGE: i32 = 4;
 const OP_BROADCAST: i32 = 5;
 
@@ -82,7 +82,6 @@ pub enum Call {
     /// To users, by their keys.
     PushMsg {
         keys: Vec<String>,
-        operation: i32,
         frame: Frame,
     },
     BroadcastRoom {
@@ -91,7 +90,6 @@ pub enum Call {
     },
     /// To everybody, at this Comet's share of the speed.
     Broadcast {
-        operation: i32,
         speed: i32,
         frame: Frame,
     },
@@ -100,6 +98,7 @@ pub enum Call {
 /// What the Comet passes on to people. Its body is the message's, byte for byte.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Frame {
+    /// The call's `protoOp`, too, where it has one: goim's Comet passes the frame on only to those who accept that.
     pub op: i32,
     pub body: Bytes,
 }
@@ -156,7 +155,6 @@ impl Router {
             key: OrderingKey::user(&push.keys[0]),
             target,
             call: Call::PushMsg {
-                operation: push.operation,
                 frame: frame(push.operation, OP_MESSAGE, push.msg),
                 keys: push.keys,
             },
@@ -170,7 +168,6 @@ impl Router {
             key: OrderingKey::everybody(),
             target: Target::All,
             call: Call::Broadcast {
-                operation: push.operation,
                 speed,
                 frame: frame(push.operation, OP_BROADCAST, push.msg),
             },
@@ -250,16 +247,11 @@ mod tests {
             let delivery = router().route(message).unwrap();
             assert_eq!(delivery.target, target, "server {server:?}");
             assert_eq!(delivery.key, OrderingKey::user("u1"));
-            let Call::PushMsg {
-                keys,
-                operation,
-                frame,
-            } = delivery.call
-            else {
+            let Call::PushMsg { keys, frame } = delivery.call else {
                 panic!("not PushMsg: {:?}", delivery.call)
             };
             assert_eq!(keys, ["u1", "u2"]);
-            assert_eq!((operation, frame.op), (7, 7));
+            assert_eq!(frame.op, 7);
         }
     }
 
@@ -279,15 +271,10 @@ mod tests {
         for (speed, share) in [(0, 0), (1, 1), (7, 4), (10, 5), (-3, 0)] {
             let mut message = push(Type::BROADCAST);
             message.speed = speed;
-            let Call::Broadcast {
-                operation,
-                speed,
-                frame,
-            } = router().route(message).unwrap().call
-            else {
+            let Call::Broadcast { speed, frame } = router().route(message).unwrap().call else {
                 panic!("not Broadcast")
             };
-            assert_eq!((speed, operation, frame.op), (share, 0, 5));
+            assert_eq!((speed, frame.op), (share, 5));
         }
     }
 

@@ -68,7 +68,7 @@ fn route(push: &PushMsg) {
     match (type_, push.keys.is_empty()) {
         (2, _) => {
             let request = BroadcastReq::parse_from_bytes(&written).expect("a BroadcastReq");
-            assert_eq!(request.protoOp, push.operation);
+            assert_eq!(request.protoOp, op(5));
             // The Comets' shares make up the whole, and no more than that, rounded up.
             let (whole, share) = (i64::from(push.speed.max(0)), i64::from(request.speed));
             let comets = COMETS.len() as i64;
@@ -79,7 +79,7 @@ fn route(push: &PushMsg) {
         (0, false) => {
             let request = PushMsgReq::parse_from_bytes(&written).expect("a PushMsgReq");
             assert_eq!(request.keys, push.keys);
-            assert_eq!(request.protoOp, push.operation);
+            assert_eq!(request.protoOp, op(4));
             is_frame(&request.proto, op(4), push);
             same(&request, &written);
         }

@@ -122,7 +122,6 @@ fn only_the_same_call_is_merged() {
     let body = || web_body("r", "{}");
     let users = Call::PushMsg {
         keys: vec!["u".into()],
-        operation: 4,
         frame: Frame {
             op: 4,
             body: body().into(),

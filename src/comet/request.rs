@@ -50,13 +50,9 @@ fn serialize(call: &Call, to: &mut GrpcSlice) -> grpcio::Result<()> {
 
 fn size(call: &Call) -> u64 {
     match call {
-        Call::PushMsg {
-            keys,
-            operation,
-            frame,
-        } => {
+        Call::PushMsg { keys, frame } => {
             let keys: u64 = keys.iter().map(|key| string_size(1, key)).sum();
-            keys + message_size(2, frame_size(frame)) + number_size(3, *operation)
+            keys + message_size(2, frame_size(frame)) + number_size(3, frame.op)
         }
         Call::BroadcastRoom { room, frame } => {
             let room = if room.is_empty() {
@@ -66,28 +62,20 @@ fn size(call: &Call) -> u64 {
             };
             room + message_size(2, frame_size(frame))
         }
-        Call::Broadcast {
-            operation,
-            speed,
-            frame,
-        } => {
-            number_size(1, *operation) + message_size(2, frame_size(frame)) + number_size(3, *speed)
+        Call::Broadcast { speed, frame } => {
+            number_size(1, frame.op) + message_size(2, frame_size(frame)) + number_size(3, *speed)
         }
     }
 }
 
 fn write(call: &Call, to: &mut CodedOutputStream<'_>) -> protobuf::Result<()> {
     match call {
-        Call::PushMsg {
-            keys,
-            operation,
-            frame,
-        } => {
+        Call::PushMsg { keys, frame } => {
             for key in keys {
                 to.write_string(1, key)?;
             }
             write_frame(2, frame, to)?;
-            write_number(3, *operation, to)
+            write_number(3, frame.op, to)
         }
         Call::BroadcastRoom { room, frame } => {
             if !room.is_empty() {
@@ -95,12 +83,8 @@ fn write(call: &Call, to: &mut CodedOutputStream<'_>) -> protobuf::Result<()> {
             }
             write_frame(2, frame, to)
         }
-        Call::Broadcast {
-            operation,
-            speed,
-            frame,
-        } => {
-            write_number(1, *operation, to)?;
+        Call::Broadcast { speed, frame } => {
+            write_number(1, frame.op, to)?;
             write_frame(2, frame, to)?;
             write_number(3, *speed, to)
         }
@@ -167,13 +151,9 @@ mod tests {
             })
         };
         match call.clone() {
-            Call::PushMsg {
+            Call::PushMsg { keys, frame } => PushMsgReq {
                 keys,
-                operation,
-                frame,
-            } => PushMsgReq {
-                keys,
-                protoOp: operation,
+                protoOp: frame.op,
                 proto: proto(&frame),
                 ..Default::default()
             }
@@ -184,12 +164,8 @@ mod tests {
                 ..Default::default()
             }
             .write_to_bytes(),
-            Call::Broadcast {
-                operation,
-                speed,
-                frame,
-            } => BroadcastReq {
-                protoOp: operation,
+            Call::Broadcast { speed, frame } => BroadcastReq {
+                protoOp: frame.op,
                 speed,
                 proto: proto(&frame),
                 ..Default::default()
@@ -209,22 +185,10 @@ mod tests {
             })
         };
         prop_oneof![
-            (
-                prop::collection::vec(".{0,20}", 0..4),
-                any::<i32>(),
-                frame()
-            )
-                .prop_map(|(keys, operation, frame)| Call::PushMsg {
-                    keys,
-                    operation,
-                    frame
-                }),
+            (prop::collection::vec(".{0,20}", 0..4), frame())
+                .prop_map(|(keys, frame)| Call::PushMsg { keys, frame }),
             (".{0,200}", frame()).prop_map(|(room, frame)| Call::BroadcastRoom { room, frame }),
-            (-2i32..3, -2i32..300, frame()).prop_map(|(operation, speed, frame)| Call::Broadcast {
-                operation,
-                speed,
-                frame
-            }),
+            (-2i32..300, frame()).prop_map(|(speed, frame)| Call::Broadcast { speed, frame }),
         ]
     }
 

@@ -42,6 +42,10 @@ fn every_kind(kafka: &Kafka) {
         type_: Type::PUSH.into(),
         ..room(0, b"push to a room")
     };
+    let push_without_operation = PushMsg {
+        operation: 0,
+        ..push(String::new(), "push without operation")
+    };
     topic.produce([
         room(0, b"room"),
         room(7, b"room with operation"),
@@ -52,19 +56,20 @@ fn every_kind(kafka: &Kafka) {
         push(String::new(), "push, no server"),
         push("elsewhere:50051".into(), "push, unknown server"),
         push_to_room,
+        push_without_operation,
         broadcast(0, "broadcast"),
         broadcast(6, "broadcast with operation"),
     ]);
 
     let mut job = topic.job(&[&here, &there]).log_level("WARN").start();
-    here.await_delivered(10);
-    there.await_delivered(10);
+    here.await_delivered(11);
+    there.await_delivered(11);
     topic.await_no_lag();
     job.stop();
 
     for comet in [&here, &there] {
         let calls = comet.calls();
-        assert_eq!(calls.len(), 10, "{calls:#?}");
+        assert_eq!(calls.len(), 11, "{calls:#?}");
         let find = |body: &[u8]| -> &Call {
             let mut found = calls.iter().filter(|call| call.body == body);
             let call = found.next().expect("it came");
@@ -86,24 +91,29 @@ fn every_kind(kafka: &Kafka) {
         }
         for (body, op) in [("broadcast", 5), ("broadcast with operation", 6)] {
             let call = find(body.as_bytes());
-            assert_eq!((call.rpc, call.op), (Rpc::Broadcast, op));
+            assert_eq!(call.rpc, Rpc::Broadcast);
+            assert_eq!((call.op, call.operation), (op, op));
             assert_eq!(call.speed, 5, "each of two Comets takes half of the speed");
         }
-        assert_eq!(find(b"broadcast with operation").operation, 6);
-        for body in ["push, no server", "push, unknown server"] {
-            assert_push(find(body.as_bytes()));
+        for (body, op) in [
+            ("push, no server", 9),
+            ("push, unknown server", 9),
+            ("push without operation", 4),
+        ] {
+            assert_push(find(body.as_bytes()), op);
         }
         let named = if comet.address() == here.address() {
             "push here"
         } else {
             "push there"
         };
-        assert_push(find(named.as_bytes()));
+        assert_push(find(named.as_bytes()), 9);
     }
 }
 
 #[track_caller]
-fn assert_push(call: &Call) {
-    assert_eq!((call.rpc, call.op, call.operation), (Rpc::PushMsg, 9, 9));
+fn assert_push(call: &Call, op: i32) {
+    assert_eq!(call.rpc, Rpc::PushMsg);
+    assert_eq!((call.op, call.operation), (op, op));
     assert_eq!(call.keys, ["user-1", "user-2"]);
 }
