@@ -22,7 +22,6 @@ use crate::kafka::finding::{Finding, find_out};
 use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
 use crate::layers::Loaded;
 use crate::limits;
-use crate::logging::escape_body;
 
 /// How long a Comet may take to answer.
 const COMET_DEADLINE: Duration = Duration::from_secs(3);
@@ -339,11 +338,7 @@ impl Comets {
             // Each call has its deadline, so that an answer always comes.
             match answer.recv() {
                 Ok(Ok(())) => report.good(what, "answers"),
-                Ok(Err(status)) => {
-                    let message = escape_body(status.message().as_bytes());
-                    let found = format_args!("{} {message}", status.code());
-                    report.bad(what, found, advice(&status));
-                }
+                Ok(Err(status)) => report.bad(what, comet::said(&status), advice(&status)),
                 Err(_) => report.bad(what, "the call was given up", CHECK_ADDRESS),
             }
         }

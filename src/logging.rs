@@ -31,8 +31,8 @@ const REPEATED: [&str; 3] = [
 ];
 /// How much of a body is shown, in bytes.
 const SHOWN: usize = 1024;
-/// How much of a server's or a user's name is shown in the line of a list, in bytes.
-const NAME_SHOWN: usize = 100;
+/// How much of a name or of what another program said is shown, in bytes.
+const LINE_SHOWN: usize = 200;
 /// How many users of one message are shown.
 const KEYS_SHOWN: usize = 20;
 /// How krafka's advice begins to whoever writes a program with it. It means nothing to an operator.
@@ -225,14 +225,14 @@ fn addressed(push: &PushMsg) -> String {
     }
     if !push.server.is_empty() {
         lines += "\n  server: ";
-        lines += &escape_first(push.server.as_bytes(), NAME_SHOWN);
+        lines += &one_line(&push.server);
     }
     if let [first, others @ ..] = &push.keys[..] {
         lines += "\n  keys: ";
-        lines += &escape_first(first.as_bytes(), NAME_SHOWN);
+        lines += &one_line(first);
         for key in others.iter().take(KEYS_SHOWN - 1) {
             lines += ", ";
-            lines += &escape_first(key.as_bytes(), NAME_SHOWN);
+            lines += &one_line(key);
         }
         if push.keys.len() > KEYS_SHOWN {
             let _ = write!(
@@ -251,6 +251,11 @@ fn addressed(push: &PushMsg) -> String {
 /// shown, and its length said.
 pub fn escape_body(body: &[u8]) -> String {
     escape_first(body, SHOWN)
+}
+
+/// A name or what another program said, as a part of a line: as `escape_body`, and cut after 200 bytes.
+pub fn one_line(text: &str) -> String {
+    escape_first(text.as_bytes(), LINE_SHOWN)
 }
 
 /// As `escape_body`, with so many bytes shown at most.
@@ -366,7 +371,7 @@ mod tests {
             "{text}"
         );
         let long = addressed(&push(&"x".repeat(5_000), vec!["y".repeat(5_000)]));
-        assert!(long.len() < 400, "{long}");
+        assert!(long.len() < 600, "{long}");
     }
 
     #[test]

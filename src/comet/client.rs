@@ -26,6 +26,10 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 const SIGN_OF_LIFE_AFTER: Duration = Duration::from_secs(5);
 const SIGN_OF_LIFE_WITHIN: Duration = Duration::from_secs(2);
 
+/// The most that the head of an answer may be, with the text of its status. With gRPC's 16 KB a long text makes
+/// a refusal look like a Comet that is out of something.
+const LONGEST_STATUS: i32 = 256 << 10;
+
 /// What a call came to: `Ok` or the status.
 pub type Answer = Result<(), RpcStatus>;
 
@@ -59,6 +63,7 @@ impl Client {
             .keepalive_time(SIGN_OF_LIFE_AFTER)
             .keepalive_timeout(SIGN_OF_LIFE_WITHIN)
             .max_send_message_len(-1)
+            .raw_cfg_int(arg("grpc.max_metadata_size"), LONGEST_STATUS)
             // Comets are neighbours: a proxy that the environment names is for other things.
             .enable_http_proxy(false)
             // Retries are the worker's: it knows what order has to be kept.

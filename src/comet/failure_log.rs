@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use grpcio::RpcStatus;
 
 use super::verdict::{Verdict, verdict};
+use crate::logging::one_line;
 
 /// The same failure of one Comet is logged no more often than this.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -37,9 +38,8 @@ impl FailureLog {
             n => format!(" ({n} more like it since the last such line)"),
         };
         log::warn!(
-            "RPC failed: {:?} {} - Comet {comet}{more}{}",
-            status.code(),
-            status.message(),
+            "RPC failed: {} - Comet {comet}{more}{}",
+            said(status),
             advice(status)
         );
     }
@@ -67,6 +67,11 @@ impl FailureLog {
     }
 }
 
+/// A status as people read it, wherever that is: its text is the Comet's.
+pub fn said(status: &RpcStatus) -> String {
+    format!("{} {}", status.code(), one_line(status.message()))
+}
+
 fn advice(status: &RpcStatus) -> &'static str {
     match verdict(status.code()) {
         Verdict::Down => "; is it running, and reachable from here? Trying again until it is",
@@ -81,6 +86,22 @@ fn advice(status: &RpcStatus) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use grpcio::RpcStatusCode;
+
+    #[test]
+    fn what_a_comet_says_is_one_short_line() {
+        let code = RpcStatusCode::INVALID_ARGUMENT;
+        let text = format!("no\r\n\x1b[31m{}", "x".repeat(20_000));
+        let said = said(&RpcStatus::with_message(code, text));
+        assert!(
+            said.starts_with("3-INVALID_ARGUMENT no\\r\\n\\u{1b}[31mxxx"),
+            "{said}"
+        );
+        assert!(
+            said.len() < 300 && !said.contains(char::is_control),
+            "{said}"
+        );
+    }
 
     #[test]
     fn one_line_a_second_and_code_with_a_count_of_the_rest() {

@@ -10,6 +10,6 @@ mod verdict;
 
 pub use burst::Burst;
 pub use client::{Answer, Client, environment};
-pub use failure_log::FailureLog;
+pub use failure_log::{FailureLog, said};
 pub use health::{Health, Pace, Return, State, Tally};
 pub use verdict::{Verdict, verdict};

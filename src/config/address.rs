@@ -3,10 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::ascii::{instead, meant, named};
-use crate::logging::escape_first;
-
-/// How much of a wrong address an error shows, in bytes.
-const SHOWN: usize = 200;
+use crate::logging::one_line;
 
 /// A comma-separated list of `host:port`, of one address at least.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,17 +49,14 @@ fn separators(text: &str) -> Result<(), String> {
             ascii if ascii != c => instead(c, &format!("'{ascii}'")),
             _ => continue,
         };
-        return Err(format!(
-            "'{}' has {wrong}",
-            escape_first(text.as_bytes(), SHOWN)
-        ));
+        return Err(format!("'{}' has {wrong}", one_line(text)));
     }
     Ok(())
 }
 
 fn address(text: &str) -> Result<String, String> {
     let text = text.trim();
-    let shown = escape_first(text.as_bytes(), SHOWN);
+    let shown = one_line(text);
     if text.is_empty() {
         return Err("an address is missing: write host:port, separated by commas".into());
     }
@@ -72,7 +66,7 @@ fn address(text: &str) -> Result<String, String> {
         ));
     }
     if let Some((scheme, _)) = text.split_once("://") {
-        let scheme = escape_first(scheme.as_bytes(), SHOWN);
+        let scheme = one_line(scheme);
         return Err(format!(
             "'{shown}' has a scheme ({scheme}://): write host:port only"
         ));
@@ -109,7 +103,7 @@ fn address(text: &str) -> Result<String, String> {
             if let Some(c) = host.chars().find(|&c| !legal(c)) {
                 return Err(format!(
                     "'{shown}': '{}' is not a host name or address: {} can't stand in one",
-                    escape_first(host.as_bytes(), SHOWN),
+                    one_line(host),
                     named(c)
                 ));
             }
@@ -117,7 +111,7 @@ fn address(text: &str) -> Result<String, String> {
         _ => {
             return Err(format!(
                 "'{shown}': '{}' is not a host name or address",
-                escape_first(host.as_bytes(), SHOWN)
+                one_line(host)
             ));
         }
     }
@@ -125,7 +119,7 @@ fn address(text: &str) -> Result<String, String> {
         Ok(1..) if port.bytes().all(|b| b.is_ascii_digit()) => Ok(text.to_owned()),
         _ => Err(format!(
             "'{shown}': port '{}' is not a number from 1 to 65535",
-            escape_first(port.as_bytes(), SHOWN)
+            one_line(port)
         )),
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Comet;
 use super::link::Link;
-use crate::comet::{Answer, Client, FailureLog, Health, Return, State, Verdict, verdict};
+use crate::comet::{self, Answer, Client, FailureLog, Health, Return, State, Verdict, verdict};
 
 /// A Comet that was away for less is back without a word: one that fails now and then would fill the log.
 const WORTH_SAYING: Duration = Duration::from_secs(1);
@@ -89,6 +89,6 @@ impl Served {
 pub fn said(answer: &Answer) -> String {
     match answer {
         Ok(()) => "OK".into(),
-        Err(status) => format!("{:?} {}", status.code(), status.message()),
+        Err(status) => comet::said(status),
     }
 }

@@ -18,6 +18,7 @@ mod kafka_partitions;
 mod kills;
 mod lifecycle;
 mod log_identity;
+mod odd_texts;
 mod rebalance;
 mod routes;
 mod send_check;

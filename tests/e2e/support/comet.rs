@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
@@ -78,6 +79,8 @@ pub enum Answer {
     Ok,
     OkAfter(Duration),
     Status(RpcStatusCode),
+    /// A status with this text.
+    Said(RpcStatusCode, String),
     /// Never: the caller has its deadline.
     Hang,
 }
@@ -93,6 +96,7 @@ pub fn name(code: RpcStatusCode) -> String {
 
 /// A Comet on a port of its own, until dropped.
 pub struct Comet {
+    host: IpAddr,
     port: u16,
     state: Arc<Mutex<State>>,
     server: Mutex<Option<Server>>,
@@ -119,8 +123,18 @@ impl Comet {
 
     /// A Comet whose port is chosen but where nobody listens yet.
     pub fn not_started() -> Comet {
+        Comet::on(Ipv4Addr::LOCALHOST.into(), free_port())
+    }
+
+    /// One at the same port of another host, where nobody listens yet.
+    pub fn same_port_on(&self, host: IpAddr) -> Comet {
+        Comet::on(host, self.port)
+    }
+
+    fn on(host: IpAddr, port: u16) -> Comet {
         Comet {
-            port: free_port(),
+            host,
+            port,
             state: Arc::new(Mutex::new(State {
                 rule: Arc::new(|_| Answer::Ok),
                 run: 0,
@@ -134,7 +148,11 @@ impl Comet {
     }
 
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        SocketAddr::new(self.host, self.port).to_string()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn start_again(&self) {
@@ -304,12 +322,18 @@ impl Desk {
         let index = self.write_down(call, !matches!(answer, Answer::Hang));
         let desk = self.clone();
         match answer {
-            Answer::Ok => ctx.spawn(desk.reply(index, RpcStatusCode::OK, sink)),
-            Answer::Status(code) => ctx.spawn(desk.reply(index, code, sink)),
+            Answer::Ok => ctx.spawn(desk.reply(index, RpcStatus::ok(), sink)),
+            Answer::Status(code) => {
+                let status = RpcStatus::with_message(code, "as the test asked".into());
+                ctx.spawn(desk.reply(index, status, sink));
+            }
+            Answer::Said(code, text) => {
+                ctx.spawn(desk.reply(index, RpcStatus::with_message(code, text), sink));
+            }
             Answer::OkAfter(delay) => {
                 runtime().spawn(async move {
                     tokio::time::sleep(delay).await;
-                    desk.reply(index, RpcStatusCode::OK, sink).await;
+                    desk.reply(index, RpcStatus::ok(), sink).await;
                 });
             }
             Answer::Hang => lock(&self.state).hanging.push(Box::new(sink)),
@@ -335,7 +359,8 @@ impl Desk {
         index
     }
 
-    async fn reply<R: Default>(self, index: usize, code: RpcStatusCode, sink: UnarySink<R>) {
+    async fn reply<R: Default>(self, index: usize, status: RpcStatus, sink: UnarySink<R>) {
+        let code = status.code();
         {
             let mut state = lock(&self.state);
             if state.run != self.run {
@@ -352,8 +377,7 @@ impl Desk {
         let _ = if code == RpcStatusCode::OK {
             sink.success(R::default()).await
         } else {
-            sink.fail(RpcStatus::with_message(code, "as the test asked".into()))
-                .await
+            sink.fail(status).await
         };
     }
 }
