@@ -4,6 +4,7 @@ mod session;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
@@ -15,7 +16,7 @@ use krafka::admin::{
 };
 use krafka::error::KrafkaError;
 
-use crate::comet::{self, Answer, Client};
+use crate::comet::{self, Answer, Client, Location};
 use crate::config::Config;
 use crate::dead_letter;
 use crate::kafka::finding::{Finding, find_out};
@@ -54,7 +55,7 @@ pub fn check(loaded: &Loaded) -> Result<bool, String> {
         report.detail(line);
     }
     // The Comets are asked meanwhile.
-    let comets = Comets::ask(&loaded.config.comet);
+    let comets = Comets::ask(&loaded.config.comet)?;
     runtime.block_on(check_kafka(&loaded.config, &mut report));
     comets.report(&mut report);
     Ok(report.all_well)
@@ -78,8 +79,8 @@ impl<W: Write> Report<W> {
         self.detail(to_do);
     }
 
-    /// What doesn't serve, and isn't needed.
-    fn spare(&mut self, what: impl Display, found: impl Display, to_do: impl Display) {
+    /// What stops nothing, and may not be what was meant.
+    fn doubtful(&mut self, what: impl Display, found: impl Display, to_do: impl Display) {
         self.line("33", "!", format_args!("{what}: {found}"));
         self.detail(to_do);
     }
@@ -149,7 +150,7 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     );
     for (address, found) in bad {
         if let Err(Finding { cause, advice }) = found {
-            report.spare(format_args!("Kafka at {address}"), cause, advice);
+            report.doubtful(format_args!("Kafka at {address}"), cause, advice);
         }
     }
 
@@ -321,15 +322,17 @@ struct Comets(Vec<(Client, Receiver<Answer>)>);
 
 impl Comets {
     /// Asks all of them at once, over the channels that the service uses.
-    fn ask(addresses: &[String]) -> Comets {
+    fn ask(addresses: &[String]) -> Result<Comets, String> {
         let environment = comet::environment();
-        let ask = |address: &String| {
-            let client = Client::new(environment.clone(), address, COMET_DEADLINE);
+        let locations = comet::find(addresses, COMET_DEADLINE)
+            .map_err(|error| format!("cannot start a thread: {}", limits::explained(&error)))?;
+        let ask = |location: Arc<Location>| {
+            let mut client = Client::new(environment.clone(), location, COMET_DEADLINE);
             let (answered, answer) = bounded(1);
             client.probe(move |answer| drop(answered.send(answer)));
             (client, answer)
         };
-        Comets(addresses.iter().map(ask).collect())
+        Ok(Comets(locations.into_iter().map(ask).collect()))
     }
 
     fn report<W: Write>(self, report: &mut Report<W>) {
@@ -337,9 +340,12 @@ impl Comets {
             let what = format!("Comet {}", client.address());
             // Each call has its deadline, so that an answer always comes.
             match answer.recv() {
-                Ok(Ok(())) => report.good(what, "answers"),
-                Ok(Err(status)) => report.bad(what, comet::said(&status), advice(&status)),
-                Err(_) => report.bad(what, "the call was given up", CHECK_ADDRESS),
+                Ok(Ok(())) => report.good(&what, "answers"),
+                Ok(Err(status)) => report.bad(&what, comet::said(&status), advice(&status)),
+                Err(_) => report.bad(&what, "the call was given up", CHECK_ADDRESS),
+            }
+            if let Some(several) = client.location().several() {
+                report.doubtful(&what, several, comet::ONE_NAME_EACH);
             }
         }
     }

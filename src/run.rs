@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
 
@@ -15,6 +15,9 @@ use crate::lease::{Lease, Moment};
 use crate::logging::counted;
 use crate::worker::{self, Worker};
 use crate::{dead_letter, fetch, limits};
+
+/// How long the start waits for the Comets' names. What isn't found by then is looked up while the rest runs.
+const NAMES_WITHIN: Duration = Duration::from_secs(2);
 
 /// Runs the service until `stop` gets a message and what follows from it is done.
 ///
@@ -31,6 +34,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let (to_dead_letters, letters) = unbounded();
     let (to_membership, commands) = tokio::sync::mpsc::unbounded_channel();
 
+    let locations = comet::find(&config.comet, NAMES_WITHIN).map_err(no_thread)?;
     let environment = comet::environment();
     let sharing = config.sharing();
     let tallies: Vec<_> = config
@@ -52,7 +56,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
             .map(|comet| worker::Comet {
                 client: Client::new(
                     environment.clone(),
-                    &config.comet[comet],
+                    locations[comet].clone(),
                     config.call_timeout,
                 ),
                 failures: failures[comet].clone(),

@@ -2,23 +2,26 @@
 
 use std::ffi::CString;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use grpcio::{
     CallOption, ChannelBuilder, ClientUnaryReceiver, EnvBuilder, Environment, RpcStatus,
     RpcStatusCode,
 };
 
+use super::location::Location;
+use super::quiet::{Asked, Quiet, SIGN_WITHIN, Sign};
 use super::request;
+use super::verdict::{Verdict, verdict};
 use crate::route::Call;
-use crate::wire::comet::RoomsReq;
+use crate::wire::comet::{RoomsReply, RoomsReq};
 use crate::wire::methods;
 
 /// gRPC's own default grows to two minutes; a Comet that is back is to get its messages within a second.
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_MOST: Duration = Duration::from_millis(500);
 /// How long a connection may take to be made (what gRPC calls the least back-off), 20 s by default.
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+const CONNECT_WITHIN: Duration = Duration::from_millis(1500);
 
 /// A connection on which nothing came for so long while calls wait is asked for a sign of life, and given up after
 /// the second time. Without that, one that a firewall forgot or whose peer lost its power is never noticed: all
@@ -40,82 +43,262 @@ pub fn environment() -> Arc<Environment> {
 
 /// A channel of its own: channels to one address would otherwise share a connection.
 pub struct Client {
-    address: String,
-    client: grpcio::Client,
+    environment: Arc<Environment>,
+    location: Arc<Location>,
     deadline: Duration,
+    /// `None` while no address is known.
+    channel: Option<grpcio::Client>,
+    /// Of the addresses that the channel is for.
+    version: u64,
+    connection: Quiet,
+    /// The question that may be under way.
+    asked: Option<Arc<Asked>>,
 }
 
 impl Client {
     /// Connects in the background, at the first call. `deadline` bounds each call.
-    pub fn new(environment: Arc<Environment>, address: &str, deadline: Duration) -> Self {
-        let channel = ChannelBuilder::new(environment)
-            .use_local_subchannel_pool(true)
-            // A fifth of a call's instructions is filters that job has no use for. Without them deadlines would be
-            // off, and a call to a Comet that hangs would never end.
-            .raw_cfg_int(arg("grpc.minimal_stack"), 1)
-            .raw_cfg_int(arg("grpc.enable_deadline_checking"), 1)
-            .initial_reconnect_backoff(RECONNECT_FIRST)
-            .max_reconnect_backoff(RECONNECT_MOST)
-            .raw_cfg_int(
-                arg("grpc.min_reconnect_backoff_ms"),
-                CONNECT_WITHIN.as_millis() as i32,
-            )
-            .keepalive_time(SIGN_OF_LIFE_AFTER)
-            .keepalive_timeout(SIGN_OF_LIFE_WITHIN)
-            .max_send_message_len(-1)
-            .raw_cfg_int(arg("grpc.max_metadata_size"), LONGEST_STATUS)
-            // Comets are neighbours: a proxy that the environment names is for other things.
-            .enable_http_proxy(false)
-            // Retries are the worker's: it knows what order has to be kept.
-            .enable_retry(false)
-            .connect(address);
-        Self {
-            address: address.to_owned(),
-            client: grpcio::Client::new(channel),
+    pub fn new(environment: Arc<Environment>, location: Arc<Location>, deadline: Duration) -> Self {
+        let mut client = Self {
+            environment,
+            location,
             deadline,
-        }
+            channel: None,
+            version: 0,
+            connection: Quiet::new(fastrand::f64()),
+            asked: None,
+        };
+        client.open_channel();
+        client
     }
 
     /// The Comet's address, `host:port`, as configured.
     pub fn address(&self) -> &str {
-        &self.address
+        self.location.address()
     }
 
-    /// Starts a call. `done` gets the answer, on a gRPC thread: it must be quick.
-    pub fn call(&self, call: &Call, done: impl FnOnce(Answer) + Send + 'static) {
+    /// Where the Comet is.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Starts a call. `done` gets the answer, on a gRPC thread: it must be quick. Where the Comet's name isn't found it
+    /// gets that at once.
+    pub fn call(&mut self, call: &Call, now: Instant, done: impl FnOnce(Answer) + Send + 'static) {
+        self.bring_up_to_date();
+        let Some(channel) = &self.channel else {
+            return done(Err(self.not_found()));
+        };
         let method = request::method_of(call);
-        self.start(
-            self.client.unary_call_async(method, call, self.option()),
-            done,
-        );
+        let started = channel.unary_call_async(method, call, deadline(self.deadline));
+        // The question goes behind the call: it is to delay nothing.
+        if self.asked.is_none()
+            && let Some(quiet) = self.connection.untrusted(now)
+        {
+            self.asked = Some(ask(channel, &self.location, now, quiet));
+        }
+        match self.asked.clone() {
+            None => start(channel, started, done),
+            Some(asked) => start_doubtful(channel, started, asked, done),
+        }
     }
 
     /// Asks whether the Comet is there, with the one call that sends nobody anything.
-    pub fn probe(&self, done: impl FnOnce(Answer) + Send + 'static) {
-        let request = RoomsReq::new();
-        self.start(
-            self.client
-                .unary_call_async(&methods::ROOMS, &request, self.option()),
-            done,
-        );
-    }
-
-    fn option(&self) -> CallOption {
-        CallOption::default().timeout(self.deadline)
-    }
-
-    fn start<T: Send + Unpin + 'static>(
-        &self,
-        started: grpcio::Result<ClientUnaryReceiver<T>>,
-        done: impl FnOnce(Answer) + Send + 'static,
-    ) {
-        match started {
-            Ok(receiver) => self
-                .client
-                .spawn(async move { done(answer(receiver.await.map(drop))) }),
-            Err(error) => done(answer(Err(error))),
+    pub fn probe(&mut self, done: impl FnOnce(Answer) + Send + 'static) {
+        self.bring_up_to_date();
+        match &self.channel {
+            Some(channel) => start(channel, rooms(channel, self.deadline), done),
+            None => done(Err(self.not_found())),
         }
     }
+
+    /// Takes in what an answer says of the connection.
+    pub fn heard(&mut self, answer: &Answer, now: Instant) {
+        match answer {
+            Ok(()) => self.connection.heard(now),
+            Err(status) => match verdict(status.code()) {
+                Verdict::Finished | Verdict::Refused => self.connection.heard(now),
+                Verdict::Down => {
+                    self.connection.lost();
+                    self.location.failed();
+                }
+                // Another may have got its address.
+                Verdict::Misconfigured | Verdict::Unclear => self.location.failed(),
+            },
+        }
+    }
+
+    /// When [`Self::look_after`] is due, though nothing happens until then. May be too early.
+    pub fn look_at(&self) -> Option<Instant> {
+        self.connection.look_at()
+    }
+
+    /// Asks whether the connection is alive, if it wasn't used for long.
+    pub fn look_after(&mut self, now: Instant) {
+        if self.look_at().is_none_or(|at| at > now) {
+            return;
+        }
+        self.bring_up_to_date();
+        if self.asked.is_none()
+            && let Some(channel) = &self.channel
+            && let Some(quiet) = self.connection.untrusted(now)
+        {
+            self.asked = Some(ask(channel, &self.location, now, quiet));
+        }
+        self.connection.asked(now);
+    }
+
+    /// Makes another channel where the Comet is elsewhere, or the connection is dead. Calls in flight stay on the old one.
+    fn bring_up_to_date(&mut self) {
+        if self.location.version() != self.version {
+            self.open_channel();
+        }
+        // Mostly there is no question.
+        let Some(asked) = &self.asked else { return };
+        let at = asked.at;
+        match asked.sign() {
+            Sign::Awaited => return,
+            Sign::Seen => self.connection.alive(at),
+            Sign::Broke => self.connection.lost(),
+            Sign::Missed => self.open_channel(),
+        }
+        self.asked = None;
+    }
+
+    fn open_channel(&mut self) {
+        self.version = self.location.version();
+        self.connection.lost();
+        self.asked = None;
+        self.channel = self.location.target().map(|target| {
+            let builder = ChannelBuilder::new(self.environment.clone())
+                .default_authority(self.location.address());
+            grpcio::Client::new(with_settings(builder).connect(&target))
+        });
+    }
+
+    fn not_found(&self) -> RpcStatus {
+        RpcStatus::with_message(RpcStatusCode::UNAVAILABLE, self.location.not_found())
+    }
+}
+
+/// Asks whether a connection is alive, on which nothing came for so long.
+fn ask(
+    channel: &grpcio::Client,
+    location: &Arc<Location>,
+    now: Instant,
+    quiet: Duration,
+) -> Arc<Asked> {
+    let asked = Asked::new(now);
+    let (settling, location) = (asked.clone(), location.clone());
+    start(channel, rooms(channel, SIGN_WITHIN), move |answer| {
+        let sign = match answer.map_err(|status| status.code()) {
+            Err(RpcStatusCode::DEADLINE_EXCEEDED) => Sign::Missed,
+            Err(RpcStatusCode::UNAVAILABLE) => Sign::Broke,
+            Ok(()) | Err(_) => Sign::Seen,
+        };
+        if !settling.settle(sign) || sign == Sign::Seen {
+            return;
+        }
+        location.failed();
+        if sign == Sign::Missed {
+            log::info!(
+                "Comet {}: nothing came over a connection for {:.0} s, nor an answer within {} s: taken for dead, the \
+                 next call makes a new one",
+                location.address(),
+                quiet.as_secs_f64(),
+                SIGN_WITHIN.as_secs()
+            );
+        }
+    });
+    asked
+}
+
+fn with_settings(builder: ChannelBuilder) -> ChannelBuilder {
+    builder
+        .use_local_subchannel_pool(true)
+        // A fifth of a call's instructions is filters that job has no use for. Without them deadlines would be
+        // off, and a call to a Comet that hangs would never end.
+        .raw_cfg_int(arg("grpc.minimal_stack"), 1)
+        .raw_cfg_int(arg("grpc.enable_deadline_checking"), 1)
+        .initial_reconnect_backoff(RECONNECT_FIRST)
+        .max_reconnect_backoff(RECONNECT_MOST)
+        .raw_cfg_int(
+            arg("grpc.min_reconnect_backoff_ms"),
+            CONNECT_WITHIN.as_millis() as i32,
+        )
+        .keepalive_time(SIGN_OF_LIFE_AFTER)
+        .keepalive_timeout(SIGN_OF_LIFE_WITHIN)
+        .max_send_message_len(-1)
+        .raw_cfg_int(arg("grpc.max_metadata_size"), LONGEST_STATUS)
+        // Comets are neighbours: a proxy that the environment names is for other things.
+        .enable_http_proxy(false)
+        // Retries are the worker's: it knows what order has to be kept.
+        .enable_retry(false)
+}
+
+fn arg(name: &str) -> CString {
+    CString::new(name).unwrap_or_default()
+}
+
+fn deadline(within: Duration) -> CallOption {
+    CallOption::default().timeout(within)
+}
+
+type Started<T> = grpcio::Result<ClientUnaryReceiver<T>>;
+
+fn rooms(channel: &grpcio::Client, within: Duration) -> Started<RoomsReply> {
+    channel.unary_call_async(&methods::ROOMS, &RoomsReq::new(), deadline(within))
+}
+
+fn start<T: Send + Unpin + 'static>(
+    channel: &grpcio::Client,
+    started: Started<T>,
+    done: impl FnOnce(Answer) + Send + 'static,
+) {
+    match started {
+        Ok(receiver) => channel.spawn(async move { done(answer(receiver.await.map(drop))) }),
+        Err(error) => done(answer(Err(error))),
+    }
+}
+
+/// As `start`, over a connection that may be dead: if it is, the call ends as one over a connection that broke.
+fn start_doubtful<T: Send + Unpin + 'static>(
+    channel: &grpcio::Client,
+    started: Started<T>,
+    asked: Arc<Asked>,
+    done: impl FnOnce(Answer) + Send + 'static,
+) {
+    let mut receiver = match started {
+        Ok(receiver) => receiver,
+        Err(error) => return done(answer(Err(error))),
+    };
+    channel.spawn(async move {
+        tokio::select! {
+            biased;
+            result = &mut receiver => {
+                let answer = answer(result.map(drop));
+                if came_from_comet(&answer) {
+                    asked.settle(Sign::Seen);
+                }
+                done(answer);
+            }
+            () = asked.missed() => {
+                receiver.cancel();
+                let said = format!(
+                    "the connection was quiet, and nothing came over it within {} s: taken for dead",
+                    SIGN_WITHIN.as_secs()
+                );
+                done(Err(RpcStatus::with_message(RpcStatusCode::UNAVAILABLE, said)));
+            }
+        }
+    });
+}
+
+/// Whether an answer can only be the Comet's own.
+fn came_from_comet(answer: &Answer) -> bool {
+    answer.as_ref().map_or_else(
+        |status| matches!(verdict(status.code()), Verdict::Finished | Verdict::Refused),
+        |()| true,
+    )
 }
 
 fn answer(result: grpcio::Result<()>) -> Answer {
@@ -125,8 +308,4 @@ fn answer(result: grpcio::Result<()>) -> Answer {
         // The answer can't be read, or the call couldn't be made: neither says that it wasn't taken.
         other => RpcStatus::with_message(RpcStatusCode::UNKNOWN, other.to_string()),
     })
-}
-
-fn arg(name: &str) -> CString {
-    CString::new(name).unwrap_or_default()
 }

@@ -4,6 +4,11 @@ mod burst;
 mod client;
 mod failure_log;
 mod health;
+mod inquiry;
+mod location;
+mod lookup;
+mod names;
+mod quiet;
 // Public for the fuzz targets.
 pub mod request;
 mod verdict;
@@ -12,4 +17,6 @@ pub use burst::Burst;
 pub use client::{Answer, Client, environment};
 pub use failure_log::{FailureLog, said};
 pub use health::{Health, Pace, Return, State, Tally};
+pub use location::{Location, ONE_NAME_EACH};
+pub use names::find;
 pub use verdict::{Verdict, verdict};

@@ -37,7 +37,8 @@ impl Worker {
             self.attend(n, now);
             let comet = &mut self.comets[n];
             comet.stirred = false;
-            self.wake_at = self.wake_at.into_iter().chain(comet.link.wake_at()).min();
+            let times = [self.wake_at, comet.link.wake_at(), comet.client.look_at()];
+            self.wake_at = times.into_iter().flatten().min();
         }
     }
 
@@ -54,6 +55,7 @@ impl Worker {
                 let _ = own.send(Event::Probed { comet: n, answer });
             });
         }
+        comet.client.look_after(now);
         // A look at the clock for each burst: what a process was halted in the middle of is no more than one.
         while self.may_send() {
             // One alone leaves at once.
@@ -105,7 +107,7 @@ impl Worker {
             None => &held.message.delivery.call,
         };
         let own = self.own.clone();
-        comet.client.call(call, move |answer| {
+        comet.client.call(call, now, move |answer| {
             let _ = own.send(Event::Answered {
                 comet: n,
                 id,

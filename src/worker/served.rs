@@ -37,7 +37,7 @@ impl Served {
         }
     }
 
-    /// Tells its health and the log of an answer.
+    /// Tells its connection, its health and the log of an answer.
     pub fn note(&mut self, oks_at_start: u64, answer: &Answer) -> Verdict {
         let now = Instant::now();
         let Served {
@@ -46,6 +46,7 @@ impl Served {
             link,
             ..
         } = self;
+        client.heard(answer, now);
         let verdict = match answer {
             Ok(()) => Verdict::Finished,
             Err(status) => verdict(status.code()),

@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use super::dns::Dns;
 use super::{await_until, is, signals, sockets};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_job");
@@ -29,6 +30,11 @@ impl JobCommand {
         let mut command = Command::new("nohup");
         command.arg(BINARY);
         JobCommand::of(command)
+    }
+
+    /// With the system's lookups at a name server of the test's.
+    pub fn with_names_from(dns: &Dns) -> JobCommand {
+        JobCommand::of(dns.command(BINARY))
     }
 
     /// `job send` to a topic.

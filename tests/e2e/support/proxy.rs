@@ -1,0 +1,81 @@
+//! A firewall between job and a Comet: it passes connections on, and can forget them.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// One address that leads to another. It stays for as long as the tests run.
+pub struct Proxy {
+    port: u16,
+    /// Whether each connection so far was forgotten.
+    connections: Arc<Mutex<Vec<Arc<AtomicBool>>>>,
+}
+
+impl Proxy {
+    /// Passes on what connects to it to `upstream`.
+    pub fn start(upstream: String) -> Proxy {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+        let port = listener.local_addr().expect("it has an address").port();
+        let connections = Arc::new(Mutex::new(Vec::new()));
+        let made = Arc::clone(&connections);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                // Nobody there: the connection ends at once.
+                let Ok(server) = TcpStream::connect(&upstream) else {
+                    continue;
+                };
+                let forgotten = Arc::new(AtomicBool::new(false));
+                made.lock()
+                    .expect("no holder of it panics")
+                    .push(Arc::clone(&forgotten));
+                connect(client, server, forgotten);
+            }
+        });
+        Proxy { port, connections }
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Forgets the connections made so far: nothing passes any more, and nobody is told.
+    pub fn forget_all(&self) {
+        let connections = self.connections.lock().expect("no holder of it panics");
+        for connection in &*connections {
+            connection.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// How many connections were made so far.
+    pub fn connections(&self) -> usize {
+        let connections = self.connections.lock().expect("no holder of it panics");
+        connections.len()
+    }
+}
+
+fn connect(client: TcpStream, server: TcpStream, forgotten: Arc<AtomicBool>) {
+    for socket in [&client, &server] {
+        socket.set_nodelay(true).expect("a socket takes the option");
+    }
+    let again = |socket: &TcpStream| socket.try_clone().expect("a socket can be shared");
+    let (from_client, to_client) = (again(&client), client);
+    let (from_server, to_server) = (again(&server), server);
+    let also = Arc::clone(&forgotten);
+    thread::spawn(move || pump(from_client, to_server, &forgotten));
+    thread::spawn(move || pump(from_server, to_client, &also));
+}
+
+/// Passes on what comes, until its end. Of what was forgotten the other side hears nothing.
+fn pump(mut from: TcpStream, mut to: TcpStream, forgotten: &AtomicBool) {
+    let mut buffer = [0; 16 << 10];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        if !forgotten.load(Ordering::Relaxed) && to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+    }
+    if !forgotten.load(Ordering::Relaxed) {
+        let _ = to.shutdown(Shutdown::Both);
+    }
+}
