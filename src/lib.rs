@@ -21,6 +21,7 @@ pub mod lease;
 pub mod limits;
 pub mod logging;
 pub mod message;
+mod panics;
 pub mod route;
 pub mod run;
 pub mod send;

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, unbounded};
 
 use crate::coalesce::Coalescer;
-use crate::comet::{self, Client, FailureLog, Tally};
+use crate::comet::{self, Client, FailureLog, Fleet, Tally};
 use crate::config::Config;
 use crate::consumer::{self, Consumer, Control};
 use crate::group::{Counts, Group, Links, membership};
 use crate::lease::{Lease, Moment};
 use crate::logging::counted;
 use crate::worker::{self, Worker};
-use crate::{dead_letter, fetch, limits};
+use crate::{dead_letter, fetch, limits, panics};
 
 /// How long the start waits for the Comets' names. What isn't found by then is looked up while the rest runs.
 const NAMES_WITHIN: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ const NAMES_WITHIN: Duration = Duration::from_secs(2);
 /// A sentence, where what is wrong can't heal.
 pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let started = Instant::now();
-    abort_on_panic();
+    panics::abort();
     let (to_group, group_events) = unbounded();
     let (record, reads) = unbounded();
     let (to_consumer, control) = unbounded();
@@ -37,10 +37,10 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let locations = comet::find(&config.comet, NAMES_WITHIN).map_err(no_thread)?;
     let environment = comet::environment();
     let sharing = config.sharing();
-    let tallies: Vec<_> = config
+    let fleet: Fleet = config
         .comet
         .iter()
-        .map(|_| Arc::new(Tally::default()))
+        .map(|_| Arc::new(Tally::new(started)))
         .collect();
     let failures: Vec<_> = config
         .comet
@@ -60,19 +60,14 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
                     config.call_timeout,
                 ),
                 failures: failures[comet].clone(),
-                tally: tallies[comet].clone(),
+                tally: fleet[comet].clone(),
             })
-            .collect();
-        let own_comets: Vec<usize> = sharing.comets_of(n).collect();
-        let others = (0..tallies.len())
-            .filter(|comet| !own_comets.contains(comet))
-            .map(|comet| tallies[comet].clone())
             .collect();
         let worker = Worker::new(
             (own.clone(), events),
             to_group.clone(),
             comets,
-            others,
+            fleet.clone(),
             config.window,
             Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
             lease.clone(),
@@ -136,18 +131,4 @@ fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 
 fn no_thread(error: std::io::Error) -> String {
     format!("starting a thread failed: {}", limits::explained(&error))
-}
-
-/// A thread that is gone would leave its messages undelivered and unseen. The process ends instead, without a
-/// commit, so that whoever supervises it starts it again and nothing is lost.
-fn abort_on_panic() {
-    std::panic::set_hook(Box::new(|panic| {
-        let thread = thread::current();
-        let name = thread.name().unwrap_or("?").to_owned();
-        log::error!(
-            "bug: thread {name} panicked: {panic}; ending the process, so that it is started again"
-        );
-        log::logger().flush();
-        std::process::abort();
-    }));
 }

@@ -89,7 +89,7 @@ struct Common {
     /// Workers that aren't done with it.
     left: usize,
     /// What it came to at those that are.
-    how: How,
+    how: Option<How>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl Together {
         Self(Mutex::new(Common {
             fate: Fate::Open,
             left: workers,
-            how: How::Delivered,
+            how: None,
         }))
     }
 
@@ -133,19 +133,27 @@ impl Together {
     pub fn done(&self, how: How) -> Option<How> {
         let mut common = self.common();
         common.left -= 1;
-        match (&common.how, &how) {
-            // What one gave back wasn't delivered everywhere; next to that it doesn't matter why not.
-            (How::Released, _)
-            | (_, How::Delivered)
-            | (How::Undeliverable(_), How::Undeliverable(_)) => {}
-            (How::Delivered | How::Undeliverable(_), _) => common.how = how,
-        }
-        (common.left == 0).then(|| std::mem::replace(&mut common.how, How::Released))
+        common.how = match common.how.take() {
+            Some(before) if weight(&before) >= weight(&how) => Some(before),
+            _ => Some(how),
+        };
+        (common.left == 0).then(|| common.how.take()).flatten()
     }
 
     fn common(&self) -> MutexGuard<'_, Common> {
         // A panic ends the process.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which part's outcome is the message's.
+fn weight(how: &How) -> u8 {
+    match how {
+        How::PassedBy(_) => 0,
+        How::Delivered => 1,
+        How::Undeliverable(_) => 2,
+        // What one gave back wasn't delivered everywhere; next to that it doesn't matter why not.
+        How::Released => 3,
     }
 }
 

@@ -1,7 +1,9 @@
 //! One worker's channel to one Comet.
 
 use std::ffi::CString;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use grpcio::{
@@ -13,6 +15,7 @@ use super::location::Location;
 use super::quiet::{Asked, Quiet, SIGN_WITHIN, Sign};
 use super::request;
 use super::verdict::{Verdict, verdict};
+use crate::panics;
 use crate::route::Call;
 use crate::wire::comet::{RoomsReply, RoomsReq};
 use crate::wire::methods;
@@ -32,6 +35,7 @@ const SIGN_OF_LIFE_WITHIN: Duration = Duration::from_secs(2);
 /// The most that the head of an answer may be, with the text of its status. With gRPC's 16 KB a long text makes
 /// a refusal look like a Comet that is out of something.
 const LONGEST_STATUS: i32 = 256 << 10;
+const NO_MESSAGE: &str = "OK without a message: what answers there is no Comet, or something in between drops its answers";
 
 /// What a call came to: `Ok` or the status.
 pub type Answer = Result<(), RpcStatus>;
@@ -81,15 +85,22 @@ impl Client {
         &self.location
     }
 
-    /// Starts a call. `done` gets the answer, on a gRPC thread: it must be quick. Where the Comet's name isn't found it
-    /// gets that at once.
-    pub fn call(&mut self, call: &Call, now: Instant, done: impl FnOnce(Answer) + Send + 'static) {
+    /// Starts a call whose deadline is doubled so often. `done` gets the answer, on a gRPC thread: it must be quick. Where
+    /// the Comet's name isn't found it gets that at once.
+    pub fn call(
+        &mut self,
+        call: &Call,
+        doublings: u32,
+        now: Instant,
+        done: impl FnOnce(Answer) + Send + 'static,
+    ) {
         self.bring_up_to_date();
         let Some(channel) = &self.channel else {
             return done(Err(self.not_found()));
         };
         let method = request::method_of(call);
-        let started = channel.unary_call_async(method, call, deadline(self.deadline));
+        let within = self.deadline.saturating_mul(1 << doublings);
+        let started = channel.unary_call_async(method, call, deadline(within));
         // The question goes behind the call: it is to delay nothing.
         if self.asked.is_none()
             && let Some(quiet) = self.connection.untrusted(now)
@@ -255,7 +266,9 @@ fn start<T: Send + Unpin + 'static>(
     done: impl FnOnce(Answer) + Send + 'static,
 ) {
     match started {
-        Ok(receiver) => channel.spawn(async move { done(answer(receiver.await.map(drop))) }),
+        Ok(mut receiver) => {
+            channel.spawn(async move { done(answer(received(&mut receiver).await)) })
+        }
         Err(error) => done(answer(Err(error))),
     }
 }
@@ -274,8 +287,8 @@ fn start_doubtful<T: Send + Unpin + 'static>(
     channel.spawn(async move {
         tokio::select! {
             biased;
-            result = &mut receiver => {
-                let answer = answer(result.map(drop));
+            result = received(&mut receiver) => {
+                let answer = answer(result);
                 if came_from_comet(&answer) {
                     asked.settle(Sign::Seen);
                 }
@@ -299,6 +312,18 @@ fn came_from_comet(answer: &Answer) -> bool {
         |status| matches!(verdict(status.code()), Verdict::Finished | Verdict::Refused),
         |()| true,
     )
+}
+
+/// What comes of a call. grpcio panics where it ends OK without a message, as any server can have it.
+async fn received<T: Unpin>(receiver: &mut ClientUnaryReceiver<T>) -> grpcio::Result<()> {
+    let status = || RpcStatus::with_message(RpcStatusCode::UNKNOWN, NO_MESSAGE.into());
+    std::future::poll_fn(|cx| {
+        panics::caught(|| Pin::new(&mut *receiver).poll(cx)).map_or_else(
+            || Poll::Ready(Err(grpcio::Error::RpcFailure(status()))),
+            |poll| poll.map_ok(drop),
+        )
+    })
+    .await
 }
 
 fn answer(result: grpcio::Result<()>) -> Answer {

@@ -11,12 +11,14 @@ mod names;
 mod quiet;
 // Public for the fuzz targets.
 pub mod request;
+mod tally;
 mod verdict;
 
 pub use burst::Burst;
 pub use client::{Answer, Client, environment};
 pub use failure_log::{FailureLog, said};
-pub use health::{Health, Pace, Return, State, Tally};
+pub use health::{Health, Pace, Return, Signs, State};
 pub use location::{Location, ONE_NAME_EACH};
 pub use names::find;
+pub use tally::{Fleet, Tally};
 pub use verdict::{Verdict, verdict};

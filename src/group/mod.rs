@@ -309,7 +309,7 @@ impl Group {
         } in settled
         {
             match how {
-                How::Undeliverable(why) if self.owner(slot).is_some() => {
+                How::Undeliverable(why) | How::PassedBy(why) if self.owner(slot).is_some() => {
                     // It is held until the letter is written: letters that wait count against the cap too.
                     let _ = self.links.dead_letters.send(Letter {
                         slot,
@@ -330,7 +330,7 @@ impl Group {
                     }
                 }
                 // What can't be delivered of a partition that is another's is the other's dead letter.
-                How::Released | How::Undeliverable(_) => {
+                How::Released | How::Undeliverable(_) | How::PassedBy(_) => {
                     if let Some(owned) = self.owner(slot) {
                         owned.ledger.release(slot.offset);
                         self.counts.given_back += 1;

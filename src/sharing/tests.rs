@@ -101,7 +101,13 @@ fn what_is_begun_is_not_given_back_and_the_other_way_round() {
 #[test]
 fn the_last_one_gets_what_it_came_to_for_all() {
     let refused = || How::Undeliverable("refused".into());
+    let passed_by = || How::PassedBy("left out".into());
     for (parts, all) in [
+        ([passed_by(), How::Delivered], How::Delivered),
+        ([How::Delivered, passed_by()], How::Delivered),
+        ([passed_by(), passed_by()], passed_by()),
+        ([refused(), passed_by()], refused()),
+        ([passed_by(), How::Released], How::Released),
         ([How::Delivered, How::Delivered], How::Delivered),
         ([How::Delivered, How::Released], How::Released),
         ([How::Released, How::Delivered], How::Released),

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use super::link::Id;
+use super::link::{Id, Start};
+use super::served::Served;
 use super::{Event, InHand, Worker, of};
 use crate::coalesce::Coalescer;
 use crate::comet::{Burst, State};
@@ -37,16 +38,18 @@ impl Worker {
             self.attend(n, now);
             let comet = &mut self.comets[n];
             comet.stirred = false;
-            let times = [self.wake_at, comet.link.wake_at(), comet.client.look_at()];
+            let times = [
+                self.wake_at,
+                comet.link.wake_at(now),
+                comet.client.look_at(),
+            ];
             self.wake_at = times.into_iter().flatten().min();
         }
     }
 
     /// Wakes what waited long enough for a Comet, leaves it out if it is gone for long, and starts what may be sent.
     fn attend(&mut self, n: usize, now: Instant) {
-        if self.comets[n].link.health.is_given_up(now) && self.another_lives() {
-            self.leave_out(n, now);
-        }
+        self.leave_out_or_in(n, now);
         let comet = &mut self.comets[n];
         comet.link.wake(now);
         if comet.link.health.probe_due(now) {
@@ -100,14 +103,16 @@ impl Worker {
                 false => 0,
             }
         });
-        let Some(id) = started else { return false };
+        let Some(Start { id, doublings }) = started else {
+            return false;
+        };
         let held = &self.messages[id];
         let call = match &merged {
             Some((_, call)) => call,
             None => &held.message.delivery.call,
         };
         let own = self.own.clone();
-        comet.client.call(call, now, move |answer| {
+        comet.client.call(call, doublings, now, move |answer| {
             let _ = own.send(Event::Answered {
                 comet: n,
                 id,
@@ -117,26 +122,31 @@ impl Worker {
         true
     }
 
-    /// Whether some Comet is up: of its own as it sees them, of others as all their workers do.
-    fn another_lives(&self) -> bool {
-        let mut own = self.comets.iter();
-        own.any(|comet| comet.link.health.state() == State::Up)
-            || self.others.iter().any(|tally| tally.is_up())
-    }
-
-    fn leave_out(&mut self, n: usize, now: Instant) {
-        let comet = &mut self.comets[n];
-        let first = comet.link.health.leave_out(now);
-        let queued = comet.link.take(|_| true);
-        comet.link.health.pass_by(queued.len());
-        if first {
-            log::error!(
-                "Comet {} took nothing for 30 s while others live: messages pass it by until it answers again \
-                 (its people are gone with it)",
-                comet.client.address()
+    /// Leaves the Comet out or takes it back, and finishes without it what passes it by.
+    fn leave_out_or_in(&mut self, n: usize, now: Instant) {
+        let Served { client, link, .. } = &mut self.comets[n];
+        let address = client.address();
+        if link.health.is_given_up(now) {
+            if let Some(limit) = link.health.leave_out(now) {
+                log::error!(
+                    "Comet {address} took nothing for {:.0} s while others live: messages pass it by until it answers again \
+                     (its people are gone with it)",
+                    limit.as_secs_f64()
+                );
+            }
+        } else if link.health.is_excused(now) && link.health.take_back(now) {
+            log::warn!(
+                "Comet {address} is not left out any more, though it doesn't answer: the others were away too. \
+                 Messages wait for it again"
             );
         }
+        if link.health.state() != State::LeftOut || !link.health.is_passed_by(now) {
+            return;
+        }
+        let queued = link.take(|_| true);
+        link.health.pass_by(queued.len());
         for id in queued {
+            self.messages[id].passed_by = Some(n);
             self.done_with(id);
         }
     }

@@ -12,6 +12,9 @@ use crate::route::{KeyHasher, OrderingKey};
 /// Which of the worker's messages: its place in the worker's slab.
 pub type Id = usize;
 
+/// Where so few keys wait, and the Comet answers a probe, it is their messages that fail.
+const FEW: usize = 8;
+
 pub struct Link {
     pub health: Health,
     window: usize,
@@ -26,6 +29,17 @@ pub struct Link {
     ready: VecDeque<OrderingKey>,
     /// When lanes that wait may go on. May name lanes that are gone or no longer wait.
     timers: BinaryHeap<Reverse<(Instant, OrderingKey)>>,
+    /// The key whose message has the turn, at a Comet that refuses everything.
+    has_turn: Option<OrderingKey>,
+}
+
+/// A call to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The first of its messages.
+    pub id: Id,
+    /// How often its deadline is doubled.
+    pub doublings: u32,
 }
 
 /// What an answer means for the messages that were sent.
@@ -53,18 +67,19 @@ impl Link {
             lanes: HashMap::default(),
             ready: VecDeque::new(),
             timers: BinaryHeap::new(),
+            has_turn: None,
         }
     }
 
     /// Puts a message behind the others of its key.
     pub fn push(&mut self, key: OrderingKey, id: Id) {
         self.backlog.push_back((key, id));
-        self.fill_lanes();
+        self.fill_lanes(self.keep_ready);
     }
 
-    /// Puts messages into their lanes, until enough of those are ready.
-    fn fill_lanes(&mut self) {
-        while self.ready.len() < self.keep_ready
+    /// Puts messages into their lanes, until so many of those are ready.
+    fn fill_lanes(&mut self, ready: usize) {
+        while self.ready.len() < ready
             && let Some((key, id)) = self.backlog.pop_front()
         {
             let lane = self.lanes.entry(key).or_insert_with(|| {
@@ -75,30 +90,47 @@ impl Link {
         }
     }
 
+    /// About how many keys have messages that wait or are in flight.
+    fn waiting(&self) -> usize {
+        self.lanes.len() + self.backlog.len()
+    }
+
+    /// Whether that is hardly any.
+    pub fn few_wait(&self) -> bool {
+        self.waiting() <= FEW
+    }
+
     /// Whether no message is left.
     fn is_empty(&self) -> bool {
         self.lanes.is_empty() && self.backlog.is_empty()
     }
 
-    /// The first message of the next call to make now, if the window and the Comet's health allow one. `choose` is
-    /// shown the messages of a lane, and whether more than one may go: it says how many of the first go together. They
-    /// count as in flight. Where it says none the lane is held, until [`Self::release`].
+    /// The next call to make now, if the window and the Comet's health allow one. `choose` is shown the messages of a
+    /// lane, and whether more than one may go: it says how many of the first go together. They count as in flight. Where it says none the lane is held, until [`Self::release`].
     pub fn start_next(
         &mut self,
         now: Instant,
         mut choose: impl FnMut(&VecDeque<Id>, bool) -> usize,
-    ) -> Option<Id> {
-        let pace = self.health.pace();
+    ) -> Option<Start> {
+        let pace = self.health.pace(self.waiting());
         let free = match pace {
             Pace::Window => self.in_flight < self.window,
             Pace::OneFrom(from) => self.in_flight == 0 && now >= from,
+            Pace::TurnFrom(from) => {
+                let due = self.in_flight == 0 && now >= from && self.has_something_to_send();
+                if due {
+                    self.shuffle();
+                }
+                due && self.health.take_turn(now)
+            }
             Pace::Nothing => false,
         };
         if !free {
             return None;
         }
+        let is_turn = matches!(pace, Pace::TurnFrom(_));
         loop {
-            self.fill_lanes();
+            self.fill_lanes(self.keep_ready);
             let key = self.ready.pop_front()?;
             let Some(lane) = self.lanes.get_mut(&key) else {
                 continue;
@@ -114,11 +146,19 @@ impl Link {
                     lane.state = LaneState::Held;
                     continue;
                 }
-                lane.start(carried, self.health.oks());
+                lane.start(carried, self.health.signs().oks);
                 self.in_flight += 1;
-                return Some(id);
+                self.has_turn = is_turn.then_some(key);
+                let doublings = lane.doublings();
+                return Some(Start { id, doublings });
             }
         }
+    }
+
+    /// Good messages are not to wait behind all that a Comet refuses: any key may be next.
+    fn shuffle(&mut self) {
+        self.fill_lanes(usize::MAX);
+        fastrand::shuffle(self.ready.make_contiguous());
     }
 
     /// About how many calls may be started now, at most.
@@ -141,17 +181,20 @@ impl Link {
             return Outcome::Finished;
         };
         called.extend(lane.called());
-        let outcome = lane.answered(verdict, self.health.oks());
+        let has_turn = self.has_turn.take_if(|turn| *turn == key).is_some();
+        let mut outcome = lane.answered(verdict, &mut self.health, now);
+        if outcome == Outcome::Refused && self.health.is_beyond_refusals() && !has_turn {
+            // Many calls were in flight when it began to refuse everything: they wait for their turn like the rest.
+            outcome = Outcome::Again;
+        }
         if outcome == Outcome::Again && verdict == Verdict::Refused {
-            // Together; one by one they needn't wait.
+            // Refused together, they go one by one; and it is the Comet's pace that makes the others wait.
             lane.state = LaneState::Ready;
             self.ready.push_back(key);
             return outcome;
         }
         if outcome == Outcome::Again {
-            let until = now + lane.backoff.wait();
-            lane.state = LaneState::WaitingUntil(until);
-            self.timers.push(Reverse((until, key)));
+            self.timers.push(Reverse((lane.wait(now), key)));
             return outcome;
         }
         lane.leave();
@@ -167,7 +210,7 @@ impl Link {
         outcome
     }
 
-    /// How many calls the Comet had finished when the call in flight for `key` was started.
+    /// How many messages the connection had taken when the call in flight for `key` was started.
     pub fn oks_at_start(&self, key: OrderingKey) -> u64 {
         self.lanes.get(&key).map_or(0, |lane| lane.oks_at_start)
     }
@@ -199,15 +242,20 @@ impl Link {
     }
 
     /// When to look again, though nothing happens until then.
-    pub fn wake_at(&self) -> Option<Instant> {
+    pub fn wake_at(&mut self, now: Instant) -> Option<Instant> {
         let lane = self.timers.peek().map(|Reverse((until, _))| *until);
-        // A Comet that isn't up has its own time, if there is something to send or to ask.
-        let nothing_to_send = self.ready.is_empty() && self.backlog.is_empty();
-        let comet = match self.health.pace() {
-            Pace::OneFrom(_) if self.in_flight > 0 || nothing_to_send => None,
-            _ => self.health.wake_at(),
+        // A Comet that isn't up has its own time, if there is something to send.
+        let comet = match self.health.pace(self.waiting()) {
+            Pace::OneFrom(from) | Pace::TurnFrom(from) => Some(from),
+            Pace::Window | Pace::Nothing => None,
         };
-        lane.into_iter().chain(comet).min()
+        let comet = comet.filter(|_| self.in_flight == 0 && self.has_something_to_send());
+        let look = self.health.look_at(now);
+        lane.into_iter().chain(comet).chain(look).min()
+    }
+
+    fn has_something_to_send(&self) -> bool {
+        !self.ready.is_empty() || !self.backlog.is_empty()
     }
 
     /// Takes out the messages that `which` names, but for those in flight; what is behind them moves up.

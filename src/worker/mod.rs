@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use slab::Slab;
 
 use crate::coalesce::{Coalescer, Shape};
-use crate::comet::{Answer, Client, FailureLog, State, Tally};
+use crate::comet::{Answer, Client, FailureLog, Fleet, Tally};
 use crate::group;
 use crate::lease::Lease;
 use crate::message::{How, Message, Settled, Slot};
@@ -33,7 +33,7 @@ pub enum Event {
         id: Id,
         answer: Answer,
     },
-    /// A left-out Comet was asked whether it is back.
+    /// A Comet was asked whether it is there.
     Probed { comet: usize, answer: Answer },
     /// The partition goes to another owner: give back what no Comet has seen, finish the rest.
     Revoke { partition: i32, epoch: u64 },
@@ -55,8 +55,6 @@ pub struct Worker {
     own: Sender<Event>,
     group: Sender<group::Event>,
     comets: Vec<Served>,
-    /// Of the Comets that only other workers call.
-    others: Vec<Arc<Tally>>,
     /// Comets about which something was heard since they were attended last.
     stirred: Vec<usize>,
     /// When to attend all Comets, though nothing happens until then. May be too early.
@@ -98,6 +96,10 @@ struct InHand {
     forgotten: bool,
     /// Whether a Comet that should have it didn't get it, for that reason.
     dropped: bool,
+    /// Whether a Comet took it.
+    taken: bool,
+    /// The last Comet that it passed by.
+    passed_by: Option<usize>,
     /// Why it can't be delivered somewhere.
     undeliverable: Option<String>,
 }
@@ -111,6 +113,8 @@ impl InHand {
             started: false,
             forgotten: false,
             dropped: false,
+            taken: false,
+            passed_by: None,
             undeliverable: None,
         }
     }
@@ -131,13 +135,13 @@ impl InHand {
 
 impl Worker {
     /// A worker that calls `comets`, each with `window` calls in flight at most, and with several messages in a call
-    /// where there is a coalescer. `others` are the Comets that only other
-    /// workers call. Nothing is sent while `lease` doesn't hold.
+    /// where there is a coalescer. `fleet` has all Comets, those that only other workers call too. Nothing is sent while
+    /// `lease` doesn't hold.
     pub fn new(
         (own, events): (Sender<Event>, Receiver<Event>),
         group: Sender<group::Event>,
         comets: Vec<Comet>,
-        others: Vec<Arc<Tally>>,
+        fleet: Fleet,
         window: usize,
         coalescer: Option<Coalescer>,
         lease: Arc<Lease>,
@@ -145,14 +149,13 @@ impl Worker {
         let now = Instant::now();
         let comets = comets
             .into_iter()
-            .map(|comet| Served::new(comet, window, coalescer.is_some(), now))
+            .map(|comet| Served::new(comet, fleet.clone(), window, coalescer.is_some(), now))
             .collect();
         Self {
             events,
             own,
             group,
             comets,
-            others,
             stirred: Vec::new(),
             wake_at: None,
             coalescer,
@@ -207,7 +210,7 @@ impl Worker {
                 .for_each(|message| self.take_in(message)),
             Event::Answered { comet, id, answer } => self.answered(comet, id, answer),
             Event::Probed { comet, answer } => {
-                self.comets[comet].note(0, &answer);
+                self.comets[comet].note_probe(&answer);
                 self.comets[comet].stir(comet, &mut self.stirred);
             }
             Event::Revoke { partition, epoch } => {
@@ -232,7 +235,13 @@ impl Worker {
                 }
                 self.drop_queued(|held| held.forgotten);
             }
-            Event::Lapsed(lapses) => self.lapses = lapses,
+            Event::Lapsed(lapses) => {
+                self.lapses = lapses;
+                let now = Instant::now();
+                for comet in &mut self.comets {
+                    comet.link.health.count_anew(now);
+                }
+            }
             Event::Stop => {}
         }
     }
@@ -275,10 +284,6 @@ impl Worker {
             if target != Target::All && target != Target::One(n) {
                 continue;
             }
-            if comet.link.health.state() == State::LeftOut {
-                comet.link.health.pass_by(1);
-                continue;
-            }
             comet.link.push(key, id);
             comet.stir(n, &mut self.stirred);
             self.messages[id].waiting_for += 1;
@@ -296,31 +301,30 @@ impl Worker {
         let mut called = std::mem::take(&mut self.called);
         called.clear();
         match link.answered(key, verdict, Instant::now(), &mut called) {
-            Outcome::Finished => {}
+            Outcome::Finished => {
+                for &id in &called {
+                    self.messages[id].taken = true;
+                }
+            }
             Outcome::Refused => {
                 self.messages[id].undeliverable =
                     Some(format!("refused by Comet {address}: {}", said(&answer)));
             }
             Outcome::GivenUp(tries) => {
                 self.messages[id].undeliverable = Some(format!(
-                    "failed {tries} times at Comet {address} while it took others: {}",
+                    "failed {tries} times at Comet {address} while it answered others: {}",
                     said(&answer)
                 ));
             }
             Outcome::Again => {
-                let left_out = link.health.state() == State::LeftOut;
                 let messages = &mut self.messages;
                 // What isn't tried again leaves its lane; the others stay there.
-                called.retain(|&id| left_out || messages[id].forgotten);
+                called.retain(|&id| messages[id].forgotten);
                 if !called.is_empty() {
                     link.take(|id| called.contains(&id));
                 }
-                if left_out {
-                    link.health.pass_by(called.len());
-                } else {
-                    for &id in &called {
-                        messages[id].dropped = true;
-                    }
+                for &id in &called {
+                    messages[id].dropped = true;
                 }
             }
         }
@@ -354,14 +358,16 @@ impl Worker {
             return;
         }
         let held = self.messages.remove(id);
-        self.settle(
-            &held.message,
-            match held.undeliverable {
-                _ if held.dropped => How::Released,
-                Some(why) => How::Undeliverable(why),
-                None => How::Delivered,
-            },
-        );
+        let how = match (held.undeliverable, held.passed_by) {
+            _ if held.dropped => How::Released,
+            (Some(why), _) => How::Undeliverable(why),
+            (None, Some(comet)) if !held.taken => How::PassedBy(format!(
+                "no Comet took it: it passed by Comet {}, which is left out",
+                self.comets[comet].client.address()
+            )),
+            (None, _) => How::Delivered,
+        };
+        self.settle(&held.message, how);
     }
 
     fn settle(&mut self, message: &Message, how: How) {

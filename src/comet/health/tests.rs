@@ -1,15 +1,31 @@
+use proptest::prelude::*;
+
+use super::super::tally::{DELIVERS_FOR, LEAVE_OUT_AFTER};
 use super::*;
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
+/// So many Comets, each as one worker sees it.
+fn fleet<const N: usize>(now: Instant) -> [Health; N] {
+    let origin = now - seconds(1);
+    let fleet: Fleet = (0..N).map(|_| Arc::new(Tally::new(origin))).collect();
+    std::array::from_fn(|n| Health::new(fleet[n].clone(), fleet.clone(), now))
+}
+
+/// A Comet, as several workers see it.
+fn workers<const N: usize>(now: Instant) -> [Health; N] {
+    let [one] = fleet::<1>(now);
+    std::array::from_fn(|_| Health::new(one.tally.clone(), one.fleet.clone(), now))
+}
+
 #[test]
 fn a_comet_that_is_gone_gets_one_call_at_a_time_until_it_answers() {
     let now = Instant::now();
-    let mut health = Health::new(Arc::default(), now);
+    let [mut health] = fleet(now);
     health.failed(Verdict::Down, 0, now);
-    let Pace::OneFrom(next) = health.pace() else {
+    let Pace::OneFrom(next) = health.pace(1) else {
         panic!("{health:?}")
     };
     assert!(next > now && next <= now + DOWN_MOST * 2);
@@ -18,50 +34,160 @@ fn a_comet_that_is_gone_gets_one_call_at_a_time_until_it_answers() {
         passed_by: 0,
     };
     assert_eq!(health.ok(now + seconds(3)), Some(back));
-    assert_eq!(health.pace(), Pace::Window);
+    assert_eq!(health.pace(1), Pace::Window);
 }
 
 #[test]
 fn one_rooms_unavailable_does_not_stop_the_others() {
     let now = Instant::now();
-    let mut health = Health::new(Arc::default(), now);
-    let started_at = health.oks();
+    let [mut health] = fleet(now);
     health.ok(now);
-    health.failed(Verdict::Down, started_at, now);
-    assert_eq!(health.pace(), Pace::Window);
+    health.failed(Verdict::Down, 0, now);
+    assert_eq!(health.pace(1), Pace::Window);
 }
 
 #[test]
 fn one_that_fails_everything_for_long_is_like_down() {
     let start = Instant::now();
-    let mut health = Health::new(Arc::default(), start);
+    let [mut health, mut other] = fleet(start);
+    other.ok(start);
     health.failed(Verdict::Unclear, 0, start);
     health.failed(Verdict::Unclear, 0, start + seconds(29));
     assert_eq!(health.state(), State::Up);
-    health.failed(Verdict::Unclear, 0, start + LEAVE_OUT_AFTER);
+    let later = start + LEAVE_OUT_AFTER;
+    health.failed(Verdict::Unclear, 0, later);
     assert_eq!(health.state(), State::Down);
-    assert!(health.is_given_up(start + LEAVE_OUT_AFTER));
+    other.ok(later);
+    assert!(health.is_given_up(later));
+}
+
+#[test]
+fn a_single_comet_is_never_given_up() {
+    let start = Instant::now();
+    let [mut health] = fleet(start);
+    health.ok(start);
+    health.failed(Verdict::Down, 1, start + seconds(1));
+    assert!(!health.is_given_up(start + seconds(3_600)));
+}
+
+#[test]
+fn it_is_given_up_only_while_another_one_delivers() {
+    let start = Instant::now();
+    let [mut down, mut other] = fleet(start);
+    other.ok(start);
+    down.failed(Verdict::Down, 0, start);
+    assert!(!down.is_given_up(start + seconds(40)), "nobody delivers");
+    // The other one had nothing to deliver, which is no outage.
+    other.ok(start + seconds(60));
+    assert!(down.is_given_up(start + seconds(60)));
+    assert!(down.is_given_up(start + seconds(60) + DELIVERS_FOR));
+    assert!(!down.is_given_up(start + seconds(61) + DELIVERS_FOR));
+}
+
+#[test]
+fn an_answered_probe_is_no_evidence_against_others() {
+    let start = Instant::now();
+    let [mut down, mut other] = fleet(start);
+    down.failed(Verdict::Down, 0, start);
+    other.probed(true, true, start + seconds(40));
+    assert!(!down.is_given_up(start + seconds(40)));
+}
+
+#[test]
+fn after_an_outage_of_all_the_time_counts_from_the_first_ones_return() {
+    let start = Instant::now();
+    let [mut first, mut second, mut third] = fleet(start);
+    for health in [&mut first, &mut second, &mut third] {
+        health.ok(start);
+        health.failed(Verdict::Down, 1, start + seconds(1));
+    }
+    let back = start + seconds(100);
+    for n in 0..30 {
+        first.ok(back + seconds(n));
+        assert!(!second.is_given_up(back + seconds(n)), "{n} s");
+    }
+    second.ok(back + seconds(29));
+    first.ok(back + seconds(30));
+    assert!(!second.is_given_up(back + seconds(30)));
+    assert!(third.is_given_up(back + seconds(30)));
+}
+
+/// Probes are answered before the first message is taken.
+#[test]
+fn an_answered_probe_does_not_hide_an_outage_of_all() {
+    let start = Instant::now();
+    let [mut first, mut second] = fleet(start);
+    for health in [&mut first, &mut second] {
+        health.ok(start);
+        health.failed(Verdict::Unclear, 1, start + seconds(1));
+    }
+    let back = start + seconds(60);
+    first.probed(true, true, back);
+    first.ok(back);
+    assert!(!second.is_given_up(back));
+}
+
+#[test]
+fn before_the_first_comet_delivers_nobody_is_away() {
+    let start = Instant::now();
+    let [mut first, mut second] = fleet(start);
+    for n in 0..38 {
+        first.failed(Verdict::Down, 0, start + seconds(n));
+        second.failed(Verdict::Down, 0, start + seconds(n));
+    }
+    first.ok(start + seconds(38));
+    assert!(!second.is_given_up(start + seconds(38)));
+}
+
+#[test]
+fn left_out_it_misses_nothing_while_nobody_delivers_and_gets_another_chance_with_the_others() {
+    let start = Instant::now();
+    let [mut first, mut second] = fleet(start);
+    first.ok(start);
+    second.failed(Verdict::Down, 0, start);
+    first.ok(start + seconds(30));
+    assert!(second.is_given_up(start + seconds(30)));
+    assert_eq!(second.leave_out(start + seconds(30)), Some(LEAVE_OUT_AFTER));
+    assert!(second.is_passed_by(start + seconds(31)));
+    // The other one goes down too.
+    first.failed(Verdict::Down, 2, start + seconds(31));
+    assert!(!second.is_passed_by(start + seconds(33)));
+    assert!(!second.is_excused(start + seconds(90)), "nobody is back");
+    first.ok(start + seconds(90));
+    assert!(!second.is_passed_by(start + seconds(90)));
+    assert!(second.is_excused(start + seconds(90)));
+    assert!(second.take_back(start + seconds(90)));
+    assert_eq!(second.pace(1), Pace::OneFrom(start + seconds(90)));
+    first.ok(start + seconds(119));
+    assert!(!second.is_given_up(start + seconds(119)));
+    first.ok(start + seconds(120));
+    assert!(second.is_given_up(start + seconds(120)));
 }
 
 #[test]
 fn one_that_lives_for_another_worker_is_not_given_up() {
     let start = Instant::now();
-    let tally = Arc::new(Tally::default());
-    let [mut cut_off, mut other] = [(); 2].map(|()| Health::new(tally.clone(), start));
+    let [down, mut other] = fleet(start);
+    let [mut cut_off, mut well] =
+        [(); 2].map(|()| Health::new(down.tally.clone(), down.fleet.clone(), start));
+    other.ok(start);
     cut_off.failed(Verdict::Down, 0, start);
-    other.ok(start + seconds(20));
-    cut_off.failed(Verdict::Down, 1, start + seconds(40));
+    well.ok(start + seconds(20));
+    cut_off.failed(Verdict::Down, 0, start + seconds(40));
     assert_eq!(cut_off.state(), State::Down);
+    other.ok(start + seconds(40));
     assert!(!cut_off.is_given_up(start + seconds(40)));
+    other.ok(start + seconds(60));
     assert!(cut_off.is_given_up(start + seconds(60)));
 }
 
 #[test]
 fn one_that_says_ok_now_and_then_is_up() {
     let start = Instant::now();
-    let mut health = Health::new(Arc::default(), start);
+    let [mut health] = fleet(start);
     for n in 0..100 {
-        health.failed(Verdict::Unclear, health.oks(), start + seconds(n));
+        let oks = health.signs().oks;
+        health.failed(Verdict::Unclear, oks, start + seconds(n));
         if n % 20 == 0 {
             health.ok(start + seconds(n));
         }
@@ -69,31 +195,93 @@ fn one_that_says_ok_now_and_then_is_up() {
     assert_eq!(health.state(), State::Up);
 }
 
+/// A message that fails there for long doesn't cost the Comet its others.
 #[test]
-fn a_hundred_refusals_in_a_row_slow_it_down_and_one_ok_ends_that() {
+fn one_that_answers_probes_is_there_unless_much_waits() {
+    let start = Instant::now();
+    for few in [true, false] {
+        let [mut health, mut other] = fleet(start);
+        other.ok(start);
+        health.failed(Verdict::Unclear, 0, start);
+        health.ask();
+        assert!(health.probe_due(start));
+        assert!(!health.probe_due(start + seconds(1)), "one at a time");
+        health.probed(true, few, start + seconds(2));
+        other.ok(start + seconds(30));
+        assert_eq!(health.is_given_up(start + seconds(30)), !few);
+    }
+}
+
+#[test]
+fn a_hundred_refusals_in_a_row_slow_it_down_for_all_workers_and_one_ok_ends_that() {
     let now = Instant::now();
-    let mut health = Health::new(Arc::default(), now);
-    for _ in 0..99 {
+    let [mut one, mut other] = workers(now);
+    for n in 1..100 {
+        let health = if n % 2 == 0 { &mut one } else { &mut other };
         assert!(!health.failed(Verdict::Refused, 0, now));
     }
-    assert!(health.failed(Verdict::Refused, 0, now));
-    assert_eq!(health.pace(), Pace::OneFrom(now + SLOW));
-    health.ok(now);
-    assert!(!health.failed(Verdict::Refused, 1, now));
-    assert_eq!(health.pace(), Pace::Window);
+    assert_eq!(one.pace(1), Pace::Window);
+    assert!(one.failed(Verdict::Refused, 0, now));
+    let from = |health: &mut Health| match health.pace(1) {
+        Pace::TurnFrom(from) => from,
+        pace => panic!("{pace:?}"),
+    };
+    let (ones, others) = (from(&mut one), from(&mut other));
+    assert!(ones >= now + seconds(1) - Duration::from_millis(1) && others < now + seconds(2));
+    assert!(one.take_turn(ones) && !other.take_turn(others));
+    assert!(from(&mut other) >= ones + seconds(1) - Duration::from_millis(1));
+    one.ok(now);
+    assert!(!one.failed(Verdict::Refused, 1, now));
+    assert_eq!(one.pace(1), Pace::Window);
+    assert_eq!(other.pace(1), Pace::Window);
+}
+
+#[test]
+fn a_worker_with_more_keys_comes_first_more_often() {
+    let now = Instant::now();
+    let mut won = 0;
+    for _ in 0..200 {
+        let [mut few, mut many] = workers(now);
+        for _ in 0..100 {
+            few.failed(Verdict::Refused, 0, now);
+        }
+        let [Pace::TurnFrom(few), Pace::TurnFrom(many)] = [few.pace(1), many.pace(99)] else {
+            panic!("it refuses everything");
+        };
+        won += u32::from(many < few);
+    }
+    assert!((180..=200).contains(&won), "{won} of 200");
 }
 
 #[test]
 fn an_outage_is_counted_only_while_something_is_tried() {
     let start = Instant::now();
     let later = start + seconds(60);
-    let mut health = Health::new(Arc::default(), start);
+    let [mut health, mut other] = fleet(start);
+    other.ok(start);
     health.failed(Verdict::Down, 0, start);
     health.lose_sight();
+    other.ok(later);
     assert!(!health.is_given_up(later));
     health.failed(Verdict::Down, 0, later);
+    other.ok(later + seconds(29));
     assert!(!health.is_given_up(later + seconds(29)));
+    other.ok(later + seconds(30));
     assert!(health.is_given_up(later + seconds(30)));
+}
+
+#[test]
+fn time_in_which_this_process_did_not_run_is_no_outage() {
+    let start = Instant::now();
+    let [mut health, mut other] = fleet(start);
+    other.ok(start);
+    health.failed(Verdict::Down, 0, start);
+    let thaw = start + seconds(60);
+    health.count_anew(thaw);
+    other.ok(thaw + seconds(29));
+    assert!(!health.is_given_up(thaw + seconds(29)));
+    other.ok(thaw + seconds(30));
+    assert!(health.is_given_up(thaw + seconds(30)));
 }
 
 #[test]
@@ -101,39 +289,25 @@ fn an_outage_begins_after_the_last_sign_of_life() {
     let start = Instant::now();
     let later = start + seconds(60);
     for failure in [Verdict::Refused, Verdict::Unclear] {
-        let tally = Arc::<Tally>::default();
-        let mut health = Health::new(tally.clone(), start);
-        // Another worker's message is taken meanwhile.
-        Health::new(tally, start).ok(start);
+        let [mut health, mut other] = fleet(start);
+        health.ok(start);
         health.failed(failure, 0, start);
-        health.failed(Verdict::Down, health.oks(), later);
+        let oks = health.signs().oks;
+        health.failed(Verdict::Down, oks, later);
+        other.ok(later);
         assert!(!health.is_given_up(later), "after {failure:?}");
     }
 }
 
 #[test]
-fn one_that_is_down_for_a_worker_is_not_up_though_others_did_not_try_it() {
-    let now = Instant::now();
-    let tally = Arc::<Tally>::default();
-    let [mut tries, _idle] = [(); 2].map(|()| Health::new(tally.clone(), now));
-    assert!(tally.is_up());
-    tries.failed(Verdict::Down, 0, now);
-    assert!(!tally.is_up());
-    tries.ok(now);
-    assert!(tally.is_up());
-}
-
-#[test]
 fn workers_speak_of_it_once() {
     let now = Instant::now();
-    let tally = Arc::<Tally>::default();
-    let mut first = Health::new(tally.clone(), now);
-    let mut second = Health::new(tally, now);
+    let [mut first, mut second] = workers(now);
     for health in [&mut first, &mut second] {
         health.failed(Verdict::Down, 0, now);
     }
-    assert!(first.leave_out(now));
-    assert!(!second.leave_out(now));
+    assert!(first.leave_out(now).is_some());
+    assert!(second.leave_out(now).is_none());
     assert!(first.ok(now).is_none(), "the other one doesn't know yet");
     assert!(second.ok(now).is_some());
 }
@@ -141,23 +315,57 @@ fn workers_speak_of_it_once() {
 #[test]
 fn left_out_it_is_asked_now_and_then_and_comes_back_with_an_answer() {
     let start = Instant::now();
-    let mut health = Health::new(Arc::default(), start);
+    let [mut health] = fleet(start);
     health.failed(Verdict::Down, 0, start);
-    assert!(!health.is_given_up(start + seconds(29)));
     let later = start + seconds(31);
-    assert!(health.is_given_up(later));
     health.leave_out(later);
-    assert_eq!(health.pace(), Pace::Nothing);
+    assert_eq!(health.pace(1), Pace::Nothing);
     assert!(!health.probe_due(later));
-    assert!(health.probe_due(later + SLOW));
-    assert!(!health.probe_due(later + SLOW));
-    health.failed(Verdict::Down, 0, later + SLOW);
+    assert!(health.probe_due(later + LOOK_AGAIN));
+    assert!(!health.probe_due(later + LOOK_AGAIN));
+    assert_eq!(health.probed(false, true, later + LOOK_AGAIN), None);
+    health.failed(Verdict::Down, 0, later + LOOK_AGAIN);
     assert_eq!(health.state(), State::LeftOut);
     health.pass_by(7);
     let back = Return {
         after: seconds(40),
         passed_by: 7,
     };
-    assert_eq!(health.ok(later + seconds(9)), Some(back));
+    assert_eq!(health.probed(true, false, later + seconds(9)), Some(back));
     assert_eq!(health.state(), State::Up);
+}
+
+proptest! {
+    /// Whatever happens, a Comet is left out only while another one delivered within the last 2 s, after this one did.
+    #[test]
+    fn nobody_is_left_out_without_evidence(events in prop::collection::vec((0usize..3, 0u8..4, 0u64..20_000), 0..200)) {
+        let start = Instant::now();
+        let mut now = start;
+        let mut comets = fleet::<3>(start);
+        let mut oks: [Option<Instant>; 3] = [None; 3];
+        for (n, what, wait) in events {
+            now += Duration::from_millis(wait);
+            let health = &mut comets[n];
+            match what {
+                0 => {
+                    health.ok(now);
+                    oks[n] = Some(now);
+                }
+                1 => drop(health.failed(Verdict::Down, 0, now)),
+                2 => drop(health.failed(Verdict::Unclear, 0, now)),
+                _ => drop(health.probed(true, true, now)),
+            }
+            for n in 0..3 {
+                if comets[n].is_given_up(now) {
+                    comets[n].leave_out(now);
+                }
+                if comets[n].state() == State::LeftOut && comets[n].is_passed_by(now) {
+                    let evidence = (0..3).filter(|other| *other != n).filter_map(|other| oks[other]);
+                    // Times are kept in whole milliseconds.
+                    let fresh = DELIVERS_FOR + Duration::from_millis(1);
+                    prop_assert!(evidence.into_iter().any(|ok| now - ok <= fresh && oks[n].is_none_or(|own| ok >= own)));
+                }
+            }
+        }
+    }
 }

@@ -8,12 +8,22 @@ use std::time::Duration;
 const A: OrderingKey = OrderingKey(1);
 const B: OrderingKey = OrderingKey(2);
 
+fn health(now: Instant) -> Health {
+    Health::new(Arc::new(Tally::new(now)), Arc::from([]), now)
+}
+
 fn link(window: usize) -> (Link, Instant) {
     let now = Instant::now();
-    (
-        Link::new(window, true, Health::new(Arc::new(Tally::default()), now)),
-        now,
-    )
+    (Link::new(window, true, health(now)), now)
+}
+
+/// Starts the next call, and says which message is its first.
+fn next(
+    link: &mut Link,
+    now: Instant,
+    choose: impl FnMut(&VecDeque<Id>, bool) -> usize,
+) -> Option<Id> {
+    link.start_next(now, choose).map(|start| start.id)
 }
 
 /// The worker's part: the health hears of it first.
@@ -32,10 +42,10 @@ fn a_held_lane_waits_until_it_is_released() {
     link.push(A, 1);
     link.push(B, 2);
     let but_the_first = |waiting: &VecDeque<Id>, _| usize::from(waiting[0] != 0);
-    assert_eq!(link.start_next(now, but_the_first), Some(2));
-    assert_eq!(link.start_next(now, |_, _| 1), None);
+    assert_eq!(next(&mut link, now, but_the_first), Some(2));
+    assert_eq!(next(&mut link, now, |_, _| 1), None);
     link.release();
-    assert_eq!(link.start_next(now, |_, _| 1), Some(0));
+    assert_eq!(next(&mut link, now, |_, _| 1), Some(0));
 }
 
 #[test]
@@ -44,14 +54,14 @@ fn a_key_has_one_call_in_flight_and_others_go_on_beside_it() {
     for (key, id) in [(A, 0), (A, 1), (B, 2)] {
         link.push(key, id);
     }
-    assert_eq!(link.start_next(now, |_, _| 1), Some(0));
-    assert_eq!(link.start_next(now, |_, _| 1), Some(2));
-    assert_eq!(link.start_next(now, |_, _| 1), None);
+    assert_eq!(next(&mut link, now, |_, _| 1), Some(0));
+    assert_eq!(next(&mut link, now, |_, _| 1), Some(2));
+    assert_eq!(next(&mut link, now, |_, _| 1), None);
     assert_eq!(
         answer(&mut link, A, Verdict::Finished, now),
         Outcome::Finished
     );
-    assert_eq!(link.start_next(now, |_, _| 1), Some(1));
+    assert_eq!(next(&mut link, now, |_, _| 1), Some(1));
 }
 
 #[test]
@@ -60,10 +70,10 @@ fn the_window_bounds_the_calls() {
     for n in 0..5 {
         link.push(OrderingKey(n), n as usize);
     }
-    assert!(link.start_next(now, |_, _| 1).is_some() && link.start_next(now, |_, _| 1).is_some());
-    assert_eq!(link.start_next(now, |_, _| 1), None);
+    assert!(next(&mut link, now, |_, _| 1).is_some() && next(&mut link, now, |_, _| 1).is_some());
+    assert_eq!(next(&mut link, now, |_, _| 1), None);
     answer(&mut link, OrderingKey(0), Verdict::Finished, now);
-    assert_eq!(link.start_next(now, |_, _| 1), Some(2));
+    assert_eq!(next(&mut link, now, |_, _| 1), Some(2));
 }
 
 #[test]
@@ -71,12 +81,12 @@ fn a_failed_message_is_sent_again_before_those_behind_it() {
     let (mut link, now) = link(64);
     link.push(A, 0);
     link.push(A, 1);
-    link.start_next(now, |_, _| 1);
+    next(&mut link, now, |_, _| 1);
     assert_eq!(answer(&mut link, A, Verdict::Unclear, now), Outcome::Again);
-    assert_eq!(link.start_next(now, |_, _| 1), None);
-    let later = link.wake_at().expect("it waits");
+    assert_eq!(next(&mut link, now, |_, _| 1), None);
+    let later = link.wake_at(now).expect("it waits");
     link.wake(later);
-    assert_eq!(link.start_next(later, |_, _| 1), Some(0));
+    assert_eq!(next(&mut link, later, |_, _| 1), Some(0));
 }
 
 #[test]
@@ -86,10 +96,10 @@ fn a_try_counts_only_where_the_comet_took_something_else_meanwhile() {
     let mut fail = |link: &mut Link, other_goes_through: bool| {
         now += RETRY_MOST * 2;
         link.wake(now);
-        assert_eq!(link.start_next(now, |_, _| 1), Some(0));
+        assert_eq!(next(link, now, |_, _| 1), Some(0));
         if other_goes_through {
             link.push(B, 9);
-            assert_eq!(link.start_next(now, |_, _| 1), Some(9));
+            assert_eq!(next(link, now, |_, _| 1), Some(9));
             answer(link, B, Verdict::Finished, now);
         }
         answer(link, A, Verdict::Unclear, now)
@@ -108,13 +118,13 @@ fn a_comet_that_is_down_is_tried_with_one_message_of_each_key_in_turn() {
     let (mut link, now) = link(64);
     link.push(A, 0);
     link.push(B, 1);
-    link.start_next(now, |_, _| 1);
+    next(&mut link, now, |_, _| 1);
     answer(&mut link, A, Verdict::Down, now);
-    assert_eq!(link.start_next(now, |_, _| 1), None);
+    assert_eq!(next(&mut link, now, |_, _| 1), None);
     let later = now + RETRY_MOST;
-    assert_eq!(link.start_next(later, |_, _| 1), Some(1));
+    assert_eq!(next(&mut link, later, |_, _| 1), Some(1));
     link.push(OrderingKey(3), 2);
-    assert_eq!(link.start_next(later, |_, _| 1), None, "one at a time");
+    assert_eq!(next(&mut link, later, |_, _| 1), None, "one at a time");
 }
 
 #[test]
@@ -123,48 +133,48 @@ fn taking_messages_out_leaves_the_one_in_flight() {
     for (key, id) in [(A, 0), (A, 1), (A, 2), (B, 3)] {
         link.push(key, id);
     }
-    assert_eq!(link.start_next(now, |_, _| 1), Some(0));
+    assert_eq!(next(&mut link, now, |_, _| 1), Some(0));
     let mut taken = link.take(|id| id != 2);
     taken.sort();
     assert_eq!(taken, [1, 3]);
     answer(&mut link, A, Verdict::Finished, now);
-    assert_eq!(link.start_next(now, |_, _| 1), Some(2));
-    assert_eq!(link.start_next(now, |_, _| 1), None);
+    assert_eq!(next(&mut link, now, |_, _| 1), Some(2));
+    assert_eq!(next(&mut link, now, |_, _| 1), None);
 }
 
 #[test]
 fn without_merging_few_messages_have_a_lane() {
     let now = Instant::now();
-    let mut link = Link::new(4, false, Health::new(Arc::new(Tally::default()), now));
+    let mut link = Link::new(4, false, health(now));
     (0..100).for_each(|id| link.push(OrderingKey(id as u64), id));
     assert_eq!(link.startable(), 4);
-    let started: Vec<Id> = std::iter::from_fn(|| link.start_next(now, |_, _| 1)).collect();
+    let started: Vec<Id> = std::iter::from_fn(|| next(&mut link, now, |_, _| 1)).collect();
     assert_eq!(started, [0, 1, 2, 3]);
     assert!(link.lanes.len() <= 8, "{} lanes", link.lanes.len());
     assert_eq!(link.take(|id| id % 2 == 1).len(), 48);
     answer(&mut link, OrderingKey(0), Verdict::Finished, now);
-    assert_eq!(link.start_next(now, |_, _| 1), Some(4));
+    assert_eq!(next(&mut link, now, |_, _| 1), Some(4));
     answer(&mut link, OrderingKey(1), Verdict::Finished, now);
-    assert_eq!(link.start_next(now, |_, _| 1), Some(6));
+    assert_eq!(next(&mut link, now, |_, _| 1), Some(6));
 }
 
 #[test]
 fn a_comet_that_is_down_is_tried_again_for_messages_without_a_lane() {
     let now = Instant::now();
-    let mut link = Link::new(1, false, Health::new(Arc::new(Tally::default()), now));
+    let mut link = Link::new(1, false, health(now));
     link.push(A, 0);
     link.push(B, 1);
-    assert_eq!(link.start_next(now, |_, _| 1), Some(0));
+    assert_eq!(next(&mut link, now, |_, _| 1), Some(0));
     answer(&mut link, A, Verdict::Down, now);
     assert_eq!(link.take(|id| id == 0), [0]);
-    assert!(link.wake_at().is_some(), "there is something to send");
+    assert!(link.wake_at(now).is_some(), "there is something to send");
     let later = now + RETRY_MOST * 2;
-    assert_eq!(link.start_next(later, |_, _| 1), Some(1));
+    assert_eq!(next(&mut link, later, |_, _| 1), Some(1));
 }
 
 /// Starts a call with `count` messages where as many wait.
 fn start(link: &mut Link, count: usize, now: Instant) -> Option<Id> {
-    link.start_next(now, |waiting, _| count.min(waiting.len()))
+    next(link, now, |waiting, _| count.min(waiting.len()))
 }
 
 /// Answers a call: what it means, and the messages that it had.
@@ -285,7 +295,7 @@ proptest! {
         merges in prop::collection::vec(1usize..6, 1..20),
     ) {
         let mut now = Instant::now();
-        let mut link = Link::new(window, merging, Health::new(Arc::new(Tally::default()), now));
+        let mut link = Link::new(window, merging, health(now));
         for (id, key) in keys.iter().enumerate() {
             link.push(OrderingKey(*key), id);
         }
@@ -332,27 +342,201 @@ fn left_of(link: &Link) -> bool {
     !link.is_empty()
 }
 
+/// Fails a message of A after each wait, on a link at which nothing else is to be sent, until `then` has seen enough. The
+/// link is probed as often as it asks for it, and `answers`. Gives the outcomes by their time since the first.
+fn fail_alone(link: &mut Link, start: Instant, answers: bool) -> Vec<(Duration, Outcome)> {
+    let mut now = start;
+    let mut outcomes = Vec::new();
+    while outcomes.len() < 100 {
+        link.wake(now);
+        if next(link, now, |_, _| 1).is_some() {
+            let outcome = answer(link, A, Verdict::Unclear, now);
+            let is_last = outcome != Outcome::Again;
+            outcomes.push((now - start, outcome));
+            if is_last {
+                break;
+            }
+        }
+        if link.health.probe_due(now) {
+            let few = link.few_wait();
+            link.health.probed(answers, few, now);
+        }
+        now = link.wake_at(now).expect("it waits");
+    }
+    outcomes
+}
+
+#[test]
+fn alone_it_is_given_up_after_a_minute_in_which_probes_are_answered() {
+    let (mut link, start) = link(64);
+    link.push(A, 0);
+    let outcomes = fail_alone(&mut link, start, true);
+    let (took, outcome) = outcomes.last().unwrap();
+    assert!(matches!(outcome, Outcome::GivenUp(TRIES..)), "{outcomes:?}");
+    assert!((seconds(60)..seconds(90)).contains(took), "{outcomes:?}");
+    assert!((6..12).contains(&outcomes.len()), "{outcomes:?}");
+}
+
+#[test]
+fn alone_it_is_never_given_up_while_probes_fail_too() {
+    let (mut link, start) = link(64);
+    link.push(A, 0);
+    let outcomes = fail_alone(&mut link, start, false);
+    assert!(
+        outcomes
+            .iter()
+            .all(|(_, outcome)| *outcome == Outcome::Again)
+    );
+    let (took, _) = outcomes.last().unwrap();
+    assert!(
+        *took < seconds(100),
+        "it waits no longer than after other failures: {took:?}"
+    );
+}
+
+#[test]
+fn messages_that_are_given_up_for_probes_leave_one_a_second() {
+    let start = Instant::now();
+    let tally = Arc::new(Tally::new(Instant::now()));
+    let mut links: Vec<Link> = (0..5)
+        .map(|_| Link::new(64, true, Health::new(tally.clone(), Arc::from([]), start)))
+        .collect();
+    let mut given_up = Vec::new();
+    for link in &mut links {
+        link.push(A, 0);
+        let outcomes = fail_alone(link, start, true);
+        given_up.push(outcomes.last().unwrap().0);
+    }
+    given_up.sort();
+    let apart = given_up
+        .windows(2)
+        .all(|two| two[1] - two[0] >= Duration::from_millis(900));
+    assert!(apart, "{given_up:?}");
+}
+
+#[test]
+fn what_other_connections_finish_counts_against_no_message() {
+    let mut now = Instant::now();
+    let tally = Arc::new(Tally::new(Instant::now()));
+    let mut other_worker = Health::new(tally.clone(), Arc::from([]), now);
+    let mut link = Link::new(64, false, Health::new(tally, Arc::from([]), now));
+    link.push(A, 0);
+    for _ in 0..20 {
+        other_worker.ok(now);
+        assert_eq!(next(&mut link, now, |_, _| 1), Some(0));
+        assert_eq!(answer(&mut link, A, Verdict::Unclear, now), Outcome::Again);
+        now += RETRY_MOST * 2;
+        link.wake(now);
+    }
+}
+
+#[test]
+fn a_message_that_takes_long_gets_longer() {
+    let (mut link, mut now) = link(64);
+    link.push(A, 0);
+    link.push(A, 1);
+    for doublings in [0, 1, 2, 2] {
+        assert_eq!(
+            link.start_next(now, |_, _| 1),
+            Some(Start { id: 0, doublings })
+        );
+        answer(&mut link, A, Verdict::Unclear, now);
+        now += RETRY_MOST * 2;
+        link.wake(now);
+    }
+    assert_eq!(next(&mut link, now, |_, _| 1), Some(0));
+    answer(&mut link, A, Verdict::Finished, now);
+    assert_eq!(
+        link.start_next(now, |_, _| 1),
+        Some(Start {
+            id: 1,
+            doublings: 0
+        })
+    );
+}
+
 /// A message that was given up leaves nothing to try: what fails much later is another outage.
 #[test]
 fn an_outage_ends_with_the_last_message_that_is_given_up() {
-    let mut now = Instant::now();
-    let tally = Arc::new(Tally::default());
-    let mut other_worker = Health::new(tally.clone(), now);
-    let mut link = Link::new(64, false, Health::new(tally, now));
+    let (mut link, start) = link(64);
     link.push(A, 0);
-    loop {
-        // So that the failure is the message's own.
-        other_worker.ok(now);
-        assert_eq!(link.start_next(now, |_, _| 1), Some(0));
-        if let Outcome::GivenUp(_) = answer(&mut link, A, Verdict::Unclear, now) {
-            break;
-        }
-        now = link.wake_at().expect("it waits");
-        link.wake(now);
-    }
-    now += Duration::from_secs(60);
+    let outcomes = fail_alone(&mut link, start, true);
+    let later = start + outcomes.last().unwrap().0 + seconds(60);
     link.push(B, 1);
-    assert_eq!(link.start_next(now, |_, _| 1), Some(1));
-    answer(&mut link, B, Verdict::Down, now);
-    assert!(!link.health.is_given_up(now));
+    assert_eq!(next(&mut link, later, |_, _| 1), Some(1));
+    answer(&mut link, B, Verdict::Down, later);
+    let look = link.health.look_at(later).unwrap();
+    assert!(look >= later + seconds(30), "{:?}", look - later);
+}
+
+/// Refuses what is sent until nothing more may be sent. Gives how many became dead letters.
+fn refuse_all(link: &mut Link, now: Instant, key_of: impl Fn(Id) -> OrderingKey) -> usize {
+    let mut in_flight = Vec::new();
+    let mut refused = 0;
+    loop {
+        in_flight.extend(std::iter::from_fn(|| next(link, now, |_, _| 1)));
+        let Some(id) = in_flight.pop() else {
+            return refused;
+        };
+        refused += usize::from(answer(link, key_of(id), Verdict::Refused, now) == Outcome::Refused);
+    }
+}
+
+#[test]
+fn a_comet_that_refuses_everything_gets_a_message_a_second_from_all_workers() {
+    let start = Instant::now();
+    let tally = Arc::new(Tally::new(Instant::now()));
+    let mut links: Vec<Link> = (0..4)
+        .map(|_| Link::new(64, false, Health::new(tally.clone(), Arc::from([]), start)))
+        .collect();
+    let key_of = |id: Id| OrderingKey(id as u64);
+    for link in &mut links {
+        (0..500).for_each(|id| link.push(key_of(id), id));
+    }
+    let mut now = start;
+    let mut refused = 0;
+    while now < start + seconds(10) {
+        for link in &mut links {
+            refused += refuse_all(link, now, key_of);
+        }
+        let wake = links.iter_mut().filter_map(|link| link.wake_at(now)).min();
+        now = wake
+            .expect("there is something to send")
+            .max(now + Duration::from_millis(1));
+    }
+    assert!((105..=112).contains(&refused), "{refused} refused");
+
+    // Once it takes one, all go on.
+    while next(&mut links[0], now, |_, _| 1).is_none() {
+        now += Duration::from_millis(100);
+    }
+    let taken = links[0].has_turn.expect("it has the turn");
+    answer(&mut links[0], taken, Verdict::Finished, now);
+    for link in &mut links {
+        let started = std::iter::from_fn(|| next(link, now, |_, _| 1)).count();
+        assert_eq!(started, 64);
+    }
+}
+
+#[test]
+fn good_messages_have_their_chance_beside_all_that_is_refused() {
+    let (mut link, mut now) = link(64);
+    let key_of = |id: Id| OrderingKey(id as u64);
+    (0..500).for_each(|id| link.push(key_of(id), id));
+    refuse_all(&mut link, now, key_of);
+    (500..700).for_each(|id| link.push(key_of(id), id));
+    // A third of the keys are good ones: twenty turns without one are a chance of 1 in 3,000, and 100 of 1 in 10^17.
+    for _ in 0..100 {
+        now += seconds(2);
+        let id = next(&mut link, now, |_, _| 1).expect("its turn");
+        if id >= 500 {
+            return;
+        }
+        answer(&mut link, key_of(id), Verdict::Refused, now);
+    }
+    panic!("no good one was tried");
+}
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
 }

@@ -1,0 +1,167 @@
+//! What all workers know of one Comet together: when it delivered last, and the turns that they take where it takes little.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::trial;
+use Ordering::{Acquire, Relaxed, Release};
+
+/// A Comet that took nothing for so long is left out while others deliver: its people are gone with it.
+pub const LEAVE_OUT_AFTER: Duration = Duration::from_secs(30);
+
+/// A Comet delivers for so long after each message that it took. A longer pause in which calls fail is an outage.
+pub const DELIVERS_FOR: Duration = Duration::from_secs(2);
+
+/// So many refusals in a row, and it is the Comet that is wrong, not the messages.
+pub const REFUSALS_IN_A_ROW: u32 = 100;
+
+/// Between two messages to a Comet that refuses everything, and between two that are given up at one that takes nothing.
+const TURN: Duration = Duration::from_secs(1);
+
+/// The Comets that job calls, in the order in which they are configured.
+pub type Fleet = Arc<[Arc<Tally>]>;
+
+/// Times are in milliseconds since `origin`; 0 is never.
+#[derive(Debug)]
+pub struct Tally {
+    origin: Instant,
+    pub(super) leave_out_after: Duration,
+    last_ok: OwnLine<AtomicU64>,
+    /// The first message that it took after its last outage.
+    delivers_since: AtomicU64,
+    /// Whether a call failed since it last took a message.
+    failing: AtomicBool,
+    /// Messages that it refused since it took one.
+    refusals: AtomicU32,
+    /// When the next message may go to it, while it refuses everything.
+    next_turn: AtomicU64,
+    /// When the next message may be given up, while it takes nothing else.
+    next_giving_up: AtomicU64,
+    /// Workers for which it isn't up, and workers that leave it out.
+    pub(super) not_up: AtomicU32,
+    pub(super) left_out: AtomicU32,
+    /// Messages that passed it by since it was left out.
+    pub(super) passed_by: AtomicU64,
+}
+
+/// Written with the calls, by all workers. What is hardly ever written stays in each processor's cache beside it.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct OwnLine<T>(T);
+
+impl Tally {
+    /// Nothing is known yet. What it hears of comes after `origin`.
+    pub fn new(origin: Instant) -> Self {
+        Self {
+            origin,
+            leave_out_after: trial::limit("leave-out-after", LEAVE_OUT_AFTER),
+            last_ok: OwnLine::default(),
+            delivers_since: AtomicU64::default(),
+            failing: AtomicBool::default(),
+            refusals: AtomicU32::default(),
+            next_turn: AtomicU64::default(),
+            next_giving_up: AtomicU64::default(),
+            not_up: AtomicU32::default(),
+            left_out: AtomicU32::default(),
+            passed_by: AtomicU64::default(),
+        }
+    }
+
+    /// It took a message.
+    pub(super) fn took(&self, now: Instant) {
+        if self.refusals.load(Relaxed) > 0 {
+            self.refusals.store(0, Relaxed);
+        }
+        let (before, at) = (self.last_ok.0.load(Relaxed), self.millis(now));
+        if before == 0 || self.failing.load(Relaxed) {
+            let pause = Duration::from_millis(at.saturating_sub(before));
+            if before == 0 || pause > DELIVERS_FOR {
+                self.delivers_since.store(at, Relaxed);
+            }
+            self.failing.store(false, Relaxed);
+        }
+        if at > before {
+            self.last_ok.0.store(at, Release);
+        }
+    }
+
+    /// A call failed that wasn't refused.
+    pub(super) fn fails(&self) {
+        if !self.failing.load(Relaxed) {
+            self.failing.store(true, Relaxed);
+        }
+    }
+
+    /// When it last took a message, from any worker.
+    pub(super) fn last_ok(&self) -> Option<Instant> {
+        self.instant(self.last_ok.0.load(Acquire))
+    }
+
+    /// Since when one of the others in `fleet` delivers without an outage: the evidence without which this one isn't left out.
+    pub(super) fn others_deliver_since(&self, fleet: &Fleet, now: Instant) -> Option<Instant> {
+        let own = self.last_ok();
+        let since = |other: &Tally| {
+            let last = other.last_ok()?;
+            let delivers = now.saturating_duration_since(last) <= DELIVERS_FOR
+                && own.is_none_or(|own| last > own);
+            let since = other.instant(other.delivers_since.load(Relaxed));
+            since.filter(|_| delivers)
+        };
+        let others = fleet.iter().filter(|other| !std::ptr::eq(&***other, self));
+        others.filter_map(|other| since(other)).min()
+    }
+
+    /// It refused a message. Returns how many that makes since it took one.
+    pub(super) fn refused(&self, now: Instant) -> u32 {
+        let refusals = self.refusals.fetch_add(1, Relaxed).saturating_add(1);
+        if refusals == REFUSALS_IN_A_ROW {
+            self.next_turn.store(self.millis(now + TURN), Relaxed);
+        }
+        refusals
+    }
+
+    /// Whether it refuses everything: messages go to it by turns.
+    pub(super) fn refuses_all(&self) -> bool {
+        self.refusals.load(Relaxed) >= REFUSALS_IN_A_ROW
+    }
+
+    /// Whether it refused more than makes it one that refuses everything.
+    pub(super) fn is_beyond_refusals(&self) -> bool {
+        self.refusals.load(Relaxed) > REFUSALS_IN_A_ROW
+    }
+
+    /// The turn that comes next, and when.
+    pub(super) fn next_turn(&self) -> (u64, Instant) {
+        let turn = self.next_turn.load(Relaxed);
+        (turn, self.origin + Duration::from_millis(turn))
+    }
+
+    /// Takes a turn. Returns false if another worker has it.
+    pub(super) fn take_turn(&self, turn: u64, now: Instant) -> bool {
+        let next = self.millis(now + TURN);
+        self.next_turn
+            .compare_exchange(turn, next, Relaxed, Relaxed)
+            .is_ok()
+    }
+
+    /// Whether one more message may be given up while it takes nothing else. If so, the next one waits for its turn.
+    pub(super) fn may_give_up(&self, now: Instant) -> bool {
+        let (at, next) = (self.millis(now), self.millis(now + TURN));
+        let due = |turn: u64| (at >= turn).then_some(next);
+        self.next_giving_up
+            .fetch_update(Relaxed, Relaxed, due)
+            .is_ok()
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        (at.saturating_duration_since(self.origin).as_millis() as u64).max(1)
+    }
+
+    fn instant(&self, millis: u64) -> Option<Instant> {
+        (millis > 0).then(|| self.origin + Duration::from_millis(millis))
+    }
+}
+
+#[cfg(test)]
+mod tests;

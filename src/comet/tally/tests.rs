@@ -1,0 +1,53 @@
+use super::*;
+
+#[test]
+fn one_message_a_second_is_given_up() {
+    let tally = Tally::new(Instant::now());
+    let start = tally.origin + TURN;
+    let at = |millis| start + Duration::from_millis(millis);
+    let given_up: Vec<u64> = (0..3_000)
+        .step_by(100)
+        .filter(|millis| tally.may_give_up(at(*millis)))
+        .collect();
+    assert_eq!(given_up, [0, 1_000, 2_000]);
+}
+
+#[test]
+fn a_turn_is_one_workers() {
+    let tally = Tally::new(Instant::now());
+    let now = tally.origin + TURN;
+    for _ in 0..REFUSALS_IN_A_ROW {
+        tally.refused(now);
+    }
+    let (turn, from) = tally.next_turn();
+    assert_eq!(from, now + TURN);
+    assert!(tally.take_turn(turn, from));
+    assert!(!tally.take_turn(turn, from));
+    assert_eq!(tally.next_turn().1, from + TURN);
+}
+
+#[test]
+fn a_pause_without_failures_is_no_outage() {
+    let origin = Instant::now();
+    let fleet: Fleet = [(); 2].map(|()| Arc::new(Tally::new(origin))).into();
+    let start = origin + TURN;
+    let since = |now| fleet[0].others_deliver_since(&fleet, now);
+    let other = &fleet[1];
+    other.took(start);
+    assert_eq!(since(start), Some(start));
+    assert_eq!(since(start + DELIVERS_FOR * 2), None);
+    let later = start + DELIVERS_FOR * 10;
+    other.took(later);
+    assert_eq!(since(later), Some(start));
+    // A failure among others isn't one either.
+    other.fails();
+    other.took(later + DELIVERS_FOR);
+    assert_eq!(since(later + DELIVERS_FOR), Some(start));
+    other.fails();
+    let back = later + DELIVERS_FOR * 3;
+    other.took(back);
+    assert_eq!(since(back), Some(back));
+    // What this one took after that is what it takes to be there.
+    fleet[0].took(back);
+    assert_eq!(since(back), None);
+}
