@@ -8,6 +8,8 @@ mod bad_records;
 mod coalescing;
 mod comet_faults;
 mod comet_names;
+mod comet_outages;
+mod comet_tries;
 mod commits;
 mod dead_letter;
 mod delivery;

@@ -1,5 +1,6 @@
 //! What the end-to-end tests stand on: a real Kafka, a real gRPC server in Comet's place, and the `job` binary itself.
 
+pub mod bodiless;
 pub mod browser;
 pub mod comet;
 pub mod command;

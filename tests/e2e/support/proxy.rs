@@ -48,6 +48,12 @@ impl Proxy {
         }
     }
 
+    /// Forgets the first of them only.
+    pub fn forget_first(&self) {
+        let connections = self.connections.lock().expect("no holder of it panics");
+        connections[0].store(true, Ordering::Relaxed);
+    }
+
     /// How many connections were made so far.
     pub fn connections(&self) -> usize {
         let connections = self.connections.lock().expect("no holder of it panics");
