@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,9 @@ const CONNECT_WITHIN: Duration = Duration::from_millis(1500);
 const SIGN_OF_LIFE_AFTER: Duration = Duration::from_secs(5);
 const SIGN_OF_LIFE_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long another connection may take for each answer, with connecting.
+const COMPARED_WITHIN: Duration = Duration::from_secs(3);
+
 /// The most that the head of an answer may be, with the text of its status. With gRPC's 16 KB a long text makes
 /// a refusal look like a Comet that is out of something.
 const LONGEST_STATUS: i32 = 256 << 10;
@@ -56,7 +59,15 @@ pub struct Client {
     version: u64,
     connection: Quiet,
     /// The question that may be under way.
-    asked: Option<Arc<Asked>>,
+    question: Option<Question>,
+}
+
+/// A question whether a connection is alive.
+#[derive(Clone)]
+struct Question {
+    asked: Arc<Asked>,
+    /// Another channel, which works where that one doesn't.
+    other: Arc<Mutex<Option<grpcio::Client>>>,
 }
 
 impl Client {
@@ -69,7 +80,7 @@ impl Client {
             channel: None,
             version: 0,
             connection: Quiet::new(fastrand::f64()),
-            asked: None,
+            question: None,
         };
         client.open_channel();
         client
@@ -102,14 +113,14 @@ impl Client {
         let within = self.deadline.saturating_mul(1 << doublings);
         let started = channel.unary_call_async(method, call, deadline(within));
         // The question goes behind the call: it is to delay nothing.
-        if self.asked.is_none()
-            && let Some(quiet) = self.connection.untrusted(now)
+        if let Some(quiet) = self.connection.untrusted(now)
+            && self.question.is_none()
         {
-            self.asked = Some(ask(channel, &self.location, now, quiet));
+            self.question = Some(self.ask(channel, now, quiet));
         }
-        match self.asked.clone() {
+        match &self.question {
             None => start(channel, started, done),
-            Some(asked) => start_doubtful(channel, started, asked, done),
+            Some(question) => start_doubtful(channel, started, question.asked.clone(), done),
         }
     }
 
@@ -149,11 +160,11 @@ impl Client {
             return;
         }
         self.bring_up_to_date();
-        if self.asked.is_none()
-            && let Some(channel) = &self.channel
+        if let Some(channel) = &self.channel
             && let Some(quiet) = self.connection.untrusted(now)
+            && self.question.is_none()
         {
-            self.asked = Some(ask(channel, &self.location, now, quiet));
+            self.question = Some(self.ask(channel, now, quiet));
         }
         self.connection.asked(now);
     }
@@ -164,26 +175,54 @@ impl Client {
             self.open_channel();
         }
         // Mostly there is no question.
-        let Some(asked) = &self.asked else { return };
-        let at = asked.at;
-        match asked.sign() {
+        let Some(question) = &self.question else {
+            return;
+        };
+        let at = question.asked.at;
+        match question.asked.sign() {
             Sign::Awaited => return,
             Sign::Seen => self.connection.alive(at),
-            Sign::Broke => self.connection.lost(),
-            Sign::Missed => self.open_channel(),
+            Sign::Broke | Sign::Hangs => self.connection.lost(),
+            Sign::Missed => {
+                self.connection.lost();
+                self.channel = lock(&question.other).take().or(self.channel.take());
+            }
         }
-        self.asked = None;
+        self.question = None;
     }
 
     fn open_channel(&mut self) {
         self.version = self.location.version();
         self.connection.lost();
-        self.asked = None;
-        self.channel = self.location.target().map(|target| {
-            let builder = ChannelBuilder::new(self.environment.clone())
-                .default_authority(self.location.address());
-            grpcio::Client::new(with_settings(builder).connect(&target))
-        });
+        self.question = None;
+        self.channel = connect(&self.environment, &self.location);
+    }
+
+    /// Asks whether a connection is alive, on which nothing came for so long.
+    fn ask(&self, channel: &grpcio::Client, now: Instant, quiet: Duration) -> Question {
+        let question = Question {
+            asked: Asked::new(now),
+            other: Arc::default(),
+        };
+        let (asked, environment) = (question.clone(), self.environment.clone());
+        let location = self.location.clone();
+        start(
+            channel,
+            rooms(channel, SIGN_WITHIN),
+            move |answer| match answer.map_err(|status| status.code()) {
+                Err(RpcStatusCode::DEADLINE_EXCEEDED) => {
+                    compare(asked, &environment, location, quiet);
+                }
+                Err(RpcStatusCode::UNAVAILABLE) => {
+                    asked.asked.settle(Sign::Broke);
+                    location.failed();
+                }
+                Ok(()) | Err(_) => {
+                    asked.asked.settle(Sign::Seen);
+                }
+            },
+        );
+        question
     }
 
     fn not_found(&self) -> RpcStatus {
@@ -191,36 +230,57 @@ impl Client {
     }
 }
 
-/// Asks whether a connection is alive, on which nothing came for so long.
-fn ask(
-    channel: &grpcio::Client,
-    location: &Arc<Location>,
-    now: Instant,
+/// No answer came over a quiet connection. A Comet that is slow, or was halted for a moment, is as silent on a new one; where
+/// that one answers, the old one is dead. It answers twice: what came over the old one in between would be behind it.
+fn compare(
+    question: Question,
+    environment: &Arc<Environment>,
+    location: Arc<Location>,
     quiet: Duration,
-) -> Arc<Asked> {
-    let asked = Asked::new(now);
-    let (settling, location) = (asked.clone(), location.clone());
-    start(channel, rooms(channel, SIGN_WITHIN), move |answer| {
-        let sign = match answer.map_err(|status| status.code()) {
-            Err(RpcStatusCode::DEADLINE_EXCEEDED) => Sign::Missed,
-            Err(RpcStatusCode::UNAVAILABLE) => Sign::Broke,
-            Ok(()) | Err(_) => Sign::Seen,
-        };
-        if !settling.settle(sign) || sign == Sign::Seen {
-            return;
-        }
-        location.failed();
-        if sign == Sign::Missed {
-            log::info!(
-                "Comet {}: nothing came over a connection for {:.0} s, nor an answer within {} s: taken for dead, the \
-                 next call makes a new one",
-                location.address(),
-                quiet.as_secs_f64(),
-                SIGN_WITHIN.as_secs()
-            );
-        }
+) {
+    location.failed();
+    if question.asked.sign() != Sign::Awaited {
+        return;
+    }
+    let Some(other) = connect(environment, &location) else {
+        question.asked.settle(Sign::Broke);
+        return;
+    };
+    let second = other.clone();
+    start(&other, rooms(&other, COMPARED_WITHIN), move |first| {
+        let again = second.clone();
+        start(&second, rooms(&second, COMPARED_WITHIN), move |answer| {
+            let hangs = |answer: &Answer| {
+                let code = answer.as_ref().map_err(RpcStatus::code);
+                code == Err(RpcStatusCode::DEADLINE_EXCEEDED)
+            };
+            if hangs(&first) || hangs(&answer) {
+                question.asked.settle(Sign::Hangs);
+                return;
+            }
+            *lock(&question.other) = Some(again);
+            if question.asked.settle(Sign::Missed) {
+                log::info!(
+                    "Comet {}: nothing came over a connection for {:.0} s, nor an answer within {} s: taken for dead, the next \
+                     call goes over a new one",
+                    location.address(),
+                    quiet.as_secs_f64(),
+                    SIGN_WITHIN.as_secs()
+                );
+            }
+        });
     });
-    asked
+}
+
+fn connect(environment: &Arc<Environment>, location: &Location) -> Option<grpcio::Client> {
+    let target = location.target()?;
+    let builder = ChannelBuilder::new(environment.clone()).default_authority(location.address());
+    Some(grpcio::Client::new(with_settings(builder).connect(&target)))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Nothing is done under the lock that could be left half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn with_settings(builder: ChannelBuilder) -> ChannelBuilder {

@@ -84,7 +84,9 @@ pub enum Sign {
     Seen,
     /// It broke, and whatever is in flight fails with it.
     Broke,
-    /// Nothing came in time.
+    /// Nothing came over another one either: it is the Comet that hangs.
+    Hangs,
+    /// Nothing came in time, and another one works.
     Missed,
 }
 

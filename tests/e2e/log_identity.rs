@@ -18,6 +18,12 @@ fn made_anew(kafka: &Kafka, fetch: &str) {
     topic.produce(over_rooms(ROOMS, 0, 1_000));
     comet.await_delivered(1_000);
     topic.await_no_lag();
+    // The metadata of a commit begins with `t1.`, what tells its topic from others of the name, and `.`.
+    let committed_for = || {
+        let commit = kafka.committed(&topic.group, &topic.name).remove(&0)?;
+        Some(commit.metadata?.split('.').nth(1)?.to_owned())
+    };
+    let old_topic = committed_for();
 
     kafka.delete_topic(&topic.name);
     topic.create(1);
@@ -30,6 +36,10 @@ fn made_anew(kafka: &Kafka, fetch: &str) {
         is(delivered.intersection(&bodies).count(), bodies.len())
     });
     job.await_line(&["ERROR", "partition 0", "deleted and made anew", "offset 0"]);
+    // Before that, it may have read the new topic's end at the old position, and committed it as the old topic's.
+    await_until("a commit for the new topic", || {
+        is(committed_for() != old_topic, true)
+    });
     topic.await_no_lag();
     job.stop();
 

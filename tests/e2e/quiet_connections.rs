@@ -108,6 +108,21 @@ fn a_slow_comet_keeps_its_connections() {
     assert_eq!(job.lines_with(&["taken for dead"]).len(), 0);
 }
 
+/// It says nothing at all for longer than a dead connection is given: a new one would be as silent.
+#[test]
+fn a_comet_that_is_slow_in_all_it_does_gets_no_message_twice() {
+    let trial = Trial::new();
+    let job = trial.start(JobCommand::new().flag("--call-timeout", "30s"));
+    trial
+        .comet
+        .answer(|_| Answer::OkAfter(Duration::from_secs(2)));
+    thread::sleep(QUIET);
+    trial.topic.produce(over_rooms(ROOMS, ROOMS, ROOMS));
+    trial.comet.await_delivered(2 * ROOMS);
+    let job = trial.end(job, 2 * ROOMS);
+    assert_eq!(job.lines_with(&["RPC failed"]).len(), 0);
+}
+
 /// A new connection doesn't help it: there is one, and not one for each try.
 #[test]
 fn a_comet_that_hangs_gets_one_new_connection() {
