@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{self, Addresses, Coalesce, Config, Fetch, Window};
+use crate::config::{self, Addresses, Coalesce, Config, Fetch, Isolation, Window};
 use crate::layers::{self, Loaded};
 use crate::sharing::Sharing;
 use dead_letter::DeadLetterCommand;
@@ -117,6 +117,9 @@ pub(crate) struct SettingArgs {
     /// Client that reads the records: classic for Kafka up to 3.9, modern from 3.7 on, auto chooses
     #[arg(long, value_name = "CLIENT", default_value = "auto", value_parser = config::fetch())]
     fetch: Fetch,
+    /// Whether records of a Kafka transaction wait for its commit, and are left out where it is aborted
+    #[arg(long, value_name = "LEVEL", default_value = "read_committed", value_parser = config::isolation())]
+    isolation_level: Isolation,
     /// Messages that wait for a room go together in one call: as one web body (json), or as goim's frames
     #[arg(long, value_name = "FORM", default_value = "off", value_parser = config::coalesce())]
     coalesce: Coalesce,
@@ -154,6 +157,7 @@ impl From<SettingArgs> for Config {
                 .calls(Sharing::new(args.threads, args.comet.0.len()).comets_each()),
             comet: args.comet.0,
             fetch: args.fetch,
+            isolation: args.isolation_level,
             coalesce: args.coalesce,
             coalesce_max: args.coalesce_max,
             coalesce_bytes: args.coalesce_bytes,

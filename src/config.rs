@@ -35,6 +35,8 @@ pub struct Config {
     pub window: usize,
     /// How records are read.
     pub fetch: Fetch,
+    /// Whether records of transactions wait for their commit.
+    pub isolation: Isolation,
     /// Whether messages that wait for a room go together in one call, and in which form.
     pub coalesce: Coalesce,
     /// Messages in such a call at most.
@@ -83,6 +85,35 @@ pub fn fetch() -> impl TypedValueParser<Value = Fetch> {
         "classic" => Fetch::Classic,
         "modern" => Fetch::Modern,
         _ => Fetch::Auto,
+    })
+}
+
+/// What is read of transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Records of a transaction after its commit, and none of an aborted one.
+    ReadCommitted,
+    /// All records, as they come.
+    ReadUncommitted,
+}
+
+impl Isolation {
+    /// As Kafka's protocol writes it.
+    pub fn level(self) -> i8 {
+        match self {
+            Isolation::ReadUncommitted => 0,
+            Isolation::ReadCommitted => 1,
+        }
+    }
+}
+
+/// Reads the name of a level.
+pub fn isolation() -> impl TypedValueParser<Value = Isolation> {
+    PossibleValuesParser::new(["read_committed", "read_uncommitted"]).map(|name| {
+        match name.as_str() {
+            "read_uncommitted" => Isolation::ReadUncommitted,
+            _ => Isolation::ReadCommitted,
+        }
     })
 }
 

@@ -225,12 +225,63 @@ impl Consumer {
                 reading.position = next;
                 self.dispatch(partition, records, next);
             }
+            Outcome::Unreadable { last, why } => {
+                // Where it ends has to be known to read on behind it.
+                if let Some(last) = last {
+                    self.pass_by(partition, last, &why);
+                }
+            }
             Outcome::OutOfRange { .. } => {
                 let epoch = reading.epoch;
                 self.partitions.remove(&partition);
                 let astray = group::Event::Astray { partition, epoch };
                 let _ = self.group.send(astray);
             }
+        }
+    }
+
+    /// Goes on behind what can't be read, and leaves one dead letter of it.
+    fn pass_by(&mut self, partition: i32, last: i64, why: &str) {
+        let Some(reading) = self.partitions.get_mut(&partition) else {
+            return;
+        };
+        let position = std::mem::replace(&mut reading.position, last + 1);
+        // An earlier owner may have finished some of them, or left the letter.
+        let finished = reading.finished.iter();
+        let open = finished.fold(position, |first, range| {
+            if range.contains(&first) {
+                range.end
+            } else {
+                first
+            }
+        });
+        let is_known = open > last;
+        let first = if is_known { position } else { open };
+        let letter = if is_known {
+            "they were dealt with before"
+        } else {
+            "one dead letter"
+        };
+        log::error!(
+            "offsets {first} to {last} of partition {partition} can't be read: {why}; {letter}"
+        );
+        let slot = Slot {
+            partition,
+            epoch: reading.epoch,
+            offset: first,
+        };
+        let _ = self.reads.send(group::Read {
+            partition,
+            epoch: slot.epoch,
+            offsets: vec![first],
+            next: last + 1,
+        });
+        if !is_known {
+            self.held.messages += 1;
+            let why = format!("offsets {first} to {last} can't be read: {why}");
+            let _ = self
+                .group
+                .send(group::Event::Unreadable { slot, last, why });
         }
     }
 

@@ -96,6 +96,7 @@ fn the_defaults_are_the_documented_ones() {
         threads: 4,
         window: 64,
         fetch: Fetch::Auto,
+        isolation: Isolation::ReadCommitted,
         coalesce: Coalesce::Off,
         coalesce_max: 20,
         coalesce_bytes: 65_536,

@@ -64,6 +64,8 @@ pub struct Found {
     pub record: ConsumerRecord,
     pub source_topic: String,
     pub source: Identity,
+    /// The last of the offsets that could not be read, where it is a letter of such.
+    pub last: Option<i64>,
     /// When it became a dead letter, in milliseconds since 1970.
     pub time: i64,
     pub reason: String,
@@ -81,6 +83,7 @@ impl Found {
                 offset: number(&record, header::OFFSET)?,
                 timestamp: number(&record, header::TIMESTAMP),
             },
+            last: number(&record, header::LAST),
             time: number(&record, header::TIME).unwrap_or(record.timestamp),
             reason: text(&record, header::ERROR).unwrap_or_default(),
             rounds: number(&record, header::ROUNDS).unwrap_or(0),
@@ -88,11 +91,18 @@ impl Found {
         })
     }
 
+    /// The offset that it is of, or the first and the last of several.
+    pub fn offsets(&self) -> String {
+        let first = self.source.offset;
+        self.last
+            .map_or_else(|| first.to_string(), |last| format!("{first}-{last}"))
+    }
+
     pub fn place(&self) -> Place {
         Place::of(&self.record)
     }
 
-    /// Kafka no longer had the message when its letter was written: there is nothing to replay.
+    /// Kafka no longer had the message when its letter was written, or could not read it: there is nothing to replay.
     pub fn is_gone(&self) -> bool {
         self.record.value.is_none() && self.source.timestamp.is_none()
     }

@@ -31,8 +31,10 @@ pub mod header {
     pub const TOPIC: &str = "job.source.topic";
     pub const PARTITION: &str = "job.source.partition";
     pub const OFFSET: &str = "job.source.offset";
+    /// The last offset of those that the letter is of, where they could not be read: it has no message then.
+    pub const LAST: &str = "job.source.last";
     /// When the record was written, in milliseconds since 1970. It is missing where Kafka no longer had the record
-    /// when its letter was written.
+    /// when its letter was written, or could not read it.
     pub const TIMESTAMP: &str = "job.source.timestamp";
     /// When it became a dead letter, likewise.
     pub const TIME: &str = "job.time";
@@ -40,7 +42,9 @@ pub mod header {
     /// A replayed record's: how often it was replayed. It comes back with the letter when the record fails again.
     pub const ROUNDS: &str = "job.rounds";
     /// What a replay takes off, so that they don't pile up.
-    pub const OF_LETTER: [&str; 7] = [TOPIC, PARTITION, OFFSET, TIMESTAMP, TIME, ERROR, ROUNDS];
+    pub const OF_LETTER: [&str; 8] = [
+        TOPIC, PARTITION, OFFSET, LAST, TIMESTAMP, TIME, ERROR, ROUNDS,
+    ];
 }
 
 /// The made topic takes records that the main topic took, and their headers: the main topic's limit is the
@@ -51,6 +55,8 @@ const LARGEST: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Letter {
     pub slot: Slot,
+    /// Where it is of several offsets, which can't be read: the last of them.
+    pub last: Option<i64>,
     pub bytes: usize,
     pub why: String,
 }

@@ -1,9 +1,8 @@
 //! `job dead-letter replay`: writes letters into the main topic again, each message once.
 //!
 //! What was replayed is noted in the dead-letter topic, right after Kafka has acknowledged it in the main topic. No
-//! transaction binds the two: the service reads what is not committed (its classic reader knows no other way), so an
-//! aborted one would be delivered all the same, and the marks that transactions leave in the main topic are gaps to
-//! that reader. What follows is the bound on repeats: a replay that is killed, or loses Kafka, between the two leaves
+//! transaction binds the two: `--fetch classic` can't tell an aborted one from others, and one transaction in the main topic
+//! would have `--fetch auto` read with the modern client from then on. What follows is the bound on repeats: a replay that is killed, or loses Kafka, between the two leaves
 //! [`AT_ONCE`] messages at most in the main topic that are not noted, and the next replay sends those again. None is
 //! ever lost; a stop by a signal repeats nothing.
 //!

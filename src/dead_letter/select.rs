@@ -65,7 +65,8 @@ impl Selection {
         });
         let source = self.sources.as_ref().is_none_or(|wanted| {
             wanted.partition == letter.source.partition
-                && (wanted.first..=wanted.last).contains(&letter.source.offset)
+                && letter.source.offset <= wanted.last
+                && letter.last.unwrap_or(letter.source.offset) >= wanted.first
         });
         let place = self.places.is_empty() || self.places.contains(&letter.place());
         reason && source && place

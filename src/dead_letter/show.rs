@@ -22,7 +22,7 @@ pub enum State {
     Replayed,
     /// Somebody decided that it isn't wanted any more.
     Discarded,
-    /// Kafka no longer had the message: it can't be replayed.
+    /// Kafka no longer had the message, or couldn't read it: it can't be replayed.
     Gone,
 }
 
@@ -56,11 +56,21 @@ pub fn line(letter: &Found, state: State) -> String {
         time(letter.time),
         escape_body(source_topic.as_bytes()),
         source.partition,
-        source.offset,
+        letter.offsets(),
         state.word(),
-        message(letter.record.value.as_ref()),
+        match is_range(letter) {
+            true => UNREADABLE.into(),
+            false => message(letter.record.value.as_ref()),
+        },
         escape_body(letter.reason.as_bytes())
     )
+}
+
+/// In place of the message of a letter of what could not be read.
+const UNREADABLE: &str = "no message (can't be read)";
+
+fn is_range(letter: &Found) -> bool {
+    letter.last.is_some() && letter.record.value.is_none()
 }
 
 /// The message, for a line.
@@ -115,7 +125,7 @@ pub fn whole(letter: &Found, state: State) -> String {
             "{}[{}]@{}",
             all(letter.source_topic.as_bytes()),
             letter.source.partition,
-            letter.source.offset
+            letter.offsets()
         ),
     );
     say(
@@ -133,6 +143,7 @@ pub fn whole(letter: &Found, state: State) -> String {
     }
     let value = letter.record.value.as_ref();
     match decode::decode(value) {
+        Err(_) if is_range(letter) => say("message", UNREADABLE),
         Ok(push) => {
             say("type", &kind(&push));
             say("operation", &push.operation.to_string());
@@ -232,6 +243,40 @@ mod tests {
             let line = line(&letter(value), State::Gone);
             assert!(line.ends_with(says), "{line}");
         }
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_shown_with_its_offsets() {
+        let mut record = found::letter(3, (0, 100), &[]);
+        record.value = None;
+        record
+            .headers
+            .retain(|(name, _)| name != crate::dead_letter::header::TIMESTAMP);
+        let last = (crate::dead_letter::header::LAST.into(), Some("109".into()));
+        record.headers.push(last);
+        let letter = Found::read(record).expect("a letter");
+        assert!(letter.is_gone());
+        let line = line(&letter, State::Gone);
+        assert!(
+            line.ends_with("t[0]@100-109  rounds 0  gone  no message (can't be read)  refused"),
+            "{line}"
+        );
+        let text = whole(&letter, State::Gone);
+        for says in [
+            "source     t[0]@100-109\n",
+            "message    no message (can't be read)\n",
+        ] {
+            assert!(text.contains(says), "{says}: {text}");
+        }
+        let selects = |sources: &str| {
+            let selection = crate::dead_letter::Selection {
+                sources: crate::dead_letter::Sources::parse(sources).ok(),
+                ..Default::default()
+            };
+            selection.takes(&letter)
+        };
+        assert!(selects("0:105") && selects("0:90-100") && selects("0:109-"));
+        assert!(!selects("0:110") && !selects("0:90-99") && !selects("1"));
     }
 
     #[test]

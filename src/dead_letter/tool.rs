@@ -109,7 +109,10 @@ pub fn rest(plan: &Plan) -> String {
     for (count, what) in [
         (plan.replayed, "replayed before"),
         (plan.discarded, "discarded before"),
-        (plan.gone, "without a message: Kafka no longer had it"),
+        (
+            plan.gone,
+            "without a message: Kafka no longer had it, or it can't be read",
+        ),
         (
             plan.undeliverable,
             "skipped, which can't be decoded or name nobody and would come straight back (to replay one all the same, \

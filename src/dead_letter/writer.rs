@@ -13,7 +13,7 @@ use krafka::producer::{Acks, DeliveryHandle, Producer, Record};
 
 use super::{LARGEST, Letter, header};
 use crate::backoff::Retry;
-use crate::config::Config;
+use crate::config::{Config, Isolation};
 use crate::fetch::{Positions, Reader};
 use crate::group;
 use crate::kafka::{self, Trouble, alter_topic_command, is_too_large};
@@ -217,8 +217,12 @@ impl Undertaker {
                 .connection
                 .insert(Connection::open(&self.brokers, &self.source, &self.topic).await?),
         };
-        let original = connection.originals.get(letter.slot).await?;
-        if original.is_none() {
+        let original = match letter.last {
+            // It can't be read.
+            Some(_) => None,
+            None => connection.originals.get(letter.slot).await?,
+        };
+        if original.is_none() && letter.last.is_none() {
             log::error!(
                 "{}[{}]@{} is to become a dead letter, but Kafka no longer has it: its letter stays empty",
                 self.source,
@@ -297,7 +301,8 @@ impl Connection {
         Ok(Self {
             producer,
             originals: Originals {
-                reader: Reader::connect(brokers, source).await?,
+                // What was delivered is there, whatever became of its transaction.
+                reader: Reader::connect(brokers, source, Isolation::ReadUncommitted).await?,
                 last: BTreeMap::new(),
                 partition: -1,
             },
@@ -353,7 +358,7 @@ impl Originals {
 }
 
 /// The letter to write into `topic`: the message as it was read from the topic `source`, with the headers that say why
-/// it lies there. `original` is `None` where Kafka no longer has it.
+/// it lies there. `original` is `None` where Kafka no longer has it, or it can't be read.
 pub fn record(
     topic: &str,
     source: &str,
@@ -371,10 +376,14 @@ pub fn record(
         record.headers = original.headers;
         record = record.header(header::TIMESTAMP, original.timestamp.to_string());
     }
-    record
+    record = record
         .header(header::TOPIC, source.to_owned())
         .header(header::PARTITION, letter.slot.partition.to_string())
-        .header(header::OFFSET, letter.slot.offset.to_string())
+        .header(header::OFFSET, letter.slot.offset.to_string());
+    if let Some(last) = letter.last {
+        record = record.header(header::LAST, last.to_string());
+    }
+    record
         .header(header::TIME, now.to_string())
         .header(header::ERROR, letter.why.clone())
 }

@@ -15,6 +15,9 @@ use crate::kafka::CLIENT_ID;
 /// A record larger than this is not asked for: the broker's own limit is 1 MiB unless raised.
 const LARGEST: i32 = 256 << 20;
 
+/// Less is not asked for.
+const SMALLEST: i32 = 1 << 10;
+
 /// After this many closed connections in a row, each right after the broker answered on a new one, it
 /// doesn't serve the protocol: Kafka 4 closes the connection on a v0 request.
 const CLOSED_IS_UNSUPPORTED: u32 = 2;
@@ -30,6 +33,10 @@ pub struct Classic {
     enlarged: HashMap<i32, i32>,
     /// Connections that were closed on a fetch, since one was answered.
     closed: u32,
+    /// Whether a broker has served the protocol.
+    has_answered: bool,
+    /// Offsets that did not come, in the middle of what came.
+    gap: Option<String>,
     /// One partition's failure, while others brought something: said on the next round.
     failure: Option<FetchError>,
 }
@@ -45,6 +52,8 @@ impl Classic {
             client: None,
             enlarged: HashMap::new(),
             closed: 0,
+            has_answered: false,
+            gap: None,
             failure: None,
         }
     }
@@ -131,6 +140,11 @@ impl Classic {
         }
     }
 
+    /// What was left out of the last answer from a gap on, if anything.
+    pub fn take_gap(&mut self) -> Option<String> {
+        self.gap.take()
+    }
+
     fn read(
         &mut self,
         partition: i32,
@@ -138,14 +152,20 @@ impl Classic {
         asked: i32,
         data: &Data<'_>,
     ) -> Result<Option<Batch>, FetchError> {
-        let messages = data.messages();
+        let messages = up_to_gap(data.messages());
         let Some(first) = messages.first() else {
             if data.highwatermark_offset() > from {
                 // The next record doesn't fit into what was asked for, so none of it came whole.
                 if asked >= LARGEST {
-                    return Err(FetchError::Unsupported(format!(
-                        "partition {partition} has a record of more than {LARGEST} bytes at offset {from}"
-                    )));
+                    self.enlarged.remove(&partition);
+                    return Ok(unreadable(
+                        partition,
+                        format!(
+                            "partition {partition} brings nothing at offset {from}, though its log goes on to offset {} (a \
+                             transaction's marker, or a record of more than {LARGEST} bytes)",
+                            data.highwatermark_offset()
+                        ),
+                    ));
                 }
                 self.enlarged
                     .insert(partition, asked.saturating_mul(4).min(LARGEST));
@@ -155,13 +175,12 @@ impl Classic {
         if first.offset > from {
             // The crate drops plain records that stand before a compressed batch in one answer. A gap that compaction
             // or a transaction left looks the same, so it is never taken for one.
-            return Err(FetchError::Unsupported(format!(
-                "offsets {from} to {} of partition {partition} did not come (records of mixed compression, \
-                 a compacted topic or a transaction)",
-                first.offset - 1
-            )));
+            return Ok(unreadable(partition, did_not_come(partition, from, first)));
         }
         self.enlarged.remove(&partition);
+        if let (Some(last), Some(behind)) = (messages.last(), data.messages().get(messages.len())) {
+            self.gap = Some(did_not_come(partition, last.offset + 1, behind));
+        }
         let next = messages.last().map_or(from, |last| last.offset + 1);
         Ok(Some(Batch {
             partition,
@@ -171,6 +190,29 @@ impl Classic {
             },
         }))
     }
+}
+
+fn unreadable(partition: i32, why: String) -> Option<Batch> {
+    let outcome = Outcome::Unreadable { last: None, why };
+    Some(Batch { partition, outcome })
+}
+
+fn did_not_come(partition: i32, from: i64, behind: &kafka::client::fetch::Message<'_>) -> String {
+    format!(
+        "offsets {from} to {} of partition {partition} did not come (records of mixed compression, a compacted topic or a \
+         transaction)",
+        behind.offset - 1
+    )
+}
+
+/// The messages before the first offset that is missing.
+fn up_to_gap<'a, 'b>(
+    messages: &'a [kafka::client::fetch::Message<'b>],
+) -> &'a [kafka::client::fetch::Message<'b>] {
+    let gap = messages
+        .windows(2)
+        .position(|pair| pair[1].offset != pair[0].offset + 1);
+    gap.map_or(messages, |before| &messages[..=before])
 }
 
 /// One copy for the whole batch, which the records then share.
@@ -194,29 +236,118 @@ impl Fetcher for Classic {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        self.connect(positions)?;
         let usual = super::bytes_per_partition(self.coalesce, positions.len()) as i32;
+        match self.request(positions, positions, usual) {
+            Ok(responses) if responses.is_empty() => {
+                // What became of their leaders is looked up at the next try.
+                self.client = None;
+                Err(FetchError::Failed(format!(
+                    "no partition of {} can be read now",
+                    self.topic
+                )))
+            }
+            Ok(responses) => self.take(&responses, positions, usual),
+            Err(FetchError::Unsupported(why)) => self.each_alone(positions, usual, why),
+            // It serves the protocol: something that it can't turn into it may stand in its way.
+            Err(FetchError::Failed(why)) if self.has_answered && self.was_closed() => {
+                self.each_alone(positions, usual, why)
+            }
+            Err(failed) => Err(failed),
+        }
+    }
+}
+
+impl Classic {
+    fn asked(&self, partition: i32, usual: i32) -> i32 {
+        *self.enlarged.get(&partition).unwrap_or(&usual)
+    }
+
+    /// Asks for some of all positions.
+    fn request(
+        &mut self,
+        positions: &Positions,
+        all: &Positions,
+        usual: i32,
+    ) -> Result<Vec<Response>, FetchError> {
+        self.connect(all)?;
         let topic = self.topic.clone();
-        let asked = |enlarged: &HashMap<i32, i32>, p: &i32| *enlarged.get(p).unwrap_or(&usual);
         let requests: Vec<FetchPartition<'_>> = positions
             .iter()
             .filter(|(p, _)| self.leaders.can_read(**p))
             .map(|(p, offset)| {
-                FetchPartition::new(&topic, *p, *offset).with_max_bytes(asked(&self.enlarged, p))
+                FetchPartition::new(&topic, *p, *offset).with_max_bytes(self.asked(*p, usual))
             })
             .collect();
-        let responses = match self.connected()?.fetch_messages(&requests) {
-            Ok(responses) if responses.is_empty() => {
-                // What became of their leaders is looked up at the next try.
-                self.client = None;
-                return Err(FetchError::Failed(format!(
-                    "no partition of {topic} can be read now"
-                )));
+        let answer = self.connected()?.fetch_messages(&requests);
+        answer.map_err(|error| self.failed("reading", error))
+    }
+
+    /// Finds out which partitions make a request fail as a whole, where others can be read.
+    fn each_alone(
+        &mut self,
+        positions: &Positions,
+        usual: i32,
+        why: String,
+    ) -> Result<Vec<Batch>, FetchError> {
+        let mut batches = Vec::new();
+        for &partition in positions.keys() {
+            batches.extend(self.alone(partition, positions, usual)?);
+        }
+        if self.has_answered {
+            Ok(batches)
+        } else {
+            Err(FetchError::Unsupported(why))
+        }
+    }
+
+    /// Reads one partition. Where the broker closes the connection in the middle of an answer, what stands before it comes
+    /// with a smaller one.
+    fn alone(
+        &mut self,
+        partition: i32,
+        all: &Positions,
+        usual: i32,
+    ) -> Result<Option<Batch>, FetchError> {
+        let mut alone = all.clone();
+        alone.retain(|other, _| *other == partition);
+        let mut bytes = usual;
+        while bytes >= SMALLEST {
+            let closed = self.closed;
+            match self.request(&alone, all, bytes) {
+                Ok(responses) if bytes == usual => {
+                    return Ok(self.take(&responses, &alone, bytes)?.pop());
+                }
+                Ok(responses) => {
+                    let brought = self.take(&responses, &alone, bytes)?.pop();
+                    self.enlarged.remove(&partition);
+                    if brought.is_some() {
+                        return Ok(brought);
+                    }
+                    break;
+                }
+                Err(_) if self.closed > closed => {}
+                Err(FetchError::Unsupported(why)) => return Ok(unreadable(partition, why)),
+                Err(failed) => return Err(failed),
             }
-            Ok(responses) => responses,
-            Err(error) => return Err(self.failed("reading", error)),
-        };
-        self.closed = 0;
+            self.enlarged.remove(&partition);
+            bytes /= 2;
+        }
+        let why = format!(
+            "the broker closes the connection instead of an answer for partition {partition}"
+        );
+        Ok(unreadable(partition, why))
+    }
+
+    fn take(
+        &mut self,
+        responses: &[Response],
+        positions: &Positions,
+        usual: i32,
+    ) -> Result<Vec<Batch>, FetchError> {
+        if !responses.is_empty() {
+            self.closed = 0;
+            self.has_answered = true;
+        }
         let mut batches = Vec::new();
         for partition in responses
             .iter()
@@ -228,7 +359,7 @@ impl Fetcher for Classic {
                 continue;
             };
             let outcome = match partition.data() {
-                Ok(data) => self.read(id, from, asked(&self.enlarged, &id), data),
+                Ok(data) => self.read(id, from, self.asked(id, usual), data),
                 Err(error) => self.partition_failed(id, &error),
             };
             match outcome {
@@ -245,9 +376,7 @@ impl Fetcher for Classic {
             }
         }
     }
-}
 
-impl Classic {
     fn partition_failed(
         &mut self,
         partition: i32,
@@ -271,7 +400,11 @@ impl Classic {
         if *code != KafkaCode::OffsetOutOfRange {
             // A new leader is found with new metadata.
             self.client = None;
-            return Err(self.refused(*code, format!("reading partition {partition}: {code:?}")));
+            let said = format!("reading partition {partition}: {code:?}");
+            return match self.refused(*code, said) {
+                FetchError::Unsupported(why) => Ok(unreadable(partition, why)),
+                failed => Err(failed),
+            };
         }
         let topic = self.topic.clone();
         let offsets = match self

@@ -1,9 +1,13 @@
 //! Reading records: two clients behind one trait, and the choice between them.
 
 mod auto;
+mod care;
 mod classic;
+mod inspect;
 mod leaders;
 mod modern;
+mod raw;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::config::{Coalesce, Config, Fetch};
+use crate::config::{Coalesce, Config, Fetch, Isolation};
 
 pub(crate) use modern::Reader;
 
@@ -54,6 +58,9 @@ pub enum Outcome {
     Records { records: Vec<Record>, next: i64 },
     /// The broker doesn't hold the position asked for; `earliest` is the lowest that it does.
     OutOfRange { earliest: i64 },
+    /// What stands at the position can't be read: the reason. Up to offset `last` nothing can, where that is known; what
+    /// reaches the consumer says so.
+    Unreadable { last: Option<i64>, why: String },
 }
 
 #[derive(Debug)]
@@ -81,16 +88,26 @@ pub type Make = dyn Fn() -> Box<dyn Fetcher> + Send + Sync;
 /// Makes what the configuration asks for.
 pub fn fetchers(config: &Config) -> Arc<Make> {
     let config = config.clone();
-    Arc::new(move || match config.fetch {
-        Fetch::Auto => Box::new(auto::Auto::new(&config)),
-        Fetch::Classic => {
-            log::info!("reading with the classic fetcher (protocol v0), as configured");
-            Box::new(classic::Classic::new(&config, usize::MAX))
-        }
-        Fetch::Modern => {
-            log::info!("reading with the modern fetcher, as configured");
-            Box::new(modern::Modern::new(&config))
-        }
+    Arc::new(move || {
+        let reader: Box<dyn Fetcher> = match config.fetch {
+            Fetch::Auto => Box::new(auto::Auto::new(&config)),
+            Fetch::Classic => {
+                log::info!("reading with the classic fetcher (protocol v0), as configured");
+                if config.isolation == Isolation::ReadCommitted {
+                    log::warn!(
+                        "--fetch classic can't tell records of a transaction from others: it delivers them before \
+                         their commit, and aborted ones too. Where Logic uses transactions, use --fetch auto or modern; \
+                         --isolation-level read_uncommitted says that this is meant"
+                    );
+                }
+                Box::new(classic::Classic::new(&config, usize::MAX))
+            }
+            Fetch::Modern => {
+                log::info!("reading with the modern fetcher, as configured");
+                Box::new(modern::Modern::new(&config))
+            }
+        };
+        Box::new(care::Care::new(&config, reader))
     })
 }
 

@@ -3,18 +3,19 @@
 use std::time::{Duration, Instant};
 
 use krafka::admin::{ListOffsetsOptions, OffsetSpec};
-use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord, TopicPartition};
+use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord, IsolationLevel, TopicPartition};
 use krafka::error::KrafkaError;
 use krafka::{CloseOptions, Kafka};
 use tokio::runtime::Runtime;
 
-use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record};
-use crate::config::Config;
+use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record, raw};
+use crate::config::{Config, Isolation};
 use crate::kafka;
 
 pub struct Modern {
     brokers: Vec<String>,
     topic: String,
+    isolation: Isolation,
     /// Runs only while a fetch does: the consumer thread is its one thread.
     runtime: Option<Runtime>,
     reader: Option<Reader>,
@@ -25,6 +26,7 @@ impl Modern {
         Self {
             brokers: config.brokers.clone(),
             topic: config.topic.clone(),
+            isolation: config.isolation,
             runtime: None,
             reader: None,
         }
@@ -43,7 +45,7 @@ impl Modern {
                 Some(reader) => reader,
                 None => self
                     .reader
-                    .insert(Reader::connect(&self.brokers, &self.topic).await?),
+                    .insert(Reader::connect(&self.brokers, &self.topic, self.isolation).await?),
             };
             reader.fetch(positions).await
         });
@@ -82,12 +84,20 @@ pub(crate) struct Reader {
 const ASK_AFRESH: Duration = Duration::from_secs(2);
 
 impl Reader {
-    pub(crate) async fn connect(brokers: &[String], topic: &str) -> Result<Self, KrafkaError> {
+    pub(crate) async fn connect(
+        brokers: &[String],
+        topic: &str,
+        isolation: Isolation,
+    ) -> Result<Self, KrafkaError> {
         let kafka = kafka::connect(brokers).await?;
         let consumer = kafka
             .consumer_without_group()
             // A position that the broker doesn't hold is for us to see, not to be silently changed.
             .auto_offset_reset(AutoOffsetReset::None)
+            .isolation_level(match isolation {
+                Isolation::ReadCommitted => IsolationLevel::ReadCommitted,
+                Isolation::ReadUncommitted => IsolationLevel::ReadUncommitted,
+            })
             .fetch_min_bytes(1)
             .fetch_max_wait(MAX_WAIT)
             .fetch_max_bytes(super::FETCH_BYTES as i32)
@@ -157,6 +167,10 @@ impl Reader {
                     .await;
             }
             Err(error) => {
+                if let Some(batch) = self.unreadable(&error) {
+                    // What the others brought in this round comes with the next one.
+                    return Ok(vec![batch]);
+                }
                 // Where it stands now is not known for sure.
                 self.at.clear();
                 return Err(error);
@@ -174,7 +188,11 @@ impl Reader {
         }
         let mut batches = Vec::with_capacity(by_partition.len());
         for (&partition, &from) in positions {
-            let records = by_partition.remove(&partition).unwrap_or_default();
+            let mut records = by_partition.remove(&partition).unwrap_or_default();
+            if let Some(batch) = self.implausible(partition, from, &mut records).await {
+                batches.push(batch);
+                continue;
+            }
             // What a transaction leaves in the log moves the position and brings no record.
             let after = self
                 .consumer
@@ -205,6 +223,57 @@ impl Reader {
             batches.push(Batch { partition, outcome });
         }
         Ok(batches)
+    }
+
+    /// Which partition krafka's poll failed for: it fails as a whole, and says in words where it could not go on.
+    fn unreadable(&self, error: &KrafkaError) -> Option<Batch> {
+        error.protocol_error_kind()?;
+        let said = error.to_string();
+        let is_at = |(partition, at): &(&i32, &i64)| {
+            said.contains(&format!(" at {}-{partition} offset {at};", self.topic))
+        };
+        let (&partition, _) = self.at.iter().find(is_at)?;
+        let why = said.rsplit("Underlying error: ").next()?.to_owned();
+        let outcome = Outcome::Unreadable { last: None, why };
+        Some(Batch { partition, outcome })
+    }
+
+    /// Looks whether offsets that don't follow each other can be. Where the first can't, that is what came; else those
+    /// that can are what comes, and the next read is from there.
+    async fn implausible(
+        &mut self,
+        partition: i32,
+        from: i64,
+        records: &mut Vec<Record>,
+    ) -> Option<Batch> {
+        let first = records.first()?.offset;
+        let mut pairs = records.windows(2);
+        if first == from && pairs.all(|pair| pair[1].offset == pair[0].offset + 1) {
+            return None;
+        }
+        let offsets: Vec<i64> = records.iter().map(|record| record.offset).collect();
+        let of = TopicPartition::new(self.topic.clone(), partition);
+        let end = self.consumer.lag().await.get(&of)?.high_watermark?;
+        // A log that was cut back is another matter.
+        let good = raw::plausible(&offsets, from, end);
+        if good.len() == offsets.len() || first < from {
+            return None;
+        }
+        // It is to be sought wherever it goes on.
+        self.at.insert(partition, -1);
+        records.truncate(good.end);
+        records.drain(..good.start);
+        let why = format!(
+            "the batch there says that it has offset {first}, which can't be in a log that ends at {end}"
+        );
+        let outcome = match records.last().map(|last| last.offset + 1) {
+            Some(next) => Outcome::Records {
+                records: std::mem::take(records),
+                next,
+            },
+            None => Outcome::Unreadable { last: None, why },
+        };
+        Some(Batch { partition, outcome })
     }
 
     async fn out_of_range(

@@ -44,6 +44,8 @@ pub enum Event {
     Looked(Result<BTreeMap<i32, Standing>, String>),
     /// Messages that a worker, or the consumer, is done with.
     Settled(Vec<Settled>),
+    /// What stands at a slot, and behind it up to the offset `last`, can't be read: the reason, for its one dead letter.
+    Unreadable { slot: Slot, last: i64, why: String },
     /// Dead letters that are written.
     Buried(Vec<(Slot, usize)>),
     /// A worker gave back what it had not sent of a partition that is handed over.

@@ -247,6 +247,13 @@ impl Group {
             Event::Interrupted(reached) => self.interrupted(reached),
             Event::Looked(answer) => self.looked(answer),
             Event::Settled(settled) => self.settle(settled),
+            Event::Unreadable { slot, last, why } => {
+                if self.owner(slot).is_some() {
+                    self.bury(slot, 0, why, Some(last));
+                } else {
+                    self.credit(1, 0);
+                }
+            }
             Event::Buried(letters) => {
                 self.counts.dead_letters += letters.len() as u64;
                 self.credit(letters.len(), letters.iter().map(|(_, bytes)| bytes).sum());
@@ -310,12 +317,7 @@ impl Group {
         {
             match how {
                 How::Undeliverable(why) | How::PassedBy(why) if self.owner(slot).is_some() => {
-                    // It is held until the letter is written: letters that wait count against the cap too.
-                    let _ = self.links.dead_letters.send(Letter {
-                        slot,
-                        bytes: size,
-                        why,
-                    });
+                    self.bury(slot, size, why, None);
                     continue;
                 }
                 How::Delivered => {
@@ -350,6 +352,16 @@ impl Group {
         }
         self.credit(messages, bytes);
         self.commit_if_many();
+    }
+
+    /// It is held until the letter is written: letters that wait count against the cap too.
+    fn bury(&self, slot: Slot, bytes: usize, why: String, last: Option<i64>) {
+        let _ = self.links.dead_letters.send(Letter {
+            slot,
+            last,
+            bytes,
+            why,
+        });
     }
 
     fn credit(&self, messages: usize, bytes: usize) {

@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::CLIENT_ID;
-use super::stranger::{LOOKED_AT, describe, may_be_kafka};
+use super::stranger::{LONGEST_ANSWER, LOOKED_AT, describe, may_be_kafka};
 
 /// How long one IP address may take to accept a connection: the second packet of a handshake whose first one was lost is
 /// sent after a second.
@@ -97,7 +97,20 @@ impl Connection {
         request: &R,
         version: i16,
     ) -> Result<R::Response, String> {
-        let answer = self.try_ask(request, version).await;
+        self.ask_within(request, version, LONGEST_ANSWER).await
+    }
+
+    /// As `ask`, for an answer of `longest` bytes at most.
+    ///
+    /// # Errors
+    /// As `ask`.
+    pub async fn ask_within<R: Request>(
+        &mut self,
+        request: &R,
+        version: i16,
+        longest: usize,
+    ) -> Result<R::Response, String> {
+        let answer = self.try_ask_within(request, version, longest).await;
         answer.map_err(|why| format!("asking Kafka at {} failed: {why}", self.address))
     }
 
@@ -108,17 +121,26 @@ impl Connection {
         request: &R,
         version: i16,
     ) -> Result<R::Response, Unanswered> {
+        self.try_ask_within(request, version, LONGEST_ANSWER).await
+    }
+
+    async fn try_ask_within<R: Request>(
+        &mut self,
+        request: &R,
+        version: i16,
+        longest: usize,
+    ) -> Result<R::Response, Unanswered> {
         self.asked += 1;
         let message = encode(request, version, self.asked)
             .map_err(|why| Unanswered::Other(format!("the request can't be encoded: {why}")))?;
         self.stream.write_all(&message).await?;
-        let answer = self.answer().await?;
+        let answer = self.answer(longest).await?;
         decode::<R>(answer, version)
             .map_err(|why| Unanswered::Other(format!("the answer can't be read: {why}")))
     }
 
     /// The next answer, without its length.
-    async fn answer(&mut self) -> Result<Bytes, Unanswered> {
+    async fn answer(&mut self, longest: usize) -> Result<Bytes, Unanswered> {
         let mut came = BytesMut::new();
         while came.len() < 8 {
             if self.stream.read_buf(&mut came).await? == 0 {
@@ -127,7 +149,7 @@ impl Connection {
                     false => Unanswered::Stranger(describe(&came)),
                 });
             }
-            if !may_be_kafka(&came, self.asked) {
+            if !may_be_kafka(&came, self.asked, longest) {
                 return Err(self.stranger(came).await);
             }
         }

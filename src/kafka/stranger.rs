@@ -5,15 +5,15 @@ use crate::logging::escape_first;
 /// How much of an answer is looked at, and shown, in bytes.
 pub const LOOKED_AT: usize = 80;
 
-/// An answer is a few bytes a partition; a longer one is not from Kafka.
-const LONGEST_ANSWER: usize = 1 << 20;
+/// Most answers are a few bytes a partition; a longer one is not from Kafka.
+pub const LONGEST_ANSWER: usize = 1 << 20;
 
-/// Whether the answer to a request with this number can begin so: its length, and the number again. Of fewer bytes than
+/// Whether the answer to a request with this number can begin so: its length (`longest` at most), and the number again. Of fewer bytes than
 /// that, those that came are judged.
-pub fn may_be_kafka(came: &[u8], correlation: i32) -> bool {
+pub fn may_be_kafka(came: &[u8], correlation: i32, longest: usize) -> bool {
     let length_fits = came.first_chunk().is_none_or(|length| {
         let length = u32::from_be_bytes(*length) as usize;
-        (4..=LONGEST_ANSWER).contains(&length)
+        (4..=longest).contains(&length)
     });
     let number = came.get(4..).and_then(<[u8]>::first_chunk);
     length_fits && number.is_none_or(|number| i32::from_be_bytes(*number) == correlation)
@@ -75,11 +75,15 @@ mod tests {
     fn kafka_is_known_by_length_and_number() {
         let answer = [0, 0, 0, 60, 0, 0, 0, 7];
         for come in 0..=answer.len() {
-            assert!(may_be_kafka(&answer[..come], 7), "{come}");
+            assert!(may_be_kafka(&answer[..come], 7, LONGEST_ANSWER), "{come}");
         }
-        assert!(!may_be_kafka(&answer, 8));
-        assert!(!may_be_kafka(&[0, 0, 0, 3], 7));
-        assert!(!may_be_kafka(b"HTTP", 7));
-        assert!(!may_be_kafka(&[0, 0, 0x12, 4, 0, 0, 0, 0], 1));
+        assert!(!may_be_kafka(&answer, 8, LONGEST_ANSWER));
+        assert!(!may_be_kafka(&[0, 0, 0, 3], 7, LONGEST_ANSWER));
+        assert!(!may_be_kafka(b"HTTP", 7, LONGEST_ANSWER));
+        assert!(!may_be_kafka(
+            &[0, 0, 0x12, 4, 0, 0, 0, 0],
+            1,
+            LONGEST_ANSWER
+        ));
     }
 }

@@ -1,7 +1,7 @@
 //! All layers together.
 
 use super::*;
-use crate::config::{Coalesce, Fetch};
+use crate::config::{Coalesce, Fetch, Isolation};
 use std::time::Duration;
 
 /// Loads from flags, variables and a file's text, as `job run` would.
@@ -62,6 +62,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
 fn every_setting_can_stand_in_the_file_and_in_the_environment() {
     let file = "brokers = ['a:1', 'b:2']\ntopic = 't'\ngroup = 'g'\ngroup-instance-id = 'i'\n\
         session-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\nfetch = 'modern'\n\
+        isolation-level = 'read_uncommitted'\n\
         coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
         call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\n";
     let expected = Config {
@@ -74,6 +75,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         threads: 1,
         window: 16,
         fetch: Fetch::Modern,
+        isolation: Isolation::ReadUncommitted,
         coalesce: Coalesce::Json,
         coalesce_max: 100,
         coalesce_bytes: 1 << 20,
@@ -96,6 +98,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_THREADS", "1"),
         ("JOB_WINDOW", "16"),
         ("JOB_FETCH", "modern"),
+        ("JOB_ISOLATION_LEVEL", "read_uncommitted"),
         ("JOB_COALESCE", "json"),
         ("JOB_COALESCE_MAX", "100"),
         ("JOB_COALESCE_BYTES", "1048576"),

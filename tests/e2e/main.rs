@@ -4,6 +4,7 @@
 
 mod support;
 
+mod bad_batches;
 mod bad_records;
 mod coalescing;
 mod comet_faults;
@@ -27,4 +28,5 @@ mod rebalance;
 mod routes;
 mod send_check;
 mod shared_comets;
+mod transactions;
 mod web;

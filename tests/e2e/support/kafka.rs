@@ -12,16 +12,18 @@ use std::thread;
 use std::time::Duration;
 
 use chatroom_job::kafka::ask::{Connection, text};
-use kafka_protocol::messages::OffsetCommitRequest;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{OffsetCommitRequest, ProduceRequest, TopicName};
 use krafka::admin::{
     ConfigOp, ConfigResource, ConsumerGroupDescription, ConsumerGroupMember, GroupOffset, NewTopic,
     OffsetSpec,
 };
 use krafka::consumer::{AutoOffsetReset, ConsumerRecord, TopicPartition};
 use krafka::error::{ErrorCode, KrafkaError};
+use krafka::producer::TransactionalProducer;
 use krafka::{Kafka as Client, Record};
 
 use super::{await_until, free_port, is, runtime};
@@ -463,13 +465,46 @@ impl Kafka {
         records
     }
 
+    /// The broker's own file with a partition's first records.
+    pub fn segment(&self, topic: &str, partition: i32) -> PathBuf {
+        find(&self.folder, &format!("{topic}-{partition}"))
+            .expect("the partition has a folder")
+            .join("00000000000000000000.log")
+    }
+
+    /// A producer whose records belong to transactions.
+    pub fn transactional(&self, id: &str) -> TransactionalProducer {
+        runtime()
+            .block_on(self.client.producer().build_transactional(id))
+            .expect("a producer with transactions starts")
+    }
+
+    /// Writes a batch as it is.
+    pub fn produce_batch(&self, topic: &str, partition: i32, batch: Vec<u8>) {
+        const PRODUCE: i16 = 8;
+        let data = PartitionProduceData::default()
+            .with_index(partition)
+            .with_records(Some(batch.into()));
+        let data = TopicProduceData::default()
+            .with_name(TopicName(text(topic)))
+            .with_partition_data(vec![data]);
+        let request = ProduceRequest::default()
+            .with_acks(-1)
+            .with_timeout_ms(60_000)
+            .with_topic_data(vec![data]);
+        let answer = runtime().block_on(async {
+            let mut connection = Connection::open(&self.address()).await?;
+            connection.ask(&request, PRODUCE).await
+        });
+        let answer = answer.expect("Kafka answers");
+        let taken = &answer.responses[0].partition_responses[0];
+        assert_eq!(taken.error_code, 0, "{taken:?}");
+    }
+
     /// The codec of the newest batch in partition 0 of the topic, read from the broker's own file: none, gzip,
     /// snappy, lz4, zstd are 0 to 4.
     pub fn newest_codec(&self, topic: &str) -> u8 {
-        let file = find(&self.folder, &format!("{topic}-0"))
-            .expect("the partition has a folder")
-            .join("00000000000000000000.log");
-        let log = fs::read(file).expect("the partition's file can be read");
+        let log = fs::read(self.segment(topic, 0)).expect("the partition's file can be read");
         // A batch, from its start: base offset 8 bytes, length of what follows 4, leader epoch 4, magic 1, crc 4,
         // attributes 2, whose lowest three bits are the codec.
         let mut codec = 0;

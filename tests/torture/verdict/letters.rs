@@ -12,9 +12,6 @@ use super::{Evidence, Finding, context};
 use crate::corrupt::Corrupt;
 use crate::timeline::{Micros, SECOND, Scope, now};
 
-/// The offset of the last record that a letter stands for, where it stands for more than one.
-pub const LAST: &str = "job.source.last";
-
 /// All letters, by what they stand for.
 pub struct Letters<'a> {
     /// Of one record, by its partition and offset.
@@ -40,7 +37,7 @@ impl<'a> Letters<'a> {
                 continue;
             };
             let partition = partition as i32;
-            match number(LAST) {
+            match number(header::LAST) {
                 Some(last) => all.of_batches.entry((partition, first, last)).or_default(),
                 None => all.of_records.entry((partition, first)).or_default(),
             }

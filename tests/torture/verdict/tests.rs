@@ -84,7 +84,7 @@ impl Story {
         header(header::PARTITION, 0);
         header(header::OFFSET, first);
         if let Some(last) = last {
-            header(letters::LAST, last);
+            header(header::LAST, last);
         }
         self.letters.push(letter);
     }

@@ -1,0 +1,370 @@
+//! Batches that nobody can read: one byte of Kafka's own file is changed, or a batch unpacks to too much. The other
+//! partitions go on, and so does its own behind it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+
+use chatroom_job::wire::push::PushMsg;
+use krafka::Record;
+
+use crate::support::comet::Comet;
+use crate::support::job::Job;
+use crate::support::kafka::{Kafka, Version, shared};
+use crate::support::messages::{arrived, encoded, numbered};
+use crate::support::topic::Topic;
+use crate::support::{await_until, is};
+
+const PARTITIONS: usize = 4;
+/// Messages in a batch, and batches in a partition.
+const EACH: usize = 40;
+const BATCHES: usize = 3;
+/// The batch of partition 0 that is damaged.
+const DAMAGED: usize = 1;
+
+/// Where a byte changes, counted from a batch's start, and which bits.
+#[derive(Clone, Copy)]
+struct Damage {
+    place: usize,
+    bits: u8,
+}
+
+const CHECKSUM: Damage = Damage {
+    place: 17,
+    bits: 0x10,
+};
+/// The length of its first record, which is negative then.
+const RECORD: Damage = Damage { place: 61, bits: 1 };
+const OFFSET_FAR_UP: Damage = Damage { place: 4, bits: 1 };
+const OFFSET_UP: Damage = Damage { place: 7, bits: 4 };
+const LENGTH: Damage = Damage {
+    place: 9,
+    bits: 0x40,
+};
+const FORMAT: Damage = Damage { place: 16, bits: 4 };
+
+#[test]
+fn modern_on_3_9_1() {
+    all_but_the_damaged(Version::V3_9_1, "modern", CHECKSUM);
+}
+
+#[test]
+fn modern_on_4_3_1() {
+    all_but_the_damaged(Version::V4_3_1, "modern", CHECKSUM);
+}
+
+#[test]
+fn auto_on_3_9_1() {
+    all_but_the_damaged(Version::V3_9_1, "auto", RECORD);
+}
+
+#[test]
+fn auto_on_4_3_1() {
+    all_but_the_damaged(Version::V4_3_1, "auto", RECORD);
+}
+
+#[test]
+fn classic_on_3_9_1() {
+    all_but_the_damaged(Version::V3_9_1, "classic", RECORD);
+}
+
+#[test]
+fn a_format_that_nobody_knows_on_3_9_1() {
+    all_but_the_damaged(Version::V3_9_1, "modern", FORMAT);
+}
+
+#[test]
+fn a_format_that_nobody_knows_on_4_3_1() {
+    all_but_the_damaged(Version::V4_3_1, "modern", FORMAT);
+}
+
+#[test]
+fn an_offset_behind_the_end_on_4_3_1() {
+    others_go_on(Version::V4_3_1, "modern", OFFSET_FAR_UP);
+}
+
+#[test]
+fn an_offset_among_later_ones_on_3_9_1() {
+    others_go_on(Version::V3_9_1, "modern", OFFSET_UP);
+}
+
+#[test]
+fn a_wrong_length_on_3_9_1() {
+    others_go_on(Version::V3_9_1, "modern", LENGTH);
+}
+
+#[test]
+fn a_wrong_length_on_4_3_1() {
+    others_go_on(Version::V4_3_1, "modern", LENGTH);
+}
+
+/// The head tells where the batch ends: all others are delivered.
+fn all_but_the_damaged(version: Version, fetch: &str, damage: Damage) {
+    let kafka = shared(version);
+    let topic = filled(kafka);
+    spoil(kafka, &topic, damage);
+    let comet = Comet::start();
+    let mut job = topic.job(&[&comet]).flag("--fetch", fetch).start();
+    comet.await_delivered((PARTITIONS * BATCHES - 1) * EACH);
+    topic.await_no_lag();
+
+    let (first, last) = (DAMAGED * EACH, (DAMAGED + 1) * EACH - 1);
+    let letters = topic.await_dead_letters(1);
+    let letter = &letters[&(0, first as i64)];
+    assert_eq!(
+        letter.header_str("job.source.last"),
+        Some(&*last.to_string())
+    );
+    assert!(letter.value.is_none());
+    let reason = format!("offsets {first} to {last} can't be read: ");
+    let said = letter.header_str("job.error").unwrap_or_default();
+    assert!(said.starts_with(&reason), "{said}");
+    job.await_line(&[
+        "ERROR",
+        &format!("offsets {first} to {last} of partition 0 can't be read: "),
+    ]);
+    job.await_line(&[
+        "WARN",
+        &format!("partition 0 can't be read at offset {first}: "),
+    ]);
+
+    let calls = comet.calls();
+    let rooms = arrived(&calls);
+    let all: Vec<usize> = (0..BATCHES * EACH).collect();
+    let but_damaged: Vec<usize> = all
+        .iter()
+        .copied()
+        .filter(|n| !(first..=last).contains(n))
+        .collect();
+    for partition in 0..PARTITIONS {
+        let expected = if partition == 0 { &but_damaged } else { &all };
+        assert_eq!(&rooms[&room(partition)], expected);
+    }
+    // The tries take seconds. Nobody waits for them.
+    let behind = numbered(&room(0), last + 1).msg;
+    let behind = calls.iter().position(|call| call.body == behind);
+    let others = calls.iter().rposition(|call| call.room != room(0));
+    assert!(others < behind, "{others:?} came after {behind:?}");
+
+    nothing_to_replay(&topic, &format!("{}[0]@{first}-{last}", topic.name));
+    reads_on(kafka, &topic, &comet, &mut job);
+}
+
+/// Where the batch ends has to be guessed: none of the others is held up, what comes later is read, and whatever
+/// doesn't arrive is in a dead letter.
+fn others_go_on(version: Version, fetch: &str, damage: Damage) {
+    let kafka = shared(version);
+    let topic = filled(kafka);
+    spoil(kafka, &topic, damage);
+    let comet = Comet::start();
+    let mut job = topic.job(&[&comet]).flag("--fetch", fetch).start();
+    await_until("the other partitions' messages", || {
+        let rooms = arrived(&comet.calls());
+        let others = rooms.iter().filter(|(name, _)| **name != room(0));
+        is(
+            others.map(|(_, numbers)| numbers.len()).sum(),
+            (PARTITIONS - 1) * BATCHES * EACH,
+        )
+    });
+    reads_on(kafka, &topic, &comet, &mut job);
+    let there = &arrived(&comet.calls())[&room(0)];
+    let letters = topic.await_dead_letters(topic.dead_letters());
+    let is_in_a_letter = |number: usize| {
+        letters.iter().any(|((_, first), letter)| {
+            let last = letter
+                .header_str("job.source.last")
+                .and_then(|last| last.parse().ok());
+            (*first..=last.unwrap_or(*first)).contains(&(number as i64))
+        })
+    };
+    for number in 0..BATCHES * EACH {
+        let (came, is_letter) = (there.contains(&number), is_in_a_letter(number));
+        assert!(
+            came != is_letter,
+            "{number}: came {came}, in a letter {is_letter}"
+        );
+    }
+}
+
+/// Writes one more to each partition, and waits until all of them came and are committed.
+fn reads_on(kafka: &Kafka, topic: &Topic, comet: &Comet, job: &mut Job) {
+    let before = comet.count();
+    let last = (0..PARTITIONS).map(|partition| placed(topic, partition, BATCHES * EACH));
+    kafka.produce(last);
+    await_until("the last messages", || {
+        let rooms = arrived(&comet.calls());
+        let came = |numbers: &&Vec<usize>| numbers.contains(&(BATCHES * EACH));
+        is(rooms.values().filter(came).count(), PARTITIONS)
+    });
+    topic.await_no_lag();
+    assert!(comet.count() >= before + PARTITIONS);
+    job.stop();
+}
+
+fn nothing_to_replay(topic: &Topic, place: &str) {
+    let run = |command: &[&str]| {
+        let brokers = topic.kafka.address();
+        let command = crate::support::job::JobCommand::new()
+            .args(&["dead-letter"])
+            .args(command)
+            .args(&["--brokers", &brokers, "--topic", &topic.name]);
+        let mut job = command.start();
+        assert!(job.await_exit().success());
+        job.log().join("\n")
+    };
+    let listed = run(&["list"]);
+    assert!(
+        listed.contains(place) && listed.contains("gone"),
+        "{listed}"
+    );
+    let shown = run(&["show", "0@0"]);
+    assert!(shown.contains("can't be read"), "{shown}");
+    let replayed = run(&["replay", "--all"]);
+    assert!(
+        replayed.contains("nothing to replay") && replayed.contains("1 without a message"),
+        "{replayed}"
+    );
+}
+
+/// A batch that unpacks to more than the client takes.
+#[test]
+fn too_much_in_a_batch_on_3_9_1() {
+    too_much_in_a_batch(Version::V3_9_1);
+}
+
+#[test]
+fn too_much_in_a_batch_on_4_3_1() {
+    too_much_in_a_batch(Version::V4_3_1);
+}
+
+fn too_much_in_a_batch(version: Version) {
+    let kafka = shared(version);
+    let topic = Topic::new(kafka, PARTITIONS as i32);
+    let comet = Comet::start();
+    kafka.produce((0..PARTITIONS).map(|partition| placed(&topic, partition, 0)));
+    kafka.produce_batch(&topic.name, 0, unpacks_to(130 << 20));
+    kafka.produce((0..PARTITIONS).map(|partition| placed(&topic, partition, 1)));
+
+    let mut job = topic.job(&[&comet]).start();
+    comet.await_delivered(2 * PARTITIONS);
+    topic.await_no_lag();
+    let letters = topic.await_dead_letters(1);
+    assert_eq!(letters[&(0, 1)].header_str("job.source.last"), Some("1"));
+    job.stop();
+    assert_eq!(
+        arrived(&comet.calls()).into_values().collect::<Vec<_>>(),
+        vec![[0, 1]; PARTITIONS]
+    );
+}
+
+/// A batch with one record of so many zeros, which zstd packs into a few kilobytes.
+fn unpacks_to(bytes: usize) -> Vec<u8> {
+    // A length of the record's format: zigzag, seven bits at a time.
+    let varint = |number: usize| {
+        let mut left = number << 1;
+        let mut bytes = Vec::new();
+        while left > 0x7f {
+            bytes.push((left & 0x7f) as u8 | 0x80);
+            left >>= 7;
+        }
+        bytes.push(left as u8);
+        bytes
+    };
+    // Attributes, time and offset are 0; there is no key (-1), and there are no headers.
+    let before = [&[0, 0, 0, 1][..], &varint(bytes)].concat();
+    let head = [varint(before.len() + bytes + 1), before].concat();
+
+    // zstd: a frame without a checksum, whose window is 1 MiB, of raw blocks (type 0) and such of one byte repeated (1).
+    const BLOCK: usize = 128 << 10;
+    let block = |kind: usize, size: usize, is_last: bool| {
+        let head = (size << 3 | kind << 1 | usize::from(is_last)) as u32;
+        head.to_le_bytes()[..3].to_vec()
+    };
+    let mut packed = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 10 << 3];
+    packed.extend([block(0, head.len(), false), head].concat());
+    assert!(bytes.is_multiple_of(BLOCK));
+    for _ in 0..bytes / BLOCK {
+        packed.extend([block(1, BLOCK, false), vec![0]].concat());
+    }
+    packed.extend([block(0, 1, true), vec![0]].concat());
+
+    const ZSTD: u8 = 4;
+    let mut checked = vec![0, ZSTD];
+    checked.extend([0; 4]); // the last offset's distance
+    checked.extend(1_700_000_000_000_i64.to_be_bytes().repeat(2)); // times
+    checked.extend([0xff; 14]); // no producer
+    checked.extend(1_u32.to_be_bytes()); // records
+    checked.extend(packed);
+    let mut batch = vec![0; 8];
+    batch.extend((checked.len() as u32 + 9).to_be_bytes());
+    batch.extend([0xff, 0xff, 0xff, 0xff, 2]); // no epoch, format 2
+    batch.extend(crc32c(&checked).to_be_bytes());
+    batch.extend(checked);
+    batch
+}
+
+fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |sum: u32, _| (sum >> 1) ^ (0x82f6_3b78 & (sum & 1).wrapping_neg());
+    !bytes.iter().fold(!0, |sum: u32, &byte| {
+        (0..8).fold(sum ^ u32::from(byte), step)
+    })
+}
+
+fn room(partition: usize) -> String {
+    format!("room-{partition}")
+}
+
+/// The message of this number for the room of this partition.
+fn placed(topic: &Topic, partition: usize, number: usize) -> Record {
+    let message = PushMsg {
+        // Batches are larger than what Kafka's index passes over.
+        server: "x".repeat(200),
+        ..numbered(&room(partition), number)
+    };
+    Record::new(&topic.name, encoded(&message)).partition(partition as i32)
+}
+
+fn filled<'a>(kafka: &'a Kafka) -> Topic<'a> {
+    let topic = Topic::new(kafka, PARTITIONS as i32);
+    for partition in 0..PARTITIONS {
+        for batch in 0..BATCHES {
+            kafka.produce((batch * EACH..(batch + 1) * EACH).map(|n| placed(&topic, partition, n)));
+        }
+    }
+    topic
+}
+
+/// Changes the damaged batch in the broker's file. One that starts again would cut its log where a batch's head is wrong.
+fn spoil(kafka: &Kafka, topic: &Topic, damage: Damage) {
+    let segment = kafka.segment(&topic.name, 0);
+    let before = batches(&segment);
+    let first = (DAMAGED * EACH) as i64;
+    let place = *before
+        .get(&first)
+        .unwrap_or_else(|| panic!("a batch begins at {first}: {before:?}"));
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&segment)
+        .expect("the file is there");
+    let at = (place + damage.place) as u64;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at)
+        .expect("it is long enough");
+    file.write_all_at(&[byte[0] ^ damage.bits], at)
+        .expect("it can be written");
+}
+
+/// Where batches begin, by their first offsets.
+fn batches(segment: &std::path::Path) -> BTreeMap<i64, usize> {
+    let bytes = fs::read(segment).expect("the file can be read");
+    let mut places = BTreeMap::new();
+    let mut place = 0;
+    while let Some(head) = bytes.get(place..place + 61) {
+        let number =
+            |from: usize| i64::from_be_bytes(head[from..from + 8].try_into().expect("8 bytes"));
+        places.insert(number(0), place);
+        place += 12 + (number(8) >> 32) as usize;
+    }
+    places
+}
