@@ -231,7 +231,7 @@ impl Consumer {
                     self.pass_by(partition, last, &why);
                 }
             }
-            Outcome::OutOfRange { .. } => {
+            Outcome::OutOfRange => {
                 let epoch = reading.epoch;
                 self.partitions.remove(&partition);
                 let astray = group::Event::Astray { partition, epoch };

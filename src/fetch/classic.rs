@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use kafka::client::fetch::{Data, Response};
-use kafka::client::{FetchOffset, FetchPartition, KafkaClient};
+use kafka::client::{FetchPartition, KafkaClient};
 use kafka::error::{Error, KafkaCode};
 
 use super::leaders::Leaders;
@@ -406,27 +406,7 @@ impl Classic {
                 failed => Err(failed),
             };
         }
-        let topic = self.topic.clone();
-        let offsets = match self
-            .connected()?
-            .fetch_offsets(&[&topic], FetchOffset::Earliest)
-        {
-            Ok(offsets) => offsets,
-            Err(error) => return Err(self.failed("asking for the earliest offset", error)),
-        };
-        let earliest = offsets
-            .get(&topic)
-            .and_then(|all| all.iter().find(|o| o.partition == partition));
-        match earliest {
-            Some(earliest) => Ok(Some(Batch {
-                partition,
-                outcome: Outcome::OutOfRange {
-                    earliest: earliest.offset,
-                },
-            })),
-            None => Err(FetchError::Failed(format!(
-                "the broker didn't say the earliest offset of partition {partition}"
-            ))),
-        }
+        let outcome = Outcome::OutOfRange;
+        Ok(Some(Batch { partition, outcome }))
     }
 }

@@ -56,8 +56,8 @@ pub struct Batch {
 pub enum Outcome {
     /// Records in offset order, none below the position asked for, and the position after them.
     Records { records: Vec<Record>, next: i64 },
-    /// The broker doesn't hold the position asked for; `earliest` is the lowest that it does.
-    OutOfRange { earliest: i64 },
+    /// The broker doesn't hold the position asked for.
+    OutOfRange,
     /// What stands at the position can't be read: the reason. Up to offset `last` nothing can, where that is known; what
     /// reaches the consumer says so.
     Unreadable { last: Option<i64>, why: String },

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use krafka::admin::{ListOffsetsOptions, OffsetSpec};
+use krafka::CloseOptions;
 use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord, IsolationLevel, TopicPartition};
 use krafka::error::KrafkaError;
-use krafka::{CloseOptions, Kafka};
 use tokio::runtime::Runtime;
 
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record, raw};
@@ -70,7 +69,6 @@ impl Fetcher for Modern {
 
 /// A connected consumer and where it stands.
 pub(crate) struct Reader {
-    kafka: Kafka,
     consumer: Consumer,
     topic: String,
     /// Where the consumer stands, and which partitions it reads.
@@ -109,7 +107,6 @@ impl Reader {
             .build()
             .await?;
         Ok(Self {
-            kafka,
             consumer,
             topic: topic.to_owned(),
             at: Positions::new(),
@@ -162,9 +159,12 @@ impl Reader {
         let records = match self.read(positions).await {
             Ok(records) => records,
             Err(KrafkaError::NoOffset { partitions }) => {
-                return self
-                    .out_of_range(partitions.into_iter().map(|(_, p)| p))
-                    .await;
+                self.at.clear();
+                let astray = partitions.into_iter().map(|(_, partition)| Batch {
+                    partition,
+                    outcome: Outcome::OutOfRange,
+                });
+                return Ok(astray.collect());
             }
             Err(error) => {
                 if let Some(batch) = self.unreadable(&error) {
@@ -210,13 +210,11 @@ impl Reader {
                 // The log was cut back (an unclean election): what stands there now was never read.
                 Some(first) if first.offset < from => {
                     self.at.clear();
-                    Outcome::OutOfRange {
-                        earliest: first.offset,
-                    }
+                    Outcome::OutOfRange
                 }
                 _ if next < from => {
                     self.at.clear();
-                    Outcome::OutOfRange { earliest: next }
+                    Outcome::OutOfRange
                 }
                 _ => Outcome::Records { records, next },
             };
@@ -274,36 +272,5 @@ impl Reader {
             None => Outcome::Unreadable { last: None, why },
         };
         Some(Batch { partition, outcome })
-    }
-
-    async fn out_of_range(
-        &mut self,
-        partitions: impl Iterator<Item = i32>,
-    ) -> Result<Vec<Batch>, KrafkaError> {
-        self.at.clear();
-        let asked: Vec<_> = partitions
-            .map(|p| {
-                (
-                    TopicPartition::new(self.topic.clone(), p),
-                    OffsetSpec::Earliest,
-                )
-            })
-            .collect();
-        let earliest = self
-            .kafka
-            .admin()
-            .list_offsets(asked, ListOffsetsOptions::default())
-            .await?;
-        earliest
-            .into_iter()
-            .map(|(of, listed)| {
-                Ok(Batch {
-                    partition: of.partition,
-                    outcome: Outcome::OutOfRange {
-                        earliest: listed?.offset,
-                    },
-                })
-            })
-            .collect()
     }
 }
