@@ -18,7 +18,8 @@ use crate::trial::limit;
 const TRY_FOR: Duration = Duration::from_secs(5);
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const MOST_WAIT: Duration = Duration::from_secs(2);
-/// Between two tries of what can't be passed by.
+/// Between two tries of what can't be passed by. A batch that is sound is tried more often for so long: what keeps it from
+/// coming may end.
 const STUCK_WAIT: Duration = Duration::from_secs(30);
 
 /// A partition that brings nothing for so long is compared with the end of its log.
@@ -49,8 +50,9 @@ struct Trouble {
 }
 
 impl Trouble {
-    fn wait(&mut self, now: Instant) {
-        let wait = match self.is_stuck {
+    fn wait(&mut self, now: Instant, is_sound: bool) {
+        let may_end = is_sound && now.duration_since(self.since) < STUCK_WAIT;
+        let wait = match self.is_stuck && !may_end {
             true => STUCK_WAIT,
             false => (FIRST_WAIT * 2_u32.pow(self.tries.min(8))).min(MOST_WAIT),
         };
@@ -135,12 +137,13 @@ impl Care {
                 is_stuck: false,
             }
         });
-        trouble.wait(now);
+        let is_sound = matches!(look, Ok(Look::Batch { intact: true, .. }));
+        trouble.wait(now, is_sound);
         if now.duration_since(trouble.since) < self.try_for {
             return None;
         }
         let last = match look {
-            Ok(Look::Batch { intact: true, .. }) if self.other_way.is_some() => Ok(None),
+            Ok(Look::Batch { .. }) if is_sound && self.other_way.is_some() => Ok(None),
             Ok(Look::Batch { last, .. }) => Ok(Some(last)),
             Ok(Look::Broken(_)) => self.inspector.last_before_next(partition, position),
             // It is no longer there.
@@ -177,12 +180,11 @@ impl Care {
             );
             log::error!(
                 "partition {partition} is stuck at offset {}: {why}; {advice}. The other partitions go on, and this \
-                 one is tried again every {} s",
+                 one is tried again, at least every {} s",
                 trouble.position,
                 STUCK_WAIT.as_secs()
             );
         }
-        trouble.next = Instant::now() + STUCK_WAIT;
     }
 
     /// Looks at partitions that bring nothing, though their logs go on.

@@ -1,6 +1,7 @@
 //! The kafka crate: protocol v0, which Kafka serves up to 3.9.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use kafka::client::fetch::{Data, Response};
@@ -15,8 +16,8 @@ use crate::kafka::CLIENT_ID;
 /// A record larger than this is not asked for: the broker's own limit is 1 MiB unless raised.
 const LARGEST: i32 = 256 << 20;
 
-/// Less is not asked for.
-const SMALLEST: i32 = 1 << 10;
+/// A batch takes more than this.
+const LEAST_BATCH: i32 = 60;
 
 /// After this many closed connections in a row, each right after the broker answered on a new one, it
 /// doesn't serve the protocol: Kafka 4 closes the connection on a v0 request.
@@ -37,6 +38,8 @@ pub struct Classic {
     has_answered: bool,
     /// Offsets that did not come, in the middle of what came.
     gap: Option<String>,
+    /// Partitions that a broker answered with an error which says that they can't be read.
+    accused: Vec<i32>,
     /// One partition's failure, while others brought something: said on the next round.
     failure: Option<FetchError>,
 }
@@ -54,6 +57,7 @@ impl Classic {
             closed: 0,
             has_answered: false,
             gap: None,
+            accused: Vec::new(),
             failure: None,
         }
     }
@@ -73,11 +77,8 @@ impl Classic {
             client.set_fetch_crc_validation(false);
             client
         });
-        let mut client =
+        let client =
             connected.map_err(|error| self.failed("asking for the topic's partitions", error))?;
-        client
-            .set_fetch_max_wait_time(MAX_WAIT)
-            .map_err(|e| FetchError::Failed(e.to_string()))?;
         self.client = Some(client);
         Ok(())
     }
@@ -145,50 +146,44 @@ impl Classic {
         self.gap.take()
     }
 
-    fn read(
-        &mut self,
-        partition: i32,
-        from: i64,
-        asked: i32,
-        data: &Data<'_>,
-    ) -> Result<Option<Batch>, FetchError> {
+    fn read(&mut self, partition: i32, from: i64, asked: i32, data: &Data<'_>) -> Option<Batch> {
         let messages = up_to_gap(data.messages());
         let Some(first) = messages.first() else {
             if data.highwatermark_offset() > from {
                 // The next record doesn't fit into what was asked for, so none of it came whole.
                 if asked >= LARGEST {
                     self.enlarged.remove(&partition);
-                    return Ok(unreadable(
+                    return unreadable(
                         partition,
                         format!(
                             "partition {partition} brings nothing at offset {from}, though its log goes on to offset {} (a \
                              transaction's marker, or a record of more than {LARGEST} bytes)",
                             data.highwatermark_offset()
                         ),
-                    ));
+                    );
                 }
                 self.enlarged
                     .insert(partition, asked.saturating_mul(4).min(LARGEST));
             }
-            return Ok(None);
+            return None;
         };
         if first.offset > from {
             // The crate drops plain records that stand before a compressed batch in one answer. A gap that compaction
             // or a transaction left looks the same, so it is never taken for one.
-            return Ok(unreadable(partition, did_not_come(partition, from, first)));
+            return unreadable(partition, did_not_come(partition, from, first));
         }
         self.enlarged.remove(&partition);
         if let (Some(last), Some(behind)) = (messages.last(), data.messages().get(messages.len())) {
             self.gap = Some(did_not_come(partition, last.offset + 1, behind));
         }
         let next = messages.last().map_or(from, |last| last.offset + 1);
-        Ok(Some(Batch {
+        Some(Batch {
             partition,
             outcome: Outcome::Records {
                 records: records(messages),
                 next,
             },
-        }))
+        })
     }
 }
 
@@ -237,22 +232,34 @@ impl Fetcher for Classic {
             return Err(failure);
         }
         let usual = super::bytes_per_partition(self.coalesce, positions.len()) as i32;
-        match self.request(positions, positions, usual) {
+        let why = match self.request(positions, positions, usual, MAX_WAIT) {
             Ok(responses) if responses.is_empty() => {
                 // What became of their leaders is looked up at the next try.
                 self.client = None;
-                Err(FetchError::Failed(format!(
+                return Err(FetchError::Failed(format!(
                     "no partition of {} can be read now",
                     self.topic
-                )))
+                )));
             }
-            Ok(responses) => self.take(&responses, positions, usual),
-            Err(FetchError::Unsupported(why)) => self.each_alone(positions, usual, why),
+            Ok(responses) => {
+                self.accused.clear();
+                let mut batches = self.take(&responses, positions, usual);
+                // Where a broker fails at one partition, it answers the same error for all of the request.
+                let accused = std::mem::take(&mut self.accused);
+                batches.retain(|batch| !accused.contains(&batch.partition));
+                batches.extend(self.each_alone(accused.into_iter(), positions, usual));
+                return self.or_failure(batches);
+            }
+            Err(FetchError::Unsupported(why)) => why,
             // It serves the protocol: something that it can't turn into it may stand in its way.
-            Err(FetchError::Failed(why)) if self.has_answered && self.was_closed() => {
-                self.each_alone(positions, usual, why)
-            }
-            Err(failed) => Err(failed),
+            Err(FetchError::Failed(why)) if self.has_answered && self.was_closed() => why,
+            Err(failed) => return Err(failed),
+        };
+        let batches = self.each_alone(positions.keys().copied(), positions, usual);
+        if self.has_answered || self.failure.is_some() {
+            self.or_failure(batches)
+        } else {
+            Err(FetchError::Unsupported(why))
         }
     }
 }
@@ -268,6 +275,7 @@ impl Classic {
         positions: &Positions,
         all: &Positions,
         usual: i32,
+        wait: Duration,
     ) -> Result<Vec<Response>, FetchError> {
         self.connect(all)?;
         let topic = self.topic.clone();
@@ -278,30 +286,41 @@ impl Classic {
                 FetchPartition::new(&topic, *p, *offset).with_max_bytes(self.asked(*p, usual))
             })
             .collect();
-        let answer = self.connected()?.fetch_messages(&requests);
+        let client = self.connected()?;
+        let answer = client
+            .set_fetch_max_wait_time(wait)
+            .and_then(|()| client.fetch_messages(&requests));
         answer.map_err(|error| self.failed("reading", error))
     }
 
-    /// Finds out which partitions make a request fail as a whole, where others can be read.
+    /// Finds out which partitions make a request fail as a whole, and reads the others. Where that ends early,
+    /// `self.failure` says why.
     fn each_alone(
         &mut self,
-        positions: &Positions,
+        partitions: impl Iterator<Item = i32>,
+        all: &Positions,
         usual: i32,
-        why: String,
-    ) -> Result<Vec<Batch>, FetchError> {
+    ) -> Vec<Batch> {
         let mut batches = Vec::new();
-        for &partition in positions.keys() {
-            batches.extend(self.alone(partition, positions, usual)?);
+        for partition in partitions {
+            match self.alone(partition, all, usual) {
+                Ok(batch) => batches.extend(batch),
+                // The broker can't be reached: it is the same for the others.
+                Err(failed) => {
+                    self.failure = Some(failed);
+                    break;
+                }
+            }
+            if !self.has_answered && self.was_closed() {
+                // It doesn't serve the protocol at all.
+                break;
+            }
         }
-        if self.has_answered {
-            Ok(batches)
-        } else {
-            Err(FetchError::Unsupported(why))
-        }
+        batches
     }
 
-    /// Reads one partition. Where the broker closes the connection in the middle of an answer, what stands before it comes
-    /// with a smaller one.
+    /// Reads one partition, without waiting for new records. Where the broker closes the connection in the middle of an
+    /// answer, what stands before it comes with a smaller one: the one that has a batch, and not the next.
     fn alone(
         &mut self,
         partition: i32,
@@ -310,27 +329,31 @@ impl Classic {
     ) -> Result<Option<Batch>, FetchError> {
         let mut alone = all.clone();
         alone.retain(|other, _| *other == partition);
-        let mut bytes = usual;
-        while bytes >= SMALLEST {
+        // The connection may have been closed for another reason: so it is tried twice.
+        let mut tries = 2;
+        let (mut bytes, mut too_little, mut too_much) = (usual, 0, usual);
+        while tries > 0 || too_much - too_little > LEAST_BATCH {
             let closed = self.closed;
-            match self.request(&alone, all, bytes) {
-                Ok(responses) if bytes == usual => {
-                    return Ok(self.take(&responses, &alone, bytes)?.pop());
-                }
+            match self.request(&alone, all, bytes, Duration::ZERO) {
                 Ok(responses) => {
-                    let brought = self.take(&responses, &alone, bytes)?.pop();
-                    self.enlarged.remove(&partition);
-                    if brought.is_some() {
+                    let brought = self.take(&responses, &alone, bytes).pop();
+                    let fits = bytes == usual || self.enlarged.remove(&partition).is_none();
+                    if fits {
                         return Ok(brought);
                     }
-                    break;
+                    too_little = bytes;
                 }
-                Err(_) if self.closed > closed => {}
+                Err(_) if self.closed > closed => {
+                    self.enlarged.remove(&partition);
+                    too_much = bytes;
+                }
                 Err(FetchError::Unsupported(why)) => return Ok(unreadable(partition, why)),
                 Err(failed) => return Err(failed),
             }
-            self.enlarged.remove(&partition);
-            bytes /= 2;
+            tries = i32::max(tries - 1, 0);
+            if tries == 0 {
+                bytes = too_little + (too_much - too_little) / 2;
+            }
         }
         let why = format!(
             "the broker closes the connection instead of an answer for partition {partition}"
@@ -338,12 +361,8 @@ impl Classic {
         Ok(unreadable(partition, why))
     }
 
-    fn take(
-        &mut self,
-        responses: &[Response],
-        positions: &Positions,
-        usual: i32,
-    ) -> Result<Vec<Batch>, FetchError> {
+    /// What the partitions brought. What failed for one of them is left in `self.failure`.
+    fn take(&mut self, responses: &[Response], positions: &Positions, usual: i32) -> Vec<Batch> {
         if !responses.is_empty() {
             self.closed = 0;
             self.has_answered = true;
@@ -359,15 +378,19 @@ impl Classic {
                 continue;
             };
             let outcome = match partition.data() {
-                Ok(data) => self.read(id, from, self.asked(id, usual), data),
+                Ok(data) => Ok(self.read(id, from, self.asked(id, usual), data)),
                 Err(error) => self.partition_failed(id, &error),
             };
             match outcome {
                 Ok(batch) => batches.extend(batch),
-                Err(FetchError::Unsupported(why)) => return Err(FetchError::Unsupported(why)),
                 Err(failed) => self.failure = Some(failed),
             }
         }
+        batches
+    }
+
+    /// What came, or the failure where nothing did. Else the failure is for the next round.
+    fn or_failure(&mut self, batches: Vec<Batch>) -> Result<Vec<Batch>, FetchError> {
         match self.failure.take() {
             Some(failure) if batches.is_empty() => Err(failure),
             failure => {
@@ -402,7 +425,10 @@ impl Classic {
             self.client = None;
             let said = format!("reading partition {partition}: {code:?}");
             return match self.refused(*code, said) {
-                FetchError::Unsupported(why) => Ok(unreadable(partition, why)),
+                FetchError::Unsupported(why) => {
+                    self.accused.push(partition);
+                    Ok(unreadable(partition, why))
+                }
                 failed => Err(failed),
             };
         }
