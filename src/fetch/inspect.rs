@@ -9,10 +9,8 @@ use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    BrokerId, DescribeProducersRequest, FetchRequest, ListOffsetsRequest, MetadataRequest,
-    TopicName,
+    BrokerId, DescribeProducersRequest, FetchRequest, ListOffsetsRequest, TopicName,
 };
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -20,9 +18,10 @@ use tokio::time::timeout;
 use super::raw::{self, Look};
 use crate::config::{Config, Isolation};
 use crate::kafka::ask::{Connection, text};
+use crate::kafka::bootstrap::Bootstrap;
+use crate::kafka::layout::Layout;
 
 /// The protocol's versions that Kafka 2.8 to 4.3 serve.
-const METADATA: i16 = 9;
 const FETCH: i16 = 11;
 const LIST_OFFSETS: i16 = 5;
 const DESCRIBE_PRODUCERS: i16 = 0;
@@ -44,7 +43,7 @@ pub struct Inspector {
 }
 
 struct Brokers {
-    bootstrap: Vec<String>,
+    bootstrap: Bootstrap,
     topic: String,
     isolation: Isolation,
     /// The address of each partition's leader.
@@ -57,7 +56,7 @@ impl Inspector {
         Self {
             runtime: None,
             brokers: Brokers {
-                bootstrap: config.brokers.clone(),
+                bootstrap: Bootstrap::new(config.brokers.clone()),
                 topic: config.topic.clone(),
                 isolation: config.isolation,
                 leaders: BTreeMap::new(),
@@ -347,41 +346,12 @@ impl Brokers {
     }
 
     async fn find_leaders(&mut self) -> Result<(), String> {
-        let request = MetadataRequest::default()
-            .with_topics(Some(vec![
-                MetadataRequestTopic::default().with_name(Some(self.topic())),
-            ]))
-            .with_allow_auto_topic_creation(false);
-        let mut failed = "no broker is set".to_owned();
-        for address in &self.bootstrap {
-            let asked = async {
-                let mut connection = Connection::open(address).await?;
-                connection.ask(&request, METADATA).await
-            };
-            let answer = match within(asked).await {
-                Ok(answer) => answer,
-                Err(why) => {
-                    failed = why;
-                    continue;
-                }
-            };
-            let brokers: BTreeMap<BrokerId, String> = answer
-                .brokers
-                .iter()
-                .map(|broker| {
-                    let (host, port) = (&*broker.host, broker.port);
-                    let is_ipv6 = host.contains(':');
-                    let host = if is_ipv6 { &format!("[{host}]") } else { host };
-                    (broker.node_id, format!("{host}:{port}"))
-                })
-                .collect();
-            let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
-            self.leaders = partitions
-                .filter_map(|p| Some((p.partition_index, brokers.get(&p.leader_id)?.clone())))
-                .collect();
-            return Ok(());
-        }
-        Err(failed)
+        let layout = Layout::ask(&self.bootstrap, &self.topic).await?;
+        let leaders = layout.leaders.into_iter();
+        self.leaders = leaders
+            .filter_map(|(p, leader)| Some((p, leader?)))
+            .collect();
+        Ok(())
     }
 
     fn topic(&self) -> TopicName {
