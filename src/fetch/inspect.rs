@@ -70,7 +70,7 @@ impl Inspector {
     /// # Errors
     /// When the partition's leader doesn't say: that is no word about what stands there.
     pub fn look(&mut self, partition: i32, position: i64) -> Result<Look, String> {
-        self.run(async |brokers| brokers.look(partition, position).await)
+        self.run(ALL, async |brokers| brokers.look(partition, position).await)
     }
 
     /// Where what stands at `position` can't be made out: the last offset before the next one that an intact batch is
@@ -83,7 +83,9 @@ impl Inspector {
         partition: i32,
         position: i64,
     ) -> Result<Option<i64>, String> {
-        self.run(async |brokers| brokers.last_before_next(partition, position).await)
+        self.run(ALL, async |brokers| {
+            brokers.last_before_next(partition, position).await
+        })
     }
 
     /// Up to where these partitions can be read, as far as they have leaders.
@@ -91,21 +93,24 @@ impl Inspector {
     /// # Errors
     /// When a leader doesn't say.
     pub fn ends(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, String> {
-        self.run(async |brokers| brokers.ends(partitions).await)
+        self.run(ALL, async |brokers| brokers.ends(partitions).await)
     }
 
     /// The first of these partitions that has, or had lately, a producer with transactions.
     ///
     /// # Errors
-    /// When a leader doesn't say.
+    /// When a leader doesn't say: within a second, where it is known which one to ask.
     pub fn transactional(&mut self, partitions: &[i32]) -> Result<Option<i32>, String> {
-        self.run(async |brokers| brokers.transactional(partitions).await)
+        self.run(EACH, async |brokers| {
+            brokers.transactional(partitions).await
+        })
     }
 
     /// Asks a second time where the first may have failed for what is known from before: a broker closes a connection that
     /// is idle for long, and a partition's leader changes.
     fn run<T>(
         &mut self,
+        limit: Duration,
         ask: impl AsyncFn(&mut Brokers) -> Result<T, String>,
     ) -> Result<T, String> {
         let runtime = match self.runtime.take() {
@@ -116,8 +121,10 @@ impl Inspector {
                 .map_err(|error| format!("starting a runtime: {error}"))?,
         };
         let answer = runtime.block_on(async {
-            let late = |_| Err(format!("no answer within {} s", ALL.as_secs()));
             let was_known = !self.brokers.leaders.is_empty();
+            // Of several addresses of the cluster some may be dead.
+            let limit = if was_known { limit } else { ALL };
+            let late = |_| Err(format!("no answer within {} s", limit.as_secs()));
             let twice = async {
                 let answer = ask(&mut self.brokers).await;
                 if answer.is_ok() || !was_known {
@@ -126,7 +133,7 @@ impl Inspector {
                 self.brokers.forget();
                 ask(&mut self.brokers).await
             };
-            timeout(ALL, twice).await.unwrap_or_else(late)
+            timeout(limit, twice).await.unwrap_or_else(late)
         });
         self.runtime = Some(runtime);
         if answer.is_err() {
