@@ -10,11 +10,12 @@ use crate::config::{Config, Isolation};
 /// What comes later than this after a look is not given out before the next one: where little comes, that is each time.
 const GOOD_FOR: Duration = Duration::from_millis(100);
 
-/// A broker that doesn't answer so many times doesn't know the question: Kafka before 2.8.
+/// A broker that doesn't answer so many times in a row, though it gives out records, doesn't know the question (Kafka before
+/// 2.8), or doesn't let job ask.
 const FAILURES: u32 = 5;
 
 pub struct Transactions {
-    /// `None` where nobody wants to know, or Kafka doesn't tell.
+    /// `None` where nobody wants to know.
     inspector: Option<Inspector>,
     /// Partitions that had none at the last look, and when that was.
     had_none: BTreeSet<i32>,
@@ -65,14 +66,9 @@ impl Transactions {
                 self.failures += 1;
                 Err(format!("asking whether there are transactions: {why}"))
             }
-            Err(why) => {
-                log::warn!(
-                    "Kafka doesn't tell whether there are transactions: {why}; records of an aborted one may be \
-                     delivered. --fetch modern knows them in any case"
-                );
-                self.inspector = None;
-                Ok(None)
-            }
+            Err(why) => Ok(Some(format!(
+                "Kafka doesn't tell whether there are transactions: {why}"
+            ))),
         }
     }
 }
