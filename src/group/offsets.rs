@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 use super::attempt::{Attempt, CommitOutcome, Next};
 use super::membership::Commit;
 use crate::backoff::Backoff;
-use crate::kafka::ask::{Connection, text};
+use crate::kafka::ask::{Connection, address_of, text};
 use crate::kafka::bootstrap::Bootstrap;
 
 /// How hard a commit is tried.
@@ -177,8 +177,7 @@ impl Offsets {
         let asked = self.bootstrap.ask(&request, FIND_COORDINATOR).await;
         let (asked, answer): (_, FindCoordinatorResponse) = asked?;
         let address = match answer.error_code.err() {
-            None if answer.host.contains(':') => format!("[{}]:{}", answer.host, answer.port),
-            None => format!("{}:{}", answer.host, answer.port),
+            None => address_of(&answer.host, answer.port),
             Some(error) => {
                 return Err(format!(
                     "Kafka at {} answered {error:?} when asked for the coordinator of group {}",

@@ -60,6 +60,14 @@ impl From<io::Error> for Unanswered {
     }
 }
 
+/// Where to connect to a broker, as it names itself.
+pub fn address_of(host: &str, port: i32) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
+}
+
 /// One connection to one broker.
 pub struct Connection {
     pub address: String,

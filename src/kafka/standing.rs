@@ -18,7 +18,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::Request;
 
-use super::ask::{Connection, text};
+use super::ask::{Connection, address_of, text};
 
 /// How long one broker may take for one answer, with connecting to it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -377,12 +377,5 @@ impl Served {
             _ => Err(Refusal::NotServed),
         };
         Ok((self, answer))
-    }
-}
-
-fn address_of(host: &str, port: i32) -> String {
-    match host.contains(':') {
-        true => format!("[{host}]:{port}"),
-        false => format!("{host}:{port}"),
     }
 }
