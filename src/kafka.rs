@@ -21,7 +21,7 @@ use crate::limits::RAISE_FILES;
 pub const CLIENT_ID: &str = "job";
 
 /// How long one request to a broker may take. A fetch or a join that the broker holds back on purpose counts apart.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// For so long krafka takes for true what a broker said of a topic. A partition that is added has to be seen soon.
 pub const METADATA_AGE: Duration = Duration::from_secs(2);

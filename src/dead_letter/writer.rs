@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use krafka::CloseOptions;
 use krafka::admin::{CreateTopicsOptions, NewTopic};
@@ -24,6 +25,13 @@ use crate::message::Slot;
 const AT_ONCE: usize = 100;
 /// So many letters that the topic refused before are tried again at once.
 const REFUSED_AT_ONCE: usize = 10;
+
+/// Limits one try to write a letter, as long as one request takes at most. Then it is looked anew whether the topic is there:
+/// somebody may have deleted it.
+const DELIVERY_TIMEOUT: Duration = kafka::REQUEST_TIMEOUT;
+
+/// What a letter may have of a record. The rest is for the headers that say why, and for what the format adds.
+const ROOM: usize = LARGEST - (1 << 20);
 
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MOST: Duration = Duration::from_secs(5);
@@ -295,6 +303,8 @@ impl Connection {
             .linger(Duration::ZERO)
             .max_request_size(LARGEST)
             .buffer_memory(LARGEST)
+            .delivery_timeout(DELIVERY_TIMEOUT)
+            .max_block(DELIVERY_TIMEOUT)
             .metrics_push(false)
             .build()
             .await?;
@@ -370,7 +380,9 @@ pub fn record(
         .unwrap_or_default()
         .as_millis();
     let mut record = Record::new(topic, "").without_value();
-    if let Some(original) = original {
+    let mut why = letter.why.clone();
+    if let Some(mut original) = original {
+        why.extend(left_out(&mut original));
         record.key = original.key;
         record.value = original.value;
         record.headers = original.headers;
@@ -385,5 +397,30 @@ pub fn record(
     }
     record
         .header(header::TIME, now.to_string())
-        .header(header::ERROR, letter.why.clone())
+        .header(header::ERROR, why)
+}
+
+/// Takes out what no letter has room for: a compressed record may be much larger than the topic it comes from allows. Says
+/// what that was.
+fn left_out(original: &mut ConsumerRecord) -> Option<String> {
+    let length = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
+    let (key, value) = (length(&original.key), length(&original.value));
+    let headers: usize = original
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + length(value))
+        .sum();
+    if key + value + headers <= ROOM {
+        return None;
+    }
+    original.value = None;
+    let mut parts = format!("its value of {value} bytes");
+    if key + headers > ROOM {
+        original.key = None;
+        original.headers.clear();
+        parts = format!("{parts}, its key and its headers");
+    }
+    Some(format!(
+        "; the letter is without {parts}: it has room for {ROOM} bytes"
+    ))
 }

@@ -64,9 +64,14 @@ impl Classic {
 
     /// Has a client that knows the topic as it is, as far as these positions want it.
     fn connect(&mut self, positions: &Positions) -> Result<(), FetchError> {
-        if self.leaders.look(positions, self.client.is_some())? {
-            return Ok(());
+        match self.leaders.look(positions, self.client.is_some())? {
+            true => Ok(()),
+            false => self.make_client(),
         }
+    }
+
+    /// Makes a client that knows the topic as it was seen last.
+    fn make_client(&mut self) -> Result<(), FetchError> {
         let connected = self.leaders.connect(|hosts| {
             let mut client = KafkaClient::new(hosts);
             client.set_client_id(CLIENT_ID.into());
@@ -232,7 +237,13 @@ impl Fetcher for Classic {
             return Err(failure);
         }
         let usual = super::bytes_per_partition(self.coalesce, positions.len()) as i32;
-        let why = match self.request(positions, positions, usual, MAX_WAIT) {
+        // What the client could never read, such as a topic on several brokers, is no matter of single partitions.
+        let connected = match self.leaders.look(positions, self.client.is_some())? {
+            true => Ok(()),
+            false => self.make_client(),
+        };
+        let answer = connected.and_then(|()| self.request(positions, usual, MAX_WAIT));
+        let why = match answer {
             Ok(responses) if responses.is_empty() => {
                 // What became of their leaders is looked up at the next try.
                 self.client = None;
@@ -269,15 +280,12 @@ impl Classic {
         *self.enlarged.get(&partition).unwrap_or(&usual)
     }
 
-    /// Asks for some of all positions.
     fn request(
         &mut self,
         positions: &Positions,
-        all: &Positions,
         usual: i32,
         wait: Duration,
     ) -> Result<Vec<Response>, FetchError> {
-        self.connect(all)?;
         let topic = self.topic.clone();
         let requests: Vec<FetchPartition<'_>> = positions
             .iter()
@@ -334,7 +342,8 @@ impl Classic {
         let (mut bytes, mut too_little, mut too_much) = (usual, 0, usual);
         while tries > 0 || too_much - too_little > LEAST_BATCH {
             let closed = self.closed;
-            match self.request(&alone, all, bytes, Duration::ZERO) {
+            let connected = self.connect(all);
+            match connected.and_then(|()| self.request(&alone, bytes, Duration::ZERO)) {
                 Ok(responses) => {
                     let brought = self.take(&responses, &alone, bytes).pop();
                     let fits = bytes == usual || self.enlarged.remove(&partition).is_none();

@@ -285,6 +285,30 @@ fn too_much_in_a_batch(version: Version) {
     );
 }
 
+/// It can be read, but is no PushMsg, and larger than a dead letter may be.
+#[test]
+fn a_record_that_no_letter_has_room_for_holds_nothing_up() {
+    let kafka = shared(Version::V3_9_1);
+    let topic = Topic::new(kafka, 2);
+    let comet = Comet::start();
+    kafka.produce((0..2).map(|partition| placed(&topic, partition, 0)));
+    kafka.produce_batch(&topic.name, 0, unpacks_to(80 << 20));
+    kafka.produce((0..2).map(|partition| placed(&topic, partition, 1)));
+    let mut job = topic.job(&[&comet]).start();
+    comet.await_delivered(4);
+    topic.await_no_lag();
+    let letters = topic.await_dead_letters(1);
+    let letter = &letters[&(0, 1)];
+    assert_eq!(letter.value, None);
+    let why = letter.header_str("job.error").expect("a reason");
+    let left_out = "the letter is without its value of 83886080 bytes";
+    assert!(
+        why.contains("Failed to parse") && why.contains(left_out),
+        "{why}"
+    );
+    job.stop();
+}
+
 /// A batch with one record of so many zeros, which zstd packs into a few kilobytes.
 fn unpacks_to(bytes: usize) -> Vec<u8> {
     // A length of the record's format: zigzag, seven bits at a time.

@@ -524,6 +524,23 @@ fn of_two_replays_the_later_one_goes_on() {
 }
 
 #[test]
+fn a_topic_that_is_deleted_is_made_again() {
+    let topic = Topic::new(shared(Version::V3_9_1), 1);
+    let comet = Comet::start();
+    refuse(&comet, |_| true);
+    topic.produce([to_room("bad", "first")]);
+    let mut job = topic.job(&[&comet]).start();
+    topic.await_dead_letters(1);
+    topic.await_no_lag();
+    topic.kafka.delete_topic(&topic.dead_letter_topic());
+    topic.produce([to_room("bad", "second")]);
+    topic.await_no_lag();
+    let letters = topic.await_dead_letters(1);
+    assert!(letters.contains_key(&(0, 1)), "{:?}", letters.keys());
+    job.stop();
+}
+
+#[test]
 fn a_letter_that_the_topic_refuses_is_held_and_keeps_nothing_else_up() {
     let topic = Topic::new(shared(Version::V3_9_1), 1);
     let letters = topic.dead_letter_topic();
