@@ -79,7 +79,7 @@ impl<W: Write> Report<W> {
         self.detail(to_do);
     }
 
-    /// What stops nothing, and may not be what was meant.
+    /// A warning: job works, but perhaps not as intended.
     fn doubtful(&mut self, what: impl Display, found: impl Display, to_do: impl Display) {
         self.line("33", "!", format_args!("{what}: {found}"));
         self.detail(to_do);

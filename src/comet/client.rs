@@ -96,8 +96,8 @@ impl Client {
         &self.location
     }
 
-    /// Starts a call whose deadline is doubled so often. `done` gets the answer, on a gRPC thread: it must be quick. Where
-    /// the Comet's name isn't found it gets that at once.
+    /// Starts a call. Its deadline is the usual one, doubled `doublings` times. `done` gets the answer, on a gRPC thread: it
+    /// must be quick. Where the Comet's name isn't found, `done` hears that at once.
     pub fn call(
         &mut self,
         call: &Call,
@@ -113,10 +113,8 @@ impl Client {
         let within = self.deadline.saturating_mul(1 << doublings);
         let started = channel.unary_call_async(method, call, deadline(within));
         // The question goes behind the call: it is to delay nothing.
-        if let Some(quiet) = self.connection.untrusted(now)
-            && self.question.is_none()
-        {
-            self.question = Some(self.ask(channel, now, quiet));
+        if let Some(question) = self.ask_if_quiet(channel, now) {
+            self.question = Some(question);
         }
         match &self.question {
             None => start(channel, started, done),
@@ -133,7 +131,7 @@ impl Client {
         }
     }
 
-    /// Takes in what an answer says of the connection.
+    /// Notes what an answer says about the connection.
     pub fn heard(&mut self, answer: &Answer, now: Instant) {
         match answer {
             Ok(()) => self.connection.heard(now),
@@ -161,10 +159,9 @@ impl Client {
         }
         self.bring_up_to_date();
         if let Some(channel) = &self.channel
-            && let Some(quiet) = self.connection.untrusted(now)
-            && self.question.is_none()
+            && let Some(question) = self.ask_if_quiet(channel, now)
         {
-            self.question = Some(self.ask(channel, now, quiet));
+            self.question = Some(question);
         }
         self.connection.asked(now);
     }
@@ -198,8 +195,13 @@ impl Client {
         self.channel = connect(&self.environment, &self.location);
     }
 
-    /// Asks whether a connection is alive, on which nothing came for so long.
-    fn ask(&self, channel: &grpcio::Client, now: Instant, quiet: Duration) -> Question {
+    /// Asks whether the connection is alive, where it was quiet for too long to be trusted. Returns None where it wasn't, or
+    /// where a question is under way.
+    fn ask_if_quiet(&self, channel: &grpcio::Client, now: Instant) -> Option<Question> {
+        if self.question.is_some() {
+            return None;
+        }
+        let quiet = self.connection.untrusted(now)?;
         let question = Question {
             asked: Asked::new(now),
             other: Arc::default(),
@@ -222,7 +224,7 @@ impl Client {
                 }
             },
         );
-        question
+        Some(question)
     }
 
     fn not_found(&self) -> RpcStatus {
@@ -230,8 +232,9 @@ impl Client {
     }
 }
 
-/// No answer came over a quiet connection. A Comet that is slow, or was halted for a moment, is as silent on a new one; where
-/// that one answers, the old one is dead. It answers twice: what came over the old one in between would be behind it.
+/// No answer came over a quiet connection, so a new one is asked. A slow Comet, or one that was halted, is as silent there.
+/// Where the new one answers, the old one is dead. It has to answer twice: that gives a late answer on the old one the time
+/// to arrive first.
 fn compare(
     question: Question,
     environment: &Arc<Environment>,

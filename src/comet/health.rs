@@ -179,8 +179,8 @@ impl Health {
         false
     }
 
-    /// Whether it took nothing for so long, from any worker, while another one delivers, that it is to be left out. Where all
-    /// were away, the time counts from the return of the first.
+    /// Whether it is to be left out: it took nothing for long, from any worker, and another one delivers. Where all were away,
+    /// the time counts from the return of the first.
     pub fn is_given_up(&self, now: Instant) -> bool {
         self.state != State::LeftOut && self.is_failing_for_long(now) && self.is_passed_by(now)
     }

@@ -7,7 +7,7 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// So many Comets, each as one worker sees it.
+/// `N` Comets, each as one worker sees it.
 fn fleet<const N: usize>(now: Instant) -> [Health; N] {
     let origin = now - seconds(1);
     let fleet: Fleet = (0..N).map(|_| Arc::new(Tally::new(origin))).collect();
