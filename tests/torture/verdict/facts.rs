@@ -58,11 +58,18 @@ pub struct Facts {
     pub oks: Vec<Vec<(Micros, usize)>>,
     /// What was recorded and can't be.
     pub strange: Vec<String>,
-    disorder: Vec<String>,
+    late: Vec<Late>,
     overlaps: Vec<String>,
     firsts: u64,
     revived: u64,
     calls: u64,
+}
+
+/// A message that came to a Comet for the first time behind one that follows it.
+struct Late {
+    comet: usize,
+    message: usize,
+    behind: usize,
 }
 
 /// What one process last sent of a stream to a Comet.
@@ -249,19 +256,20 @@ impl Facts {
                     let new = &self.messages[message];
                     let highest = &mut highest[call.stream];
                     let there = new.at[comet];
-                    match highest.map(|place| &self.messages[place]) {
-                        // Its turn was over: a job gave it up, and was killed before that was committed.
-                        Some(before) if before.offset > new.offset && (there.refused || there.calls > TRIES || new.letters > 0) => self.revived += 1,
-                        Some(before) if before.offset > new.offset => self.disorder.push(format!(
-                            "Comet {comet} got {} from job process {} at {}, after {} from {} at {}{}",
-                            name(evidence, new),
-                            pid(evidence, life),
-                            evidence.timeline.at(at),
-                            name(evidence, before),
-                            pid(evidence, before.at[comet].life),
-                            evidence.timeline.at(before.at[comet].first),
-                            context(evidence, before.at[comet].first, at)
-                        )),
+                    // Its turn was over: a job gave it up, and was killed before that was committed.
+                    let given_up = there.refused || there.calls > TRIES || new.letters > 0;
+                    match *highest {
+                        Some(behind) if self.messages[behind].offset > new.offset => {
+                            if given_up {
+                                self.revived += 1;
+                            } else {
+                                self.late.push(Late {
+                                    comet,
+                                    message,
+                                    behind,
+                                });
+                            }
+                        }
                         _ => *highest = Some(message),
                     }
                 }
@@ -316,17 +324,59 @@ impl Facts {
             .unwrap_or(Micros::MAX)
     }
 
+    /// Whether a message passed a Comet by in one job's hands and came to it when its partition was read again: nobody
+    /// had finished it elsewhere, so its next owner sent it to all.
+    fn was_passed_by(&self, evidence: &Evidence<'_>, late: &Late) -> bool {
+        let message = &self.messages[late.message];
+        let there = message.at[late.comet];
+        let Some(life) = evidence.lives.get(there.life) else {
+            return false;
+        };
+        let begins = format!("partition {}: reading from offset", message.partition);
+        let read_anew = |since| {
+            let mut notes = life.notes.iter();
+            notes.any(|(at, line)| (since..=there.first).contains(at) && line.contains(&begins))
+        };
+        self.left_out.iter().any(|out| {
+            out.comet == late.comet
+                && out.is_right
+                && message.acknowledged.unwrap_or(0) <= out.to
+                && read_anew(out.from)
+        })
+    }
+
     pub fn order(&self, evidence: &Evidence<'_>) -> Finding {
+        let (excused, late): (Vec<&Late>, Vec<&Late>) = self
+            .late
+            .iter()
+            .partition(|late| self.was_passed_by(evidence, late));
+        let violations = late.iter().map(|late| {
+            let (new, before) = (&self.messages[late.message], &self.messages[late.behind]);
+            let (there, ahead) = (new.at[late.comet], before.at[late.comet]);
+            format!(
+                "Comet {} got {} from job process {} at {}, after {} from {} at {}{}",
+                late.comet,
+                name(evidence, new),
+                pid(evidence, there.life),
+                evidence.timeline.at(there.first),
+                name(evidence, before),
+                pid(evidence, ahead.life),
+                evidence.timeline.at(ahead.first),
+                context(evidence, ahead.first, there.first)
+            )
+        });
         Finding {
             figures: format!(
-                "{} first deliveries in {} rooms and streams at {} Comets, {} out of order, {} taken later than they had been refused",
+                "{} first deliveries in {} rooms and streams at {} Comets, {} out of order, {} taken later than they had been \
+                 refused, {} later than they had passed by",
                 self.firsts,
                 evidence.streams.count(),
                 evidence.records.len(),
-                self.disorder.len(),
-                self.revived
+                late.len(),
+                self.revived,
+                excused.len()
             ),
-            violations: self.disorder.clone(),
+            violations: violations.collect(),
         }
     }
 

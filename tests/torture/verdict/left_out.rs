@@ -15,7 +15,8 @@ const BACK_WITHIN: Micros = 3 * SECOND;
 /// A Comet delivers for so long after each of its answers: 2 s, and one until a job looks.
 const DELIVERS_FOR: Micros = 3 * SECOND;
 
-/// After so long without an answer of any other Comet, the time begins anew: 5 s, and a little until a job looks.
+/// After so long without an answer of any other Comet because these were away, the time begins anew: 5 s, and a little
+/// until a job looks. Others to whom nothing was sent for as long count as delivering.
 const ANEW_AFTER: Micros = 13 * SECOND / 2;
 
 /// A Comet that a job left out for a time.
@@ -58,14 +59,20 @@ fn left_out_from(
     from: Micros,
 ) -> LeftOut {
     let slot = evidence.lives[life].slot;
-    let ill: Vec<(Micros, Micros)> = evidence
-        .timeline
-        .windows
-        .iter()
-        .filter(|w| w.touches(|s| s == Scope::Comet(comet) || s == Scope::CometOf { comet, slot }))
-        .map(|w| (w.from, w.to.saturating_add(w.echo + BACK_WITHIN)))
-        .collect();
-    let outage = outage(ill, from);
+    let ill = |comet| {
+        let scopes = [Scope::Comet(comet), Scope::CometOf { comet, slot }];
+        let windows = evidence.timeline.windows.iter();
+        windows
+            .filter(move |w| w.touches(|s| scopes.contains(&s)))
+            .map(|w| (w.from, w.to.saturating_add(w.echo + BACK_WITHIN)))
+    };
+    let were_away = |from, to| {
+        let others = (0..signs.len()).filter(|other| *other != comet);
+        others
+            .map(ill)
+            .all(|mut ill| ill.any(|(begin, end)| begin <= to && end >= from))
+    };
+    let outage = outage(ill(comet).collect(), from);
     let mut others: Vec<Micros> = signs
         .iter()
         .enumerate()
@@ -75,7 +82,8 @@ fn left_out_from(
         .map(|(at, _)| *at)
         .collect();
     others.sort();
-    let (delivered, until) = delivering(&others, outage.map_or(from, |(since, _)| since), from);
+    let since = outage.map_or(from, |(since, _)| since);
+    let (delivered, until) = delivering(&others, since, from, were_away);
     let (ill_since, to) = outage.unzip();
     LeftOut {
         life,
@@ -107,17 +115,26 @@ fn outage(mut ill: Vec<(Micros, Micros)>, from: Micros) -> Option<(Micros, Micro
 }
 
 /// For how long of the time between `since` and `at` some Comet delivered, without a pause after which that counts anew;
-/// and when the first such pause after `at` ends it. `answers` are ascending.
-fn delivering(answers: &[Micros], since: Micros, at: Micros) -> (Micros, Micros) {
+/// and when the first such pause after `at` ends it. `answers` are ascending. `were_away` says whether the pause between
+/// two times was an outage of those who answered.
+fn delivering(
+    answers: &[Micros],
+    since: Micros,
+    at: Micros,
+    were_away: impl Fn(Micros, Micros) -> bool,
+) -> (Micros, Micros) {
+    let is_outage = |from: Micros, to: Micros| to > from + ANEW_AFTER && were_away(from, to);
     let next = answers.partition_point(|answer| *answer <= at);
     let mut delivered = 0;
     // What was counted already begins here.
     let mut counted = at;
     for answer in answers[..next].iter().rev() {
-        if counted > answer + ANEW_AFTER {
+        if is_outage(*answer, counted) {
             break;
         }
-        let (begin, end) = (*answer.max(&since), (answer + DELIVERS_FOR).min(counted));
+        let idle = counted > answer + ANEW_AFTER;
+        let delivers_for = if idle { counted - answer } else { DELIVERS_FOR };
+        let (begin, end) = (*answer.max(&since), (answer + delivers_for).min(counted));
         delivered += end.saturating_sub(begin);
         counted = *answer;
         if *answer <= since {
@@ -129,7 +146,7 @@ fn delivering(answers: &[Micros], since: Micros, at: Micros) -> (Micros, Micros)
         until = answers[before];
     }
     for answer in &answers[next..] {
-        if *answer > until + ANEW_AFTER {
+        if is_outage(until, *answer) {
             break;
         }
         until = *answer;
@@ -146,24 +163,36 @@ mod tests {
         (from * 10..to * 10).map(|n| n * SECOND / 10)
     }
 
+    fn away(_: Micros, _: Micros) -> bool {
+        true
+    }
+
+    #[test]
+    fn others_that_had_nothing_to_take_were_there() {
+        let all: Vec<Micros> = answers(0, 20).chain([50 * SECOND]).collect();
+        let (delivered, until) = delivering(&all, 10 * SECOND, 50 * SECOND, |_, _| false);
+        assert_eq!(delivered, 40 * SECOND);
+        assert!(until >= 50 * SECOND);
+    }
+
     #[test]
     fn only_the_time_in_which_another_one_delivers_counts() {
         let all: Vec<Micros> = answers(0, 20).chain(answers(60, 100)).collect();
-        let (delivered, _) = delivering(&all, 5 * SECOND, 15 * SECOND);
+        let (delivered, _) = delivering(&all, 5 * SECOND, 15 * SECOND, away);
         assert_eq!(delivered, 10 * SECOND);
         // All were away for 40 s: it counts from the first one's return.
-        let (delivered, until) = delivering(&all, 5 * SECOND, 70 * SECOND);
+        let (delivered, until) = delivering(&all, 5 * SECOND, 70 * SECOND, away);
         assert_eq!(delivered, 10 * SECOND);
         assert!((100 * SECOND..107 * SECOND).contains(&until));
-        let (delivered, _) = delivering(&all, 5 * SECOND, 59 * SECOND);
+        let (delivered, _) = delivering(&all, 5 * SECOND, 59 * SECOND, away);
         assert_eq!(delivered, 0);
-        assert_eq!(delivering(&[], 0, 40 * SECOND).0, 0);
+        assert_eq!(delivering(&[], 0, 40 * SECOND, away).0, 0);
     }
 
     #[test]
     fn a_short_pause_counts_for_what_it_is() {
         let all: Vec<Micros> = answers(0, 20).chain(answers(26, 40)).collect();
-        let (delivered, _) = delivering(&all, 0, 40 * SECOND);
+        let (delivered, _) = delivering(&all, 0, 40 * SECOND, away);
         let expected = 20 * SECOND + DELIVERS_FOR + 14 * SECOND;
         assert!(delivered.abs_diff(expected) <= SECOND / 5, "{delivered}");
     }
