@@ -12,7 +12,6 @@ pub mod config;
 pub mod consumer;
 pub mod dead_letter;
 pub mod decode;
-pub mod dev_comet;
 pub mod fetch;
 pub mod group;
 pub mod kafka;

@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
-use chatroom_job::dev_comet::{Hub, Limits};
-
 use crate::Parts;
+
+// dev-comet is a program, no library.
+#[allow(dead_code, reason = "the program uses the rest")]
+#[path = "../../../src/bin/dev-comet/hub.rs"]
+mod hub;
+
+use hub::{Hub, Limits};
 
 pub fn check(parts: &Parts) {
     let hub = Arc::new(Hub::new(Limits {

@@ -1,13 +1,26 @@
-//! dev-comet: a small Comet for trying and testing job.
+//! dev-comet: a small, honest Comet for trying and testing job.
+//!
+//! It takes the four calls of a Comet and passes each body on to the WebSocket connections that should have it,
+//! as one frame, in order. It keeps nothing, asks nobody who they are, and is not meant for real people.
+
+mod calls;
+mod faults;
+mod hub;
+mod record;
+mod server;
+mod watch;
+mod web;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chatroom_job::dev_comet::{DevComet, Settings, Watch, watch};
 use chatroom_job::signals;
 use clap::{Args, Parser, Subcommand};
+
+use server::{DevComet, Settings};
+use watch::{Watch, watch};
 
 /// A small Comet for trying and testing job: takes its calls, and shows what comes on a page.
 ///

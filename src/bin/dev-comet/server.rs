@@ -1,14 +1,4 @@
-//! dev-comet: a small, honest Comet for trying and testing job.
-//!
-//! It takes the four calls of a Comet and passes each body on to the WebSocket connections that should have it,
-//! as one frame, in order. It keeps nothing, asks nobody who they are, and is not meant for real people.
-
-mod calls;
-mod faults;
-mod hub;
-pub mod record;
-mod watch;
-mod web;
+//! A running Comet: the server that takes calls, the one that serves people, and how both end.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -21,13 +11,11 @@ use grpcio::{ChannelBuilder, Environment, Server, ServerBuilder, ServerCredentia
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use calls::Desk;
-use faults::Faults;
-use record::Recorder;
-
-pub use faults::Fault;
-pub use hub::{Calls, Hub, Limits, Stats};
-pub use watch::{Watch, watch};
+use super::calls::{self, Desk};
+use super::faults::Faults;
+use super::hub::Hub;
+use super::record::Recorder;
+use super::web;
 
 /// Bodies of 16 MiB are promised; a call is a little larger than its body.
 const MAX_CALL_BYTES: i32 = 32 << 20;
@@ -120,11 +108,6 @@ impl DevComet {
         })
     }
 
-    /// Counts up to now.
-    pub fn stats(&self) -> Stats {
-        self.hub.stats()
-    }
-
     /// Takes no more calls, says goodbye to everybody, and ends.
     pub fn stop(mut self) {
         let no_calls_left = self.server.shutdown();
@@ -177,7 +160,7 @@ fn cannot_listen(what: &str, address: &str, flag: &str, error: &dyn std::error::
 }
 
 /// Tells whoever watches the terminal.
-fn say(line: &str) {
+pub fn say(line: &str) {
     // If nobody can hear it, nobody needs it.
     let _ = writeln!(std::io::stderr(), "dev-comet: {line}");
 }

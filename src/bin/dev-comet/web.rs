@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::faults::{Fault, Faults};
 use super::hub::{Hub, Limits, Seat};
-use super::say;
+use super::server::say;
 
 const PAGE: &str = include_str!("page.html");
 /// Where the page has the command that sends a message, as a string of JavaScript.

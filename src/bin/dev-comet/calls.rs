@@ -11,13 +11,13 @@ use tokio::runtime::Handle;
 use super::faults::{Faults, Trouble};
 use super::hub::Hub;
 use super::record::Recorder;
-use super::say;
-use crate::wire::comet::{
+use super::server::say;
+use chatroom_job::wire::comet::{
     BroadcastReply, BroadcastReq, BroadcastRoomReply, BroadcastRoomReq, PushMsgReply, PushMsgReq,
     RoomsReply, RoomsReq,
 };
-use crate::wire::methods;
-use crate::wire::protocol::Proto;
+use chatroom_job::wire::methods;
+use chatroom_job::wire::protocol::Proto;
 
 /// Where calls are taken. A call is answered when everybody's frame is queued, never before.
 #[derive(Clone)]
