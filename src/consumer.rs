@@ -12,10 +12,12 @@ use crate::backoff::Retry;
 use crate::config::Config;
 use crate::decode::decode;
 use crate::fetch::{Batch, FetchError, Outcome, Positions, Record};
+use crate::group;
+use crate::logging;
 use crate::message::{How, Message, Settled, Slot};
 use crate::route::Router;
 use crate::sharing::Sharing;
-use crate::{group, logging, worker};
+use crate::worker;
 
 /// Waits after a failed fetch. A broker that is back is read from within this.
 const RETRY_FIRST: Duration = Duration::from_millis(100);

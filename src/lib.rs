@@ -4,10 +4,9 @@
 //! through [`group`], which keeps the account of offsets and commits them.
 
 pub mod backoff;
-pub mod check;
-pub mod cli;
 pub mod coalesce;
 pub mod comet;
+pub mod commands;
 pub mod config;
 pub mod consumer;
 pub mod dead_letter;
@@ -23,7 +22,6 @@ pub mod message;
 mod panics;
 pub mod route;
 pub mod run;
-pub mod send;
 pub mod sharing;
 pub mod signals;
 pub mod trial;

@@ -5,9 +5,10 @@ use std::ffi::c_char;
 use std::io::Write;
 use std::process::ExitCode;
 
-use chatroom_job::cli::{self, Invocation};
+use chatroom_job::commands::cli::{self, Invocation};
+use chatroom_job::commands::{check, dead_letter, send};
 use chatroom_job::layers::Loaded;
-use chatroom_job::{check, dead_letter, limits, logging, run, send, signals};
+use chatroom_job::{limits, logging, run, signals};
 use tikv_jemallocator::Jemalloc;
 
 /// For gRPC's C++ too, whose calls allocate most: the crate puts it in malloc's place.

@@ -10,11 +10,14 @@ use crate::coalesce::Coalescer;
 use crate::comet::{self, Client, FailureLog, Fleet, Tally};
 use crate::config::Config;
 use crate::consumer::{self, Consumer, Control};
+use crate::dead_letter;
+use crate::fetch;
 use crate::group::{Counts, Group, Links, membership};
 use crate::lease::{Lease, Moment};
+use crate::limits;
 use crate::logging::counted;
+use crate::panics;
 use crate::worker::{self, Worker};
-use crate::{dead_letter, fetch, limits, panics};
 
 /// How long the start waits for the Comets' names. What isn't found by then is looked up while the rest runs.
 const NAMES_WITHIN: Duration = Duration::from_secs(2);

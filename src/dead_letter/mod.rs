@@ -1,27 +1,11 @@
 //! The dead-letter topic: each message that can never be delivered, as it was, with headers that say why.
 //!
-//! [`writer`] is the service's thread that writes them. The rest is `job dead-letter`: [`topic`] reads what is there,
-//! [`found`] tells what each record is, [`tool`] shows it, [`replay`] sends it again and [`discard`] ends it. `job check`
-//! asks [`waiting`] how many there are.
+//! [`writer`] is the service's thread that writes them, and [`letter`] reads one. What people do with them is
+//! `commands::dead_letter`.
 
-// The public ones are what reads and makes records from outside: for the fuzz targets.
-pub mod book;
-mod discard;
-pub mod found;
-pub mod notes;
-mod replay;
-pub mod rewrite;
-mod select;
-pub mod show;
-mod tool;
-mod topic;
-mod waiting;
+pub mod letter;
 pub mod writer;
 
-pub use found::Place;
-pub use select::{Selection, Sources};
-pub use tool::run;
-pub use waiting::count as count_waiting;
 pub use writer::spawn;
 
 use crate::message::Slot;
@@ -49,7 +33,7 @@ pub mod header {
 
 /// The made topic takes records that the main topic took, and their headers: the main topic's limit is the
 /// broker's 1 MiB unless somebody raised it.
-const LARGEST: usize = 64 << 20;
+pub const LARGEST: usize = 64 << 20;
 
 /// A message to bury.
 #[derive(Debug)]

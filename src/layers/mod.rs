@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, FromArgMatches};
 
-use crate::cli::SettingArgs;
+use crate::commands::cli::SettingArgs;
 use crate::config::Config;
 use crate::logging::escape_body;
 use parser::{Parser, argument};

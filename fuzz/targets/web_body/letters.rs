@@ -1,11 +1,12 @@
 //! A record of the dead-letter topic, as anybody may have written it, and the letter of a message with any headers.
 
 use bytes::Bytes;
-use chatroom_job::dead_letter::book::Due;
-use chatroom_job::dead_letter::found::Found;
-use chatroom_job::dead_letter::notes::{Note, Run};
-use chatroom_job::dead_letter::show::{State, line, other, whole};
-use chatroom_job::dead_letter::{Letter, header, rewrite, writer};
+use chatroom_job::commands::dead_letter::book::Due;
+use chatroom_job::dead_letter::letter::Found;
+use chatroom_job::commands::dead_letter::notes::{Note, Run};
+use chatroom_job::commands::dead_letter::show::{State, line, other, whole};
+use chatroom_job::commands::dead_letter::rewrite;
+use chatroom_job::dead_letter::{Letter, header, writer};
 use chatroom_job::message::Slot;
 use krafka::Record;
 use krafka::consumer::ConsumerRecord;

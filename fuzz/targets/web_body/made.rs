@@ -1,9 +1,9 @@
 //! The bodies that `job send` makes: the web body says what was asked for, whatever the text; without `--chat` the
 //! text is the body.
 
-use chatroom_job::cli::SendArgs;
+use chatroom_job::commands::cli::SendArgs;
 use chatroom_job::decode::decode;
-use chatroom_job::send::template::Template;
+use chatroom_job::commands::send::template::Template;
 use chatroom_job::wire::push::PushMsg;
 use protobuf::Message;
 use serde_json::Value;

@@ -17,8 +17,8 @@ use krafka::admin::{
 use krafka::error::KrafkaError;
 
 use crate::comet::{self, Answer, Client, Location};
+use crate::commands::dead_letter;
 use crate::config::Config;
-use crate::dead_letter;
 use crate::kafka::finding::{Finding, find_out};
 use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
 use crate::layers::Loaded;

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use krafka::consumer::ConsumerRecord;
 
-use super::found::{Found, Identity, Place};
 use super::notes::{Note, Run};
 use super::select::Selection;
 use super::show::State;
+use crate::dead_letter::letter::{Found, Identity, Place};
+use crate::decode::decode;
+use crate::route::Router;
 
 /// Filled by the records of the topic, each partition's in order.
 #[derive(Debug, Default)]
@@ -123,7 +125,7 @@ impl Book {
                         place,
                         identity: letter.source,
                         gone: letter.is_gone(),
-                        deliverable: letter.is_deliverable(),
+                        deliverable: is_deliverable(&letter),
                         selected: self.selection.takes(&letter),
                     });
                 }
@@ -208,12 +210,22 @@ impl Book {
     }
 }
 
+/// Whether any job could deliver it: it is a `PushMsg`, and names somebody. Another one comes straight back.
+fn is_deliverable(letter: &Found) -> bool {
+    // Which Comets there are doesn't matter to that.
+    let router = Router::new(vec![String::new()]);
+    decode(letter.record.value.as_ref()).is_ok_and(|push| router.route(push).is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dead_letter::found::letter;
-    use crate::dead_letter::notes::written;
-    use crate::dead_letter::select::Sources;
+    use crate::commands::dead_letter::notes::written;
+    use crate::commands::dead_letter::select::Sources;
+    use crate::dead_letter::letter::letter;
+    use crate::wire::push::PushMsg;
+    use crate::wire::push::push_msg::Type;
+    use protobuf::Message;
 
     fn due(plan: &Plan) -> Vec<i64> {
         plan.due.iter().map(|due| due.place.offset).collect()
@@ -367,5 +379,28 @@ mod tests {
         book.add(written(&Note::Ended("a".into()), 2, &a));
         assert_eq!(book.last_run, Some(b.clone()));
         assert!(book.has_ended(&a) && !book.has_ended(&b));
+    }
+
+    #[test]
+    fn what_no_job_could_deliver_is_told() {
+        let deliverable = |value: Option<Vec<u8>>| {
+            let mut record = letter(0, (0, 0), &[]);
+            record.value = value.map(Into::into);
+            is_deliverable(&Found::read(record).expect("a letter"))
+        };
+        let push = |push: PushMsg| Some(push.write_to_bytes().expect("it can be written"));
+        let room = PushMsg {
+            type_: Type::ROOM.into(),
+            room: "r1".into(),
+            ..Default::default()
+        };
+        assert!(deliverable(push(room.clone())));
+        let nobody = PushMsg {
+            room: String::new(),
+            operation: 4,
+            ..room
+        };
+        assert!(!deliverable(push(nobody)));
+        assert!(!deliverable(Some(b"hello".to_vec())) && !deliverable(None));
     }
 }

@@ -1,17 +1,31 @@
-//! `job dead-letter`: what it shows, and the way to `replay` and `discard`.
+//! `job dead-letter`: what it shows, and the way to [`replay`] and [`discard`].
+//!
+//! [`topic`] reads what is there, [`book`] keeps account of it, and [`notes`] are what a replay or a discard writes down.
+//! `job check` asks [`waiting`] how many letters there are.
+
+// The public ones are what reads and makes records from outside: for the fuzz targets.
+pub mod book;
+mod discard;
+pub mod notes;
+mod replay;
+pub mod rewrite;
+mod select;
+pub mod show;
+mod topic;
+mod waiting;
 
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use super::book::{Book, Plan};
-use super::found::{Found, Place};
-use super::select::Selection;
-use super::show;
-use super::topic::Topic;
-use super::{discard, replay};
-use crate::cli::{DeadLetter, ListArgs, ShowArgs};
+use crate::commands::cli::{DeadLetter, ListArgs, ShowArgs};
 use crate::config::Config;
+use crate::dead_letter::letter::{Found, Place};
 use crate::{limits, logging, signals};
+use book::{Book, Plan};
+use topic::Topic;
+
+pub use select::{Selection, Sources};
+pub use waiting::count as count_waiting;
 
 /// Does what was asked for. Returns whether all of it was done.
 ///

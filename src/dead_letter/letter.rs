@@ -5,8 +5,6 @@ use std::fmt;
 use krafka::consumer::ConsumerRecord;
 
 use super::header;
-use crate::decode::decode;
-use crate::route::Router;
 
 /// Where a record stands in the dead-letter topic. Written as `partition@offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,13 +104,6 @@ impl Found {
     pub fn is_gone(&self) -> bool {
         self.record.value.is_none() && self.source.timestamp.is_none()
     }
-
-    /// Whether any job could deliver it: it is a `PushMsg`, and names somebody. Another one comes straight back.
-    pub fn is_deliverable(&self) -> bool {
-        // Which Comets there are doesn't matter to that.
-        let router = Router::new(vec![String::new()]);
-        decode(self.record.value.as_ref()).is_ok_and(|push| router.route(push).is_ok())
-    }
 }
 
 /// The last header of this name: those of the original stand before the letter's own.
@@ -150,9 +141,6 @@ pub fn letter(offset: i64, source: (i32, i64), headers: &[(&str, &str)]) -> Cons
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::push::PushMsg;
-    use crate::wire::push::push_msg::Type;
-    use protobuf::Message;
 
     #[test]
     fn the_last_of_repeated_headers_counts() {
@@ -188,29 +176,6 @@ mod tests {
         assert!(!Found::read(null.clone()).expect("a letter").is_gone());
         null.headers.retain(|(name, _)| name != header::TIMESTAMP);
         assert!(Found::read(null).expect("a letter").is_gone());
-    }
-
-    #[test]
-    fn what_no_job_could_deliver_is_told() {
-        let deliverable = |value: Option<Vec<u8>>| {
-            let mut record = letter(0, (0, 0), &[]);
-            record.value = value.map(Into::into);
-            Found::read(record).expect("a letter").is_deliverable()
-        };
-        let push = |push: PushMsg| Some(push.write_to_bytes().expect("it can be written"));
-        let room = PushMsg {
-            type_: Type::ROOM.into(),
-            room: "r1".into(),
-            ..Default::default()
-        };
-        assert!(deliverable(push(room.clone())));
-        let nobody = PushMsg {
-            room: String::new(),
-            operation: 4,
-            ..room
-        };
-        assert!(!deliverable(push(nobody)));
-        assert!(!deliverable(Some(b"hello".to_vec())) && !deliverable(None));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which letters are meant.
 
-use super::found::{Found, Place};
+use crate::dead_letter::letter::{Found, Place};
 
 /// All that is said must hold; nothing said means every letter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dead_letter::found::letter;
+    use crate::dead_letter::letter::letter;
 
     fn sources(partition: i32, first: i64, last: i64) -> Sources {
         Sources {

@@ -9,8 +9,8 @@ use krafka::admin::{ListOffsetsOptions, OffsetSpec, TopicPartition};
 use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord};
 use krafka::error::KrafkaError;
 
-use super::found::Place;
 use crate::config::Config;
+use crate::dead_letter::letter::Place;
 use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
 
 /// How long a fetch waits at the broker for something new.

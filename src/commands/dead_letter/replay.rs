@@ -17,14 +17,14 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::book::{Aim, Book, Due, Plan};
-use super::found::{Found, Place};
 use super::notes::{Note, Run};
 use super::rewrite::{Outcome, Rewriter};
 use super::show::{self, State};
-use super::tool::{Ends, all_there, messages, read_all, rest, say};
 use super::topic::Topic;
-use crate::cli::ChosenArgs;
+use super::{Ends, all_there, messages, read_all, rest, say};
+use crate::commands::cli::ChosenArgs;
 use crate::config::Config;
+use crate::dead_letter::letter::{Found, Place};
 use crate::kafka;
 use crossbeam_channel::Receiver;
 

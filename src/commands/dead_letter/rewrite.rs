@@ -7,9 +7,9 @@ use krafka::error::KrafkaError;
 use krafka::producer::{Acks, Producer, RecordMetadata};
 
 use super::book::Due;
-use super::found::Found;
 use super::topic::Topic;
-use super::{LARGEST, header};
+use crate::dead_letter::letter::Found;
+use crate::dead_letter::{LARGEST, header};
 use crate::kafka::{COMMAND_TIMEOUT, is_too_large};
 
 pub struct Rewriter {
@@ -124,11 +124,11 @@ pub fn record(main: &str, partitions: usize, due: &Due, letter: &Found) -> Recor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dead_letter::found;
+    use crate::dead_letter::letter;
 
     #[test]
     fn a_message_goes_back_as_it_was_with_its_rounds() {
-        let mut read = found::letter(17, (3, 42), &[("trace", "a"), ("job.rounds", "4")]);
+        let mut read = letter::letter(17, (3, 42), &[("trace", "a"), ("job.rounds", "4")]);
         read.key = Some("r1".into());
         let letter = Found::read(read).expect("a letter");
         let due = Due {

@@ -1,5 +1,6 @@
 use super::*;
-use crate::dead_letter::{Place, Sources};
+use crate::commands::dead_letter::Sources;
+use crate::dead_letter::letter::Place;
 
 #[test]
 fn the_description_is_sound() {

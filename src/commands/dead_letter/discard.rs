@@ -7,9 +7,9 @@ use super::notes::{Note, Run};
 use super::replay::{letter, offsets_of};
 use super::rewrite;
 use super::show::{self, State};
-use super::tool::{all_there, messages, read_all, rest, say};
 use super::topic::Topic;
-use crate::cli::ChosenArgs;
+use super::{all_there, messages, read_all, rest, say};
+use crate::commands::cli::ChosenArgs;
 
 /// Offsets in a note: some 20 KB where no two of them are neighbours.
 const IN_A_NOTE: usize = 1_000;

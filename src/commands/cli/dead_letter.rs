@@ -3,8 +3,9 @@
 use clap::{ArgGroup, ArgMatches, Args, FromArgMatches, Subcommand};
 
 use super::SourceArgs;
+use crate::commands::dead_letter::{Selection, Sources};
 use crate::config;
-use crate::dead_letter::{Place, Selection, Sources};
+use crate::dead_letter::letter::Place;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeadLetterCommand {

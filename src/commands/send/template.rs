@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use krafka::producer::RecordMetadata;
 use serde::Serialize;
 
-use crate::cli::SendArgs;
+use crate::commands::cli::SendArgs;
 use crate::logging;
 use crate::wire::push::{PushMsg, push_msg::Type};
 

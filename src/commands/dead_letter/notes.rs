@@ -6,7 +6,7 @@
 use krafka::consumer::ConsumerRecord;
 use krafka::producer::Record;
 
-use super::{found, header};
+use crate::dead_letter::{header, letter};
 
 /// Offsets of the note's partition whose letters are in the main topic again: `3-7,9`.
 const REPLAYED: &str = "job.replayed";
@@ -51,21 +51,21 @@ impl Run {
 
 impl Note {
     pub fn read(record: &ConsumerRecord) -> Option<Note> {
-        if found::text(record, header::OFFSET).is_some() {
+        if letter::text(record, header::OFFSET).is_some() {
             // A letter, whatever headers its message had.
             return None;
         }
-        if let Some(offsets) = found::text(record, REPLAYED) {
+        if let Some(offsets) = letter::text(record, REPLAYED) {
             return Some(Note::Replayed(read_offsets(&offsets)?));
         }
-        if let Some(offsets) = found::text(record, DISCARDED) {
+        if let Some(offsets) = letter::text(record, DISCARDED) {
             return Some(Note::Discarded(read_offsets(&offsets)?));
         }
-        let id = found::text(record, RUN)?;
-        match found::text(record, REPLAY)?.as_str() {
+        let id = letter::text(record, RUN)?;
+        match letter::text(record, REPLAY)?.as_str() {
             BEGAN => Some(Note::Began(Run {
                 id,
-                by: found::text(record, BY).unwrap_or_default(),
+                by: letter::text(record, BY).unwrap_or_default(),
             })),
             ENDED => Some(Note::Ended(id)),
             _ => None,
@@ -159,7 +159,7 @@ mod tests {
         // A header of 1 MiB could name 100,000 offsets as often as that.
         let ranges = ["0-99999"; 3].join(",");
         assert!(read_offsets(&ranges).is_none());
-        let letter = found::letter(0, (0, 0), &[(REPLAYED, "0-5")]);
+        let letter = letter::letter(0, (0, 0), &[(REPLAYED, "0-5")]);
         assert_eq!(Note::read(&letter), None);
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use krafka::consumer::ConsumerRecord;
 
-use super::found::Found;
+use crate::dead_letter::letter::Found;
 use crate::decode;
 use crate::logging::{escape_body, escape_first};
 use crate::wire::push::PushMsg;
@@ -203,11 +203,11 @@ fn time(milliseconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dead_letter::found;
+    use crate::dead_letter::letter;
     use protobuf::Message;
 
     fn letter(value: Option<Vec<u8>>) -> Found {
-        let mut record = found::letter(17, (2, 1234), &[("trace", "a\nb"), ("job.rounds", "3")]);
+        let mut record = letter::letter(17, (2, 1234), &[("trace", "a\nb"), ("job.rounds", "3")]);
         record.key = Some("r1".into());
         record.value = value.map(Bytes::from);
         Found::read(record).expect("a letter")
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_read_is_shown_with_its_offsets() {
-        let mut record = found::letter(3, (0, 100), &[]);
+        let mut record = letter::letter(3, (0, 100), &[]);
         record.value = None;
         record
             .headers
@@ -269,8 +269,8 @@ mod tests {
             assert!(text.contains(says), "{says}: {text}");
         }
         let selects = |sources: &str| {
-            let selection = crate::dead_letter::Selection {
-                sources: crate::dead_letter::Sources::parse(sources).ok(),
+            let selection = crate::commands::dead_letter::Selection {
+                sources: crate::commands::dead_letter::Sources::parse(sources).ok(),
                 ..Default::default()
             };
             selection.takes(&letter)

@@ -1,0 +1,6 @@
+//! What `job` does for the one who types it: the command line, and every command that isn't the service.
+
+pub mod check;
+pub mod cli;
+pub mod dead_letter;
+pub mod send;
