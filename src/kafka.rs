@@ -15,7 +15,7 @@ use krafka::admin::DescribeTopicsOptions;
 use krafka::error::{ErrorCode, KrafkaError};
 use krafka::{Kafka, KafkaBuilder};
 
-use crate::limits::RAISE_FILES;
+use crate::base::limits::RAISE_FILES;
 
 /// What `kafka-consumer-groups.sh --describe` shows as CLIENT-ID.
 pub const CLIENT_ID: &str = "job";

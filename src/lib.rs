@@ -3,7 +3,7 @@
 //! The way of a message: [`fetch`] ▸ [`consumer`] ([`decode`], [`route`]) ▸ [`worker`] ▸ [`comet`], and back
 //! through [`group`], which keeps the account of offsets and commits them.
 
-pub mod backoff;
+pub mod base;
 pub mod coalesce;
 pub mod comet;
 pub mod commands;
@@ -15,15 +15,10 @@ pub mod fetch;
 pub mod group;
 pub mod kafka;
 pub mod layers;
-pub mod lease;
-pub mod limits;
-pub mod logging;
 pub mod message;
-mod panics;
+pub mod observe;
 pub mod route;
 pub mod run;
 pub mod sharing;
-pub mod signals;
-pub mod trial;
 pub mod wire;
 pub mod worker;

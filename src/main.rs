@@ -5,10 +5,12 @@ use std::ffi::c_char;
 use std::io::Write;
 use std::process::ExitCode;
 
+use chatroom_job::base::{limits, signals};
 use chatroom_job::commands::cli::{self, Invocation};
 use chatroom_job::commands::{check, dead_letter, send};
 use chatroom_job::layers::Loaded;
-use chatroom_job::{limits, logging, run, signals};
+use chatroom_job::observe::logging;
+use chatroom_job::{comet, run};
 use tikv_jemallocator::Jemalloc;
 
 /// For gRPC's C++ too, whose calls allocate most: the crate puts it in malloc's place.
@@ -53,9 +55,7 @@ fn main() -> ExitCode {
     let _faults = fail::FailScenario::setup();
     let invocation = cli::invocation();
     let files = match &invocation {
-        Invocation::Run(loaded) | Invocation::Check(loaded) => {
-            limits::of_the_service(&loaded.config)
-        }
+        Invocation::Run(loaded) | Invocation::Check(loaded) => run::open_files(&loaded.config),
         Invocation::Send(..) | Invocation::DeadLetter(..) => limits::OF_A_COMMAND,
     };
     if let Err(error) = limits::enough_open_files(files) {
@@ -64,11 +64,11 @@ fn main() -> ExitCode {
     match invocation {
         Invocation::Run(loaded) => signals::exit(service(loaded)),
         Invocation::Send(loaded, args) => {
-            logging::init_for_command();
+            logging::init_for_command(comet::redirect_log);
             command(send::send(&loaded.config, &args, &mut std::io::stdout()).map(|()| true))
         }
         Invocation::Check(loaded) => {
-            logging::init_for_command();
+            logging::init_for_command(comet::redirect_log);
             command(check::check(&loaded))
         }
         Invocation::DeadLetter(loaded, asked) => command(dead_letter::run(
@@ -95,7 +95,7 @@ fn command(ended: Result<bool, String>) -> ExitCode {
 fn service(loaded: Loaded) -> i32 {
     // Before the log, which starts gRPC: signals want to be first.
     let stop = signals::stop_on_signals();
-    logging::init();
+    logging::init(comet::redirect_log);
     log::info!(
         "job {} starts, process {}",
         env!("CARGO_PKG_VERSION"),

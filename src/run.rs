@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
 
+use crate::base::lease::{Lease, Moment};
+use crate::base::text::counted;
+use crate::base::{limits, panics};
 use crate::coalesce::Coalescer;
 use crate::comet::{self, Client, FailureLog, Fleet, Tally};
 use crate::config::Config;
@@ -13,14 +16,22 @@ use crate::consumer::{self, Consumer, Control};
 use crate::dead_letter;
 use crate::fetch;
 use crate::group::{Counts, Group, Links, membership};
-use crate::lease::{Lease, Moment};
-use crate::limits;
-use crate::logging::counted;
-use crate::panics;
 use crate::worker::{self, Worker};
 
 /// How long the start waits for the Comets' names. What isn't found by then is looked up while the rest runs.
 const NAMES_WITHIN: Duration = Duration::from_secs(2);
+
+/// Files that the service has open, at most, while all is well: counted with `ls /proc/PID/fd`, and some to spare for
+/// connections that take the place of broken ones.
+pub fn open_files(config: &Config) -> u64 {
+    const ALONE: usize = 40;
+    const EACH_BROKER: usize = 8;
+    let sharing = config.sharing();
+    let connections: usize = (0..config.threads)
+        .map(|worker| sharing.comets_of(worker).count())
+        .sum();
+    (ALONE + config.brokers.len() * EACH_BROKER + connections) as u64
+}
 
 /// Runs the service until `stop` gets a message and what follows from it is done.
 ///

@@ -15,7 +15,7 @@ use super::location::Location;
 use super::quiet::{Asked, Quiet, SIGN_WITHIN, Sign};
 use super::request;
 use super::verdict::{Verdict, verdict};
-use crate::panics;
+use crate::base::panics;
 use crate::route::Call;
 use crate::wire::comet::{RoomsReply, RoomsReq};
 use crate::wire::methods;

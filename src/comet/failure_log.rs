@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use grpcio::RpcStatus;
 
 use super::verdict::{Verdict, verdict};
-use crate::logging::one_line;
+use crate::base::text::one_line;
 
 /// The same failure of one Comet is logged no more often than this.
 const INTERVAL: Duration = Duration::from_secs(1);

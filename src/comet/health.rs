@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::tally::{Fleet, REFUSALS_IN_A_ROW, Tally};
 use super::verdict::Verdict;
-use crate::backoff::Backoff;
+use crate::base::backoff::Backoff;
 
 /// Between two looks at a Comet that is left out, or might be.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

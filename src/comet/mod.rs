@@ -17,6 +17,8 @@ mod verdict;
 pub use burst::Burst;
 pub use client::{Answer, Client, environment};
 pub use failure_log::{FailureLog, said};
+/// Has gRPC's core log through this process's log.
+pub use grpcio::redirect_log;
 pub use health::{Health, Pace, Return, Signs, State};
 pub use location::{Location, ONE_NAME_EACH};
 pub use names::find;

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use super::inquiry::{Inquiry, Lookup, News};
 use super::location::{Location, ip_of};
 use super::lookup::{self, NotFound};
-use crate::limits;
+use crate::base::limits;
 
 /// Locations for these addresses, `host:port` each, in their order. Blocks until each name was looked up, or until
 /// `patience` is over. The thread that looks names up lives as long as the process; where there are none it isn't started.

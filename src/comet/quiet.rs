@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::trial;
+use crate::base::trial;
 
 /// A connection on which nothing came for so long isn't trusted with a call: whether it still carries anything is asked
 /// along with it.

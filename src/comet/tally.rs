@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::trial;
+use crate::base::trial;
 use Ordering::{Acquire, Relaxed, Release};
 
 /// A Comet that took nothing for so long is left out while others deliver: its people are gone with it.

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::ascii::{instead, meant, named};
-use crate::logging::one_line;
+use crate::base::text::one_line;
 
 /// A comma-separated list of `host:port`, of one address at least.
 #[derive(Clone, Debug, PartialEq)]

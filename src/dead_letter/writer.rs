@@ -13,12 +13,12 @@ use krafka::error::{ErrorCode, KrafkaError};
 use krafka::producer::{Acks, DeliveryHandle, Producer, Record};
 
 use super::{LARGEST, Letter, header};
-use crate::backoff::Retry;
+use crate::base::backoff::Retry;
+use crate::base::text::counted;
 use crate::config::{Config, Isolation};
 use crate::fetch::{Positions, Reader};
 use crate::group;
 use crate::kafka::{self, Trouble, alter_topic_command, is_too_large};
-use crate::logging::counted;
 use crate::message::Slot;
 
 /// So many letters are written at once.

@@ -5,7 +5,7 @@
 //! it. Sending on would be wrong where another member has them. So they are in doubt, and given up if they don't come back at once.
 //!
 //! Kafka says it before krafka does where it refuses a commit of this member, and nobody says it where this process did not run for
-//! a while (see [`crate::lease`]). Then all partitions are in doubt until Kafka takes a commit of the same member: it
+//! a while (see [`crate::base::lease`]). Then all partitions are in doubt until Kafka takes a commit of the same member: it
 //! gives a partition to another only after its member let it go or is none any longer.
 
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use super::Group;
 use super::membership::Commit;
 use super::partition::Phase;
+use crate::base::lease::Moment;
 use crate::consumer::Control;
-use crate::lease::Moment;
 use crate::worker;
 
 /// How long a lost partition may take to come back. Joining anew takes some tenths of a second.

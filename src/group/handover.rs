@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 use super::Group;
 use super::membership::Commit;
 use super::partition::Phase;
+use crate::base::text::counted;
 use crate::consumer::Control;
-use crate::logging::counted;
 use crate::worker;
 
 /// Partitions that Kafka wants back, and the reply that it waits for.

@@ -18,7 +18,7 @@ use super::membership::{Commit, RETRY_FIRST, RETRY_MOST, wait};
 use super::offsets::{Effort, LAST, LAST_WORD, Offsets};
 use super::positions::{self, Position};
 use super::{orphans, topic_tag};
-use crate::backoff::Retry;
+use crate::base::backoff::Retry;
 use crate::config::Config;
 use crate::kafka::standing::{Asker, Question, Standing};
 

@@ -13,8 +13,8 @@ use super::identity::{Known, Verdict, judge};
 use super::ledger::Ledger;
 use super::membership::Command;
 use super::partition::Phase;
+use crate::base::text::counted;
 use crate::kafka::standing::{Question, Standing, TopicTag};
-use crate::logging::counted;
 
 /// Between two looks, at least, however much goes wrong.
 const BETWEEN: Duration = Duration::from_millis(200);

@@ -18,11 +18,11 @@ use tokio::task::JoinSet;
 use super::listener::{Callbacks, Listener};
 use super::offsets::ROUTINE;
 use super::{Event, orphans};
-use crate::backoff::Retry;
+use crate::base::backoff::Retry;
+use crate::base::text::counted;
 use crate::config::Config;
 use crate::kafka::standing::Question;
 use crate::kafka::{Trouble, create_topic_command};
-use crate::logging::counted;
 
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(200);
 pub(super) const RETRY_MOST: Duration = Duration::from_secs(2);

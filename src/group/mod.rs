@@ -30,10 +30,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::base::lease::Lease;
+use crate::base::text::counted;
 use crate::consumer::Control;
 use crate::dead_letter::Letter;
-use crate::lease::Lease;
-use crate::logging::counted;
 use crate::message::{How, Settled, Slot};
 use crate::worker;
 use commits::COMMIT_EVERY;

@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 
 use super::attempt::{Attempt, CommitOutcome, Next};
 use super::membership::Commit;
-use crate::backoff::Backoff;
+use crate::base::backoff::Backoff;
 use crate::kafka::ask::{Connection, address_of, text};
 use crate::kafka::bootstrap::Bootstrap;
 

@@ -11,10 +11,10 @@ use tokio::sync::oneshot;
 use super::attempt::{CommitOutcome, Failure};
 use super::membership::{Command, Commit};
 use super::{Counts, Event, Group, Links, Read};
+use crate::base::lease::{Lease, Moment};
 use crate::consumer::Control;
 use crate::dead_letter::Letter;
 use crate::kafka::standing::{Log, Question, Standing, TopicTag};
-use crate::lease::{Lease, Moment};
 use crate::message::{How, Settled, Slot};
 use crate::worker;
 

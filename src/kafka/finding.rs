@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::ask::{Connection, Unanswered};
 use super::layout::METADATA;
 use super::{OTHER, SETTING, SILENT, limited_by_files};
-use crate::limits::RAISE_FILES;
+use crate::base::limits::RAISE_FILES;
 
 /// How long an answer may take. A broker under load takes seconds.
 const ANSWER: Duration = Duration::from_secs(3);

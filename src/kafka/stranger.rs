@@ -1,6 +1,6 @@
 //! What speaks at an address where Kafka should, told by the first bytes that came back.
 
-use crate::logging::escape_first;
+use crate::base::text::escape_first;
 
 /// How much of an answer is looked at, and shown, in bytes.
 pub const LOOKED_AT: usize = 80;

@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::parser::Parser;
-use crate::logging::escape_body;
+use crate::base::text::escape_body;
 
 /// The file's keys and values, each checked.
 pub fn read(path: &Path, folder: &Path, parser: &Parser) -> Result<Vec<(String, String)>, String> {

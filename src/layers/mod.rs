@@ -17,9 +17,9 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, FromArgMatches};
 
+use crate::base::text::escape_body;
 use crate::commands::cli::SettingArgs;
 use crate::config::Config;
-use crate::logging::escape_body;
 use parser::{Parser, argument};
 
 /// The file that is read when none is named.

@@ -8,9 +8,9 @@ use slab::Slab;
 use super::link::{Id, Start};
 use super::served::Served;
 use super::{Event, InHand, Worker, of};
+use crate::base::lease::Moment;
 use crate::coalesce::Coalescer;
 use crate::comet::{Burst, State};
-use crate::lease::Moment;
 use crate::route::Call;
 
 /// So many calls at most leave together: the first of them waits for the last, some microseconds each.

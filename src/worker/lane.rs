@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::link::{Id, Outcome};
-use crate::backoff::Backoff;
+use crate::base::backoff::Backoff;
+use crate::base::trial;
 use crate::comet::{Health, Signs, Verdict};
-use crate::trial;
 
 /// Waits of one key between two tries.
 const RETRY_FIRST: Duration = Duration::from_millis(50);

@@ -11,10 +11,10 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use slab::Slab;
 
+use crate::base::lease::Lease;
 use crate::coalesce::{Coalescer, Shape};
 use crate::comet::{Answer, Client, FailureLog, Fleet, Tally};
 use crate::group;
-use crate::lease::Lease;
 use crate::message::{How, Message, Settled, Slot};
 use crate::route::Target;
 use link::{Id, Outcome};

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chatroom_job::signals;
+use chatroom_job::base::signals;
 use clap::{Args, Parser, Subcommand};
 
 use server::{DevComet, Settings};

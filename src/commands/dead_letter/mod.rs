@@ -17,10 +17,12 @@ mod waiting;
 use std::io::Write;
 use std::ops::ControlFlow;
 
+use crate::base::{limits, signals, text};
+use crate::comet;
 use crate::commands::cli::{DeadLetter, ListArgs, ShowArgs};
 use crate::config::Config;
 use crate::dead_letter::letter::{Found, Place};
-use crate::{limits, logging, signals};
+use crate::observe::logging;
 use book::{Book, Plan};
 use topic::Topic;
 
@@ -44,7 +46,7 @@ pub fn run(config: &Config, asked: &DeadLetter, out: &mut impl Write) -> Result<
         }
         _ => crossbeam_channel::never(),
     };
-    logging::init_for_command();
+    logging::init_for_command(comet::redirect_log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -114,7 +116,7 @@ pub fn all_there(topic: &Topic, book: &Book) -> Result<(), String> {
 
 /// `1 message`, `2 messages`.
 pub fn messages(count: usize) -> String {
-    crate::logging::counted(count as u64, "message")
+    text::counted(count as u64, "message")
 }
 
 /// What else was asked for, and is not due.

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use krafka::consumer::ConsumerRecord;
 
+use crate::base::text::{escape_body, escape_first};
 use crate::dead_letter::letter::Found;
 use crate::decode;
-use crate::logging::{escape_body, escape_first};
 use crate::wire::push::PushMsg;
 use crate::wire::push::push_msg::Type;
 

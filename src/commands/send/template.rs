@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use krafka::producer::RecordMetadata;
 use serde::Serialize;
 
+use crate::base::text;
 use crate::commands::cli::SendArgs;
-use crate::logging;
 use crate::wire::push::{PushMsg, push_msg::Type};
 
 /// The record key of broadcasts: it keeps them in one partition, and so in order.
@@ -41,7 +41,7 @@ impl Template {
                 (
                     Type::ROOM,
                     room.clone(),
-                    format!("room {}", logging::escape_body(room.as_bytes())),
+                    format!("room {}", text::escape_body(room.as_bytes())),
                 )
             }
             (None, Some(first)) => {
@@ -49,10 +49,7 @@ impl Template {
                 (
                     Type::PUSH,
                     first.clone(),
-                    format!(
-                        "user {}",
-                        logging::escape_body(args.key.join(",").as_bytes())
-                    ),
+                    format!("user {}", text::escape_body(args.key.join(",").as_bytes())),
                 )
             }
             (None, None) => (
@@ -103,7 +100,7 @@ impl Template {
 
     /// Where a message went, for people to read.
     pub fn line(&self, number: u64, at: &RecordMetadata) -> String {
-        let text = logging::escape_body(self.text(number).as_bytes());
+        let text = text::escape_body(self.text(number).as_bytes());
         format!(
             "{}[{}]@{}  {}  \"{text}\"",
             at.topic, at.partition, at.offset, self.to

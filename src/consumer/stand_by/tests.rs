@@ -5,7 +5,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::super::{Control, Held, RETRY_FIRST, RETRY_MOST};
 use super::*;
-use crate::backoff::Retry;
+use crate::base::backoff::Retry;
 use crate::fetch::{Batch, Fetcher, Outcome};
 use crate::group::Read;
 use crate::route::Router;

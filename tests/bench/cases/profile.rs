@@ -21,7 +21,7 @@ const OTHER: &str = "other";
 /// The first row with a name in the innermost function that any row names decides what a sample is counted for. gRPC's
 /// own are told apart by thread.
 const PARTS: [(&str, &[&str]); 9] = [
-    ("log", &["chatroom_job::logging", "env_logger"]),
+    ("log", &["chatroom_job::observe::logging", "env_logger"]),
     (
         "hop: channels and wake-ups between threads",
         &["crossbeam_channel"],

@@ -4,7 +4,8 @@ use std::io::{self, ErrorKind, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{counted, own_line};
+use super::own_line;
+use crate::base::text::counted;
 
 /// After a failed write the next one is tried this much later: a full disk stays full for a while, and each attempt
 /// may leave half a line there.

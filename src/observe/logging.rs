@@ -15,6 +15,7 @@ use jiff::tz::Offset;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use writer::Flusher;
 
+use crate::base::text::{escape_body, one_line};
 use crate::wire::push::PushMsg;
 use crate::wire::push::push_msg::Type;
 
@@ -29,18 +30,14 @@ const REPEATED: [&str; 3] = [
     "krafka::metadata",
     "krafka::network::pool",
 ];
-/// How much of a body is shown, in bytes.
-const SHOWN: usize = 1024;
-/// How much of a name or of what another program said is shown, in bytes.
-const LINE_SHOWN: usize = 200;
 /// How many users of one message are shown.
 const KEYS_SHOWN: usize = 20;
 /// How krafka's advice begins to whoever writes a program with it. It means nothing to an operator.
 const ADVICE: [&str; 2] = ["Switch with `", "Call `"];
 
 /// Starts the service's log, on standard output. Nothing happens where another log was started before. A
-/// wrong level is said in the log, and INFO is used.
-pub fn init() {
+/// wrong level is said in the log, and INFO is used. `redirect` sends a library's own log here, by the level that holds then.
+pub fn init(redirect: fn()) {
     let asked = std::env::var_os(VARIABLE).unwrap_or_default();
     let asked = asked.to_string_lossy();
     let level = parse(&asked);
@@ -49,7 +46,12 @@ pub fn init() {
         // What needs a thread next will say so.
         Err(_) => (Target::Stdout, None),
     };
-    start(target, flusher, level.unwrap_or(LevelFilter::Info));
+    start(
+        target,
+        flusher,
+        level.unwrap_or(LevelFilter::Info),
+        redirect,
+    );
     if level.is_none() {
         log::warn!(
             "{VARIABLE}={} is not a level: write TRACE, DEBUG, INFO, WARN or ERROR. INFO is used",
@@ -59,8 +61,8 @@ pub fn init() {
 }
 
 /// Starts the log of a command that people run and read: on standard error, and only what
-/// `MUDUO_LOG_LEVEL` asks for, if it is set.
-pub fn init_for_command() {
+/// `MUDUO_LOG_LEVEL` asks for, if it is set. `redirect` as for [`init`].
+pub fn init_for_command(redirect: fn()) {
     let asked = std::env::var(VARIABLE)
         .ok()
         .filter(|level| !level.trim().is_empty());
@@ -70,6 +72,7 @@ pub fn init_for_command() {
         asked
             .and_then(|level| parse(&level))
             .unwrap_or(LevelFilter::Off),
+        redirect,
     );
 }
 
@@ -85,7 +88,7 @@ fn parse(level: &str) -> Option<LevelFilter> {
     }
 }
 
-fn start(target: Target, flusher: Option<Flusher>, level: LevelFilter) {
+fn start(target: Target, flusher: Option<Flusher>, level: LevelFilter, redirect: fn()) {
     let mut builder = Builder::new();
     builder
         .target(target)
@@ -107,7 +110,7 @@ fn start(target: Target, flusher: Option<Flusher>, level: LevelFilter) {
         // gRPC's core takes "off" for "to standard error, as it is the default": it is filtered here instead.
         let wanted = log::max_level();
         log::set_max_level(wanted.max(LevelFilter::Error));
-        grpcio::redirect_log();
+        redirect();
         log::set_max_level(wanted);
     }
 }
@@ -245,73 +248,6 @@ fn addressed(push: &PushMsg) -> String {
     lines
 }
 
-/// Text from outside as one line that can be read, and that can't pass for another line of the log: bytes
-/// that aren't UTF-8 become `\xNN`; a new line becomes `\n`; other control characters but the tab, and those
-/// that would turn the direction of the text, become `\u{N}`. Of more than 1 KiB the first part is
-/// shown, and its length said.
-pub fn escape_body(body: &[u8]) -> String {
-    escape_first(body, SHOWN)
-}
-
-/// A name or what another program said, as a part of a line: as `escape_body`, and cut after 200 bytes.
-pub fn one_line(text: &str) -> String {
-    escape_first(text.as_bytes(), LINE_SHOWN)
-}
-
-/// As `escape_body`, with so many bytes shown at most.
-pub fn escape_first(body: &[u8], most: usize) -> String {
-    let shown = &body[..shown_length(body, most)];
-    let mut text = String::with_capacity(shown.len() + 16);
-    for chunk in shown.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\n' => text.push_str("\\n"),
-                '\r' => text.push_str("\\r"),
-                '\t' => text.push('\t'),
-                c if c.is_control() || rearranges(c) => text.extend(c.escape_unicode()),
-                c => text.push(c),
-            }
-        }
-        for byte in chunk.invalid() {
-            let _ = write!(text, "\\x{byte:02x}");
-        }
-    }
-    if shown.len() < body.len() {
-        let _ = write!(
-            text,
-            "… ({} bytes, first {} shown)",
-            body.len(),
-            shown.len()
-        );
-    }
-    text
-}
-
-/// How many bytes are shown: not more than `most`, and not a part of a character.
-fn shown_length(body: &[u8], most: usize) -> usize {
-    if body.len() <= most {
-        return body.len();
-    }
-    let starts_character = |&at: &usize| body[at] & 0b1100_0000 != 0b1000_0000;
-    (most.saturating_sub(3)..=most)
-        .rev()
-        .find(starts_character)
-        .unwrap_or(most)
-}
-
-/// Unicode's line separators and its marks of direction.
-fn rearranges(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// `1 message`, `2 messages`.
-pub fn counted(count: impl Into<u64>, thing: &str) -> String {
-    match count.into() {
-        1 => format!("1 {thing}"),
-        count => format!("{count} {thing}s"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -398,46 +334,5 @@ mod tests {
         assert_eq!(parse(" Error "), Some(LevelFilter::Error));
         assert_eq!(parse(""), Some(LevelFilter::Info));
         assert_eq!(parse("verbose"), None);
-    }
-
-    #[test]
-    fn what_could_forge_a_line_is_escaped() {
-        for (body, shown) in [
-            (&b"hello \t\"world\" \\"[..], "hello \t\"world\" \\"),
-            ("聊天室 🎉".as_bytes(), "聊天室 🎉"),
-            (b"a\r\nb\0\x1b[31m\x7f", "a\\r\\nb\\u{0}\\u{1b}[31m\\u{7f}"),
-            (b"\xff\xfeok\xe8\x81", "\\xff\\xfeok\\xe8\\x81"),
-            (
-                "\u{85}\u{2028}\u{202e}\u{61c}x".as_bytes(),
-                "\\u{85}\\u{2028}\\u{202e}\\u{61c}x",
-            ),
-            (b"", ""),
-        ] {
-            assert_eq!(escape_body(body), shown);
-        }
-    }
-
-    #[test]
-    fn a_long_body_is_cut_between_characters() {
-        assert_eq!(escape_body(&[b'a'; 1024]), "a".repeat(1024));
-        assert_eq!(
-            escape_body(&[b'a'; 1025]),
-            "a".repeat(1024) + "… (1025 bytes, first 1024 shown)"
-        );
-        let wide = "天".repeat(500);
-        assert_eq!(
-            escape_body(wide.as_bytes()),
-            "天".repeat(341) + "… (1500 bytes, first 1023 shown)"
-        );
-        let garbage = escape_body(&[0x80; 2000]);
-        assert_eq!(
-            garbage,
-            "\\x80".repeat(1024) + "… (2000 bytes, first 1024 shown)"
-        );
-        let mega = escape_body(&vec![b'x'; 1 << 20]);
-        assert!(
-            mega.ends_with("… (1048576 bytes, first 1024 shown)"),
-            "{mega}"
-        );
     }
 }

@@ -5,8 +5,6 @@ use std::io;
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::config::Config;
-
 /// Raises the limit on open files to the highest that this process may set. The lower one that a shell or a supervisor
 /// starts with is for programs that use `select`, which none of this does.
 pub fn raise_open_files() {
@@ -19,18 +17,6 @@ pub fn raise_open_files() {
 
 /// Files that a command has open which people run and read, and some to spare.
 pub const OF_A_COMMAND: u64 = 24;
-
-/// Files that the service has open, at most, while all is well: counted with `ls /proc/PID/fd`, and some to spare for
-/// connections that take the place of broken ones.
-pub fn of_the_service(config: &Config) -> u64 {
-    const ALONE: usize = 40;
-    const EACH_BROKER: usize = 8;
-    let sharing = config.sharing();
-    let connections: usize = (0..config.threads)
-        .map(|worker| sharing.comets_of(worker).count())
-        .sum();
-    (ALONE + config.brokers.len() * EACH_BROKER + connections) as u64
-}
 
 /// Looks whether this process may open as many files as it needs: one that can't connect for want of one looks as if
 /// the other side were down, and gRPC's core aborts where it gets none at its start.
