@@ -4,10 +4,10 @@
 
 use bytes::Bytes;
 use chatroom_job::coalesce::{Coalescer, Shape};
-use chatroom_job::config::Coalesce;
 use chatroom_job::decode::decode;
 use chatroom_job::group::ledger::Ledger;
 use chatroom_job::route::{Call, Router};
+use chatroom_job::settings::Coalesce;
 use chatroom_job::sharing::Sharing;
 use chatroom_job::wire::push::PushMsg;
 use chatroom_job::wire::push::push_msg::Type;

@@ -9,13 +9,13 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::base::backoff::Retry;
-use crate::config::Config;
 use crate::decode::decode;
 use crate::fetch::{Batch, FetchError, Outcome, Positions, Record};
 use crate::group;
 use crate::message::{How, Message, Settled, Slot};
 use crate::observe::logging;
 use crate::route::Router;
+use crate::settings::Config;
 use crate::sharing::Sharing;
 use crate::worker;
 

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use chatroom_job::base::{limits, signals};
 use chatroom_job::commands::cli::{self, Invocation};
 use chatroom_job::commands::{check, dead_letter, send};
-use chatroom_job::layers::Loaded;
 use chatroom_job::observe::logging;
+use chatroom_job::settings::layers::Loaded;
 use chatroom_job::{comet, run};
 use tikv_jemallocator::Jemalloc;
 

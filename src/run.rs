@@ -11,11 +11,11 @@ use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::coalesce::Coalescer;
 use crate::comet::{self, Client, FailureLog, Fleet, Tally};
-use crate::config::Config;
 use crate::consumer::{self, Consumer, Control};
 use crate::dead_letter;
 use crate::fetch;
 use crate::group::{Counts, Group, Links, membership};
+use crate::settings::Config;
 use crate::worker::{self, Worker};
 
 /// How long the start waits for the Comets' names. What isn't found by then is looked up while the rest runs.

@@ -9,8 +9,8 @@ mod json;
 use std::cell::Cell;
 use std::ops::Range;
 
-use crate::config::Coalesce;
 use crate::route::{Call, Frame};
+use crate::settings::Coalesce;
 
 /// Merges the messages that wait for a room into one call.
 #[derive(Clone, Debug)]

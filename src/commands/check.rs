@@ -19,10 +19,10 @@ use krafka::error::KrafkaError;
 use crate::base::limits;
 use crate::comet::{self, Answer, Client, Location};
 use crate::commands::dead_letter;
-use crate::config::Config;
 use crate::kafka::finding::{Finding, find_out};
 use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
-use crate::layers::Loaded;
+use crate::settings::Config;
+use crate::settings::layers::Loaded;
 
 /// How long a Comet may take to answer.
 const COMET_DEADLINE: Duration = Duration::from_secs(3);

@@ -1,19 +1,15 @@
 //! The command line: `job [run]`, `job send`, `job check` and `job dead-letter`.
 //!
-//! The settings are described here once. `layers` reads the environment and the file through the same
-//! description, so that flags, variables and keys agree.
+//! What the settings are is described in `settings::args`.
 
 mod dead_letter;
-
-use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{self, Addresses, Coalesce, Config, Fetch, Isolation, Window};
-use crate::layers::{self, Loaded};
-use crate::sharing::Sharing;
+use crate::settings;
+use crate::settings::args::{SettingArgs, SourceArgs};
+use crate::settings::layers::{self, Loaded};
 use dead_letter::DeadLetterCommand;
 pub use dead_letter::{ChosenArgs, DeadLetter, ListArgs, ShowArgs};
 
@@ -77,98 +73,6 @@ Examples:
   job send --room r1 --count 1000 --rate 100 'message {\x1b[1mn\x1b[0m}'
   job send --key user-17 --server comet-1 'only for you'";
 
-/// The flags that say where messages are: all that `job send` and `job dead-letter` need.
-#[derive(Debug, Args)]
-struct SourceArgs {
-    /// TOML file with settings [default: job.toml in the working folder, if it is there]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Kafka's brokers, separated by commas
-    #[arg(long, value_name = "HOST:PORT,…", default_value = "localhost:9092", value_parser = config::addresses)]
-    brokers: Addresses,
-    /// Topic of the PushMsg records
-    #[arg(long, default_value = "my-topic", value_parser = config::topic)]
-    topic: String,
-}
-
-/// All settings. Each field's flag names its variable and key too.
-#[derive(Debug, Args)]
-pub(crate) struct SettingArgs {
-    #[command(flatten)]
-    source: SourceArgs,
-    /// Consumer group
-    #[arg(long, default_value = "my_consumer_group", value_parser = config::name)]
-    group: String,
-    /// Name of this member, for static membership: a restart under the same name causes no rebalance
-    #[arg(long, value_name = "ID", value_parser = config::name)]
-    group_instance_id: Option<String>,
-    /// How long Kafka waits for a heartbeat before others take this member's partitions
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = config::duration)]
-    session_timeout: Duration,
-    /// The Comet nodes, separated by commas
-    #[arg(long, value_name = "HOST:PORT,…", default_value = "localhost:50051", value_parser = config::distinct_addresses)]
-    comet: Addresses,
-    /// Workers, 1 to 64
-    #[arg(long, value_name = "N", default_value = "4", value_parser = config::count(1, 64))]
-    threads: usize,
-    /// Calls in flight at once for each worker and Comet, 1 to 4096; auto: 64 shared among a worker's Comets, 8 at least
-    #[arg(long, value_name = "N", default_value = "auto", value_parser = config::window)]
-    window: Window,
-    /// Client that reads the records: classic for Kafka up to 3.9, modern from 3.7 on, auto chooses
-    #[arg(long, value_name = "CLIENT", default_value = "auto", value_parser = config::fetch())]
-    fetch: Fetch,
-    /// Whether records of a Kafka transaction wait for its commit, and are left out where it is aborted
-    #[arg(long, value_name = "LEVEL", default_value = "read_committed", value_parser = config::isolation())]
-    isolation_level: Isolation,
-    /// Messages that wait for a room go together in one call: as one web body (json), or as goim's frames
-    #[arg(long, value_name = "FORM", default_value = "off", value_parser = config::coalesce())]
-    coalesce: Coalesce,
-    /// Messages in such a call at most, 2 to 1000
-    #[arg(long, value_name = "N", default_value = "20", value_parser = config::count(2, 1000))]
-    coalesce_max: usize,
-    /// Bytes of its body at most, up to 3MiB
-    #[arg(long, value_name = "SIZE", default_value = "65536", value_parser = config::coalesce_bytes)]
-    coalesce_bytes: usize,
-    /// Deadline of one call to a Comet
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = config::duration)]
-    call_timeout: Duration,
-    /// How long a stop may take, which waits for what is in flight
-    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = config::duration_or_none)]
-    shutdown_timeout: Duration,
-    /// Messages held at most between Kafka and the Comets; reading pauses there
-    #[arg(long, value_name = "N", default_value = "4000", value_parser = config::count(1, usize::MAX))]
-    hold_messages: usize,
-    /// Bytes of them held at most
-    #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = config::bytes)]
-    hold_bytes: usize,
-}
-
-impl From<SettingArgs> for Config {
-    fn from(args: SettingArgs) -> Config {
-        Config {
-            brokers: args.source.brokers.0,
-            topic: args.source.topic,
-            group: args.group,
-            group_instance_id: args.group_instance_id,
-            session_timeout: args.session_timeout,
-            threads: args.threads,
-            window: args
-                .window
-                .calls(Sharing::new(args.threads, args.comet.0.len()).comets_each()),
-            comet: args.comet.0,
-            fetch: args.fetch,
-            isolation: args.isolation_level,
-            coalesce: args.coalesce,
-            coalesce_max: args.coalesce_max,
-            coalesce_bytes: args.coalesce_bytes,
-            call_timeout: args.call_timeout,
-            shutdown_timeout: args.shutdown_timeout,
-            hold_messages: args.hold_messages,
-            hold_bytes: args.hold_bytes,
-        }
-    }
-}
-
 #[derive(Debug, Args)]
 struct SendCommand {
     #[command(flatten)]
@@ -182,10 +86,10 @@ struct SendCommand {
 #[command(group = ArgGroup::new("to").required(true).args(["room", "key", "broadcast"]))]
 pub struct SendArgs {
     /// To everybody in this room
-    #[arg(long, value_name = "ROOM", value_parser = config::name)]
+    #[arg(long, value_name = "ROOM", value_parser = settings::name)]
     pub room: Option<String>,
     /// To this user; more users may be named by more --key
-    #[arg(long, value_name = "KEY", value_parser = config::name)]
+    #[arg(long, value_name = "KEY", value_parser = settings::name)]
     pub key: Vec<String>,
     /// To everybody
     #[arg(long)]

@@ -15,11 +15,11 @@ use krafka::producer::{Acks, DeliveryHandle, Producer, Record};
 use super::{LARGEST, Letter, header};
 use crate::base::backoff::Retry;
 use crate::base::text::counted;
-use crate::config::{Config, Isolation};
 use crate::fetch::{Positions, Reader};
 use crate::group;
 use crate::kafka::{self, Trouble, alter_topic_command, is_too_large};
 use crate::message::Slot;
+use crate::settings::{Config, Isolation};
 
 /// So many letters are written at once.
 const AT_ONCE: usize = 100;

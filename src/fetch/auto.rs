@@ -4,7 +4,7 @@ use super::classic::Classic;
 use super::modern::Modern;
 use super::transactions::Transactions;
 use super::{Batch, FetchError, Fetcher, Outcome, Positions};
-use crate::config::Config;
+use crate::settings::Config;
 
 /// The classic client waits for one broker after the other, so it serves well only where there is one.
 const MOST_BROKERS: usize = 1;

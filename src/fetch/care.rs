@@ -12,7 +12,7 @@ use super::inspect::Inspector;
 use super::raw::Look;
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions};
 use crate::base::trial::limit;
-use crate::config::{Config, Fetch};
+use crate::settings::{Config, Fetch};
 
 /// For so long a position is tried before it is passed by.
 const TRY_FOR: Duration = Duration::from_secs(5);

@@ -10,8 +10,8 @@ use kafka::error::{Error, KafkaCode};
 
 use super::leaders::Leaders;
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record};
-use crate::config::{Coalesce, Config};
 use crate::kafka::CLIENT_ID;
+use crate::settings::{Coalesce, Config};
 
 /// A record larger than this is not asked for: the broker's own limit is 1 MiB unless raised.
 const LARGEST: i32 = 256 << 20;

@@ -16,10 +16,10 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::raw::{self, Look};
-use crate::config::{Config, Isolation};
 use crate::kafka::ask::{Connection, text};
 use crate::kafka::bootstrap::Bootstrap;
 use crate::kafka::layout::Layout;
+use crate::settings::{Config, Isolation};
 
 /// The protocol's versions that Kafka 2.8 to 4.3 serve.
 const FETCH: i16 = 11;

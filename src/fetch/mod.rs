@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::config::{Coalesce, Config, Fetch, Isolation};
+use crate::settings::{Coalesce, Config, Fetch, Isolation};
 
 pub(crate) use modern::Reader;
 

@@ -8,8 +8,8 @@ use krafka::error::KrafkaError;
 use tokio::runtime::Runtime;
 
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record, raw};
-use crate::config::{Config, Isolation};
 use crate::kafka;
+use crate::settings::{Config, Isolation};
 
 pub struct Modern {
     brokers: Vec<String>,

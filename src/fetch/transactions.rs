@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Positions;
 use super::inspect::Inspector;
-use crate::config::{Config, Isolation};
+use crate::settings::{Config, Isolation};
 
 /// What comes later than this after a look is not given out before the next one: where little comes, that is each time.
 const GOOD_FOR: Duration = Duration::from_millis(100);

@@ -19,8 +19,8 @@ use super::offsets::{Effort, LAST, LAST_WORD, Offsets};
 use super::positions::{self, Position};
 use super::{orphans, topic_tag};
 use crate::base::backoff::Retry;
-use crate::config::Config;
 use crate::kafka::standing::{Asker, Question, Standing};
+use crate::settings::Config;
 
 /// Hears from krafka which partitions come and go.
 pub(super) struct Listener {

@@ -20,9 +20,9 @@ use super::offsets::ROUTINE;
 use super::{Event, orphans};
 use crate::base::backoff::Retry;
 use crate::base::text::counted;
-use crate::config::Config;
 use crate::kafka::standing::Question;
 use crate::kafka::{Trouble, create_topic_command};
+use crate::settings::Config;
 
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(200);
 pub(super) const RETRY_MOST: Duration = Duration::from_secs(2);

@@ -15,7 +15,7 @@ use krafka::Kafka;
 use krafka::consumer::Consumer;
 use krafka::error::KrafkaError;
 
-use crate::config::Config;
+use crate::settings::Config;
 
 /// Longer than krafka takes for true what it knows of a topic: each look asks a broker.
 const LOOK_EVERY: Duration = Duration::from_secs(3);

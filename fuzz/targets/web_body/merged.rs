@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chatroom_job::coalesce::{Coalescer, Shape};
-use chatroom_job::config::Coalesce;
+use chatroom_job::settings::Coalesce;
 use chatroom_job::route::{Call, Frame};
 use serde_json::Value;
 

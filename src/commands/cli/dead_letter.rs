@@ -2,10 +2,10 @@
 
 use clap::{ArgGroup, ArgMatches, Args, FromArgMatches, Subcommand};
 
-use super::SourceArgs;
 use crate::commands::dead_letter::{Selection, Sources};
-use crate::config;
 use crate::dead_letter::letter::Place;
+use crate::settings;
+use crate::settings::args::SourceArgs;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeadLetterCommand {
@@ -97,7 +97,7 @@ impl DeadLetter {
 #[derive(Debug, Args)]
 pub struct SelectionArgs {
     /// Those with this in their reason
-    #[arg(long, value_name = "TEXT", value_parser = config::name)]
+    #[arg(long, value_name = "TEXT", value_parser = settings::name)]
     reason: Option<String>,
     /// Those from this partition of the topic, and there from these offsets: 3, 3:120, 3:120-180 or 3:120-
     #[arg(long, value_name = "PARTITION[:OFFSET[-OFFSET]]", value_parser = Sources::parse)]

@@ -1,6 +1,10 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::*;
 use crate::commands::dead_letter::Sources;
 use crate::dead_letter::letter::Place;
+use crate::settings::{Coalesce, Config, Fetch, Isolation};
 
 #[test]
 fn the_description_is_sound() {

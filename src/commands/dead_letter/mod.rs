@@ -20,9 +20,9 @@ use std::ops::ControlFlow;
 use crate::base::{limits, signals, text};
 use crate::comet;
 use crate::commands::cli::{DeadLetter, ListArgs, ShowArgs};
-use crate::config::Config;
 use crate::dead_letter::letter::{Found, Place};
 use crate::observe::logging;
+use crate::settings::Config;
 use book::{Book, Plan};
 use topic::Topic;
 

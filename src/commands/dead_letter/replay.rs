@@ -23,9 +23,9 @@ use super::show::{self, State};
 use super::topic::Topic;
 use super::{Ends, all_there, messages, read_all, rest, say};
 use crate::commands::cli::ChosenArgs;
-use crate::config::Config;
 use crate::dead_letter::letter::{Found, Place};
 use crate::kafka;
+use crate::settings::Config;
 use crossbeam_channel::Receiver;
 
 /// So many messages are written before they are noted, or fewer where they are large.

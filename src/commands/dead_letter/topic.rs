@@ -9,9 +9,9 @@ use krafka::admin::{ListOffsetsOptions, OffsetSpec, TopicPartition};
 use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord};
 use krafka::error::KrafkaError;
 
-use crate::config::Config;
 use crate::dead_letter::letter::Place;
 use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
+use crate::settings::Config;
 
 /// How long a fetch waits at the broker for something new.
 const MAX_WAIT: Duration = Duration::from_millis(100);

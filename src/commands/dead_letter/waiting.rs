@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::book::Book;
 use super::topic::Topic;
-use crate::config::Config;
+use crate::settings::Config;
 
 /// Nobody waits longer for this number. A dead-letter topic may hold millions of letters that were replayed long ago.
 const WITHIN: Duration = Duration::from_secs(5);

@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 
 use crate::base::limits;
 use crate::commands::cli::SendArgs;
-use crate::config::Config;
 use crate::kafka;
+use crate::settings::Config;
 use template::Template;
 
 /// Up to so many messages each gets a line; of more there is a line for each partition.

@@ -6,7 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Args};
 
 use super::CONFIG;
-use crate::commands::cli::SettingArgs;
+use crate::settings::args::SettingArgs;
 
 /// Reads `--key=value`, for values from whatever layer.
 pub struct Parser {

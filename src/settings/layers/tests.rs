@@ -1,7 +1,7 @@
 //! All layers together.
 
 use super::*;
-use crate::config::{Coalesce, Fetch, Isolation};
+use crate::settings::{Coalesce, Fetch, Isolation};
 use std::time::Duration;
 
 /// Loads from flags, variables and a file's text, as `job run` would.

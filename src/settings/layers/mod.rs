@@ -18,8 +18,8 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, FromArgMatches};
 
 use crate::base::text::escape_body;
-use crate::commands::cli::SettingArgs;
-use crate::config::Config;
+use crate::settings::Config;
+use crate::settings::args::SettingArgs;
 use parser::{Parser, argument};
 
 /// The file that is read when none is named.

@@ -2,7 +2,9 @@
 //! and defaults.
 
 mod address;
+pub(crate) mod args;
 mod ascii;
+pub mod layers;
 mod quantity;
 
 use std::time::Duration;
