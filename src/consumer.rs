@@ -10,8 +10,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::base::backoff::Retry;
 use crate::decode::decode;
-use crate::fetch::{Batch, FetchError, Outcome, Positions, Record};
 use crate::group;
+use crate::kafka::fetch::{Batch, FetchError, Outcome, Positions, Record};
 use crate::message::{How, Message, Settled, Slot};
 use crate::observe::logging;
 use crate::route::Router;

@@ -1,6 +1,6 @@
 //! job delivers a chat system's messages from Kafka to its Comet nodes.
 //!
-//! The way of a message: [`fetch`] ▸ [`consumer`] ([`decode`], [`route`]) ▸ [`worker`] ▸ [`comet`], and back
+//! The way of a message: [`kafka::fetch`] ▸ [`consumer`] ([`decode`], [`route`]) ▸ [`worker`] ▸ [`comet`], and back
 //! through [`group`], which keeps the account of offsets and commits them.
 
 pub mod base;
@@ -10,7 +10,6 @@ pub mod commands;
 pub mod consumer;
 pub mod dead_letter;
 pub mod decode;
-pub mod fetch;
 pub mod group;
 pub mod kafka;
 pub mod message;

@@ -13,8 +13,8 @@ use crate::coalesce::Coalescer;
 use crate::comet::{self, Client, FailureLog, Fleet, Tally};
 use crate::consumer::{self, Consumer, Control};
 use crate::dead_letter;
-use crate::fetch;
-use crate::group::{Counts, Group, Links, membership};
+use crate::group::{Counts, Group, Links};
+use crate::kafka::{fetch, membership};
 use crate::settings::Config;
 use crate::worker::{self, Worker};
 

@@ -9,16 +9,14 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 use grpcio::{RpcStatus, RpcStatusCode};
-use krafka::Kafka;
-use krafka::admin::{
-    ConsumerGroupLagOptions, DescribeClusterOptions, DescribeConsumerGroupsOptions,
-    ListOffsetsOptions, OffsetSpec, TopicPartition,
-};
-use krafka::error::KrafkaError;
 
 use crate::base::limits;
 use crate::comet::{self, Answer, Client, Location};
 use crate::commands::dead_letter;
+use crate::kafka::client::{
+    ConsumerGroupLagOptions, DescribeClusterOptions, DescribeConsumerGroupsOptions, ErrorCode,
+    Kafka, KrafkaError, ListOffsetsOptions, OffsetSpec, TopicPartition,
+};
 use crate::kafka::finding::{Finding, find_out};
 use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
 use crate::settings::Config;
@@ -269,7 +267,7 @@ async fn lag(
         }
         // Before Kafka 4.0 a group that isn't there is described as "Dead", later as an error.
         Some(Err(KrafkaError::Broker {
-            code: krafka::error::ErrorCode::GroupIdNotFound,
+            code: ErrorCode::GroupIdNotFound,
             ..
         }))
         | None => 0,

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Consumer;
-use crate::fetch::{FetchError, Make, Positions};
+use crate::kafka::fetch::{FetchError, Make, Positions};
 
 /// How long an answer may take before its connection is given up. A broker under load takes seconds.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use krafka::consumer::ConsumerRecord;
-
 use super::header;
+use crate::kafka::client::ConsumerRecord;
 
 /// Where a record stands in the dead-letter topic. Written as `partition@offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

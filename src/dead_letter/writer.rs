@@ -6,17 +6,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use krafka::CloseOptions;
-use krafka::admin::{CreateTopicsOptions, NewTopic};
-use krafka::consumer::ConsumerRecord;
-use krafka::error::{ErrorCode, KrafkaError};
-use krafka::producer::{Acks, DeliveryHandle, Producer, Record};
 
 use super::{LARGEST, Letter, header};
 use crate::base::backoff::Retry;
 use crate::base::text::counted;
-use crate::fetch::{Positions, Reader};
 use crate::group;
+use crate::kafka::client::{
+    Acks, CloseOptions, ConsumerRecord, CreateTopicsOptions, DeliveryHandle, ErrorCode,
+    KrafkaError, NewTopic, Producer, Record,
+};
+use crate::kafka::fetch::{Positions, Reader};
 use crate::kafka::{self, Trouble, alter_topic_command, is_too_large};
 use crate::message::Slot;
 use crate::settings::{Config, Isolation};

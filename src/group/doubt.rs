@@ -11,10 +11,10 @@
 use std::time::{Duration, Instant};
 
 use super::Group;
-use super::membership::Commit;
 use super::partition::Phase;
 use crate::base::lease::Moment;
 use crate::consumer::Control;
+use crate::kafka::membership::Commit;
 use crate::worker;
 
 /// How long a lost partition may take to come back. Joining anew takes some tenths of a second.

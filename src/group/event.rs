@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use tokio::sync::oneshot;
 
-use super::attempt::CommitOutcome;
-use super::membership::Commit;
+use crate::kafka::membership::Commit;
+use crate::kafka::membership::attempt::CommitOutcome;
 use crate::kafka::standing::Standing;
 use crate::message::{Settled, Slot};
 

@@ -5,10 +5,10 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::Group;
-use super::membership::Commit;
 use super::partition::Phase;
 use crate::base::text::counted;
 use crate::consumer::Control;
+use crate::kafka::membership::Commit;
 use crate::worker;
 
 /// Partitions that Kafka wants back, and the reply that it waits for.

@@ -11,9 +11,9 @@ use super::Group;
 use super::event::Reached;
 use super::identity::{Known, Verdict, judge};
 use super::ledger::Ledger;
-use super::membership::Command;
 use super::partition::Phase;
 use crate::base::text::counted;
+use crate::kafka::membership::Command;
 use crate::kafka::standing::{Question, Standing, TopicTag};
 
 /// Between two looks, at least, however much goes wrong.

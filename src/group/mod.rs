@@ -1,9 +1,8 @@
 //! The owner of what this process has of the consumer group: partitions, their ledgers, commits, hand-overs.
 //!
 //! One thread, one queue of events, one owner. Kafka's part (joining, heartbeats, sending commits) is
-//! [`membership`]'s; it hears and tells, and decides nothing about offsets.
+//! `kafka::membership`'s; it hears and tells, and decides nothing about offsets.
 
-mod attempt;
 mod begin;
 mod commits;
 mod doubt;
@@ -11,17 +10,12 @@ mod event;
 mod handover;
 mod identity;
 pub mod ledger;
-mod listener;
 mod look;
-pub mod membership;
 pub mod offset_map;
-mod offsets;
-mod orphans;
 mod partition;
-mod positions;
 #[cfg(test)]
 mod tests;
-mod topic_tag;
+pub mod topic_tag;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,13 +28,13 @@ use crate::base::lease::Lease;
 use crate::base::text::counted;
 use crate::consumer::Control;
 use crate::dead_letter::Letter;
+use crate::kafka::membership::Command;
 use crate::message::{How, Settled, Slot};
 use crate::worker;
 use commits::COMMIT_EVERY;
 pub use event::{Event, Reached, Read};
 use handover::Handover;
 use look::Looks;
-use membership::Command;
 use partition::{Partition, Phase};
 
 /// Of the time for a stop, this much is kept for the last commit and for leaving the group.

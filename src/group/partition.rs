@@ -2,8 +2,8 @@
 
 use super::identity::{Known, Verdict};
 use super::ledger::Ledger;
-use super::membership::Commit;
 use super::{offset_map, topic_tag};
+use crate::kafka::membership::Commit;
 use crate::message::Slot;
 
 pub struct Partition {

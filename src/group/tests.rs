@@ -8,12 +8,12 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::attempt::{CommitOutcome, Failure};
-use super::membership::{Command, Commit};
 use super::{Counts, Event, Group, Links, Read};
 use crate::base::lease::{Lease, Moment};
 use crate::consumer::Control;
 use crate::dead_letter::Letter;
+use crate::kafka::membership::attempt::{CommitOutcome, Failure};
+use crate::kafka::membership::{Command, Commit};
 use crate::kafka::standing::{Log, Question, Standing, TopicTag};
 use crate::message::{How, Settled, Slot};
 use crate::worker;

@@ -7,8 +7,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::ask::{Connection, Unanswered};
+use super::cluster::{OTHER, SETTING, SILENT, limited_by_files};
 use super::layout::METADATA;
-use super::{OTHER, SETTING, SILENT, limited_by_files};
 use crate::base::limits::RAISE_FILES;
 
 /// How long an answer may take. A broker under load takes seconds.

@@ -3,11 +3,9 @@
 use std::io::Write;
 use std::time::Duration;
 
-use krafka::Kafka;
-use krafka::admin::{ConfigResource, DescribeConfigsOptions};
-
 use super::Report;
 use crate::kafka::COMMAND_TIMEOUT;
+use crate::kafka::client::{ConfigResource, DescribeConfigsOptions, Kafka};
 
 /// The settings of a broker that bound a session, in milliseconds.
 const LEAST: &str = "group.min.session.timeout.ms";

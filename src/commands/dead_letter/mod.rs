@@ -21,6 +21,7 @@ use crate::base::{limits, signals, text};
 use crate::comet;
 use crate::commands::cli::{DeadLetter, ListArgs, ShowArgs};
 use crate::dead_letter::letter::{Found, Place};
+use crate::kafka::client::ConsumerRecord;
 use crate::observe::logging;
 use crate::settings::Config;
 use book::{Book, Plan};
@@ -226,7 +227,7 @@ async fn show(mut topic: Topic, args: &ShowArgs, out: &mut impl Write) -> Result
     Ok(true)
 }
 
-async fn find(topic: &mut Topic, place: Place) -> Result<krafka::consumer::ConsumerRecord, String> {
+async fn find(topic: &mut Topic, place: Place) -> Result<ConsumerRecord, String> {
     if let Some(record) = topic.get(place).await? {
         return Ok(record);
     }

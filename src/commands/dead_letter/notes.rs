@@ -3,10 +3,8 @@
 //! A note stands behind the letters that it is about, in their partition. So it is there for as long as they are,
 //! whatever the topic's retention, and goes with them when the topic is deleted.
 
-use krafka::consumer::ConsumerRecord;
-use krafka::producer::Record;
-
 use crate::dead_letter::{header, letter};
+use crate::kafka::client::{ConsumerRecord, Record};
 
 /// Offsets of the note's partition whose letters are in the main topic again: `3-7,9`.
 const REPLAYED: &str = "job.replayed";

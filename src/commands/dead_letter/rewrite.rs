@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use krafka::Record;
-use krafka::error::KrafkaError;
-use krafka::producer::{Acks, Producer, RecordMetadata};
-
 use super::book::Due;
 use super::topic::Topic;
 use crate::dead_letter::letter::Found;
 use crate::dead_letter::{LARGEST, header};
+use crate::kafka::client::{Acks, KrafkaError, Producer, Record, RecordMetadata};
 use crate::kafka::{COMMAND_TIMEOUT, is_too_large};
 
 pub struct Rewriter {

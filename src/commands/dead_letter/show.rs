@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use krafka::consumer::ConsumerRecord;
 
 use crate::base::text::{escape_body, escape_first};
 use crate::dead_letter::letter::Found;
 use crate::decode;
+use crate::kafka::client::ConsumerRecord;
 use crate::wire::push::PushMsg;
 use crate::wire::push::push_msg::Type;
 

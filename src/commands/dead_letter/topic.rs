@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
 
-use krafka::Kafka;
-use krafka::admin::{ListOffsetsOptions, OffsetSpec, TopicPartition};
-use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord};
-use krafka::error::KrafkaError;
-
 use crate::dead_letter::letter::Place;
+use crate::kafka::client::{
+    AutoOffsetReset, Consumer, ConsumerRecord, Kafka, KrafkaError, ListOffsetsOptions, OffsetSpec,
+    TopicPartition,
+};
 use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
 use crate::settings::Config;
 

@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use krafka::error::KrafkaError;
-use krafka::producer::{Acks, DeliveryHandle, Producer, RecordMetadata};
-use krafka::{Kafka, Record};
 use protobuf::Message;
 use tokio::sync::mpsc;
 
 use crate::base::limits;
 use crate::commands::cli::SendArgs;
 use crate::kafka;
+use crate::kafka::client::{
+    Acks, DeliveryHandle, Kafka, KrafkaError, Producer, Record, RecordMetadata,
+};
 use crate::settings::Config;
 use template::Template;
 

@@ -2,11 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use krafka::producer::RecordMetadata;
 use serde::Serialize;
 
 use crate::base::text;
 use crate::commands::cli::SendArgs;
+use crate::kafka::client::RecordMetadata;
 use crate::wire::push::{PushMsg, push_msg::Type};
 
 /// The record key of broadcasts: it keeps them in one partition, and so in order.

@@ -6,8 +6,8 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use super::super::{Control, Held, RETRY_FIRST, RETRY_MOST};
 use super::*;
 use crate::base::backoff::Retry;
-use crate::fetch::{Batch, Fetcher, Outcome};
 use crate::group::Read;
+use crate::kafka::fetch::{Batch, Fetcher, Outcome};
 use crate::route::Router;
 use crate::sharing::Sharing;
 

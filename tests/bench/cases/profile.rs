@@ -27,7 +27,10 @@ const PARTS: [(&str, &[&str]); 9] = [
         &["crossbeam_channel"],
     ),
     ("serialise", &["chatroom_job::comet::request"]),
-    ("fetch", &["kafka::", "krafka::", "chatroom_job::fetch"]),
+    (
+        "fetch",
+        &["kafka::", "krafka::", "chatroom_job::kafka::fetch"],
+    ),
     (
         "decode",
         &[

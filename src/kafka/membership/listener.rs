@@ -12,13 +12,13 @@ use krafka::consumer::{
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::Event;
 use super::attempt::{CommitOutcome, Failure};
-use super::membership::{Commit, RETRY_FIRST, RETRY_MOST, wait};
 use super::offsets::{Effort, LAST, LAST_WORD, Offsets};
 use super::positions::{self, Position};
-use super::{orphans, topic_tag};
+use super::{Commit, RETRY_FIRST, RETRY_MOST, orphans, wait};
 use crate::base::backoff::Retry;
+use crate::group::Event;
+use crate::group::topic_tag;
 use crate::kafka::standing::{Asker, Question, Standing};
 use crate::settings::Config;
 

@@ -2,6 +2,12 @@
 //!
 //! Its partitions are always paused: krafka keeps the membership, and the consumer thread reads.
 
+pub mod attempt;
+mod listener;
+mod offsets;
+mod orphans;
+mod positions;
+
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,14 +21,14 @@ use krafka::{CloseOptions, GroupMembershipOperation, Kafka};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
-use super::listener::{Callbacks, Listener};
-use super::offsets::ROUTINE;
-use super::{Event, orphans};
 use crate::base::backoff::Retry;
 use crate::base::text::counted;
+use crate::group::Event;
 use crate::kafka::standing::Question;
 use crate::kafka::{Trouble, create_topic_command};
 use crate::settings::Config;
+use listener::{Callbacks, Listener};
+use offsets::ROUTINE;
 
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(200);
 pub(super) const RETRY_MOST: Duration = Duration::from_secs(2);

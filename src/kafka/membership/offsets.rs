@@ -21,8 +21,8 @@ use kafka_protocol::messages::{
 use krafka::consumer::ConsumerGroupMetadata;
 use tokio::sync::Mutex;
 
+use super::Commit;
 use super::attempt::{Attempt, CommitOutcome, Next};
-use super::membership::Commit;
 use crate::base::backoff::Backoff;
 use crate::kafka::ask::{Connection, address_of, text};
 use crate::kafka::bootstrap::Bootstrap;

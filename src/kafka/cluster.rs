@@ -1,20 +1,13 @@
 //! What every user of krafka here shares: how to connect, and what to say when it fails.
 
-pub mod ask;
-pub mod bootstrap;
-pub mod finding;
-pub mod layout;
-pub mod standing;
-mod stranger;
-
 use std::fmt;
 use std::time::Duration;
 
-use finding::{Finding, find_out, without_number};
 use krafka::admin::DescribeTopicsOptions;
 use krafka::error::{ErrorCode, KrafkaError};
 use krafka::{Kafka, KafkaBuilder};
 
+use super::finding::{Finding, find_out, without_number};
 use crate::base::limits::RAISE_FILES;
 
 /// What `kafka-consumer-groups.sh --describe` shows as CLIENT-ID.
@@ -183,14 +176,14 @@ impl fmt::Display for Trouble {
     }
 }
 
-const SETTING: &str = "Is Kafka running there? Check brokers (--brokers, JOB_BROKERS)";
-const OTHER: &str =
+pub(super) const SETTING: &str = "Is Kafka running there? Check brokers (--brokers, JOB_BROKERS)";
+pub(super) const OTHER: &str =
     "Something else may listen there, or a listener with TLS or SASL: job needs a PLAINTEXT one";
-const SILENT: &str = "Is Kafka up, or still starting? Is a firewall between? Can this machine reach the address that the \
+pub(super) const SILENT: &str = "Is Kafka up, or still starting? Is a firewall between? Can this machine reach the address that the \
                       broker gives itself (advertised.listeners)?";
 
 /// What krafka says around an error of the system has lost its number.
-fn limited_by_files(cause: &str) -> bool {
+pub(super) fn limited_by_files(cause: &str) -> bool {
     cause.contains("Too many open files")
 }
 

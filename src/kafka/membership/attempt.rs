@@ -2,8 +2,8 @@
 
 use kafka_protocol::error::ResponseError;
 
-use super::membership::Commit;
-use super::offset_map;
+use super::Commit;
+use crate::group::offset_map;
 
 /// What became of a commit. Kafka answers for each partition by itself.
 #[derive(Debug, Default, PartialEq, Eq)]
