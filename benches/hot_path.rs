@@ -6,11 +6,12 @@ use bytes::Bytes;
 use chatroom_job::coalesce::{Coalescer, Shape};
 use chatroom_job::decode::decode;
 use chatroom_job::group::ledger::Ledger;
-use chatroom_job::route::{Call, Router};
+use chatroom_job::message::call::Call;
+use chatroom_job::message::proto::push::PushMsg;
+use chatroom_job::message::proto::push::push_msg::Type;
+use chatroom_job::message::sharing::Sharing;
+use chatroom_job::route::Router;
 use chatroom_job::settings::Coalesce;
-use chatroom_job::sharing::Sharing;
-use chatroom_job::wire::push::PushMsg;
-use chatroom_job::wire::push::push_msg::Type;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use protobuf::Message;
 

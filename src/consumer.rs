@@ -10,39 +10,20 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::base::backoff::Retry;
 use crate::decode::decode;
-use crate::group;
 use crate::kafka::fetch::{Batch, FetchError, Outcome, Positions, Record};
-use crate::message::{How, Message, Settled, Slot};
+use crate::message::call::Delivery;
+use crate::message::consumer::Control;
+use crate::message::sharing::Sharing;
+use crate::message::{How, Message, Settled, Slot, group, worker};
 use crate::observe::logging;
 use crate::route::Router;
 use crate::settings::Config;
-use crate::sharing::Sharing;
-use crate::worker;
 
 /// Waits after a failed fetch. A broker that is back is read from within this.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(1);
 
 pub use stand_by::spawn;
-
-/// What the group tells the consumer.
-pub enum Control {
-    /// Read a partition from `position` on, but for the offsets `finished` (ascending ranges).
-    Assign {
-        partition: i32,
-        epoch: u64,
-        position: i64,
-        finished: Vec<Range<i64>>,
-    },
-    /// Stop reading a partition.
-    Revoke { partition: i32 },
-    /// Stop reading a partition, and say so to the group.
-    Suspend { partition: i32, epoch: u64 },
-    /// This much is settled and no longer held.
-    Credit { messages: usize, bytes: usize },
-    /// End the thread.
-    Stop,
-}
 
 /// What there is to read, and where it goes. It passes to another thread where one hangs in a read: see [`stand_by`].
 pub struct Consumer {
@@ -348,7 +329,7 @@ impl Consumer {
         }
     }
 
-    fn read(&self, slot: Slot, record: &Record) -> Result<crate::route::Delivery, String> {
+    fn read(&self, slot: Slot, record: &Record) -> Result<Delivery, String> {
         let place = format_args!("{}[{}]@{}", self.topic, slot.partition, slot.offset);
         fail::fail_point!("decode");
         let push = decode(record.value.as_ref()).map_err(|why| {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use protobuf::{CodedInputStream, Message};
 
-use crate::wire::push::PushMsg;
+use crate::message::proto::push::PushMsg;
 
 /// Decodes a record's value. The body of the result shares the value's memory.
 ///

@@ -17,6 +17,4 @@ pub mod observe;
 pub mod route;
 pub mod run;
 pub mod settings;
-pub mod sharing;
-pub mod wire;
 pub mod worker;

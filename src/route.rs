@@ -1,116 +1,13 @@
 //! A `PushMsg` to the call that delivers it, the Comets that get it, and the key that keeps its order.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use bytes::Bytes;
 
-use crate::wire::push::{PushMsg, push_msg::Type};
-
-/// `Proto.ver` of every frame.
-pub const VERSION: i32 = 1;
+use crate::message::call::{Call, Delivery, Frame, OrderingKey, Target};
+use crate::message::proto::push::{PushMsg, push_msg::Type};
 
 /// What stands for an operation that the message doesn't name: to a user or room, and to everybody.
 const OP_MESSAGE: i32 = 4;
 const OP_BROADCAST: i32 = 5;
-
-/// A message on its way: what to call, where, and in which order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Delivery {
-    pub key: OrderingKey,
-    pub target: Target,
-    pub call: Call,
-}
-
-/// Messages of one key are delivered one after the other, in offset order.
-///
-/// A hash stands for the room or user: two that collide share their order, which costs time and breaks nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct OrderingKey(pub u64);
-
-impl OrderingKey {
-    fn room(room: &str) -> Self {
-        Self::hash((0u8, room))
-    }
-
-    fn user(key: &str) -> Self {
-        Self::hash((1u8, key))
-    }
-
-    fn everybody() -> Self {
-        Self::hash(2u8)
-    }
-
-    fn hash(of: impl Hash) -> Self {
-        let mut hasher = DefaultHasher::new();
-        of.hash(&mut hasher);
-        Self(hasher.finish())
-    }
-}
-
-/// Takes an [`OrderingKey`] for the hash that it is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn write_u64(&mut self, key: u64) {
-        self.0 = key;
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // Not called for a key; any hash serves.
-        self.0 = bytes
-            .iter()
-            .fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-/// Which Comets get a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    All,
-    /// The one at this place in the configured list.
-    One(usize),
-}
-
-/// What to call, and with what: the same at every Comet of the target.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Call {
-    /// To users, by their keys.
-    PushMsg {
-        keys: Vec<String>,
-        frame: Frame,
-    },
-    BroadcastRoom {
-        room: String,
-        frame: Frame,
-    },
-    /// To everybody, at this Comet's share of the speed.
-    Broadcast {
-        speed: i32,
-        frame: Frame,
-    },
-}
-
-/// What the Comet passes on to people. Its body is the message's, byte for byte.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Frame {
-    /// The call's `protoOp`, too, where it has one: goim's Comet passes the frame on only to those who accept that.
-    pub op: i32,
-    pub body: Bytes,
-}
-
-impl Default for Call {
-    fn default() -> Self {
-        Self::BroadcastRoom {
-            room: String::new(),
-            frame: Frame::default(),
-        }
-    }
-}
 
 /// Routes messages to a fixed list of Comets.
 pub struct Router {

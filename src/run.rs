@@ -11,10 +11,12 @@ use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::coalesce::Coalescer;
 use crate::comet::{self, Client, FailureLog, Fleet, Tally};
-use crate::consumer::{self, Consumer, Control};
+use crate::consumer::{self, Consumer};
 use crate::dead_letter;
 use crate::group::{Counts, Group, Links};
 use crate::kafka::{fetch, membership};
+use crate::message;
+use crate::message::consumer::Control;
 use crate::settings::Config;
 use crate::worker::{self, Worker};
 
@@ -111,7 +113,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         .run(&stop, config.shutdown_timeout);
     let _ = to_consumer.send(Control::Stop);
     for worker in &workers {
-        let _ = worker.send(worker::Event::Stop);
+        let _ = worker.send(message::worker::Event::Stop);
     }
     say_goodbye(outcome?, started);
     Ok(())

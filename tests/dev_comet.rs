@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chatroom_job::wire::comet::{BroadcastReq, BroadcastRoomReq, PushMsgReq, RoomsReq};
-use chatroom_job::wire::methods;
-use chatroom_job::wire::protocol::Proto;
+use chatroom_job::comet::methods;
+use chatroom_job::message::proto::comet::{BroadcastReq, BroadcastRoomReq, PushMsgReq, RoomsReq};
+use chatroom_job::message::proto::protocol::Proto;
 use dev_comet::{DevComet, PATIENCE};
 use grpcio::{CallOption, ChannelBuilder, Client, EnvBuilder, RpcStatusCode};
 use nix::sys::signal::{Signal, kill};

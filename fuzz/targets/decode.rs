@@ -7,11 +7,12 @@
 use bytes::Bytes;
 use chatroom_job::comet::request::method_of;
 use chatroom_job::decode::decode;
-use chatroom_job::route::{Call, Router, Target};
-use chatroom_job::sharing::Sharing;
-use chatroom_job::wire::comet::{BroadcastReq, BroadcastRoomReq, PushMsgReq};
-use chatroom_job::wire::protocol::Proto;
-use chatroom_job::wire::push::PushMsg;
+use chatroom_job::message::call::{Call, Target};
+use chatroom_job::route::Router;
+use chatroom_job::message::sharing::Sharing;
+use chatroom_job::message::proto::comet::{BroadcastReq, BroadcastRoomReq, PushMsgReq};
+use chatroom_job::message::proto::protocol::Proto;
+use chatroom_job::message::proto::push::PushMsg;
 use grpcio::GrpcSlice;
 use libfuzzer_sys::fuzz_target;
 use protobuf::{Message, MessageField};

@@ -16,7 +16,7 @@ use std::ops::Range;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chatroom_job::group::ledger::{Ledger, union};
-use chatroom_job::group::offset_map::{MAX_LEN, decode, encode};
+use chatroom_job::message::offset_map::{MAX_LEN, decode, encode};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

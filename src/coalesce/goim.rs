@@ -4,7 +4,7 @@
 //! length u16, version u16, operation u32, sequence u32. The source is goim's `api/protocol/protocol.go`; its job joins them in
 //! `internal/job/room.go`.
 
-use crate::route::{Frame, VERSION};
+use crate::message::call::{Frame, VERSION};
 
 /// The operation that makes goim's Comet write a body out as it is.
 pub const OP_RAW: i32 = 9;

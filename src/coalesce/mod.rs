@@ -9,7 +9,7 @@ mod json;
 use std::cell::Cell;
 use std::ops::Range;
 
-use crate::route::{Call, Frame};
+use crate::message::call::{Call, Frame};
 use crate::settings::Coalesce;
 
 /// Merges the messages that wait for a room into one call.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::route::Call;
+use crate::message::call::Call;
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::Value;

@@ -12,13 +12,14 @@ use grpcio::{
 };
 
 use super::location::Location;
+use super::methods;
 use super::quiet::{Asked, Quiet, SIGN_WITHIN, Sign};
 use super::request;
 use super::verdict::{Verdict, verdict};
 use crate::base::panics;
-use crate::route::Call;
-use crate::wire::comet::{RoomsReply, RoomsReq};
-use crate::wire::methods;
+use crate::message::call::Call;
+use crate::message::proto::comet::{RoomsReply, RoomsReq};
+use crate::message::{Answer, Status};
 
 /// gRPC's own default grows to two minutes; a Comet that is back is to get its messages within a second.
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
@@ -39,9 +40,6 @@ const COMPARED_WITHIN: Duration = Duration::from_secs(3);
 /// a refusal look like a Comet that is out of something.
 const LONGEST_STATUS: i32 = 256 << 10;
 const NO_MESSAGE: &str = "OK without a message: what answers there is no Comet, or something in between drops its answers";
-
-/// What a call came to: `Ok` or the status.
-pub type Answer = Result<(), RpcStatus>;
 
 /// gRPC's threads, shared by all channels.
 pub fn environment() -> Arc<Environment> {
@@ -135,7 +133,7 @@ impl Client {
     pub fn heard(&mut self, answer: &Answer, now: Instant) {
         match answer {
             Ok(()) => self.connection.heard(now),
-            Err(status) => match verdict(status.code()) {
+            Err(status) => match verdict(status.code) {
                 Verdict::Finished | Verdict::Refused => self.connection.heard(now),
                 Verdict::Down => {
                     self.connection.lost();
@@ -211,7 +209,7 @@ impl Client {
         start(
             channel,
             rooms(channel, SIGN_WITHIN),
-            move |answer| match answer.map_err(|status| status.code()) {
+            move |answer| match answer.map_err(|status| status.code.into()) {
                 Err(RpcStatusCode::DEADLINE_EXCEEDED) => {
                     compare(asked, &environment, location, quiet);
                 }
@@ -227,8 +225,8 @@ impl Client {
         Some(question)
     }
 
-    fn not_found(&self) -> RpcStatus {
-        RpcStatus::with_message(RpcStatusCode::UNAVAILABLE, self.location.not_found())
+    fn not_found(&self) -> Status {
+        unavailable(self.location.not_found())
     }
 }
 
@@ -254,7 +252,7 @@ fn compare(
         let again = second.clone();
         start(&second, rooms(&second, COMPARED_WITHIN), move |answer| {
             let hangs = |answer: &Answer| {
-                let code = answer.as_ref().map_err(RpcStatus::code);
+                let code = answer.as_ref().map_err(|status| status.code.into());
                 code == Err(RpcStatusCode::DEADLINE_EXCEEDED)
             };
             if hangs(&first) || hangs(&answer) {
@@ -363,7 +361,7 @@ fn start_doubtful<T: Send + Unpin + 'static>(
                     "the connection was quiet, and nothing came over it within {} s: taken for dead",
                     SIGN_WITHIN.as_secs()
                 );
-                done(Err(RpcStatus::with_message(RpcStatusCode::UNAVAILABLE, said)));
+                done(Err(unavailable(said)));
             }
         }
     });
@@ -372,7 +370,7 @@ fn start_doubtful<T: Send + Unpin + 'static>(
 /// Whether an answer can only be the Comet's own.
 fn came_from_comet(answer: &Answer) -> bool {
     answer.as_ref().map_or_else(
-        |status| matches!(verdict(status.code()), Verdict::Finished | Verdict::Refused),
+        |status| matches!(verdict(status.code), Verdict::Finished | Verdict::Refused),
         |()| true,
     )
 }
@@ -391,9 +389,21 @@ async fn received<T: Unpin>(receiver: &mut ClientUnaryReceiver<T>) -> grpcio::Re
 
 fn answer(result: grpcio::Result<()>) -> Answer {
     result.map_err(|error| match error {
-        grpcio::Error::RpcFailure(status) => status,
-        grpcio::Error::RpcFinished(Some(status)) => status,
+        grpcio::Error::RpcFailure(status) | grpcio::Error::RpcFinished(Some(status)) => Status {
+            code: status.code().into(),
+            text: status.message().to_owned(),
+        },
         // The answer can't be read, or the call couldn't be made: neither says that it wasn't taken.
-        other => RpcStatus::with_message(RpcStatusCode::UNKNOWN, other.to_string()),
+        other => Status {
+            code: RpcStatusCode::UNKNOWN.into(),
+            text: other.to_string(),
+        },
     })
+}
+
+fn unavailable(text: String) -> Status {
+    Status {
+        code: RpcStatusCode::UNAVAILABLE.into(),
+        text,
+    }
 }

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use grpcio::RpcStatus;
+use grpcio::RpcStatusCode;
 
 use super::verdict::{Verdict, verdict};
 use crate::base::text::one_line;
+use crate::message::Status;
 
 /// The same failure of one Comet is logged no more often than this.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -24,13 +25,13 @@ pub struct FailureLog {
 
 impl FailureLog {
     /// Logs that a call to `comet` failed with `status`, or counts it.
-    pub fn failed(&self, comet: &str, status: &RpcStatus, left_out: bool) {
+    pub fn failed(&self, comet: &str, status: &Status, left_out: bool) {
         let interval = if left_out {
             INTERVAL_LEFT_OUT
         } else {
             INTERVAL
         };
-        let Some(since) = self.due(i32::from(status.code()), interval, Instant::now()) else {
+        let Some(since) = self.due(status.code, interval, Instant::now()) else {
             return;
         };
         let more = match since {
@@ -68,12 +69,16 @@ impl FailureLog {
 }
 
 /// A status as people read it, wherever that is: its text is the Comet's.
-pub fn said(status: &RpcStatus) -> String {
-    format!("{} {}", status.code(), one_line(status.message()))
+pub fn said(status: &Status) -> String {
+    format!(
+        "{} {}",
+        RpcStatusCode::from(status.code),
+        one_line(&status.text)
+    )
 }
 
-fn advice(status: &RpcStatus) -> &'static str {
-    match verdict(status.code()) {
+fn advice(status: &Status) -> &'static str {
+    match verdict(status.code) {
         Verdict::Down => "; is it running, and reachable from here? Trying again until it is",
         Verdict::Misconfigured => {
             "; what answers there is no Comet, or doesn't let job in: check --comet and the Comet's access rules"
@@ -86,13 +91,13 @@ fn advice(status: &RpcStatus) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use grpcio::RpcStatusCode;
 
     #[test]
     fn what_a_comet_says_is_one_short_line() {
-        let code = RpcStatusCode::INVALID_ARGUMENT;
-        let text = format!("no\r\n\x1b[31m{}", "x".repeat(20_000));
-        let said = said(&RpcStatus::with_message(code, text));
+        let said = said(&Status {
+            code: RpcStatusCode::INVALID_ARGUMENT.into(),
+            text: format!("no\r\n\x1b[31m{}", "x".repeat(20_000)),
+        });
         assert!(
             said.starts_with("3-INVALID_ARGUMENT no\\r\\n\\u{1b}[31mxxx"),
             "{said}"

@@ -7,6 +7,7 @@ mod health;
 mod inquiry;
 mod location;
 mod lookup;
+pub mod methods;
 mod names;
 mod quiet;
 // Public for the fuzz targets.
@@ -15,8 +16,10 @@ mod tally;
 mod verdict;
 
 pub use burst::Burst;
-pub use client::{Answer, Client, environment};
+pub use client::{Client, environment};
 pub use failure_log::{FailureLog, said};
+/// The names of gRPC's status codes.
+pub use grpcio::RpcStatusCode;
 /// Has gRPC's core log through this process's log.
 pub use grpcio::redirect_log;
 pub use health::{Health, Pace, Return, Signs, State};

@@ -4,8 +4,8 @@ use grpcio::{GrpcSlice, Marshaller, Method, MethodType};
 use protobuf::CodedOutputStream;
 use protobuf::rt::{bytes_size, compute_raw_varint64_size, int32_size, string_size, tag_size};
 
-use crate::route::{Call, Frame, VERSION};
-use crate::wire::methods;
+use super::methods;
+use crate::message::call::{Call, Frame, VERSION};
 
 const PUSH_MSG: Method<Call, ()> = method(methods::PUSH_MSG.name);
 const BROADCAST_ROOM: Method<Call, ()> = method(methods::BROADCAST_ROOM.name);
@@ -134,8 +134,8 @@ fn write_number(field: u32, value: i32, to: &mut CodedOutputStream<'_>) -> proto
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::comet::{BroadcastReq, BroadcastRoomReq, PushMsgReq};
-    use crate::wire::protocol::Proto;
+    use crate::message::proto::comet::{BroadcastReq, BroadcastRoomReq, PushMsgReq};
+    use crate::message::proto::protocol::Proto;
     use bytes::Bytes;
     use proptest::prelude::*;
     use protobuf::{Message, MessageField};

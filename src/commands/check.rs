@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
-use grpcio::{RpcStatus, RpcStatusCode};
 
 use crate::base::limits;
-use crate::comet::{self, Answer, Client, Location};
+use crate::comet::{self, Client, Location, RpcStatusCode};
 use crate::commands::dead_letter;
 use crate::kafka::client::{
     ConsumerGroupLagOptions, DescribeClusterOptions, DescribeConsumerGroupsOptions, ErrorCode,
@@ -19,6 +18,7 @@ use crate::kafka::client::{
 };
 use crate::kafka::finding::{Finding, find_out};
 use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
+use crate::message::{Answer, Status};
 use crate::settings::Config;
 use crate::settings::layers::Loaded;
 
@@ -353,8 +353,8 @@ const CHECK_ADDRESS: &str =
     "Is the Comet running there, and nothing else? Check comet (--comet, JOB_COMET)";
 
 /// What to do about a Comet that answered so.
-fn advice(status: &RpcStatus) -> &'static str {
-    match status.code() {
+fn advice(status: &Status) -> &'static str {
+    match RpcStatusCode::from(status.code) {
         RpcStatusCode::UNAVAILABLE => CHECK_ADDRESS,
         RpcStatusCode::DEADLINE_EXCEEDED => {
             "Nothing came back in 3 seconds: the Comet is stuck, or what listens there is something else"

@@ -8,8 +8,6 @@ pub mod writer;
 
 pub use writer::spawn;
 
-use crate::message::Slot;
-
 /// Headers of a dead letter. Those that the record had stand before them.
 pub mod header {
     pub const TOPIC: &str = "job.source.topic";
@@ -34,13 +32,3 @@ pub mod header {
 /// The made topic takes records that the main topic took, and their headers: the main topic's limit is the
 /// broker's 1 MiB unless somebody raised it.
 pub const LARGEST: usize = 64 << 20;
-
-/// A message to bury.
-#[derive(Debug)]
-pub struct Letter {
-    pub slot: Slot,
-    /// Where it is of several offsets, which can't be read: the last of them.
-    pub last: Option<i64>,
-    pub bytes: usize,
-    pub why: String,
-}

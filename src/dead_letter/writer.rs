@@ -7,17 +7,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::{LARGEST, Letter, header};
+use super::{LARGEST, header};
 use crate::base::backoff::Retry;
 use crate::base::text::counted;
-use crate::group;
 use crate::kafka::client::{
     Acks, CloseOptions, ConsumerRecord, CreateTopicsOptions, DeliveryHandle, ErrorCode,
     KrafkaError, NewTopic, Producer, Record,
 };
 use crate::kafka::fetch::{Positions, Reader};
 use crate::kafka::{self, Trouble, alter_topic_command, is_too_large};
-use crate::message::Slot;
+use crate::message::dead_letter::Letter;
+use crate::message::{Slot, group};
 use crate::settings::{Config, Isolation};
 
 /// So many letters are written at once.

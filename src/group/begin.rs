@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::identity::Known;
 use super::ledger::{self, Ledger};
 use super::partition::{Partition, Phase};
-use super::{Group, look, offset_map, topic_tag};
-use crate::kafka::standing::{Standing, TopicTag};
+use super::{Group, look};
+use crate::message::standing::{Standing, TopicTag};
+use crate::message::{offset_map, topic_tag};
 
 /// For so long it is remembered what was finished of a partition that was lost, should it come back.
 const REMEMBER: Duration = Duration::from_secs(60);

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::Group;
-use super::offset_map;
 use super::partition::Phase;
-use crate::kafka::membership::attempt::{CommitOutcome, Failure};
-use crate::kafka::membership::{Command, Commit};
+use crate::message::Commit;
+use crate::message::membership::Command;
+use crate::message::offset_map;
+use crate::message::{CommitOutcome, Failure};
 
 /// Between two commits, at most. What was finished since the last one may be sent again after a crash.
 pub(super) const COMMIT_EVERY: Duration = Duration::from_secs(1);

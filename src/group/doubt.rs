@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use super::Group;
 use super::partition::Phase;
 use crate::base::lease::Moment;
-use crate::consumer::Control;
-use crate::kafka::membership::Commit;
-use crate::worker;
+use crate::message::Commit;
+use crate::message::consumer::Control;
+use crate::message::worker;
 
 /// How long a lost partition may take to come back. Joining anew takes some tenths of a second.
 const DOUBT: Duration = Duration::from_secs(1);

@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 use super::Group;
 use super::partition::Phase;
 use crate::base::text::counted;
-use crate::consumer::Control;
-use crate::kafka::membership::Commit;
-use crate::worker;
+use crate::message::Commit;
+use crate::message::consumer::Control;
+use crate::message::worker;
 
 /// Partitions that Kafka wants back, and the reply that it waits for.
 pub struct Handover {

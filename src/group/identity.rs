@@ -4,7 +4,7 @@
 //! of it, or its disk lost it) goes on under a higher leader epoch, which begins where the older ones now end. So
 //! what was read under an epoch is still there if that epoch ends no lower.
 
-use crate::kafka::standing::{Standing, TopicTag};
+use crate::message::standing::{Standing, TopicTag};
 
 /// What is known of the log that a partition is read from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub fn judge(known: &Known, position: i64, standing: &Standing) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::standing::Log;
+    use crate::message::standing::Log;
 
     const OLD: Option<TopicTag> = Some(TopicTag(1));
     const NEW: Option<TopicTag> = Some(TopicTag(2));

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Group;
-use super::event::Reached;
 use super::identity::{Known, Verdict, judge};
 use super::ledger::Ledger;
 use super::partition::Phase;
 use crate::base::text::counted;
-use crate::kafka::membership::Command;
-use crate::kafka::standing::{Question, Standing, TopicTag};
+use crate::message::group::Reached;
+use crate::message::membership::Command;
+use crate::message::standing::{Question, Standing, TopicTag};
 
 /// Between two looks, at least, however much goes wrong.
 const BETWEEN: Duration = Duration::from_millis(200);

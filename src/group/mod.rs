@@ -6,16 +6,13 @@
 mod begin;
 mod commits;
 mod doubt;
-mod event;
 mod handover;
 mod identity;
 pub mod ledger;
 mod look;
-pub mod offset_map;
 mod partition;
 #[cfg(test)]
 mod tests;
-pub mod topic_tag;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,13 +23,14 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::base::lease::Lease;
 use crate::base::text::counted;
-use crate::consumer::Control;
-use crate::dead_letter::Letter;
-use crate::kafka::membership::Command;
+use crate::message::consumer::Control;
+use crate::message::dead_letter::Letter;
+use crate::message::group::{Event, Read};
+use crate::message::membership::Command;
+use crate::message::offset_map;
+use crate::message::worker;
 use crate::message::{How, Settled, Slot};
-use crate::worker;
 use commits::COMMIT_EVERY;
-pub use event::{Event, Reached, Read};
 use handover::Handover;
 use look::Looks;
 use partition::{Partition, Phase};

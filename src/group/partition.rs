@@ -2,9 +2,7 @@
 
 use super::identity::{Known, Verdict};
 use super::ledger::Ledger;
-use super::{offset_map, topic_tag};
-use crate::kafka::membership::Commit;
-use crate::message::Slot;
+use crate::message::{Commit, Slot, offset_map, topic_tag};
 
 pub struct Partition {
     pub epoch: u64,

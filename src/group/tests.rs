@@ -10,13 +10,14 @@ use tokio::sync::oneshot;
 
 use super::{Counts, Event, Group, Links, Read};
 use crate::base::lease::{Lease, Moment};
-use crate::consumer::Control;
-use crate::dead_letter::Letter;
-use crate::kafka::membership::attempt::{CommitOutcome, Failure};
-use crate::kafka::membership::{Command, Commit};
-use crate::kafka::standing::{Log, Question, Standing, TopicTag};
+use crate::message::Commit;
+use crate::message::consumer::Control;
+use crate::message::dead_letter::Letter;
+use crate::message::membership::Command;
+use crate::message::standing::{Log, Question, Standing, TopicTag};
+use crate::message::worker;
+use crate::message::{CommitOutcome, Failure};
 use crate::message::{How, Settled, Slot};
-use crate::worker;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -234,7 +235,7 @@ fn only_what_is_finished_is_committed() {
         let last = commits[0].clone();
         around.tell(Event::Committed(taken(commits)));
         if last.offset == 1 {
-            let finished = super::offset_map::decode(1, &last.metadata).unwrap();
+            let finished = crate::message::offset_map::decode(1, &last.metadata).unwrap();
             assert_eq!(finished.len(), 1);
             assert_eq!((finished[0].start, finished[0].end), (2, 3));
             break;
@@ -618,7 +619,7 @@ fn maps_are_as_short_as_the_broker_wants_them() {
         around.tell(Event::Committed(taken(Vec::new())));
         commits = around.next_commit();
     }
-    let finished = super::offset_map::decode(0, &commits[0].metadata).unwrap();
+    let finished = crate::message::offset_map::decode(0, &commits[0].metadata).unwrap();
     assert!(finished.len() > 10 && finished.iter().all(|run| run.start % 2 == 1));
     around.end();
 }
@@ -667,7 +668,7 @@ fn a_log_that_was_cut_is_read_from_its_new_end_and_what_is_held_still_counts_bel
     loop {
         let commit = around.next_commit().remove(0);
         around.tell(Event::Committed(taken(vec![commit.clone()])));
-        let finished = super::offset_map::decode(commit.offset, &commit.metadata).unwrap();
+        let finished = crate::message::offset_map::decode(commit.offset, &commit.metadata).unwrap();
         if commit.offset == 5 && finished.iter().eq([&(6..8)]) {
             assert_eq!(commit.leader_epoch, Some(3));
             break;
@@ -721,8 +722,9 @@ fn a_topic_that_was_made_anew_is_read_from_its_start_and_its_offsets_are_committ
     loop {
         let commits = around.next_commit();
         around.tell(Event::Committed(taken(commits.clone())));
-        let is_of_new =
-            |commit: &Commit| super::topic_tag::split(&commit.metadata).0 == Some(TopicTag(2));
+        let is_of_new = |commit: &Commit| {
+            crate::message::topic_tag::split(&commit.metadata).0 == Some(TopicTag(2))
+        };
         if let Some(commit) = commits.into_iter().find(is_of_new) {
             assert!(commit.offset <= 1);
             if commit.offset == 1 {
@@ -776,8 +778,8 @@ fn an_owner_begins_where_the_log_that_was_committed_for_ends_now() {
     };
     let of_topic = |finished: &[(i64, i64)]| {
         let finished: Vec<_> = finished.iter().map(|run| run.0..run.1).collect();
-        super::topic_tag::before(Some(TopicTag(1)), 4_096, |left| {
-            super::offset_map::encode(1_000, &finished, left)
+        crate::message::topic_tag::before(Some(TopicTag(1)), 4_096, |left| {
+            crate::message::offset_map::encode(1_000, &finished, left)
         })
     };
     let cut = begin(of_topic(&[]), standing(1, 0, 1_200, 600));

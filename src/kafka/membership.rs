@@ -2,7 +2,7 @@
 //!
 //! Its partitions are always paused: krafka keeps the membership, and the consumer thread reads.
 
-pub mod attempt;
+mod attempt;
 mod listener;
 mod offsets;
 mod orphans;
@@ -23,9 +23,9 @@ use tokio::task::JoinSet;
 
 use crate::base::backoff::Retry;
 use crate::base::text::counted;
-use crate::group::Event;
-use crate::kafka::standing::Question;
 use crate::kafka::{Trouble, create_topic_command};
+use crate::message::group::Event;
+use crate::message::membership::Command;
 use crate::settings::Config;
 use listener::{Callbacks, Listener};
 use offsets::ROUTINE;
@@ -46,25 +46,6 @@ const POLL: Duration = Duration::from_secs(1);
 /// may remember, once, the process that had the name before this one.
 const FENCED_MOST: usize = 3;
 const FENCED_WITHIN: Duration = Duration::from_secs(60);
-
-/// What the group asks of the membership.
-pub enum Command {
-    Commit(Vec<Commit>),
-    /// Look how the logs of these partitions stand.
-    Look(Vec<Question>),
-    /// Hand everything over, and leave the group.
-    Leave,
-}
-
-/// One partition's offset to commit: the next one to read, and the map of what is finished above it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commit {
-    pub partition: i32,
-    pub offset: i64,
-    /// Of the leader under which the offset was seen to be in the log. Where the log is cut, it tells the next owner.
-    pub leader_epoch: Option<i32>,
-    pub metadata: String,
-}
 
 /// Starts the thread that keeps the membership until it is told to leave.
 ///

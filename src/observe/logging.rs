@@ -16,8 +16,8 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use writer::Flusher;
 
 use crate::base::text::{escape_body, one_line};
-use crate::wire::push::PushMsg;
-use crate::wire::push::push_msg::Type;
+use crate::message::proto::push::PushMsg;
+use crate::message::proto::push::push_msg::Type;
 
 const VARIABLE: &str = "MUDUO_LOG_LEVEL";
 /// The crates whose records are job's own.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Addresses, Coalesce, Config, Fetch, Isolation, Window};
+use crate::message::sharing::Sharing;
 use crate::settings;
-use crate::sharing::Sharing;
 
 /// The flags that say where messages are: all that `job send` and `job dead-letter` need.
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::sharing::Sharing;
+use crate::message::sharing::Sharing;
 
 pub use address::{Addresses, addresses, distinct_addresses};
 pub use quantity::{bytes, count, duration, duration_or_none};

@@ -11,7 +11,7 @@ use super::{Event, InHand, Worker, of};
 use crate::base::lease::Moment;
 use crate::coalesce::Coalescer;
 use crate::comet::{Burst, State};
-use crate::route::Call;
+use crate::message::call::Call;
 
 /// So many calls at most leave together: the first of them waits for the last, some microseconds each.
 const CALLS_IN_A_BURST: usize = 64;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::lane::{Lane, LaneState};
 use crate::comet::{Health, Pace, Verdict};
-use crate::route::{KeyHasher, OrderingKey};
+use crate::message::call::{KeyHasher, OrderingKey};
 
 /// Which of the worker's messages: its place in the worker's slab.
 pub type Id = usize;

@@ -13,41 +13,15 @@ use slab::Slab;
 
 use crate::base::lease::Lease;
 use crate::coalesce::{Coalescer, Shape};
-use crate::comet::{Answer, Client, FailureLog, Fleet, Tally};
-use crate::group;
-use crate::message::{How, Message, Settled, Slot};
-use crate::route::Target;
+use crate::comet::{Client, FailureLog, Fleet, Tally};
+use crate::message::call::Target;
+use crate::message::worker::Event;
+use crate::message::{Answer, How, Message, Settled, Slot, group};
 use link::{Id, Outcome};
 use served::{Served, said};
 
 /// So many events are taken in before calls are started and results reported.
 const EVENTS_AT_ONCE: usize = 256;
-
-/// What a worker hears of.
-pub enum Event {
-    /// New messages, in offset order within each partition.
-    Messages(Vec<Message>),
-    /// A call came back.
-    Answered {
-        comet: usize,
-        id: Id,
-        answer: Answer,
-    },
-    /// A Comet was asked whether it is there.
-    Probed { comet: usize, answer: Answer },
-    /// The partition goes to another owner: give back what no Comet has seen, finish the rest.
-    Revoke { partition: i32, epoch: u64 },
-    /// The partition may be another's: send nothing more of it for now.
-    Suspend { partition: i32, epoch: u64 },
-    /// It is still ours: go on.
-    Resume { partition: i32, epoch: u64 },
-    /// The partition is another's already: drop everything of it.
-    Forget { partition: i32, epoch: u64 },
-    /// The lease under which it sends had run out so many times, and is renewed.
-    Lapsed(u64),
-    /// End the thread.
-    Stop,
-}
 
 pub struct Worker {
     events: Receiver<Event>,

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::Comet;
 use super::link::Link;
-use crate::comet::{
-    self, Answer, Client, FailureLog, Fleet, Health, Return, State, Verdict, verdict,
-};
+use crate::comet::{self, Client, FailureLog, Fleet, Health, Return, State, Verdict, verdict};
+use crate::message::Answer;
 
 /// A Comet that was away for less is back without a word: one that fails now and then would fill the log.
 const WORTH_SAYING: Duration = Duration::from_secs(1);
@@ -99,7 +98,7 @@ impl Served {
 fn verdict_on(answer: &Answer) -> Verdict {
     match answer {
         Ok(()) => Verdict::Finished,
-        Err(status) => verdict(status.code()),
+        Err(status) => verdict(status.code),
     }
 }
 

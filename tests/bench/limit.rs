@@ -16,8 +16,8 @@ use grpcio::{
 use protobuf::Message;
 use serde::{Deserialize, Serialize};
 
-use chatroom_job::wire::comet::BroadcastRoomReq;
-use chatroom_job::wire::protocol::Proto;
+use chatroom_job::message::proto::comet::BroadcastRoomReq;
+use chatroom_job::message::proto::protocol::Proto;
 
 use crate::comet::Comets;
 use crate::load::{Shape, body};

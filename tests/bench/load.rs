@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use chatroom_job::wire::push::{PushMsg, push_msg::Type};
+use chatroom_job::message::proto::push::{PushMsg, push_msg::Type};
 
 use crate::comet::now;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 
-use chatroom_job::wire::push::PushMsg;
+use chatroom_job::message::proto::push::PushMsg;
 use krafka::Record;
 
 use crate::support::comet::Comet;

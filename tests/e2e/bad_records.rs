@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use chatroom_job::wire::push::PushMsg;
-use chatroom_job::wire::push::push_msg::Type;
+use chatroom_job::message::proto::push::PushMsg;
+use chatroom_job::message::proto::push::push_msg::Type;
 use krafka::Record;
 use protobuf::EnumOrUnknown;
 

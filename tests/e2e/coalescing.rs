@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chatroom_job::wire::push::PushMsg;
+use chatroom_job::message::proto::push::PushMsg;
 use grpcio::RpcStatusCode;
 use serde_json::{Value, json};
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use chatroom_job::wire::push::PushMsg;
-use chatroom_job::wire::push::push_msg::Type;
+use chatroom_job::message::proto::push::PushMsg;
+use chatroom_job::message::proto::push::push_msg::Type;
 use grpcio::RpcStatusCode;
 
 use crate::support::await_until;

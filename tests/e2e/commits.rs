@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use chatroom_job::group::offset_map;
+use chatroom_job::message::offset_map;
 use nix::sys::signal::Signal;
 
 use crate::rebalance::await_members;

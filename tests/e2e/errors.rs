@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chatroom_job::wire::push::PushMsg;
+use chatroom_job::message::proto::push::PushMsg;
 
 use crate::support::comet::Comet;
 use crate::support::job::{Job, JobCommand};

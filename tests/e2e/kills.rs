@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chatroom_job::group::offset_map;
+use chatroom_job::message::offset_map;
 
 use crate::support::comet::{Answer, Comet};
 use crate::support::kafka::{Version, shared};

@@ -1,8 +1,8 @@
 //! Each kind of message comes to the Comets, and by the call, that it is meant for, with its body byte for byte.
 
 use bytes::Bytes;
-use chatroom_job::wire::push::PushMsg;
-use chatroom_job::wire::push::push_msg::Type;
+use chatroom_job::message::proto::push::PushMsg;
+use chatroom_job::message::proto::push::push_msg::Type;
 
 use crate::support::comet::{Call, Comet, Rpc};
 use crate::support::kafka::{Kafka, on_each_kafka};

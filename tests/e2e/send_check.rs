@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chatroom_job::wire::push::PushMsg;
-use chatroom_job::wire::push::push_msg::Type;
+use chatroom_job::message::proto::push::PushMsg;
+use chatroom_job::message::proto::push::push_msg::Type;
 use krafka::admin::NewTopic;
 use krafka::consumer::ConsumerRecord;
 use protobuf::Message;

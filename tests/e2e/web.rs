@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chatroom_job::wire::comet::BroadcastRoomReq;
-use chatroom_job::wire::methods;
-use chatroom_job::wire::protocol::Proto;
-use chatroom_job::wire::push::{PushMsg, push_msg::Type};
+use chatroom_job::comet::methods;
+use chatroom_job::message::proto::comet::BroadcastRoomReq;
+use chatroom_job::message::proto::protocol::Proto;
+use chatroom_job::message::proto::push::{PushMsg, push_msg::Type};
 use grpcio::{CallOption, ChannelBuilder, Client, EnvBuilder};
 use protobuf::MessageField;
 use serde_json::json;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use chatroom_job::wire::push::PushMsg;
-use chatroom_job::wire::push::push_msg::Type;
+use chatroom_job::message::proto::push::PushMsg;
+use chatroom_job::message::proto::push::push_msg::Type;
 use fastrand::Rng;
 use protobuf::Message;
 

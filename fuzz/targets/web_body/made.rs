@@ -4,7 +4,7 @@
 use chatroom_job::commands::cli::SendArgs;
 use chatroom_job::decode::decode;
 use chatroom_job::commands::send::template::Template;
-use chatroom_job::wire::push::PushMsg;
+use chatroom_job::message::proto::push::PushMsg;
 use protobuf::Message;
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chatroom_job::coalesce::{Coalescer, Shape};
 use chatroom_job::settings::Coalesce;
-use chatroom_job::route::{Call, Frame};
+use chatroom_job::message::call::{Call, Frame};
 use serde_json::Value;
 
 use crate::Parts;

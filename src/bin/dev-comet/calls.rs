@@ -12,12 +12,12 @@ use super::faults::{Faults, Trouble};
 use super::hub::Hub;
 use super::record::Recorder;
 use super::server::say;
-use chatroom_job::wire::comet::{
+use chatroom_job::comet::methods;
+use chatroom_job::message::proto::comet::{
     BroadcastReply, BroadcastReq, BroadcastRoomReply, BroadcastRoomReq, PushMsgReply, PushMsgReq,
     RoomsReply, RoomsReq,
 };
-use chatroom_job::wire::methods;
-use chatroom_job::wire::protocol::Proto;
+use chatroom_job::message::proto::protocol::Proto;
 
 /// Where calls are taken. A call is answered when everybody's frame is queued, never before.
 #[derive(Clone)]

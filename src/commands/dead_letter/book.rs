@@ -222,8 +222,8 @@ mod tests {
     use crate::commands::dead_letter::notes::written;
     use crate::commands::dead_letter::select::Sources;
     use crate::dead_letter::letter::letter;
-    use crate::wire::push::PushMsg;
-    use crate::wire::push::push_msg::Type;
+    use crate::message::proto::push::PushMsg;
+    use crate::message::proto::push::push_msg::Type;
     use protobuf::Message;
 
     fn due(plan: &Plan) -> Vec<i64> {

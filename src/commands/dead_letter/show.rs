@@ -9,8 +9,8 @@ use crate::base::text::{escape_body, escape_first};
 use crate::dead_letter::letter::Found;
 use crate::decode;
 use crate::kafka::client::ConsumerRecord;
-use crate::wire::push::PushMsg;
-use crate::wire::push::push_msg::Type;
+use crate::message::proto::push::PushMsg;
+use crate::message::proto::push::push_msg::Type;
 
 /// How much of a body a line shows, in bytes.
 const SHOWN: usize = 80;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::base::text;
 use crate::commands::cli::SendArgs;
 use crate::kafka::client::RecordMetadata;
-use crate::wire::push::{PushMsg, push_msg::Type};
+use crate::message::proto::push::{PushMsg, push_msg::Type};
 
 /// The record key of broadcasts: it keeps them in one partition, and so in order.
 const BROADCAST_KEY: &str = "broadcast";

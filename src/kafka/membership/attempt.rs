@@ -2,36 +2,7 @@
 
 use kafka_protocol::error::ResponseError;
 
-use super::Commit;
-use crate::group::offset_map;
-
-/// What became of a commit. Kafka answers for each partition by itself.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct CommitOutcome {
-    /// As Kafka took it: the map of what is finished may be shorter than it was asked to take.
-    pub taken: Vec<Commit>,
-    /// Why the rest was not taken.
-    pub failed: Option<Failure>,
-    /// The longest map, in bytes, where Kafka refused longer ones.
-    pub map_len: Option<usize>,
-}
-
-/// Why Kafka didn't take a commit: a sentence that says what came back from where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// It doesn't know this member any longer: its partitions may be another's.
-    NotMember(String),
-    Other(String),
-}
-
-impl CommitOutcome {
-    pub fn failed(failure: Failure) -> Self {
-        Self {
-            failed: Some(failure),
-            ..Self::default()
-        }
-    }
-}
+use crate::message::{Commit, CommitOutcome, Failure, offset_map};
 
 /// A commit that is under way.
 #[derive(Debug)]

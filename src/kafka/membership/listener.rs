@@ -12,14 +12,14 @@ use krafka::consumer::{
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::attempt::{CommitOutcome, Failure};
 use super::offsets::{Effort, LAST, LAST_WORD, Offsets};
 use super::positions::{self, Position};
-use super::{Commit, RETRY_FIRST, RETRY_MOST, orphans, wait};
+use super::{RETRY_FIRST, RETRY_MOST, orphans, wait};
 use crate::base::backoff::Retry;
-use crate::group::Event;
-use crate::group::topic_tag;
-use crate::kafka::standing::{Asker, Question, Standing};
+use crate::kafka::standing::Asker;
+use crate::message::group::Event;
+use crate::message::standing::{Question, Standing};
+use crate::message::{Commit, CommitOutcome, Failure, topic_tag};
 use crate::settings::Config;
 
 /// Hears from krafka which partitions come and go.

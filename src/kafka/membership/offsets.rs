@@ -21,11 +21,11 @@ use kafka_protocol::messages::{
 use krafka::consumer::ConsumerGroupMetadata;
 use tokio::sync::Mutex;
 
-use super::Commit;
-use super::attempt::{Attempt, CommitOutcome, Next};
+use super::attempt::{Attempt, Next};
 use crate::base::backoff::Backoff;
 use crate::kafka::ask::{Connection, address_of, text};
 use crate::kafka::bootstrap::Bootstrap;
+use crate::message::{Commit, CommitOutcome};
 
 /// How hard a commit is tried.
 #[derive(Clone, Copy, Debug)]

@@ -35,7 +35,7 @@ const PARTS: [(&str, &[&str]); 9] = [
         "decode",
         &[
             "chatroom_job::decode",
-            "chatroom_job::wire",
+            "chatroom_job::message::proto",
             "chatroom_job::consumer",
         ],
     ),

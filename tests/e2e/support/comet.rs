@@ -8,8 +8,8 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chatroom_job::wire::methods;
-use chatroom_job::wire::protocol::Proto;
+use chatroom_job::comet::methods;
+use chatroom_job::message::proto::protocol::Proto;
 use grpcio::{
     EnvBuilder, Environment, RpcContext, RpcStatus, RpcStatusCode, Server, ServerBuilder,
     ServerCredentials, Service, ServiceBuilder, UnarySink,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use chatroom_job::wire::push::PushMsg;
+use chatroom_job::message::proto::push::PushMsg;
 use krafka::consumer::ConsumerRecord;
 
 use super::comet::Comet;

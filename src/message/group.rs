@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use tokio::sync::oneshot;
 
-use crate::kafka::membership::Commit;
-use crate::kafka::membership::attempt::CommitOutcome;
-use crate::kafka::standing::Standing;
-use crate::message::{Settled, Slot};
+use super::standing::Standing;
+use super::{Commit, CommitOutcome, Settled, Slot};
 
 /// What the group hears of.
 pub enum Event {

@@ -121,7 +121,7 @@ fn take_varint(from: &mut &[u8]) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::standing::TopicTag;
+    use crate::message::standing::TopicTag;
     use proptest::prelude::*;
 
     fn runs(lengths: &[(i64, i64)], watermark: i64) -> Vec<Range<i64>> {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::message::How;
-use crate::route::{Delivery, OrderingKey, Target};
+use crate::message::call::{Delivery, OrderingKey, Target};
 
 /// Connections to Comets at most, as far as that can be: with more of them each carries few calls at a time, and
 /// what a call needs of its connection is no longer in the processor's caches (docs/PERFORMANCE.md).

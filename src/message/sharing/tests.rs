@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::route::Call;
+use crate::message::call::Call;
 
 fn delivery(key: u64, target: Target) -> Delivery {
     Delivery {

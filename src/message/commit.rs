@@ -1,0 +1,39 @@
+//! Commits of offsets, and what became of them.
+
+/// One partition's offset to commit: the next one to read, and the map of what is finished above it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    pub partition: i32,
+    pub offset: i64,
+    /// Of the leader under which the offset was seen to be in the log. Where the log is cut, it tells the next owner.
+    pub leader_epoch: Option<i32>,
+    pub metadata: String,
+}
+
+/// What became of a commit. Kafka answers for each partition by itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct CommitOutcome {
+    /// As Kafka took it: the map of what is finished may be shorter than it was asked to take.
+    pub taken: Vec<Commit>,
+    /// Why the rest was not taken.
+    pub failed: Option<Failure>,
+    /// The longest map, in bytes, where Kafka refused longer ones.
+    pub map_len: Option<usize>,
+}
+
+/// Why Kafka didn't take a commit: a sentence that says what came back from where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It doesn't know this member any longer: its partitions may be another's.
+    NotMember(String),
+    Other(String),
+}
+
+impl CommitOutcome {
+    pub fn failed(failure: Failure) -> Self {
+        Self {
+            failed: Some(failure),
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What is to become a dead letter.
+
+use super::Slot;
+
+/// A message to bury.
+#[derive(Debug)]
+pub struct Letter {
+    pub slot: Slot,
+    /// Where it is of several offsets, which can't be read: the last of them.
+    pub last: Option<i64>,
+    pub bytes: usize,
+    pub why: String,
+}

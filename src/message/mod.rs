@@ -1,0 +1,40 @@
+//! What travels between the threads: the words that they share. Each thread has a file for what it is told.
+//!
+//! Nothing here knows a clock, a thread, Kafka or gRPC, nor the rooms that send and take these.
+
+mod answer;
+pub mod call;
+mod commit;
+mod completion;
+pub mod consumer;
+pub mod dead_letter;
+pub mod group;
+mod ids;
+pub mod membership;
+pub mod offset_map;
+pub mod proto;
+pub mod sharing;
+pub mod standing;
+pub mod topic_tag;
+pub mod worker;
+
+use std::sync::Arc;
+
+pub use answer::{Answer, Status};
+pub use commit::{Commit, CommitOutcome, Failure};
+pub use completion::{How, Settled};
+pub use ids::Slot;
+
+use call::Delivery;
+use sharing::Together;
+
+/// A message on its way to the Comets.
+#[derive(Debug)]
+pub struct Message {
+    pub slot: Slot,
+    /// What it counts against the cap on bytes held.
+    pub bytes: usize,
+    pub delivery: Delivery,
+    /// Where other workers deliver it to other Comets.
+    pub together: Option<Arc<Together>>,
+}
