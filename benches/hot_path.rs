@@ -3,15 +3,15 @@
 //! Each figure is for a batch of [`BATCH`] messages; criterion shows what changed since the run before.
 
 use bytes::Bytes;
-use chatroom_job::coalesce::{Coalescer, Shape};
-use chatroom_job::decode::decode;
+use chatroom_job::consumer::decode::decode;
+use chatroom_job::consumer::route::Router;
 use chatroom_job::group::ledger::Ledger;
 use chatroom_job::message::call::Call;
 use chatroom_job::message::proto::push::PushMsg;
 use chatroom_job::message::proto::push::push_msg::Type;
 use chatroom_job::message::sharing::Sharing;
-use chatroom_job::route::Router;
 use chatroom_job::settings::Coalesce;
+use chatroom_job::worker::coalesce::{Coalescer, Shape};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use protobuf::Message;
 

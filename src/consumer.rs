@@ -1,5 +1,7 @@
 //! The consumer thread: fetches batches, decodes and routes each record, and hands it to its key's worker.
 
+pub mod decode;
+pub mod route;
 mod stand_by;
 
 use std::collections::BTreeMap;
@@ -9,14 +11,14 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::base::backoff::Retry;
-use crate::decode::decode;
+use crate::consumer::decode::decode;
+use crate::consumer::route::Router;
 use crate::kafka::fetch::{Batch, FetchError, Outcome, Positions, Record};
 use crate::message::call::Delivery;
 use crate::message::consumer::Control;
 use crate::message::sharing::Sharing;
 use crate::message::{How, Message, Settled, Slot, group, worker};
 use crate::observe::logging;
-use crate::route::Router;
 use crate::settings::Config;
 
 /// Waits after a failed fetch. A broker that is back is read from within this.

@@ -1,20 +1,18 @@
-//! job delivers a chat system's messages from Kafka to its Comet nodes.
+//! job delivers a chat system's messages from Kafka to its Comet nodes. Each module is a room: docs/ARCHITECTURE.md says
+//! what it owns, and which others it may use.
 //!
-//! The way of a message: [`kafka::fetch`] ▸ [`consumer`] ([`decode`], [`route`]) ▸ [`worker`] ▸ [`comet`], and back
-//! through [`group`], which keeps the account of offsets and commits them.
+//! The way of a message: [`kafka::fetch`] ▸ [`consumer`] ▸ [`worker`] ▸ [`comet`], and back through [`group`], which keeps
+//! the account of offsets, to [`kafka::membership`], which commits them. [`service`] ties the threads together.
 
 pub mod base;
-pub mod coalesce;
 pub mod comet;
 pub mod commands;
 pub mod consumer;
 pub mod dead_letter;
-pub mod decode;
 pub mod group;
 pub mod kafka;
 pub mod message;
 pub mod observe;
-pub mod route;
-pub mod run;
+pub mod service;
 pub mod settings;
 pub mod worker;

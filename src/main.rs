@@ -10,7 +10,7 @@ use chatroom_job::commands::cli::{self, Invocation};
 use chatroom_job::commands::{check, dead_letter, send};
 use chatroom_job::observe::logging;
 use chatroom_job::settings::layers::Loaded;
-use chatroom_job::{comet, run};
+use chatroom_job::{comet, service};
 use tikv_jemallocator::Jemalloc;
 
 /// For gRPC's C++ too, whose calls allocate most: the crate puts it in malloc's place.
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     let _faults = fail::FailScenario::setup();
     let invocation = cli::invocation();
     let files = match &invocation {
-        Invocation::Run(loaded) | Invocation::Check(loaded) => run::open_files(&loaded.config),
+        Invocation::Run(loaded) | Invocation::Check(loaded) => service::open_files(&loaded.config),
         Invocation::Send(..) | Invocation::DeadLetter(..) => limits::OF_A_COMMAND,
     };
     if let Err(error) = limits::enough_open_files(files) {
@@ -105,7 +105,7 @@ fn service(loaded: Loaded) -> i32 {
         log::info!("{line}");
     }
     let ended = match stop {
-        Ok(stop) => run::run(loaded.config, stop),
+        Ok(stop) => service::run(loaded.config, stop),
         Err(error) => Err(format!(
             "Cannot take over SIGINT, SIGTERM and SIGHUP: {}",
             limits::explained(&error)

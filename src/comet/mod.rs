@@ -3,7 +3,6 @@
 mod burst;
 mod client;
 mod failure_log;
-mod health;
 mod inquiry;
 mod location;
 mod lookup;
@@ -12,7 +11,6 @@ mod names;
 mod quiet;
 // Public for the fuzz targets.
 pub mod request;
-mod tally;
 mod verdict;
 
 pub use burst::Burst;
@@ -22,8 +20,6 @@ pub use failure_log::{FailureLog, said};
 pub use grpcio::RpcStatusCode;
 /// Has gRPC's core log through this process's log.
 pub use grpcio::redirect_log;
-pub use health::{Health, Pace, Return, Signs, State};
 pub use location::{Location, ONE_NAME_EACH};
 pub use names::find;
-pub use tally::{Fleet, Tally};
 pub use verdict::{Verdict, verdict};

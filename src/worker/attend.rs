@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use super::health::State;
 use super::link::{Id, Start};
 use super::served::Served;
 use super::{Event, InHand, Worker, of};
 use crate::base::lease::Moment;
-use crate::coalesce::Coalescer;
-use crate::comet::{Burst, State};
+use crate::comet::Burst;
 use crate::message::call::Call;
+use crate::worker::coalesce::Coalescer;
 
 /// So many calls at most leave together: the first of them waits for the last, some microseconds each.
 const CALLS_IN_A_BURST: usize = 64;

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::health::{Health, Signs};
 use super::link::{Id, Outcome};
 use crate::base::backoff::Backoff;
 use crate::base::trial;
-use crate::comet::{Health, Signs, Verdict};
+use crate::comet::Verdict;
 
 /// Waits of one key between two tries.
 const RETRY_FIRST: Duration = Duration::from_millis(50);

@@ -5,8 +5,9 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::time::Instant;
 
+use super::health::{Health, Pace};
 use super::lane::{Lane, LaneState};
-use crate::comet::{Health, Pace, Verdict};
+use crate::comet::Verdict;
 use crate::message::call::{KeyHasher, OrderingKey};
 
 /// Which of the worker's messages: its place in the worker's slab.

@@ -1,9 +1,12 @@
 //! A worker: takes the messages of its keys, calls the Comets, and reports what became of each message.
 
 mod attend;
+pub mod coalesce;
+mod health;
 mod lane;
 mod link;
 mod served;
+mod tally;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,13 +15,14 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use slab::Slab;
 
 use crate::base::lease::Lease;
-use crate::coalesce::{Coalescer, Shape};
-use crate::comet::{Client, FailureLog, Fleet, Tally};
+use crate::comet::{Client, FailureLog};
 use crate::message::call::Target;
 use crate::message::worker::Event;
 use crate::message::{Answer, How, Message, Settled, Slot, group};
+use crate::worker::coalesce::{Coalescer, Shape};
 use link::{Id, Outcome};
 use served::{Served, said};
+pub use tally::{Fleet, Tally};
 
 /// So many events are taken in before calls are started and results reported.
 const EVENTS_AT_ONCE: usize = 256;

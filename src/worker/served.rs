@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Comet;
+use super::health::{Health, Return, State};
 use super::link::Link;
-use crate::comet::{self, Client, FailureLog, Fleet, Health, Return, State, Verdict, verdict};
+use super::tally::Fleet;
+use crate::comet::{self, Client, FailureLog, Verdict, verdict};
 use crate::message::Answer;
 
 /// A Comet that was away for less is back without a word: one that fails now and then would fill the log.

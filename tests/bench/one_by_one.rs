@@ -10,8 +10,8 @@ use grpcio::{ChannelBuilder, Client, EnvBuilder};
 use kafka::client::{FetchPartition, KafkaClient};
 
 use chatroom_job::comet::request::method_of;
-use chatroom_job::decode::decode;
-use chatroom_job::route::Router;
+use chatroom_job::consumer::decode::decode;
+use chatroom_job::consumer::route::Router;
 
 /// What job is asked for too, but for what there is no need of here.
 #[derive(Args, Clone, Debug)]

@@ -2,7 +2,7 @@
 //! text is the body.
 
 use chatroom_job::commands::cli::SendArgs;
-use chatroom_job::decode::decode;
+use chatroom_job::consumer::decode::decode;
 use chatroom_job::commands::send::template::Template;
 use chatroom_job::message::proto::push::PushMsg;
 use protobuf::Message;

@@ -1,7 +1,7 @@
 //! Bodies that coalescing may join: whatever they are, people get the same messages in the same order.
 
 use bytes::Bytes;
-use chatroom_job::coalesce::{Coalescer, Shape};
+use chatroom_job::worker::coalesce::{Coalescer, Shape};
 use chatroom_job::settings::Coalesce;
 use chatroom_job::message::call::{Call, Frame};
 use serde_json::Value;

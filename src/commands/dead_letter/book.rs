@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use super::notes::{Note, Run};
 use super::select::Selection;
 use super::show::State;
+use crate::consumer::decode::decode;
+use crate::consumer::route::Router;
 use crate::dead_letter::letter::{Found, Identity, Place};
-use crate::decode::decode;
 use crate::kafka::client::ConsumerRecord;
-use crate::route::Router;
 
 /// Filled by the records of the topic, each partition's in order.
 #[derive(Debug, Default)]

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::base::text::{escape_body, escape_first};
+use crate::consumer::decode;
 use crate::dead_letter::letter::Found;
-use crate::decode;
 use crate::kafka::client::ConsumerRecord;
 use crate::message::proto::push::PushMsg;
 use crate::message::proto::push::push_msg::Type;

@@ -28,20 +28,24 @@ const PARTS: [(&str, &[&str]); 9] = [
     ),
     ("serialise", &["chatroom_job::comet::request"]),
     (
-        "fetch",
-        &["kafka::", "krafka::", "chatroom_job::kafka::fetch"],
+        "ledger and commits",
+        &[
+            "chatroom_job::group",
+            "chatroom_job::kafka::membership",
+            "chatroom_job::message::offset_map",
+        ],
     ),
+    ("fetch", &["kafka::", "krafka::"]),
+    ("route", &["chatroom_job::consumer::route"]),
     (
         "decode",
         &[
-            "chatroom_job::decode",
+            "chatroom_job::consumer::decode",
             "chatroom_job::message::proto",
             "chatroom_job::consumer",
         ],
     ),
-    ("route", &["chatroom_job::route"]),
     ("lanes and window", &["chatroom_job::worker"]),
-    ("ledger and commits", &["chatroom_job::group"]),
     (START, &["grpc", "absl::", "chatroom_job::comet"]),
 ];
 /// The kernel's part of sending and receiving.

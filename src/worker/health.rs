@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::tally::{Fleet, REFUSALS_IN_A_ROW, Tally};
-use super::verdict::Verdict;
 use crate::base::backoff::Backoff;
+use crate::comet::Verdict;
 
 /// Between two looks at a Comet that is left out, or might be.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -9,8 +9,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use crate::base::lease::{Lease, Moment};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
-use crate::coalesce::Coalescer;
-use crate::comet::{self, Client, FailureLog, Fleet, Tally};
+use crate::comet::{self, Client, FailureLog};
 use crate::consumer::{self, Consumer};
 use crate::dead_letter;
 use crate::group::{Counts, Group, Links};
@@ -18,7 +17,8 @@ use crate::kafka::{fetch, membership};
 use crate::message;
 use crate::message::consumer::Control;
 use crate::settings::Config;
-use crate::worker::{self, Worker};
+use crate::worker::coalesce::Coalescer;
+use crate::worker::{self, Fleet, Tally, Worker};
 
 /// How long the start waits for the Comets' names. What isn't found by then is looked up while the rest runs.
 const NAMES_WITHIN: Duration = Duration::from_secs(2);
