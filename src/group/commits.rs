@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use super::Group;
 use super::partition::Phase;
-use crate::message::Commit;
 use crate::message::membership::Command;
-use crate::message::offset_map;
-use crate::message::{CommitOutcome, Failure};
+use crate::message::{Commit, CommitOutcome, Failure, offset_map};
 
 /// Between two commits, at most. What was finished since the last one may be sent again after a crash.
 pub(super) const COMMIT_EVERY: Duration = Duration::from_secs(1);

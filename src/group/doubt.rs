@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 use super::Group;
 use super::partition::Phase;
 use crate::base::lease::Moment;
-use crate::message::Commit;
 use crate::message::consumer::Control;
-use crate::message::worker;
+use crate::message::{Commit, worker};
 
 /// How long a lost partition may take to come back. Joining anew takes some tenths of a second.
 const DOUBT: Duration = Duration::from_secs(1);

@@ -7,9 +7,8 @@ use tokio::sync::oneshot;
 use super::Group;
 use super::partition::Phase;
 use crate::base::text::counted;
-use crate::message::Commit;
 use crate::message::consumer::Control;
-use crate::message::worker;
+use crate::message::{Commit, worker};
 
 /// Partitions that Kafka wants back, and the reply that it waits for.
 pub struct Handover {

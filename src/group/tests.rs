@@ -10,14 +10,11 @@ use tokio::sync::oneshot;
 
 use super::{Counts, Event, Group, Links, Read};
 use crate::base::lease::{Lease, Moment};
-use crate::message::Commit;
 use crate::message::consumer::Control;
 use crate::message::dead_letter::Letter;
 use crate::message::membership::Command;
 use crate::message::standing::{Log, Question, Standing, TopicTag};
-use crate::message::worker;
-use crate::message::{CommitOutcome, Failure};
-use crate::message::{How, Settled, Slot};
+use crate::message::{Commit, CommitOutcome, Failure, How, Settled, Slot, worker};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

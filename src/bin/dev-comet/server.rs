@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::calls::{self, Desk};
 use super::faults::Faults;
-use super::hub::Hub;
+use super::hub::{Hub, Limits};
 use super::record::Recorder;
 use super::web;
 
@@ -56,7 +56,7 @@ impl DevComet {
     /// An error says which address or file it was about and why it can't be had.
     pub fn start(settings: &Settings) -> Result<DevComet, String> {
         let web = settings.web.as_str();
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(Hub::new(Limits::default()));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("dev-comet-web")
