@@ -4,12 +4,12 @@
 
 use bytes::Bytes;
 use chatroom_job::consumer::decode::decode;
+use chatroom_job::consumer::dispatch::Sharing;
 use chatroom_job::consumer::route::Router;
 use chatroom_job::group::ledger::Ledger;
 use chatroom_job::message::call::Call;
 use chatroom_job::message::proto::push::PushMsg;
 use chatroom_job::message::proto::push::push_msg::Type;
-use chatroom_job::message::sharing::Sharing;
 use chatroom_job::settings::Coalesce;
 use chatroom_job::worker::coalesce::{Coalescer, Shape};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};

@@ -1,6 +1,7 @@
 //! The consumer thread: fetches batches, decodes and routes each record, and hands it to its key's worker.
 
 pub mod decode;
+pub mod dispatch;
 pub mod route;
 mod stand_by;
 
@@ -11,15 +12,15 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::base::backoff::Retry;
-use crate::consumer::decode::decode;
-use crate::consumer::route::Router;
 use crate::kafka::fetch::{Batch, FetchError, Outcome, Positions, Record};
 use crate::message::call::Delivery;
 use crate::message::consumer::Control;
-use crate::message::sharing::Sharing;
 use crate::message::{How, Message, Settled, Slot, group, worker};
 use crate::observe::logging;
 use crate::settings::Config;
+use decode::decode;
+use dispatch::Sharing;
+use route::Router;
 
 /// Waits after a failed fetch. A broker that is back is read from within this.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -68,7 +69,7 @@ impl Consumer {
             control,
             group,
             reads,
-            sharing: config.sharing(),
+            sharing: Sharing::of(config),
             workers,
             router: Router::new(config.comet.clone()),
             topic: config.topic.clone(),

@@ -10,6 +10,7 @@ use crate::base::lease::{Lease, Moment};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::{self, Client, FailureLog};
+use crate::consumer::dispatch::Sharing;
 use crate::consumer::{self, Consumer};
 use crate::dead_letter;
 use crate::group::{Counts, Group, Links};
@@ -28,7 +29,7 @@ const NAMES_WITHIN: Duration = Duration::from_secs(2);
 pub fn open_files(config: &Config) -> u64 {
     const ALONE: usize = 40;
     const EACH_BROKER: usize = 8;
-    let sharing = config.sharing();
+    let sharing = Sharing::of(config);
     let connections: usize = (0..config.threads)
         .map(|worker| sharing.comets_of(worker).count())
         .sum();
@@ -52,7 +53,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
 
     let locations = comet::find(&config.comet, NAMES_WITHIN).map_err(no_thread)?;
     let environment = comet::environment();
-    let sharing = config.sharing();
+    let sharing = Sharing::of(&config);
     let fleet: Fleet = config
         .comet
         .iter()
@@ -84,7 +85,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
             to_group.clone(),
             comets,
             fleet.clone(),
-            config.window,
+            config.window.calls(sharing.comets_each()),
             Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
             lease.clone(),
         );

@@ -9,7 +9,7 @@ use chatroom_job::comet::request::method_of;
 use chatroom_job::consumer::decode::decode;
 use chatroom_job::message::call::{Call, Target};
 use chatroom_job::consumer::route::Router;
-use chatroom_job::message::sharing::Sharing;
+use chatroom_job::consumer::dispatch::Sharing;
 use chatroom_job::message::proto::comet::{BroadcastReq, BroadcastRoomReq, PushMsgReq};
 use chatroom_job::message::proto::protocol::Proto;
 use chatroom_job::message::proto::push::PushMsg;

@@ -8,12 +8,12 @@ mod commit;
 mod completion;
 pub mod consumer;
 pub mod dead_letter;
+mod fan_out;
 pub mod group;
 mod ids;
 pub mod membership;
 pub mod offset_map;
 pub mod proto;
-pub mod sharing;
 pub mod standing;
 pub mod topic_tag;
 pub mod worker;
@@ -23,10 +23,10 @@ use std::sync::Arc;
 pub use answer::{Answer, Status};
 pub use commit::{Commit, CommitOutcome, Failure};
 pub use completion::{How, Settled};
+pub use fan_out::Together;
 pub use ids::Slot;
 
 use call::Delivery;
-use sharing::Together;
 
 /// A message on its way to the Comets.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::message::standing::TopicTag;
+use super::standing::TopicTag;
 
 const PREFIX: &str = "t1.";
 const LEN: usize = PREFIX.len() + 6 + 1;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Addresses, Coalesce, Config, Fetch, Isolation, Window};
-use crate::message::sharing::Sharing;
 use crate::settings;
 
 /// The flags that say where messages are: all that `job send` and `job dead-letter` need.
@@ -85,9 +84,7 @@ impl From<SettingArgs> for Config {
             group_instance_id: args.group_instance_id,
             session_timeout: args.session_timeout,
             threads: args.threads,
-            window: args
-                .window
-                .calls(Sharing::new(args.threads, args.comet.0.len()).comets_each()),
+            window: args.window,
             comet: args.comet.0,
             fetch: args.fetch,
             isolation: args.isolation_level,

@@ -11,8 +11,6 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::message::sharing::Sharing;
-
 pub use address::{Addresses, addresses, distinct_addresses};
 pub use quantity::{bytes, count, duration, duration_or_none};
 
@@ -34,7 +32,7 @@ pub struct Config {
     /// Workers.
     pub threads: usize,
     /// Calls in flight at once, for each worker and Comet.
-    pub window: usize,
+    pub window: Window,
     /// How records are read.
     pub fetch: Fetch,
     /// Whether records of transactions wait for their commit.
@@ -59,11 +57,6 @@ pub struct Config {
 const DEAD_LETTER_SUFFIX: &str = ".dead-letter";
 
 impl Config {
-    /// How the work is shared among the workers.
-    pub fn sharing(&self) -> Sharing {
-        Sharing::new(self.threads, self.comet.len())
-    }
-
     /// Where messages go that can never be delivered.
     pub fn dead_letter_topic(&self) -> String {
         format!("{}{DEAD_LETTER_SUFFIX}", self.topic)

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use super::coalesce::Coalescer;
 use super::health::State;
 use super::link::{Id, Start};
 use super::served::Served;
@@ -12,7 +13,6 @@ use super::{Event, InHand, Worker, of};
 use crate::base::lease::Moment;
 use crate::comet::Burst;
 use crate::message::call::Call;
-use crate::worker::coalesce::Coalescer;
 
 /// So many calls at most leave together: the first of them waits for the last, some microseconds each.
 const CALLS_IN_A_BURST: usize = 64;

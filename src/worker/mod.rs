@@ -19,7 +19,7 @@ use crate::comet::{Client, FailureLog};
 use crate::message::call::Target;
 use crate::message::worker::Event;
 use crate::message::{Answer, How, Message, Settled, Slot, group};
-use crate::worker::coalesce::{Coalescer, Shape};
+use coalesce::{Coalescer, Shape};
 use link::{Id, Outcome};
 use served::{Served, said};
 pub use tally::{Fleet, Tally};

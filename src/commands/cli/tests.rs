@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::commands::dead_letter::Sources;
 use crate::dead_letter::letter::Place;
-use crate::settings::{Coalesce, Config, Fetch, Isolation};
+use crate::settings::{Coalesce, Config, Fetch, Isolation, Window};
 
 #[test]
 fn the_description_is_sound() {
@@ -99,7 +99,7 @@ fn the_defaults_are_the_documented_ones() {
         session_timeout: Duration::from_secs(10),
         comet: vec!["localhost:50051".into()],
         threads: 4,
-        window: 64,
+        window: Window::Auto,
         fetch: Fetch::Auto,
         isolation: Isolation::ReadCommitted,
         coalesce: Coalesce::Off,

@@ -6,10 +6,10 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use super::super::{Control, Held, RETRY_FIRST, RETRY_MOST};
 use super::*;
 use crate::base::backoff::Retry;
+use crate::consumer::dispatch::Sharing;
 use crate::consumer::route::Router;
 use crate::kafka::fetch::{Batch, Fetcher, Outcome};
 use crate::message::group::Read;
-use crate::message::sharing::Sharing;
 
 /// A consumer whose partition 3 is to be read from offset 7, and what it tells the group that it read.
 fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {

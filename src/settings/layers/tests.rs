@@ -1,7 +1,7 @@
 //! All layers together.
 
 use super::*;
-use crate::settings::{Coalesce, Fetch, Isolation};
+use crate::settings::{Coalesce, Fetch, Isolation, Window};
 use std::time::Duration;
 
 /// Loads from flags, variables and a file's text, as `job run` would.
@@ -41,7 +41,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
     let loaded = load_all(&["--topic=flag"], &variables, Some(file)).expect("loads");
     assert_eq!(loaded.config.topic, "flag");
     assert_eq!(loaded.config.group, "variable");
-    assert_eq!(loaded.config.window, 7);
+    assert_eq!(loaded.config.window, Window::Calls(7));
     assert_eq!(loaded.config.threads, 4);
     let lines: Vec<_> = loaded.lines().collect();
     for line in [
@@ -73,7 +73,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         session_timeout: Duration::from_secs(6),
         comet: vec!["c:1".into(), "[::1]:2".into()],
         threads: 1,
-        window: 16,
+        window: Window::Calls(16),
         fetch: Fetch::Modern,
         isolation: Isolation::ReadUncommitted,
         coalesce: Coalesce::Json,

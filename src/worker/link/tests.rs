@@ -1,6 +1,6 @@
 use super::super::lane::{RETRY_MOST, TRIES};
+use super::super::tally::Tally;
 use super::*;
-use crate::worker::tally::Tally;
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;

@@ -89,37 +89,3 @@ proptest! {
         prop_assert!(calls.iter().all(|workers| *workers == sharing.workers_each()));
     }
 }
-
-#[test]
-fn what_is_begun_is_not_given_back_and_the_other_way_round() {
-    let begun = Together::new(2);
-    assert!(begun.begin() && !begun.give_back() && begun.begin());
-    let given_back = Together::new(2);
-    assert!(given_back.give_back() && !given_back.begin() && given_back.give_back());
-}
-
-#[test]
-fn the_last_one_gets_what_it_came_to_for_all() {
-    let refused = || How::Undeliverable("refused".into());
-    let passed_by = || How::PassedBy("left out".into());
-    for (parts, all) in [
-        ([passed_by(), How::Delivered], How::Delivered),
-        ([How::Delivered, passed_by()], How::Delivered),
-        ([passed_by(), passed_by()], passed_by()),
-        ([refused(), passed_by()], refused()),
-        ([passed_by(), How::Released], How::Released),
-        ([How::Delivered, How::Delivered], How::Delivered),
-        ([How::Delivered, How::Released], How::Released),
-        ([How::Released, How::Delivered], How::Released),
-        ([refused(), How::Released], How::Released),
-        ([How::Released, refused()], How::Released),
-        ([refused(), How::Delivered], refused()),
-        ([How::Delivered, refused()], refused()),
-        ([refused(), How::Undeliverable("later".into())], refused()),
-    ] {
-        let together = Together::new(2);
-        let [first, last] = parts;
-        assert_eq!(together.done(first), None);
-        assert_eq!(together.done(last), Some(all));
-    }
-}

@@ -1,9 +1,10 @@
 //! Which worker does what: the ordering keys are shared among teams of workers, and the Comets among a team's members.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use crate::message::How;
+use crate::message::Together;
 use crate::message::call::{Delivery, OrderingKey, Target};
+use crate::settings::Config;
 
 /// Connections to Comets at most, as far as that can be: with more of them each carries few calls at a time, and
 /// what a call needs of its connection is no longer in the processor's caches (docs/PERFORMANCE.md).
@@ -19,6 +20,11 @@ pub struct Sharing {
 }
 
 impl Sharing {
+    /// As the settings want it.
+    pub fn of(config: &Config) -> Self {
+        Self::new(config.threads, config.comet.len())
+    }
+
     /// Among `workers` that call `comets`, both at least one.
     pub fn new(workers: usize, comets: usize) -> Self {
         let sizes = (1..=workers.min(comets)).filter(|size| workers.is_multiple_of(*size));
@@ -76,84 +82,6 @@ impl Sharing {
     /// The first worker of the team that has this key. The low half of the hash is left for the worker's own tables.
     fn team(self, key: OrderingKey) -> usize {
         (key.0 >> 32) as usize % self.workers_each() * self.members
-    }
-}
-
-/// What the workers have to agree on that deliver one message together.
-#[derive(Debug)]
-pub struct Together(Mutex<Common>);
-
-#[derive(Debug)]
-struct Common {
-    fate: Fate,
-    /// Workers that aren't done with it.
-    left: usize,
-    /// What it came to at those that are.
-    how: Option<How>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Open,
-    /// A Comet may have seen it: each worker finishes its part.
-    Begun,
-    /// No Comet has seen it, and none may.
-    GivenBack,
-}
-
-impl Together {
-    fn new(workers: usize) -> Self {
-        Self(Mutex::new(Common {
-            fate: Fate::Open,
-            left: workers,
-            how: None,
-        }))
-    }
-
-    /// Whether it may be sent. From then on it can't be given back.
-    pub fn begin(&self) -> bool {
-        self.decide(Fate::Begun)
-    }
-
-    /// Whether it is given back. From then on it can't be sent.
-    pub fn give_back(&self) -> bool {
-        self.decide(Fate::GivenBack)
-    }
-
-    /// The first decision holds.
-    fn decide(&self, fate: Fate) -> bool {
-        let mut common = self.common();
-        if common.fate == Fate::Open {
-            common.fate = fate;
-        }
-        common.fate == fate
-    }
-
-    /// One of the workers is done with it. The last one gets what it came to for all of them.
-    pub fn done(&self, how: How) -> Option<How> {
-        let mut common = self.common();
-        common.left -= 1;
-        common.how = match common.how.take() {
-            Some(before) if weight(&before) >= weight(&how) => Some(before),
-            _ => Some(how),
-        };
-        (common.left == 0).then(|| common.how.take()).flatten()
-    }
-
-    fn common(&self) -> MutexGuard<'_, Common> {
-        // A panic ends the process.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Which part's outcome is the message's.
-fn weight(how: &How) -> u8 {
-    match how {
-        How::PassedBy(_) => 0,
-        How::Delivered => 1,
-        How::Undeliverable(_) => 2,
-        // What one gave back wasn't delivered everywhere; next to that it doesn't matter why not.
-        How::Released => 3,
     }
 }
 
