@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use krafka::consumer::{AutoOffsetReset, Consumer, PartitionAssignmentStrategy};
-use krafka::error::{ErrorCode, KrafkaError};
+use krafka::error::KrafkaError;
 use krafka::{CloseOptions, GroupMembershipOperation, Kafka};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use super::attempt::{CommitOutcome, Failure};
 use super::listener::{Callbacks, Listener};
 use super::offsets::ROUTINE;
-use super::{Event, orphans};
+use super::{Event, orphans, refusal};
 use crate::backoff::Retry;
 use crate::config::Config;
 use crate::kafka::standing::Question;
@@ -306,8 +306,8 @@ impl Membership {
     async fn subscribe(&self, consumer: &Consumer) -> Result<(), String> {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
         while let Err(error) = consumer.subscribe([&self.config.topic]).await {
-            if let Some(why) = self.cannot_heal(&error) {
-                return Err(why);
+            if let Some(advice) = refusal::cannot_heal(&error, &self.config) {
+                return Err(format!("{}. {advice}", self.failed(&error)));
             }
             let trouble = Trouble::new(&self.config.brokers, &error);
             wait(&mut retry, &self.failed(&trouble)).await;
@@ -329,22 +329,30 @@ impl Membership {
         while !leaving.load(Ordering::Relaxed) {
             let polled = consumer.poll(POLL).await;
             let member = consumer.group_metadata().await;
-            if member.is_some_and(|member| member.is_fenceable()) {
-                self.was_member.store(true, Ordering::Relaxed);
-            }
+            let is_member = member.is_some_and(|member| member.is_fenceable());
+            self.was_member.fetch_or(is_member, Ordering::Relaxed);
             match polled {
-                Ok(records) if records.is_empty() => drop(retry.worked()),
+                Ok(records) if records.is_empty() => {
+                    // A join may still be under way.
+                    if is_member && let Some(lasted) = retry.worked() {
+                        log::info!(
+                            "a member of group {}, after {:.1} s of trying",
+                            self.config.group,
+                            lasted.as_secs_f64()
+                        );
+                    }
+                }
                 Ok(records) => log::error!(
                     "{} records came past the consumer thread: not delivered",
                     records.len()
                 ),
                 Err(KrafkaError::Wakeup) => {}
                 Err(error) => {
-                    if let Some(why) = self.is_fenced(&error) {
-                        return Ok(Some(why));
+                    if let Some(advice) = refusal::fenced(&error, &self.config, &self.name) {
+                        return Ok(Some(format!("{}. {advice}", self.failed(&error))));
                     }
-                    if let Some(why) = self.cannot_heal(&error) {
-                        return Err(why);
+                    if let Some(advice) = refusal::cannot_heal(&error, &self.config) {
+                        return Err(format!("{}. {advice}", self.failed(&error)));
                     }
                     let trouble = Trouble::new(&self.config.brokers, &error);
                     wait(&mut retry, &self.failed(&trouble)).await;
@@ -352,44 +360,6 @@ impl Membership {
             }
         }
         Ok(None)
-    }
-
-    /// What to say where Kafka knows another process under this one's name.
-    fn is_fenced(&self, error: &KrafkaError) -> Option<String> {
-        let KrafkaError::Broker {
-            code: ErrorCode::FencedInstanceId,
-            ..
-        } = error
-        else {
-            return None;
-        };
-        Some(format!(
-            "{}. Another process is in group {} with the same --group-instance-id {:?}: each needs its own",
-            self.failed(error),
-            self.config.group,
-            self.name
-        ))
-    }
-
-    /// Why trying again won't help, where it won't.
-    fn cannot_heal(&self, error: &KrafkaError) -> Option<String> {
-        let said = self.failed(error);
-        match error {
-            KrafkaError::Config { .. } => Some(format!("{said}. Check the settings")),
-            KrafkaError::Broker {
-                code: ErrorCode::InvalidSessionTimeout,
-                ..
-            } => Some(format!(
-                "{said}. --session-timeout {:?} is outside of what the broker allows (group.min.session.timeout.ms to \
-                 group.max.session.timeout.ms)",
-                self.config.session_timeout
-            )),
-            KrafkaError::Broker {
-                code: ErrorCode::InvalidGroupId,
-                ..
-            } => Some(format!("{said}. Check --group {:?}", self.config.group)),
-            _ => None,
-        }
     }
 
     /// What failed: to become a member, or to stay one.

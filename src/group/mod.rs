@@ -19,6 +19,7 @@ mod offsets;
 mod orphans;
 mod partition;
 mod positions;
+mod refusal;
 #[cfg(test)]
 mod tests;
 mod topic_tag;
@@ -30,13 +31,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::backoff::Outage;
 use crate::consumer::Control;
 use crate::dead_letter::Letter;
 use crate::lease::Lease;
 use crate::logging::counted;
 use crate::message::{How, Settled, Slot};
 use crate::worker;
-use commits::COMMIT_EVERY;
+use commits::{COMMIT_EVERY, SAY_FIRST, SAY_LAST};
 pub use event::{Event, Reached, Read};
 use handover::Handover;
 use look::Looks;
@@ -107,6 +109,7 @@ pub struct Group {
     commit_in_flight: bool,
     /// Whether that was on its way before this process did not run for a while: its answer doesn't say how things are now.
     commit_is_older: bool,
+    commit_outage: Outage,
     looks: Looks,
     /// The longest map of what is finished, in bytes, that goes along with a commit.
     map_len: usize,
@@ -139,6 +142,7 @@ impl Group {
             epochs: 0,
             commit_in_flight: false,
             commit_is_older: false,
+            commit_outage: Outage::new(SAY_FIRST, SAY_LAST),
             looks: Looks::new(),
             map_len: offset_map::MAX_LEN,
             stopping: false,
