@@ -7,9 +7,7 @@ use nix::sys::signal::Signal;
 use crate::support::comet::{Answer, Comet};
 use crate::support::job::JobCommand;
 use crate::support::kafka::{Kafka, Version, on_each_kafka, shared};
-use crate::support::messages::{
-    assert_each_once_in_order, assert_in_order, numbered, over_rooms,
-};
+use crate::support::messages::{assert_each_once_in_order, assert_in_order, numbered, over_rooms};
 use crate::support::topic::Topic;
 use crate::support::{await_until, is};
 
