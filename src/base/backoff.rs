@@ -78,6 +78,41 @@ impl Retry {
     }
 }
 
+/// Something that is done again and again, and fails for a while: that is said at once, then ever more rarely.
+#[derive(Debug)]
+pub struct Outage {
+    pauses: Backoff,
+    /// Since when it fails, and until when nothing more is said of it.
+    failing: Option<(Instant, Instant)>,
+}
+
+impl Outage {
+    /// Between two words on it pass `first` to `most`.
+    pub const fn new(first: Duration, most: Duration) -> Self {
+        Self {
+            pauses: Backoff::new(first, most),
+            failing: None,
+        }
+    }
+
+    /// It failed. Returns whether to say so.
+    pub fn failed(&mut self, now: Instant) -> bool {
+        let (since, quiet_until) = self.failing.unwrap_or((now, now));
+        let is_due = now >= quiet_until;
+        if is_due {
+            self.failing = Some((since, now + self.pauses.wait()));
+        }
+        is_due
+    }
+
+    /// It worked. Returns for how long it had failed, if it had.
+    pub fn worked(&mut self, now: Instant) -> Option<Duration> {
+        let (since, _) = self.failing.take()?;
+        self.pauses.reset();
+        Some(now.duration_since(since))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,5 +146,23 @@ mod tests {
         assert!(retry.worked().is_none());
         retry.failed("it is down", |_| said += 1);
         assert_eq!(said, 3);
+    }
+
+    #[test]
+    fn an_outage_is_said_at_once_and_then_ever_more_rarely() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut outage = Outage::new(Duration::from_secs(10), Duration::from_secs(600));
+        let said: Vec<u64> = (0..3_600)
+            .filter(|second| outage.failed(at(*second)))
+            .collect();
+        assert_eq!(said[0], 0);
+        assert!((8..20).contains(&said.len()), "{said:?}");
+        let pauses: Vec<u64> = said.windows(2).map(|two| two[1] - two[0]).collect();
+        assert!(pauses[0] >= 8 && pauses.iter().all(|pause| *pause <= 721));
+        assert_eq!(outage.worked(at(3_600)), Some(Duration::from_secs(3_600)));
+        assert_eq!(outage.worked(at(3_601)), None);
+        assert!(outage.failed(at(3_602)), "a new one is said at once");
+        assert!(!outage.failed(at(3_603)));
     }
 }

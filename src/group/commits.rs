@@ -1,6 +1,6 @@
 //! When to commit, and what: one commit is on its way at a time, with all that changed since the last one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Group;
 use super::partition::Phase;
@@ -12,6 +12,10 @@ pub(super) const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
 /// So many messages finished, and the next commit is due at once.
 const COMMIT_EVERY_MESSAGES: u64 = 5_000;
+
+/// While commits fail, that is said this often: first, and at last.
+pub(super) const SAY_FIRST: Duration = Duration::from_secs(10);
+pub(super) const SAY_LAST: Duration = Duration::from_secs(600);
 
 impl Group {
     pub(super) fn commit_if_many(&mut self) {
@@ -62,17 +66,29 @@ impl Group {
         let taken = !outcome.taken.is_empty();
         self.note_committed(outcome.taken);
         match outcome.failed {
-            Some(Failure::NotMember(why)) => self.is_cut_off(&why),
-            failed => {
-                if let Some(Failure::Other(why)) = failed {
-                    log::warn!("committing offsets failed: {why}; trying again");
-                }
-                if proves_nothing {
-                    self.commit();
-                } else if taken {
-                    self.is_member();
-                }
-            }
+            Some(Failure::NotMember(why)) => return self.is_cut_off(&why),
+            Some(Failure::Other(why)) => self.commit_failed(&why),
+            None => self.commit_worked(),
+        }
+        if proves_nothing {
+            self.commit();
+        } else if taken {
+            self.is_member();
+        }
+    }
+
+    pub(super) fn commit_failed(&mut self, why: &str) {
+        if self.commit_outage.failed(Instant::now()) {
+            log::warn!("committing offsets failed: {why}; trying again");
+        }
+    }
+
+    fn commit_worked(&mut self) {
+        if let Some(lasted) = self.commit_outage.worked(Instant::now()) {
+            log::info!(
+                "committing offsets works again, after {:.1} s",
+                lasted.as_secs_f64()
+            );
         }
     }
 

@@ -38,7 +38,7 @@ impl Group {
     pub(super) fn is_cut_off(&mut self, why: &str) {
         let doubtful = self.doubt_all();
         if doubtful.is_empty() {
-            log::warn!("committing offsets failed: {why}; trying again");
+            self.commit_failed(why);
         } else {
             log::warn!(
                 "partitions {doubtful:?} may be another member's by now ({why}): nothing of them is read or sent until \

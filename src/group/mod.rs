@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::base::backoff::Outage;
 use crate::base::lease::Lease;
 use crate::base::text::counted;
 use crate::message::consumer::Control;
@@ -28,7 +29,7 @@ use crate::message::dead_letter::Letter;
 use crate::message::group::{Event, Read};
 use crate::message::membership::Command;
 use crate::message::{How, Settled, Slot, offset_map, worker};
-use commits::COMMIT_EVERY;
+use commits::{COMMIT_EVERY, SAY_FIRST, SAY_LAST};
 use handover::Handover;
 use look::Looks;
 use partition::{Partition, Phase};
@@ -97,6 +98,7 @@ pub struct Group {
     commit_in_flight: bool,
     /// Whether that was on its way before this process did not run for a while: its answer doesn't say how things are now.
     commit_is_older: bool,
+    commit_outage: Outage,
     looks: Looks,
     /// The longest map of what is finished, in bytes, that goes along with a commit.
     map_len: usize,
@@ -129,6 +131,7 @@ impl Group {
             epochs: 0,
             commit_in_flight: false,
             commit_is_older: false,
+            commit_outage: Outage::new(SAY_FIRST, SAY_LAST),
             looks: Looks::new(),
             map_len: offset_map::MAX_LEN,
             stopping: false,

@@ -7,7 +7,9 @@ mod listener;
 mod offsets;
 mod orphans;
 mod positions;
+mod refusal;
 
+use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use krafka::consumer::{AutoOffsetReset, Consumer, PartitionAssignmentStrategy};
-use krafka::error::{ErrorCode, KrafkaError};
+use krafka::error::KrafkaError;
 use krafka::{CloseOptions, GroupMembershipOperation, Kafka};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
@@ -26,12 +28,16 @@ use crate::base::text::counted;
 use crate::kafka::{Trouble, create_topic_command};
 use crate::message::group::Event;
 use crate::message::membership::Command;
+use crate::message::{CommitOutcome, Failure};
 use crate::settings::Config;
 use listener::{Callbacks, Listener};
 use offsets::ROUTINE;
 
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(200);
 pub(super) const RETRY_MOST: Duration = Duration::from_secs(2);
+
+/// How the line begins that says why the service does not read yet. People search for these words.
+const NOT_BEGUN: &str = "Failed to initialize Kafka consumer";
 
 /// Members hear of a rebalance with their next heartbeat: until then what moves stays unread.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -66,7 +72,9 @@ pub fn spawn(
             .unwrap_or_else(name_for_this_life),
         config: config.clone(),
         events: events.clone(),
+        was_member: AtomicBool::new(false),
     };
+    let membership = Arc::new(membership);
     std::thread::Builder::new()
         .name("group".into())
         .spawn(move || {
@@ -84,15 +92,17 @@ struct Membership {
     /// a new member id, and only by this name does Kafka know that the old one needn't be waited for.
     name: String,
     events: Sender<Event>,
+    /// Whether it ever joined. What fails later is no failure to begin.
+    was_member: AtomicBool,
 }
 
 impl Membership {
     /// # Errors
     /// A sentence, where what is wrong can't heal.
-    async fn keep(self, mut commands: UnboundedReceiver<Command>) -> Result<(), String> {
+    async fn keep(self: Arc<Self>, mut commands: UnboundedReceiver<Command>) -> Result<(), String> {
         let kafka = tokio::select! {
             kafka = self.connect() => kafka,
-            _ = left(&mut commands) => return Ok(()),
+            () = self.told_to_leave(&mut commands) => return Ok(()),
         };
         let mut fenced: Vec<Instant> = Vec::new();
         while let Some(why) = self.be_member(&kafka, &mut commands).await? {
@@ -111,11 +121,18 @@ impl Membership {
     /// # Errors
     /// A sentence, where what is wrong can't heal.
     async fn be_member(
-        &self,
+        self: &Arc<Self>,
         kafka: &Kafka,
         commands: &mut UnboundedReceiver<Command>,
     ) -> Result<Option<String>, String> {
-        let (consumer, listener) = self.join(kafka).await?;
+        let (consumer, listener) = self.make_consumer(kafka).await?;
+        tokio::select! {
+            subscribed = self.subscribe(&consumer) => subscribed?,
+            () = self.told_to_leave(commands) => {
+                self.close(&consumer).await;
+                return Ok(None);
+            }
+        }
         let leaving = Arc::new(AtomicBool::new(false));
         // Ends with this membership.
         let mut watching = JoinSet::new();
@@ -124,12 +141,7 @@ impl Membership {
             consumer.clone(),
             self.config.clone(),
         ));
-        let mut polling = tokio::spawn(poll(
-            consumer.clone(),
-            self.config.clone(),
-            self.name.clone(),
-            leaving.clone(),
-        ));
+        let mut polling = tokio::spawn(self.clone().poll(consumer.clone(), leaving.clone()));
         loop {
             let command = tokio::select! {
                 ended = &mut polling => {
@@ -142,24 +154,62 @@ impl Membership {
                 }
                 command = commands.recv() => command,
             };
-            let (listener, events) = (listener.clone(), self.events.clone());
             match command {
-                Some(Command::Commit(commits)) => drop(tokio::spawn(async move {
-                    let outcome = listener.commit(&commits, ROUTINE).await;
-                    let _ = events.send(Event::Committed(outcome));
-                })),
-                Some(Command::Look(questions)) => drop(tokio::spawn(async move {
-                    let answer = listener.look(&questions).await;
-                    let _ = events.send(Event::Looked(answer));
-                })),
                 Some(Command::Leave) | None => break,
+                Some(command) => self.obey(command, &listener),
             }
         }
         watching.abort_all();
-        // A poll may be in the middle of a hand-over: it ends before the consumer is closed.
         leaving.store(true, Ordering::Relaxed);
-        consumer.wakeup();
-        let _ = polling.await;
+        let leave = async {
+            // A poll may be in the middle of a hand-over: it ends before the consumer is closed.
+            consumer.wakeup();
+            let _ = polling.await;
+            self.close(&consumer).await;
+        };
+        tokio::pin!(leave);
+        // The hand-over waits for the answer to each commit, also to one that is asked for while it lasts.
+        loop {
+            tokio::select! {
+                () = &mut leave => return Ok(None),
+                Some(command) = commands.recv() => self.obey(command, &listener),
+            }
+        }
+    }
+
+    /// Begins what the group asks for. Each commit and each look is answered.
+    fn obey(&self, command: Command, listener: &Arc<Listener>) {
+        let (listener, events) = (listener.clone(), self.events.clone());
+        match command {
+            Command::Commit(commits) => drop(tokio::spawn(async move {
+                let outcome = listener.commit(&commits, ROUTINE).await;
+                let _ = events.send(Event::Committed(outcome));
+            })),
+            Command::Look(questions) => drop(tokio::spawn(async move {
+                let answer = listener.look(&questions).await;
+                let _ = events.send(Event::Looked(answer));
+            })),
+            Command::Leave => {}
+        }
+    }
+
+    /// Waits for the command to leave, or for the group to be gone. Each command before that is answered.
+    async fn told_to_leave(&self, commands: &mut UnboundedReceiver<Command>) {
+        let why = || format!("not a member of group {} now", self.config.group);
+        loop {
+            let answer = match commands.recv().await {
+                Some(Command::Commit(_)) => {
+                    Event::Committed(CommitOutcome::failed(Failure::Other(why())))
+                }
+                Some(Command::Look(_)) => Event::Looked(Err(why())),
+                Some(Command::Leave) | None => return,
+            };
+            let _ = self.events.send(answer);
+        }
+    }
+
+    /// Hands everything over, and leaves the group.
+    async fn close(&self, consumer: &Consumer) {
         // A name of one's own comes back with it; one that was made up never does.
         let leaving = match self.config.group_instance_id {
             Some(_) => GroupMembershipOperation::RemainInGroup,
@@ -171,7 +221,6 @@ impl Membership {
         if let Err(error) = consumer.close_with(options).await {
             log::warn!("leaving the group {} failed: {error}", self.config.group);
         }
-        Ok(None)
     }
 
     /// Tries until Kafka answers and has the topic.
@@ -183,7 +232,7 @@ impl Membership {
                 Ok(kafka) => break kafka,
                 Err(error) => {
                     let trouble = Trouble::with_connecting(brokers, &error).await;
-                    wait(&mut retry, &trouble.to_string()).await;
+                    wait(&mut retry, &format!("{NOT_BEGUN}: {trouble}")).await;
                 }
             }
         };
@@ -204,11 +253,11 @@ impl Membership {
                 ),
                 Err(error) => Trouble::new(brokers, &error).to_string(),
             };
-            wait(&mut retry, &why).await;
+            wait(&mut retry, &format!("{NOT_BEGUN}: {why}")).await;
         }
     }
 
-    async fn join(&self, kafka: &Kafka) -> Result<(Arc<Consumer>, Arc<Listener>), String> {
+    async fn make_consumer(&self, kafka: &Kafka) -> Result<(Arc<Consumer>, Arc<Listener>), String> {
         let listener = Listener::new(&self.config, kafka, self.events.clone());
         let builder = kafka
             .consumer(self.config.group.clone())
@@ -235,11 +284,80 @@ impl Membership {
         })?;
         let consumer = Arc::new(consumer);
         listener.serve(consumer.clone());
-        consumer
-            .subscribe([&self.config.topic])
-            .await
-            .map_err(|error| format!("subscribing to {} failed: {error}", self.config.topic))?;
         Ok((consumer, listener))
+    }
+
+    /// Tries until krafka knows the topic.
+    ///
+    /// # Errors
+    /// A sentence, where what is wrong can't heal.
+    async fn subscribe(&self, consumer: &Consumer) -> Result<(), String> {
+        let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
+        while let Err(error) = consumer.subscribe([&self.config.topic]).await {
+            if let Some(advice) = refusal::cannot_heal(&error, &self.config) {
+                return Err(format!("{}. {advice}", self.failed(&error)));
+            }
+            let trouble = Trouble::new(&self.config.brokers, &error);
+            wait(&mut retry, &self.failed(&trouble)).await;
+        }
+        Ok(())
+    }
+
+    /// Keeps the membership alive: krafka joins, rejoins and calls the listener from within `poll`. Ends when it is told
+    /// to, or when Kafka takes another process for this member: why.
+    ///
+    /// # Errors
+    /// A sentence, where what is wrong can't heal.
+    async fn poll(
+        self: Arc<Self>,
+        consumer: Arc<Consumer>,
+        leaving: Arc<AtomicBool>,
+    ) -> Result<Option<String>, String> {
+        let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
+        while !leaving.load(Ordering::Relaxed) {
+            let polled = consumer.poll(POLL).await;
+            let member = consumer.group_metadata().await;
+            let is_member = member.is_some_and(|member| member.is_fenceable());
+            self.was_member.fetch_or(is_member, Ordering::Relaxed);
+            match polled {
+                Ok(records) if records.is_empty() => {
+                    // A join may still be under way.
+                    if is_member && let Some(lasted) = retry.worked() {
+                        log::info!(
+                            "a member of group {}, after {:.1} s of trying",
+                            self.config.group,
+                            lasted.as_secs_f64()
+                        );
+                    }
+                }
+                Ok(records) => log::error!(
+                    "{} records came past the consumer thread: not delivered",
+                    records.len()
+                ),
+                Err(KrafkaError::Wakeup) => {}
+                Err(error) => {
+                    if let Some(advice) = refusal::fenced(&error, &self.config, &self.name) {
+                        return Ok(Some(format!("{}. {advice}", self.failed(&error))));
+                    }
+                    if let Some(advice) = refusal::cannot_heal(&error, &self.config) {
+                        return Err(format!("{}. {advice}", self.failed(&error)));
+                    }
+                    let trouble = Trouble::new(&self.config.brokers, &error);
+                    wait(&mut retry, &self.failed(&trouble)).await;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// What failed: to become a member, or to stay one.
+    fn failed(&self, trouble: &impl Display) -> String {
+        let group = &self.config.group;
+        if self.was_member.load(Ordering::Relaxed) {
+            format!("staying a member of group {group} failed: {trouble}")
+        } else {
+            format!("{NOT_BEGUN}: joining group {group} failed: {trouble}")
+        }
     }
 }
 
@@ -249,91 +367,10 @@ fn name_for_this_life() -> String {
     format!("job-{random:016x}")
 }
 
-/// Says, now and then, what keeps the service from reading, and waits before it is tried again.
+/// Says, now and then, what failed, and waits before it is tried again.
 pub(super) async fn wait(retry: &mut Retry, why: &str) {
     let wait = retry.failed(why, |why| {
-        log::error!("Failed to initialize Kafka consumer: {why}. Trying again until it works");
+        log::error!("{why}. Trying again until it works");
     });
     tokio::time::sleep(wait).await;
-}
-
-/// Waits for the command to leave, or for the group to be gone.
-async fn left(commands: &mut UnboundedReceiver<Command>) {
-    while let Some(Command::Commit(_) | Command::Look(_)) = commands.recv().await {}
-}
-
-/// Keeps the membership alive: krafka joins, rejoins and calls the listener from within `poll`. Ends when it is told
-/// to, or when Kafka takes another process for this member: why.
-///
-/// # Errors
-/// A sentence, where what is wrong can't heal.
-async fn poll(
-    consumer: Arc<Consumer>,
-    config: Config,
-    name: String,
-    leaving: Arc<AtomicBool>,
-) -> Result<Option<String>, String> {
-    let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
-    while !leaving.load(Ordering::Relaxed) {
-        match consumer.poll(POLL).await {
-            Ok(records) if records.is_empty() => drop(retry.worked()),
-            Ok(records) => log::error!(
-                "{} records came past the consumer thread: not delivered",
-                records.len()
-            ),
-            Err(KrafkaError::Wakeup) => {}
-            Err(error) => {
-                if let Some(why) = is_fenced(&error, &config, &name) {
-                    return Ok(Some(why));
-                }
-                if let Some(why) = cannot_heal(&error, &config) {
-                    return Err(why);
-                }
-                let trouble = Trouble::new(&config.brokers, &error);
-                wait(
-                    &mut retry,
-                    &format!("joining group {} failed: {trouble}", config.group),
-                )
-                .await;
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// What to say where Kafka knows another process under this one's name.
-fn is_fenced(error: &KrafkaError, config: &Config, name: &str) -> Option<String> {
-    let KrafkaError::Broker {
-        code: ErrorCode::FencedInstanceId,
-        ..
-    } = error
-    else {
-        return None;
-    };
-    Some(format!(
-        "Failed to initialize Kafka consumer: {error}. Another process is in group {} with the same \
-         --group-instance-id {name:?}: each needs its own",
-        config.group,
-    ))
-}
-
-/// Why trying again won't help, where it won't.
-fn cannot_heal(error: &KrafkaError, config: &Config) -> Option<String> {
-    let said = format!("Failed to initialize Kafka consumer: {error}");
-    match error {
-        KrafkaError::Config { .. } => Some(format!("{said}. Check the settings")),
-        KrafkaError::Broker {
-            code: ErrorCode::InvalidSessionTimeout,
-            ..
-        } => Some(format!(
-            "{said}. --session-timeout {:?} is outside of what the broker allows (group.min.session.timeout.ms to \
-             group.max.session.timeout.ms)",
-            config.session_timeout
-        )),
-        KrafkaError::Broker {
-            code: ErrorCode::InvalidGroupId,
-            ..
-        } => Some(format!("{said}. Check --group {:?}", config.group)),
-        _ => None,
-    }
 }

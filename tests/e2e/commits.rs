@@ -213,6 +213,7 @@ fn a_member_whose_name_another_took_sends_nothing_more() {
 
     frozen.thaw();
     frozen.await_line(&["Another process is in group"]);
+    assert_eq!(frozen.lines_with(&["Failed to initialize"]), [""; 0]);
     frozen.signal(Signal::SIGKILL);
     drop(another);
     assert_eq!(texts(&comet.calls()[calls..]), Vec::<String>::new());

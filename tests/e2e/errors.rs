@@ -1,13 +1,14 @@
 //! What job says when something is wrong: the lines that its operators search for.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chatroom_job::message::proto::push::PushMsg;
 
-use crate::support::comet::Comet;
+use crate::support::comet::{Answer, Comet};
 use crate::support::job::{Job, JobCommand};
 use crate::support::kafka::{Kafka, Version, on_each_kafka, shared};
-use crate::support::messages::{assert_each_once_in_order, over_rooms, to_room};
+use crate::support::messages::{assert_each_once_in_order, numbered, over_rooms, to_room};
 use crate::support::topic::Topic;
 use crate::support::{await_until, free_port};
 
@@ -50,6 +51,39 @@ fn a_missing_topic_is_said_and_awaited(kafka: &Kafka) {
     topic.await_no_lag();
     job.stop();
     assert_each_once_in_order(&comet.calls(), 10, 100);
+}
+
+/// Each of what job asks of Kafka fails for a while. It says what, not with each try, and says when it works again. It began
+/// long ago, so none of it is a failure to initialize.
+#[test]
+fn kafka_that_goes_away_is_said_for_what_fails_and_not_with_each_try() {
+    let kafka = Kafka::start(Version::V3_9_1);
+    let topic = Topic::new(&kafka, 1);
+    let comet = Comet::start();
+    comet.answer(|_| Answer::OkAfter(Duration::from_millis(500)));
+    // One after the other, so that there is always something new to commit.
+    topic.produce((0..1_000).map(|n| numbered("room", n)));
+    let job = topic.job(&[&comet]).flag("--session-timeout", "5m");
+    let mut job = job.log_level("INFO").start();
+    comet.await_delivered(4);
+    kafka.stop();
+    job.await_line(&["WARN", "committing offsets failed: "]);
+    job.await_line(&["WARN", "asking who of group", "failed: "]);
+    // A commit is tried each second meanwhile.
+    let by_then = comet.count();
+    comet.await_delivered(by_then + 24);
+    let commits = job.lines_with(&["committing offsets failed: "]);
+    assert!(commits.len() <= 4, "{commits:?}");
+    let looks = job.lines_with(&["asking who of group", "failed: "]);
+    assert_eq!(looks.len(), 1, "{looks:?}");
+
+    kafka.start_again();
+    job.await_line(&["INFO", "committing offsets works again, after "]);
+    job.await_line(&["INFO", "asking who of group", "works again, after "]);
+    comet.answer(|_| Answer::Ok);
+    topic.await_no_lag();
+    assert_eq!(job.lines_with(&["Failed to initialize"]), [""; 0]);
+    job.stop();
 }
 
 /// Every message of every room fails, many times a second; the log says so about once a second, with a count.

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use crate::support::comet::{Answer, Comet};
 use crate::support::job::JobCommand;
 use crate::support::kafka::{Kafka, Version, on_each_kafka, shared};
-use crate::support::messages::{assert_each_once_in_order, assert_in_order, over_rooms};
+use crate::support::messages::{assert_each_once_in_order, assert_in_order, numbered, over_rooms};
 use crate::support::topic::Topic;
 use crate::support::{await_until, is};
 
@@ -56,6 +56,25 @@ fn stop_half_way(kafka: &Kafka, signal: Signal) {
     topic.await_no_lag();
     job.stop();
     assert_each_once_in_order(&comet.calls(), ROOMS, MESSAGES);
+}
+
+/// One call ends after the signal, and is committed while another goes on. The stop ends with that one, not when its time
+/// is up.
+#[test]
+fn a_stop_ends_with_the_last_call_in_flight() {
+    let topic = Topic::new(shared(Version::V3_9_1), 1);
+    let comet = Comet::start();
+    comet.answer(|call| match call.room.as_str() {
+        "quick" => Answer::OkAfter(Duration::from_millis(1_500)),
+        _ => Answer::OkAfter(Duration::from_secs(4)),
+    });
+    let job = topic.job(&[&comet]).flag("--call-timeout", "10m");
+    let mut job = job.flag("--shutdown-timeout", "10m").start();
+    topic.produce([numbered("quick", 0), numbered("slow", 0)]);
+    await_until("the calls", || is(comet.calls().len(), 2));
+    job.stop();
+    assert_eq!(comet.count(), 2);
+    assert_eq!(topic.lag(), 0, "{:?}", job.log());
 }
 
 #[test]

@@ -12,14 +12,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use krafka::Kafka;
+use krafka::admin::DescribeConsumerGroupsOptions;
 use krafka::consumer::Consumer;
 use krafka::error::KrafkaError;
 
+use crate::base::backoff::Outage;
+use crate::kafka::Trouble;
 use crate::settings::Config;
 
 /// Longer than krafka takes for true what it knows of a topic: each look asks a broker.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 const _: () = assert!(LOOK_EVERY.as_secs() > crate::kafka::METADATA_AGE.as_secs());
+
+/// How long a broker may take to say who is in the group.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// A partition that is being handed over has no owner for so long, beside the time of the hand-over itself.
 const BESIDE_HAND_OVER: Duration = Duration::from_secs(2);
@@ -27,12 +33,26 @@ const BESIDE_HAND_OVER: Duration = Duration::from_secs(2);
 /// So often a round is asked for at once where a partition is new: with the first one the leader may not know of it yet.
 const AT_ONCE: u32 = 3;
 
+/// While a look fails, that is said this often.
+const SAY_EVERY: Duration = Duration::from_secs(3_600);
+
 /// Looks, now and then, whether each partition has an owner, and asks for a round where one has none for long.
 pub(super) async fn watch(kafka: Kafka, consumer: Arc<Consumer>, config: Config) {
     let mut patience = Patience::new(config.shutdown_timeout + BESIDE_HAND_OVER);
+    let mut outage = Outage::new(SAY_EVERY, SAY_EVERY);
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let Ok(Some(seen)) = look(&kafka, &consumer, &config).await else {
+        let seen = match look(&kafka, &consumer, &config).await {
+            Ok(seen) => {
+                say_works(&mut outage, &config);
+                seen
+            }
+            Err(error) => {
+                say_failed(&mut outage, &config, &error);
+                None
+            }
+        };
+        let Some(seen) = seen else {
             // A round changes it, or it can't be seen now.
             patience.since = None;
             continue;
@@ -53,6 +73,29 @@ pub(super) async fn watch(kafka: Kafka, consumer: Arc<Consumer>, config: Config)
             ),
         }
         rejoin(&consumer, &config.topic).await;
+    }
+}
+
+fn say_failed(outage: &mut Outage, config: &Config, error: &KrafkaError) {
+    if outage.failed(Instant::now()) {
+        log::warn!(
+            "asking who of group {} has which partition of {} failed: {}. Until it works, a partition without an owner \
+             goes unnoticed and isn't read",
+            config.group,
+            config.topic,
+            Trouble::new(&config.brokers, error)
+        );
+    }
+}
+
+fn say_works(outage: &mut Outage, config: &Config) {
+    if let Some(lasted) = outage.worked(Instant::now()) {
+        log::info!(
+            "asking who of group {} has which partition of {} works again, after {:.0} s",
+            config.group,
+            config.topic,
+            lasted.as_secs_f64()
+        );
     }
 }
 
@@ -121,12 +164,13 @@ async fn look(
     config: &Config,
 ) -> Result<Option<Seen>, KrafkaError> {
     let topic = consumer.fetch_metadata(Some(&config.topic)).await?;
+    let options = DescribeConsumerGroupsOptions::default().timeout(ANSWER_WITHIN);
     let group = kafka
         .admin()
-        .describe_consumer_groups([&config.group], Default::default())
+        .describe_consumer_groups([&config.group], options)
         .await?
         .remove(&config.group);
-    let Some(Ok(group)) = group else {
+    let Some(group) = group.transpose()? else {
         return Ok(None);
     };
     if group.state != "Stable" {
