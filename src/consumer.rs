@@ -15,7 +15,7 @@ use crate::base::backoff::Retry;
 use crate::kafka::fetch::{Batch, FetchError, Outcome, Positions, Record};
 use crate::message::call::Delivery;
 use crate::message::consumer::Control;
-use crate::message::{How, Message, Settled, Slot, group, worker};
+use crate::message::{Assignment, Completion, Message, RecordId, Settled, group, worker};
 use crate::observe::logging;
 use crate::settings::Config;
 use decode::decode;
@@ -46,7 +46,7 @@ pub struct Consumer {
 
 /// A partition that is being read.
 struct Reading {
-    epoch: u64,
+    assignment: Assignment,
     position: i64,
     finished: Vec<Range<i64>>,
 }
@@ -125,9 +125,8 @@ impl Consumer {
 
     /// The log may not be what it was before: it is looked at.
     fn tell_interruption(&self) {
-        let reached = self.partitions.iter().map(|(p, reading)| group::Reached {
-            partition: *p,
-            epoch: reading.epoch,
+        let reached = self.partitions.values().map(|reading| group::Reached {
+            assignment: reading.assignment,
             position: reading.position,
         });
         let interrupted = group::Event::Interrupted(reached.collect());
@@ -165,15 +164,14 @@ impl Consumer {
     fn obey(&mut self, control: Control) -> Option<()> {
         match control {
             Control::Assign {
-                partition,
-                epoch,
+                assignment,
                 position,
                 finished,
             } => {
                 self.partitions.insert(
-                    partition,
+                    assignment.partition,
                     Reading {
-                        epoch,
+                        assignment,
                         position,
                         finished,
                     },
@@ -182,11 +180,9 @@ impl Consumer {
             Control::Revoke { partition } => {
                 self.partitions.remove(&partition);
             }
-            Control::Suspend { partition, epoch } => {
-                self.partitions.remove(&partition);
-                let _ = self
-                    .group
-                    .send(group::Event::Suspended { partition, epoch });
+            Control::Suspend(assignment) => {
+                self.partitions.remove(&assignment.partition);
+                let _ = self.group.send(group::Event::Suspended(assignment));
             }
             Control::Credit { messages, bytes } => {
                 self.held.messages -= messages;
@@ -203,7 +199,7 @@ impl Consumer {
             return;
         };
         if positions.get(&partition) != Some(&reading.position) {
-            // It went and came back while it was being read: this batch belongs to the turn before.
+            // It went and came back while it was being read: this batch belongs to an earlier assignment.
             return;
         }
         match batch.outcome {
@@ -218,10 +214,9 @@ impl Consumer {
                 }
             }
             Outcome::OutOfRange => {
-                let epoch = reading.epoch;
+                let assignment = reading.assignment;
                 self.partitions.remove(&partition);
-                let astray = group::Event::Astray { partition, epoch };
-                let _ = self.group.send(astray);
+                let _ = self.group.send(group::Event::Astray(assignment));
             }
         }
     }
@@ -251,14 +246,12 @@ impl Consumer {
         log::error!(
             "offsets {first} to {last} of partition {partition} can't be read: {why}; {letter}"
         );
-        let slot = Slot {
-            partition,
-            epoch: reading.epoch,
+        let record = RecordId {
+            assignment: reading.assignment,
             offset: first,
         };
         let _ = self.reads.send(group::Read {
-            partition,
-            epoch: slot.epoch,
+            assignment: record.assignment,
             offsets: vec![first],
             next: last + 1,
         });
@@ -267,7 +260,7 @@ impl Consumer {
             let why = format!("offsets {first} to {last} can't be read: {why}");
             let _ = self
                 .group
-                .send(group::Event::Unreadable { slot, last, why });
+                .send(group::Event::Unreadable { record, last, why });
         }
     }
 
@@ -275,50 +268,48 @@ impl Consumer {
         let Some(reading) = self.partitions.get(&partition) else {
             return;
         };
-        let epoch = reading.epoch;
+        let assignment = reading.assignment;
         let mut offsets = Vec::with_capacity(records.len());
         let mut messages: Vec<Vec<Message>> = self.workers.iter().map(|_| Vec::new()).collect();
         let mut settled = Vec::new();
         for record in records {
-            let slot = Slot {
-                partition,
-                epoch,
+            let id = RecordId {
+                assignment,
                 offset: record.offset,
             };
-            offsets.push(slot.offset);
+            offsets.push(id.offset);
             if reading
                 .finished
                 .iter()
-                .any(|range| range.contains(&slot.offset))
+                .any(|range| range.contains(&id.offset))
             {
                 continue;
             }
             let bytes = record.value.as_ref().map_or(0, |value| value.len());
             self.held.messages += 1;
             self.held.bytes += bytes;
-            match self.read(slot, &record) {
+            match self.read(id, &record) {
                 Ok(delivery) => {
                     self.sharing
-                        .hand_out(delivery, |worker, delivery, together| {
+                        .hand_out(delivery, |worker, delivery, fan_out| {
                             messages[worker].push(Message {
-                                slot,
+                                record: id,
                                 bytes,
                                 delivery,
-                                together,
+                                fan_out,
                             });
                         });
                 }
                 Err(why) => settled.push(Settled {
-                    slot,
+                    record: id,
                     bytes,
-                    how: How::Undeliverable(why),
+                    completion: Completion::Undeliverable(why),
                 }),
             }
         }
         // The group takes this in before it hears what became of them.
         let _ = self.reads.send(group::Read {
-            partition,
-            epoch,
+            assignment,
             offsets,
             next,
         });
@@ -332,15 +323,14 @@ impl Consumer {
         }
     }
 
-    fn read(&self, slot: Slot, record: &Record) -> Result<Delivery, String> {
-        let place = format_args!("{}[{}]@{}", self.topic, slot.partition, slot.offset);
+    fn read(&self, id: RecordId, record: &Record) -> Result<Delivery, String> {
+        let (partition, offset) = (id.assignment.partition, id.offset);
+        let place = format_args!("{}[{partition}]@{offset}", self.topic);
         fail::fail_point!("decode");
         let push = decode(record.value.as_ref()).map_err(|why| {
             log::error!(
-                "Failed to parse message as PushMsg: {place} (partition {}, offset {}): {why}; \
-                 it goes to the dead-letter topic. Does its producer write PushMsg in protobuf?",
-                slot.partition,
-                slot.offset
+                "Failed to parse message as PushMsg: {place} (partition {partition}, offset {offset}): {why}; \
+                 it goes to the dead-letter topic. Does its producer write PushMsg in protobuf?"
             );
             format!("Failed to parse message as PushMsg: {why}")
         })?;

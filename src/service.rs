@@ -13,7 +13,7 @@ use crate::comet::{self, Client, FailureLog};
 use crate::consumer::dispatch::Sharing;
 use crate::consumer::{self, Consumer};
 use crate::dead_letter;
-use crate::group::{Counts, Group, Links};
+use crate::group::{Channels, Counts, Group};
 use crate::kafka::{fetch, membership};
 use crate::message;
 use crate::message::consumer::Control;
@@ -103,14 +103,14 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     dead_letter::spawn(&config, letters, to_group.clone()).map_err(no_thread)?;
     membership::spawn(&config, commands, to_group).map_err(no_thread)?;
 
-    let links = Links {
+    let channels = Channels {
         consumer: to_consumer.clone(),
         workers: workers.clone(),
         dead_letters: to_dead_letters,
         membership: to_membership,
         lease,
     };
-    let outcome = Group::new(group_events, reads, links, config.shutdown_timeout)
+    let outcome = Group::new(group_events, reads, channels, config.shutdown_timeout)
         .run(&stop, config.shutdown_timeout);
     let _ = to_consumer.send(Control::Stop);
     for worker in &workers {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::message::Together;
+use crate::message::FanOut;
 use crate::message::call::{Delivery, OrderingKey, Target};
 use crate::settings::Config;
 
@@ -56,7 +56,7 @@ impl Sharing {
     pub fn hand_out(
         self,
         delivery: Delivery,
-        mut to: impl FnMut(usize, Delivery, Option<Arc<Together>>),
+        mut to: impl FnMut(usize, Delivery, Option<Arc<FanOut>>),
     ) {
         let team = self.team(delivery.key);
         match delivery.target {
@@ -71,9 +71,9 @@ impl Sharing {
             ),
             Target::All if self.members == 1 => to(team, delivery, None),
             Target::All => {
-                let together = Arc::new(Together::new(self.members));
+                let fan_out = Arc::new(FanOut::new(self.members));
                 for member in 0..self.members {
-                    to(team + member, delivery.clone(), Some(together.clone()));
+                    to(team + member, delivery.clone(), Some(fan_out.clone()));
                 }
             }
         }

@@ -17,7 +17,7 @@ use crate::kafka::client::{
 use crate::kafka::fetch::{Positions, Reader};
 use crate::kafka::{self, Trouble, alter_topic_command, is_too_large};
 use crate::message::dead_letter::Letter;
-use crate::message::{Slot, group};
+use crate::message::{RecordId, group};
 use crate::settings::{Config, Isolation};
 
 /// So many letters are written at once.
@@ -63,9 +63,9 @@ pub fn spawn(
                 let written = runtime.block_on(undertaker.bury(fresh));
                 let buried: Vec<_> = written
                     .into_iter()
-                    .map(|letter| (letter.slot, letter.bytes))
+                    .map(|letter| (letter.record, letter.bytes))
                     .collect();
-                if !buried.is_empty() && group.send(group::Event::Buried(buried)).is_err() {
+                if !buried.is_empty() && group.send(group::Event::Written(buried)).is_err() {
                     break;
                 }
             }
@@ -106,7 +106,7 @@ impl Undertaker {
         let more = letters.try_iter().take(AT_ONCE - 1);
         let mut all: Vec<_> = first.into_iter().chain(more).collect();
         // Their originals stand close together then, and are read together.
-        all.sort_unstable_by_key(|letter| letter.slot);
+        all.sort_unstable_by_key(|letter| letter.record);
         Some(all)
     }
 
@@ -158,8 +158,8 @@ impl Undertaker {
                 if !is_too_large(&error) {
                     self.disconnect().await;
                 }
-                let slot = letter.slot;
-                failure.get_or_insert(Failure { slot, error });
+                let record = letter.record;
+                failure.get_or_insert(Failure { record, error });
             }
             self.held.push_back(letter);
         }
@@ -227,14 +227,14 @@ impl Undertaker {
         let original = match letter.last {
             // It can't be read.
             Some(_) => None,
-            None => connection.originals.get(letter.slot).await?,
+            None => connection.originals.get(letter.record).await?,
         };
         if original.is_none() && letter.last.is_none() {
             log::error!(
                 "{}[{}]@{} is to become a dead letter, but Kafka no longer has it: its letter stays empty",
                 self.source,
-                letter.slot.partition,
-                letter.slot.offset
+                letter.record.assignment.partition,
+                letter.record.offset
             );
         }
         let record = record(&self.topic, &self.source, letter, original);
@@ -244,7 +244,7 @@ impl Undertaker {
 
 /// A letter that could not be written, and why.
 struct Failure {
-    slot: Slot,
+    record: RecordId,
     error: KrafkaError,
 }
 
@@ -267,8 +267,8 @@ impl Failure {
             "Writing to the dead-letter topic {topic} failed: {cause}. {} waiting for it, among them \
              {source}[{}]@{}; their offsets are held. Trying again until it works",
             counted(held as u64, "message"),
-            self.slot.partition,
-            self.slot.offset
+            self.record.assignment.partition,
+            self.record.offset
         );
     }
 }
@@ -329,21 +329,22 @@ struct Originals {
 }
 
 impl Originals {
-    /// The record at `slot`, or `None` where Kafka no longer has it.
-    async fn get(&mut self, slot: Slot) -> Result<Option<ConsumerRecord>, KrafkaError> {
-        if self.partition != slot.partition || !self.last.contains_key(&slot.offset) {
-            self.last = self.read_from(slot).await?;
-            self.partition = slot.partition;
+    /// The record at `record`, or `None` where Kafka no longer has it.
+    async fn get(&mut self, record: RecordId) -> Result<Option<ConsumerRecord>, KrafkaError> {
+        if self.partition != record.assignment.partition || !self.last.contains_key(&record.offset)
+        {
+            self.last = self.read_from(record).await?;
+            self.partition = record.assignment.partition;
         }
-        Ok(self.last.get(&slot.offset).cloned())
+        Ok(self.last.get(&record.offset).cloned())
     }
 
     async fn read_from(
         &mut self,
-        slot: Slot,
+        record: RecordId,
     ) -> Result<BTreeMap<i64, ConsumerRecord>, KrafkaError> {
         let deadline = Instant::now() + Duration::from_secs(10);
-        let position = Positions::from([(slot.partition, slot.offset)]);
+        let position = Positions::from([(record.assignment.partition, record.offset)]);
         loop {
             let records = match self.reader.read(&position).await {
                 Ok(records) => records,
@@ -359,7 +360,7 @@ impl Originals {
             if Instant::now() > deadline {
                 return Err(KrafkaError::timeout(format!(
                     "reading partition {} at offset {} again",
-                    slot.partition, slot.offset
+                    record.assignment.partition, record.offset
                 )));
             }
         }
@@ -389,8 +390,11 @@ pub fn record(
     }
     record = record
         .header(header::TOPIC, source.to_owned())
-        .header(header::PARTITION, letter.slot.partition.to_string())
-        .header(header::OFFSET, letter.slot.offset.to_string());
+        .header(
+            header::PARTITION,
+            letter.record.assignment.partition.to_string(),
+        )
+        .header(header::OFFSET, letter.record.offset.to_string());
     if let Some(last) = letter.last {
         record = record.header(header::LAST, last.to_string());
     }

@@ -1,4 +1,4 @@
-//! How a turn of owning a partition begins: with what Kafka has of it, and what this process knows.
+//! How an assignment begins: with what Kafka has of it, and what this process knows.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::message::{offset_map, topic_tag};
 const REMEMBER: Duration = Duration::from_secs(60);
 
 impl Group {
-    /// Begins a turn with what Kafka has of a partition: `begun` is the offset and its metadata.
+    /// Begins an assignment with what Kafka has of a partition: `begun` is the offset and its metadata.
     pub(super) fn assign(
         &mut self,
         partition: i32,
@@ -49,9 +49,8 @@ impl Group {
         }
         let position = ledger.next();
         log::info!("partition {partition}: reading from offset {position}");
-        self.epochs += 1;
         let owned = Partition {
-            epoch: self.epochs,
+            assignment: self.next_assignment(partition),
             earlier: Vec::new(),
             log,
             is_astray: false,
@@ -60,7 +59,7 @@ impl Group {
             phase: Phase::Consuming,
             committed: None,
         };
-        self.links.read(partition, &owned);
+        self.channels.read(&owned);
         self.partitions.insert(partition, owned);
     }
 

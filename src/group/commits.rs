@@ -32,7 +32,11 @@ impl Group {
         self.uncommitted = 0;
         let changed = self.to_commit();
         if !changed.is_empty() {
-            self.commit_in_flight = self.links.membership.send(Command::Commit(changed)).is_ok();
+            self.commit_in_flight = self
+                .channels
+                .membership
+                .send(Command::Commit(changed))
+                .is_ok();
         }
     }
 

@@ -50,7 +50,7 @@ impl Group {
     /// Renews the lease under which the workers send. Where it had run out, this process did not run for so long that its
     /// partitions may be another's.
     pub(super) fn renew_lease(&mut self) {
-        let Some(lapse) = self.links.lease.renew(Moment::now()) else {
+        let Some(lapse) = self.channels.lease.renew(Moment::now()) else {
             return;
         };
         let doubtful = self.doubt_all();
@@ -64,7 +64,7 @@ impl Group {
             );
         }
         // After the word on each partition.
-        for worker in &self.links.workers {
+        for worker in &self.channels.workers {
             let _ = worker.send(worker::Event::Lapsed(lapse.number));
         }
     }
@@ -116,11 +116,10 @@ impl Group {
                 };
                 // Where it is read again, the consumer finds that out anew.
                 owned.is_astray = false;
-                let epoch = owned.epoch;
-                let suspend = Control::Suspend { partition, epoch };
-                let _ = self.links.consumer.send(suspend);
-                for (worker, epoch) in self.links.workers_and(owned.turns()) {
-                    let _ = worker.send(worker::Event::Suspend { partition, epoch });
+                let suspend = Control::Suspend(owned.assignment);
+                let _ = self.channels.consumer.send(suspend);
+                for (worker, assignment) in self.channels.workers_and(owned.assignments()) {
+                    let _ = worker.send(worker::Event::Suspend(assignment));
                 }
             }
             Phase::Doubtful {
@@ -162,15 +161,15 @@ impl Group {
     }
 
     /// The consumer reads it no longer, and what it read before is in the account.
-    pub(super) fn is_suspended(&mut self, partition: i32, epoch: u64) {
-        if let Some(owned) = self.owned(partition, epoch)
+    pub(super) fn is_suspended(&mut self, assignment: Assignment) {
+        if let Some(owned) = self.owned(assignment)
             && let Phase::Doubtful {
                 suspended, back, ..
             } = &mut owned.phase
         {
             *suspended = true;
             if *back {
-                self.resume(partition);
+                self.resume(assignment.partition);
             }
         }
     }
@@ -183,9 +182,9 @@ impl Group {
         owned.phase = Phase::Consuming;
         let position = owned.ledger.next();
         log::info!("partition {partition}: reading from offset {position}, still ours");
-        self.links.read(partition, owned);
-        for (worker, epoch) in self.links.workers_and(owned.turns()) {
-            let _ = worker.send(worker::Event::Resume { partition, epoch });
+        self.channels.read(owned);
+        for (worker, assignment) in self.channels.workers_and(owned.assignments()) {
+            let _ = worker.send(worker::Event::Resume(assignment));
         }
     }
 

@@ -25,21 +25,21 @@ impl Group {
             let Some(owned) = self.partitions.get_mut(&partition) else {
                 continue;
             };
-            let _ = self.links.consumer.send(Control::Revoke { partition });
+            let _ = self.channels.consumer.send(Control::Revoke { partition });
             if self.stopping && matches!(owned.phase, Phase::Doubtful { .. }) {
                 // Another may have it, and this stop is no sign that it doesn't: what is queued is not even finished.
                 owned.phase = Phase::Draining { workers: 0 };
-                for (worker, epoch) in self.links.workers_and(owned.turns()) {
-                    let _ = worker.send(worker::Event::Forget { partition, epoch });
+                for (worker, assignment) in self.channels.workers_and(owned.assignments()) {
+                    let _ = worker.send(worker::Event::Forget(assignment));
                 }
                 continue;
             }
             owned.phase = Phase::Draining {
-                workers: self.links.workers.len() * owned.turns().count(),
+                workers: self.channels.workers.len() * owned.assignments().count(),
             };
             // A worker answers after all that the consumer sent it before; what comes later it gives back.
-            for (worker, epoch) in self.links.workers_and(owned.turns()) {
-                let _ = worker.send(worker::Event::Revoke { partition, epoch });
+            for (worker, assignment) in self.channels.workers_and(owned.assignments()) {
+                let _ = worker.send(worker::Event::Revoke(assignment));
             }
         }
         self.handovers.push(Handover {

@@ -21,8 +21,8 @@ const BETWEEN: Duration = Duration::from_millis(200);
 
 /// What the group knows of its looks.
 pub struct Looks {
-    /// Where each partition stood that the look under way asks about: its turn and its position.
-    asked: Option<BTreeMap<i32, (u64, i64)>>,
+    /// Where each partition stood that the look under way asks about: its assignment and its position.
+    asked: Option<BTreeMap<Assignment, i64>>,
     begun: Option<Instant>,
     topic: Option<TopicTag>,
     /// Topics of the same name that are deleted. A broker that lags behind may still name one.
@@ -77,10 +77,16 @@ impl Group {
                     leader_epoch: owned.log.leader_epoch,
                     thorough: owned.is_astray,
                 };
-                (question, (partition, (owned.epoch, owned.ledger.next())))
+                (question, (owned.assignment, owned.ledger.next()))
             })
             .unzip();
-        if !questions.is_empty() && self.links.membership.send(Command::Look(questions)).is_ok() {
+        if !questions.is_empty()
+            && self
+                .channels
+                .membership
+                .send(Command::Look(questions))
+                .is_ok()
+        {
             self.looks.asked = Some(asked);
             self.looks.begun = Some(Instant::now());
         }
@@ -94,8 +100,8 @@ impl Group {
     }
 
     /// Kafka has nothing at the position.
-    pub(super) fn is_astray(&mut self, partition: i32, epoch: u64) {
-        if let Some(owned) = self.owned(partition, epoch)
+    pub(super) fn is_astray(&mut self, assignment: Assignment) {
+        if let Some(owned) = self.owned(assignment)
             && owned.phase == Phase::Consuming
         {
             owned.is_astray = true;
@@ -106,12 +112,11 @@ impl Group {
     /// Another leader, or another topic, may answer from now on: what was read before is of the one that was known.
     pub(super) fn interrupted(&mut self, reached: Vec<Reached>) {
         for Reached {
-            partition,
-            epoch,
+            assignment,
             position,
         } in reached
         {
-            if let Some(owned) = self.owned(partition, epoch) {
+            if let Some(owned) = self.owned(assignment) {
                 owned.log.firm = owned.log.firm.max(position);
             }
         }
@@ -128,10 +133,13 @@ impl Group {
                 return;
             }
         };
-        for (partition, (turn, position)) in asked {
+        for (assignment, position) in asked {
+            let partition = assignment.partition;
+            // Taken before the partition is borrowed; unused numbers do no harm.
+            let next = self.next_assignment(partition);
             let owned = self.partitions.get_mut(&partition);
-            let owned =
-                owned.filter(|owned| owned.epoch == turn && owned.phase == Phase::Consuming);
+            let owned = owned
+                .filter(|owned| owned.assignment == assignment && owned.phase == Phase::Consuming);
             let (Some(owned), Some(standing)) = (owned, standings.get(&partition)) else {
                 continue;
             };
@@ -142,14 +150,13 @@ impl Group {
                 Verdict::Open => {}
                 Verdict::Same => {
                     if std::mem::take(&mut owned.is_astray) {
-                        self.links.read(partition, owned);
+                        self.channels.read(owned);
                     }
                 }
                 _ => {
-                    self.epochs += 1;
-                    owned.turn_over(self.epochs, verdict);
+                    owned.begin_anew(next, verdict);
                     owned.is_astray = false;
-                    self.links.read(partition, owned);
+                    self.channels.read(owned);
                 }
             }
         }

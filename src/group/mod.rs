@@ -28,7 +28,7 @@ use crate::message::consumer::Control;
 use crate::message::dead_letter::Letter;
 use crate::message::group::{Event, Read};
 use crate::message::membership::Command;
-use crate::message::{How, Settled, Slot, offset_map, worker};
+use crate::message::{Assignment, Completion, RecordId, Settled, offset_map, worker};
 use commits::{COMMIT_EVERY, SAY_FIRST, SAY_LAST};
 use handover::Handover;
 use look::Looks;
@@ -49,7 +49,7 @@ pub struct Counts {
 }
 
 /// How the group reaches the other threads.
-pub struct Links {
+pub struct Channels {
     pub consumer: Sender<Control>,
     pub workers: Vec<Sender<worker::Event>>,
     pub dead_letters: Sender<Letter>,
@@ -58,21 +58,21 @@ pub struct Links {
     pub lease: Arc<Lease>,
 }
 
-impl Links {
-    /// Each worker with each of these turns.
+impl Channels {
+    /// Each worker with each of these assignments.
     fn workers_and(
         &self,
-        turns: impl Iterator<Item = u64>,
-    ) -> impl Iterator<Item = (&Sender<worker::Event>, u64)> {
-        turns.flat_map(|turn| self.workers.iter().map(move |worker| (worker, turn)))
+        assignments: impl Iterator<Item = Assignment>,
+    ) -> impl Iterator<Item = (&Sender<worker::Event>, Assignment)> {
+        assignments
+            .flat_map(|assignment| self.workers.iter().map(move |worker| (worker, assignment)))
     }
 
     /// Has the consumer read a partition from where its account stands.
-    fn read(&self, partition: i32, owned: &Partition) {
+    fn read(&self, owned: &Partition) {
         let position = owned.ledger.next();
         let _ = self.consumer.send(Control::Assign {
-            partition,
-            epoch: owned.epoch,
+            assignment: owned.assignment,
             position,
             finished: owned.ledger.finished_from(position),
         });
@@ -83,7 +83,7 @@ pub struct Group {
     events: Receiver<Event>,
     /// What was read. Nothing waits for it, so it wakes nobody: it is taken in before whatever comes next.
     reads: Receiver<Read>,
-    links: Links,
+    channels: Channels,
     /// How long a hand-over may take.
     patience: Duration,
     partitions: BTreeMap<i32, Partition>,
@@ -93,7 +93,7 @@ pub struct Group {
     handovers: Vec<Handover>,
     /// When lost partitions that are not back by then are given up.
     in_doubt_until: Option<Instant>,
-    /// Counts the turns of owning any partition.
+    /// Counts the assignments of any partition.
     epochs: u64,
     commit_in_flight: bool,
     /// Whether that was on its way before this process did not run for a while: its answer doesn't say how things are now.
@@ -114,13 +114,13 @@ impl Group {
     pub fn new(
         events: Receiver<Event>,
         reads: Receiver<Read>,
-        links: Links,
+        channels: Channels,
         shutdown_timeout: Duration,
     ) -> Self {
         Self {
             events,
             reads,
-            links,
+            channels,
             patience: shutdown_timeout
                 .saturating_sub(LEAVING)
                 .max(shutdown_timeout / 2),
@@ -177,7 +177,7 @@ impl Group {
                     stop = crossbeam_channel::never();
                     self.stopping = true;
                     end = crossbeam_channel::after(shutdown_timeout);
-                    let _ = self.links.membership.send(Command::Leave);
+                    let _ = self.channels.membership.send(Command::Leave);
                 }
                 recv(end) -> _ => {
                     log::warn!("time is up: leaving without a last word to Kafka");
@@ -200,13 +200,12 @@ impl Group {
     /// The ledgers have to know of a record before they hear what became of it.
     fn take_reads(&mut self) {
         while let Ok(Read {
-            partition,
-            epoch,
+            assignment,
             offsets,
             next,
         }) = self.reads.try_recv()
         {
-            if let Some(owned) = self.owned(partition, epoch) {
+            if let Some(owned) = self.owned(assignment) {
                 owned.ledger.read(offsets, next);
             }
         }
@@ -234,31 +233,31 @@ impl Group {
                 );
                 let _ = reply.send(self.lose(partitions));
             }
-            Event::LastWord(commits) => self.note_committed(commits),
-            Event::Suspended { partition, epoch } => self.is_suspended(partition, epoch),
-            Event::Astray { partition, epoch } => self.is_astray(partition, epoch),
+            Event::PartingCommit(commits) => self.note_committed(commits),
+            Event::Suspended(assignment) => self.is_suspended(assignment),
+            Event::Astray(assignment) => self.is_astray(assignment),
             Event::Interrupted(reached) => self.interrupted(reached),
             Event::Looked(answer) => self.looked(answer),
             Event::Settled(settled) => self.settle(settled),
-            Event::Unreadable { slot, last, why } => {
-                if self.owner(slot).is_some() {
-                    self.bury(slot, 0, why, Some(last));
+            Event::Unreadable { record, last, why } => {
+                if self.owner(record).is_some() {
+                    self.bury(record, 0, why, Some(last));
                 } else {
                     self.credit(1, 0);
                 }
             }
-            Event::Buried(letters) => {
+            Event::Written(letters) => {
                 self.counts.dead_letters += letters.len() as u64;
                 self.credit(letters.len(), letters.iter().map(|(_, bytes)| bytes).sum());
-                for (slot, _) in letters {
-                    if let Some(owned) = self.owner(slot) {
-                        owned.ledger.finish(slot.offset);
+                for (record, _) in letters {
+                    if let Some(owned) = self.owner(record) {
+                        owned.ledger.finish(record.offset);
                     }
                 }
             }
-            Event::GaveBack { partition, epoch } => {
-                if let Some(owned) = self.partitions.get_mut(&partition)
-                    && owned.turns().any(|turn| turn == epoch)
+            Event::RevokeAck(assignment) => {
+                if let Some(owned) = self.partitions.get_mut(&assignment.partition)
+                    && owned.assignments().any(|one| one == assignment)
                     && let Phase::Draining { workers } = &mut owned.phase
                 {
                     *workers -= 1;
@@ -270,32 +269,41 @@ impl Group {
         }
     }
 
-    /// The partition, if it is still ours in the same turn.
-    fn owned(&mut self, partition: i32, epoch: u64) -> Option<&mut Partition> {
+    /// The partition, if this assignment still holds.
+    fn owned(&mut self, assignment: Assignment) -> Option<&mut Partition> {
         self.partitions
-            .get_mut(&partition)
-            .filter(|owned| owned.epoch == epoch)
+            .get_mut(&assignment.partition)
+            .filter(|owned| owned.assignment == assignment)
+    }
+
+    /// The next assignment of a partition.
+    fn next_assignment(&mut self, partition: i32) -> Assignment {
+        self.epochs += 1;
+        Assignment {
+            partition,
+            epoch: self.epochs,
+        }
     }
 
     /// The partition in whose account a record is.
-    fn owner(&mut self, slot: Slot) -> Option<&mut Partition> {
-        let owned = self.partitions.get_mut(&slot.partition);
-        owned.filter(|owned| owned.counts(slot))
+    fn owner(&mut self, record: RecordId) -> Option<&mut Partition> {
+        let owned = self.partitions.get_mut(&record.assignment.partition);
+        owned.filter(|owned| owned.counts(record))
     }
 
     /// Whether a record was read from a log that is not there any longer.
-    fn is_of_log_before(&self, slot: Slot) -> bool {
-        let owned = self.partitions.get(&slot.partition);
-        owned.is_some_and(|owned| owned.turns().any(|turn| turn == slot.epoch))
+    fn is_of_log_before(&self, record: RecordId) -> bool {
+        let owned = self.partitions.get(&record.assignment.partition);
+        owned.is_some_and(|owned| owned.assignments().any(|one| one == record.assignment))
     }
 
     /// Drops a partition with all that is held of it.
     fn forget(&mut self, partition: i32) -> Option<Partition> {
         let owned = self.partitions.remove(&partition)?;
         self.counts.given_back += owned.ledger.in_hand() as u64;
-        let _ = self.links.consumer.send(Control::Revoke { partition });
-        for (worker, epoch) in self.links.workers_and(owned.turns()) {
-            let _ = worker.send(worker::Event::Forget { partition, epoch });
+        let _ = self.channels.consumer.send(Control::Revoke { partition });
+        for (worker, assignment) in self.channels.workers_and(owned.assignments()) {
+            let _ = worker.send(worker::Event::Forget(assignment));
         }
         Some(owned)
     }
@@ -303,33 +311,35 @@ impl Group {
     fn settle(&mut self, settled: Vec<Settled>) {
         let (mut messages, mut bytes, mut gone) = (0, 0, 0u64);
         for Settled {
-            slot,
+            record,
             bytes: size,
-            how,
+            completion,
         } in settled
         {
-            match how {
-                How::Undeliverable(why) | How::PassedBy(why) if self.owner(slot).is_some() => {
-                    self.bury(slot, size, why, None);
+            match completion {
+                Completion::Undeliverable(why) | Completion::Skipped(why)
+                    if self.owner(record).is_some() =>
+                {
+                    self.bury(record, size, why, None);
                     continue;
                 }
-                How::Delivered => {
+                Completion::Delivered => {
                     self.counts.delivered += 1;
                     self.uncommitted += 1;
-                    if let Some(owned) = self.owner(slot) {
-                        owned.ledger.finish(slot.offset);
-                    } else if let Some((_, lost)) = self.lost.get_mut(&slot.partition)
-                        && lost.counts(slot)
+                    if let Some(owned) = self.owner(record) {
+                        owned.ledger.finish(record.offset);
+                    } else if let Some((_, lost)) = self.lost.get_mut(&record.assignment.partition)
+                        && lost.counts(record)
                     {
-                        lost.ledger.finish(slot.offset);
+                        lost.ledger.finish(record.offset);
                     }
                 }
                 // What can't be delivered of a partition that is another's is the other's dead letter.
-                How::Released | How::Undeliverable(_) | How::PassedBy(_) => {
-                    if let Some(owned) = self.owner(slot) {
-                        owned.ledger.release(slot.offset);
+                Completion::Released | Completion::Undeliverable(_) | Completion::Skipped(_) => {
+                    if let Some(owned) = self.owner(record) {
+                        owned.ledger.release(record.offset);
                         self.counts.given_back += 1;
-                    } else if self.is_of_log_before(slot) {
+                    } else if self.is_of_log_before(record) {
                         gone += 1;
                     }
                 }
@@ -348,9 +358,9 @@ impl Group {
     }
 
     /// It is held until the letter is written: letters that wait count against the cap too.
-    fn bury(&self, slot: Slot, bytes: usize, why: String, last: Option<i64>) {
-        let _ = self.links.dead_letters.send(Letter {
-            slot,
+    fn bury(&self, record: RecordId, bytes: usize, why: String, last: Option<i64>) {
+        let _ = self.channels.dead_letters.send(Letter {
+            record,
             last,
             bytes,
             why,
@@ -360,7 +370,7 @@ impl Group {
     fn credit(&self, messages: usize, bytes: usize) {
         if messages > 0 {
             let _ = self
-                .links
+                .channels
                 .consumer
                 .send(Control::Credit { messages, bytes });
         }

@@ -2,13 +2,13 @@
 
 use super::identity::{Known, Verdict};
 use super::ledger::Ledger;
-use crate::message::{Commit, Slot, offset_map, topic_tag};
+use crate::message::{Assignment, Commit, RecordId, offset_map, topic_tag};
 
 pub struct Partition {
-    pub epoch: u64,
-    /// The turns before, that ended because its log is not what it was; of each, what counts still lies below this offset.
+    pub assignment: Assignment,
+    /// Earlier assignments, which ended because its log is not what it was. Of each, what counts still lies below this offset.
     /// What is held of them is delivered all the same: nothing sends it again.
-    pub earlier: Vec<(u64, i64)>,
+    pub earlier: Vec<(Assignment, i64)>,
     pub log: Known,
     /// Whether Kafka has no record at the position. It is not read then until it is clear why.
     pub is_astray: bool,
@@ -38,29 +38,31 @@ pub enum Phase {
 }
 
 impl Partition {
-    /// The turns of which something may be held.
-    pub fn turns(&self) -> impl Iterator<Item = u64> {
-        let earlier = self.earlier.iter().map(|(turn, _)| *turn);
-        earlier.chain([self.epoch])
+    /// The assignments of which something may be held.
+    pub fn assignments(&self) -> impl Iterator<Item = Assignment> {
+        let earlier = self.earlier.iter().map(|(assignment, _)| *assignment);
+        earlier.chain([self.assignment])
     }
 
     /// Whether a record is in the account.
-    pub fn counts(&self, slot: Slot) -> bool {
-        let in_earlier = |(turn, below): &(u64, i64)| slot.epoch == *turn && slot.offset < *below;
-        slot.epoch == self.epoch || self.earlier.iter().any(in_earlier)
+    pub fn counts(&self, record: RecordId) -> bool {
+        let in_earlier = |(assignment, below): &(Assignment, i64)| {
+            record.assignment == *assignment && record.offset < *below
+        };
+        record.assignment == self.assignment || self.earlier.iter().any(in_earlier)
     }
 
-    /// Begins turn `epoch`, with the log as it is now.
-    pub fn turn_over(&mut self, epoch: u64, verdict: Verdict) {
+    /// Begins a new assignment, with the log as it is now.
+    pub fn begin_anew(&mut self, assignment: Assignment, verdict: Verdict) {
         let still_counts = match verdict {
             Verdict::Cut { to } => to,
             _ => i64::MIN,
         };
-        self.earlier.push((self.epoch, i64::MAX));
+        self.earlier.push((self.assignment, i64::MAX));
         for (_, below) in &mut self.earlier {
             *below = still_counts.min(*below);
         }
-        self.epoch = epoch;
+        self.assignment = assignment;
         self.ledger.follow(verdict);
         if let Verdict::Anew { at } = verdict {
             // With a topic, Kafka deletes what was committed for it.

@@ -13,13 +13,13 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::{Counts, Event, Group, Links, Read};
+use super::{Channels, Counts, Event, Group, Read};
 use crate::base::lease::{Lease, Moment};
 use crate::message::consumer::Control;
 use crate::message::dead_letter::Letter;
 use crate::message::membership::Command;
 use crate::message::standing::{Question, Standing};
-use crate::message::{Commit, CommitOutcome, Failure, How, Settled, Slot, worker};
+use crate::message::{Commit, CommitOutcome, Completion, Failure, RecordId, Settled, worker};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -46,14 +46,14 @@ impl Around {
         let (dead_letters, letters) = unbounded();
         let (membership, commands) = unbounded_channel();
         let lease = Arc::new(Lease::new(Duration::from_secs(10), Moment::now()));
-        let links = Links {
+        let channels = Channels {
             consumer,
             workers: vec![to_worker],
             dead_letters,
             membership,
             lease: lease.clone(),
         };
-        let group = Group::new(group_events, reads, links, shutdown_timeout);
+        let group = Group::new(group_events, reads, channels, shutdown_timeout);
         let group = std::thread::spawn(move || group.run(&stopped, shutdown_timeout));
         Self {
             events,
@@ -110,12 +110,12 @@ impl Around {
         ) {}
     }
 
-    fn settle(&self, epoch: u64, offset: i64, how: How) {
-        let slot = slot(epoch, offset);
+    fn settle(&self, epoch: u64, offset: i64, completion: Completion) {
+        let record = record(epoch, offset);
         self.tell(Event::Settled(vec![Settled {
-            slot,
+            record,
             bytes: 1,
-            how,
+            completion,
         }]));
     }
 
@@ -197,11 +197,11 @@ impl Around {
     fn suspended(&self) {
         while !matches!(
             self.worker.recv().unwrap(),
-            worker::Event::Suspend { partition: 0, .. }
+            worker::Event::Suspend(Assignment { partition: 0, .. })
         ) {}
         while !matches!(
             self.control.recv().unwrap(),
-            Control::Suspend { partition: 0, .. }
+            Control::Suspend(Assignment { partition: 0, .. })
         ) {}
     }
 
@@ -218,8 +218,8 @@ fn taken(commits: Vec<Commit>) -> CommitOutcome {
     }
 }
 
-fn slot(epoch: u64, offset: i64) -> Slot {
-    Slot {
+fn record(epoch: u64, offset: i64) -> RecordId {
+    RecordId {
         partition: 0,
         epoch,
         offset,

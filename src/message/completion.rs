@@ -1,21 +1,21 @@
 //! What became of a message.
 
-use super::Slot;
+use super::RecordId;
 
 /// A message that its holder is done with.
 #[derive(Debug, PartialEq)]
 pub struct Settled {
-    pub slot: Slot,
+    pub record: RecordId,
     pub bytes: usize,
-    pub how: How,
+    pub completion: Completion,
 }
 
 #[derive(Debug, PartialEq)]
-pub enum How {
+pub enum Completion {
     /// Each Comet that should have it took it, but for those that are left out.
     Delivered,
     /// Each Comet that should have it is left out: the reason, for the dead letter.
-    PassedBy(String),
+    Skipped(String),
     /// It can't be delivered: the reason, for the dead letter.
     Undeliverable(String),
     /// Given back unsent: its partition goes to another owner.

@@ -1,11 +1,11 @@
 //! What is to become a dead letter.
 
-use super::Slot;
+use super::RecordId;
 
 /// A message to bury.
 #[derive(Debug)]
 pub struct Letter {
-    pub slot: Slot,
+    pub record: RecordId,
     /// Where it is of several offsets, which can't be read: the last of them.
     pub last: Option<i64>,
     pub bytes: usize,

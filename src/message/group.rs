@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 use super::standing::Standing;
-use super::{Commit, CommitOutcome, Settled, Slot};
+use super::{Assignment, Commit, CommitOutcome, RecordId, Settled};
 
 /// What the group hears of.
 pub enum Event {
@@ -31,23 +31,27 @@ pub enum Event {
         reply: oneshot::Sender<Vec<Commit>>,
     },
     /// What was finished of lost partitions is committed after all.
-    LastWord(Vec<Commit>),
+    PartingCommit(Vec<Commit>),
     /// The consumer reads a partition no longer.
-    Suspended { partition: i32, epoch: u64 },
+    Suspended(Assignment),
     /// The broker doesn't hold what was to be read next. The consumer doesn't read the partition until it is assigned anew.
-    Astray { partition: i32, epoch: u64 },
+    Astray(Assignment),
     /// Reading failed, or works again: up to these positions it was read before that.
     Interrupted(Vec<Reached>),
     /// How the logs stand that were asked about, or why that can't be said.
     Looked(Result<BTreeMap<i32, Standing>, String>),
     /// Messages that a worker, or the consumer, is done with.
     Settled(Vec<Settled>),
-    /// What stands at a slot, and behind it up to the offset `last`, can't be read: the reason, for its one dead letter.
-    Unreadable { slot: Slot, last: i64, why: String },
+    /// What stands at a record's place, and behind it up to the offset `last`, can't be read: the reason, for its one dead letter.
+    Unreadable {
+        record: RecordId,
+        last: i64,
+        why: String,
+    },
     /// Dead letters that are written.
-    Buried(Vec<(Slot, usize)>),
+    Written(Vec<(RecordId, usize)>),
     /// A worker gave back what it had not sent of a partition that is handed over.
-    GaveBack { partition: i32, epoch: u64 },
+    RevokeAck(Assignment),
     /// What became of a commit.
     Committed(CommitOutcome),
     /// The broker refuses maps of what is finished that are longer than this, in bytes.
@@ -61,15 +65,13 @@ pub enum Event {
 /// Up to where a partition was read.
 #[derive(Clone, Copy, Debug)]
 pub struct Reached {
-    pub partition: i32,
-    pub epoch: u64,
+    pub assignment: Assignment,
     pub position: i64,
 }
 
 /// The consumer read these records of a partition, and stands at `next` now.
 pub struct Read {
-    pub partition: i32,
-    pub epoch: u64,
+    pub assignment: Assignment,
     pub offsets: Vec<i64>,
     pub next: i64,
 }

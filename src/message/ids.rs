@@ -1,10 +1,16 @@
-//! What names a record.
+//! What names a partition that was assigned, a record, a Comet, a worker.
 
-/// A record's place: which partition, at which turn of owning it, at which offset.
+/// A partition, for as long as this process has it without a break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Slot {
+pub struct Assignment {
     pub partition: i32,
-    /// Counts the times that this process was given a partition. What was read in an earlier turn no longer counts.
+    /// Counts the assignments of any partition. What was read under an earlier one no longer counts.
     pub epoch: u64,
+}
+
+/// A record: under which assignment it was read, and its offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordId {
+    pub assignment: Assignment,
     pub offset: i64,
 }

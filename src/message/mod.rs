@@ -22,19 +22,19 @@ use std::sync::Arc;
 
 pub use answer::{Answer, Status};
 pub use commit::{Commit, CommitOutcome, Failure};
-pub use completion::{How, Settled};
-pub use fan_out::Together;
-pub use ids::Slot;
+pub use completion::{Completion, Settled};
+pub use fan_out::FanOut;
+pub use ids::{Assignment, RecordId};
 
 use call::Delivery;
 
 /// A message on its way to the Comets.
 #[derive(Debug)]
 pub struct Message {
-    pub slot: Slot,
+    pub record: RecordId,
     /// What it counts against the cap on bytes held.
     pub bytes: usize,
     pub delivery: Delivery,
     /// Where other workers deliver it to other Comets.
-    pub together: Option<Arc<Together>>,
+    pub fan_out: Option<Arc<FanOut>>,
 }

@@ -1,6 +1,6 @@
 //! What a worker is told.
 
-use super::{Answer, Message};
+use super::{Answer, Assignment, Message};
 
 /// What a worker hears of.
 pub enum Event {
@@ -15,13 +15,13 @@ pub enum Event {
     /// A Comet was asked whether it is there.
     Probed { comet: usize, answer: Answer },
     /// The partition goes to another owner: give back what no Comet has seen, finish the rest.
-    Revoke { partition: i32, epoch: u64 },
+    Revoke(Assignment),
     /// The partition may be another's: send nothing more of it for now.
-    Suspend { partition: i32, epoch: u64 },
+    Suspend(Assignment),
     /// It is still ours: go on.
-    Resume { partition: i32, epoch: u64 },
+    Resume(Assignment),
     /// The partition is another's already: drop everything of it.
-    Forget { partition: i32, epoch: u64 },
+    Forget(Assignment),
     /// The lease under which it sends had run out so many times, and is renewed.
     Lapsed(u64),
     /// End the thread.

@@ -9,7 +9,7 @@ use super::coalesce::Coalescer;
 use super::health::State;
 use super::link::{Id, Start};
 use super::served::Served;
-use super::{Event, InHand, Worker, of};
+use super::{Event, InHand, Worker};
 use crate::base::lease::Moment;
 use crate::comet::Burst;
 use crate::message::call::Call;
@@ -87,11 +87,10 @@ impl Worker {
         let (messages, suspended) = (&mut self.messages, &self.suspended);
         let mut merged = None;
         let started = comet.link.start_next(now, |waiting, several| {
-            let first = waiting.front().map(|&id| messages[id].message.slot);
-            let is_first = |&(partition, epoch): &(i32, u64)| {
-                first.is_some_and(|slot| of(slot, partition, epoch))
-            };
-            if suspended.iter().any(is_first) {
+            let first = waiting
+                .front()
+                .map(|&id| messages[id].message.record.assignment);
+            if first.is_some_and(|first| suspended.contains(&first)) {
                 return 0;
             }
             if several {

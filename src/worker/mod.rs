@@ -18,7 +18,7 @@ use crate::base::lease::Lease;
 use crate::comet::{Client, FailureLog};
 use crate::message::call::Target;
 use crate::message::worker::Event;
-use crate::message::{Answer, How, Message, Settled, Slot, group};
+use crate::message::{Answer, Assignment, Completion, Message, Settled, group};
 use coalesce::{Coalescer, Shape};
 use link::{Id, Outcome};
 use served::{Served, said};
@@ -41,12 +41,12 @@ pub struct Worker {
     messages: Slab<InHand>,
     /// The messages of the call that was answered last.
     called: Vec<Id>,
-    /// Turns of owning a partition that are over: what still comes of them is given back.
-    revoked: Vec<(i32, u64)>,
+    /// Assignments that are over: what still comes of them is given back.
+    revoked: Vec<Assignment>,
     /// Those of them after which the partition is another's.
-    forgotten: Vec<(i32, u64)>,
-    /// Turns of which nothing is sent for now.
-    suspended: Vec<(i32, u64)>,
+    forgotten: Vec<Assignment>,
+    /// Assignments of which nothing is sent for now.
+    suspended: Vec<Assignment>,
     /// Nothing is sent unless it holds.
     lease: Arc<Lease>,
     /// How many of its lapses this worker was told of.
@@ -99,15 +99,15 @@ impl InHand {
 
     /// Whether it may be sent. Then it can't be given back.
     fn begin(&mut self) -> bool {
-        let together = self.message.together.as_ref();
-        self.started = self.started || together.is_none_or(|together| together.begin());
+        let fan_out = self.message.fan_out.as_ref();
+        self.started = self.started || fan_out.is_none_or(|fan_out| fan_out.begin());
         self.started
     }
 
     /// Whether it can be given back, since no Comet has seen it. Then it can't be sent.
     fn give_back(&self) -> bool {
-        let together = self.message.together.as_ref();
-        !self.started && together.is_none_or(|together| together.give_back())
+        let fan_out = self.message.fan_out.as_ref();
+        !self.started && fan_out.is_none_or(|fan_out| fan_out.give_back())
     }
 }
 
@@ -191,25 +191,25 @@ impl Worker {
                 self.comets[comet].note_probe(&answer);
                 self.comets[comet].stir(comet, &mut self.stirred);
             }
-            Event::Revoke { partition, epoch } => {
-                self.resume((partition, epoch));
-                self.revoked.push((partition, epoch));
+            Event::Revoke(assignment) => {
+                self.resume(assignment);
+                self.revoked.push(assignment);
                 self.drop_queued(|held| {
-                    of(held.message.slot, partition, epoch) && held.give_back()
+                    held.message.record.assignment == assignment && held.give_back()
                 });
                 // Lanes were held where another worker had given a message back before.
                 self.release();
                 // What was given back has to be known before the answer.
                 self.report();
-                let _ = self.group.send(group::Event::GaveBack { partition, epoch });
+                let _ = self.group.send(group::Event::RevokeAck(assignment));
             }
-            Event::Suspend { partition, epoch } => self.suspended.push((partition, epoch)),
-            Event::Resume { partition, epoch } => self.resume((partition, epoch)),
-            Event::Forget { partition, epoch } => {
-                self.resume((partition, epoch));
-                self.forgotten.push((partition, epoch));
+            Event::Suspend(assignment) => self.suspended.push(assignment),
+            Event::Resume(assignment) => self.resume(assignment),
+            Event::Forget(assignment) => {
+                self.resume(assignment);
+                self.forgotten.push(assignment);
                 for (_, held) in self.messages.iter_mut() {
-                    held.forgotten |= of(held.message.slot, partition, epoch);
+                    held.forgotten |= held.message.record.assignment == assignment;
                 }
                 self.drop_queued(|held| held.forgotten);
             }
@@ -224,9 +224,9 @@ impl Worker {
         }
     }
 
-    fn resume(&mut self, turn: (i32, u64)) {
+    fn resume(&mut self, assignment: Assignment) {
         let before = self.suspended.len();
-        self.suspended.retain(|suspended| *suspended != turn);
+        self.suspended.retain(|suspended| *suspended != assignment);
         if self.suspended.len() == before {
             return;
         }
@@ -243,17 +243,18 @@ impl Worker {
 
     fn take_in(&mut self, message: Message) {
         fail::fail_point!("worker");
-        let Slot {
-            partition, epoch, ..
-        } = message.slot;
+        let assignment = message.record.assignment;
         let held = InHand::new(message);
-        let turn = (partition, epoch);
-        if self.forgotten.contains(&turn) || self.revoked.contains(&turn) && held.give_back() {
-            self.settle(&held.message, How::Released);
+        if self.forgotten.contains(&assignment)
+            || self.revoked.contains(&assignment) && held.give_back()
+        {
+            self.settle(&held.message, Completion::Released);
             return;
         }
-        // A new turn of owning a partition ends the memory of the turns before.
-        let is_kept = |(p, e): &(i32, u64)| *p != partition || *e >= epoch;
+        // A new assignment of a partition ends the memory of earlier ones.
+        let is_kept = |one: &Assignment| {
+            one.partition != assignment.partition || one.epoch >= assignment.epoch
+        };
         self.revoked.retain(is_kept);
         self.forgotten.retain(is_kept);
         let (key, target) = (held.message.delivery.key, held.message.delivery.target);
@@ -336,29 +337,29 @@ impl Worker {
             return;
         }
         let held = self.messages.remove(id);
-        let how = match (held.undeliverable, held.passed_by) {
-            _ if held.dropped => How::Released,
-            (Some(why), _) => How::Undeliverable(why),
-            (None, Some(comet)) if !held.taken => How::PassedBy(format!(
+        let completion = match (held.undeliverable, held.passed_by) {
+            _ if held.dropped => Completion::Released,
+            (Some(why), _) => Completion::Undeliverable(why),
+            (None, Some(comet)) if !held.taken => Completion::Skipped(format!(
                 "no Comet took it: it passed by Comet {}, which is left out",
                 self.comets[comet].client.address()
             )),
-            (None, _) => How::Delivered,
+            (None, _) => Completion::Delivered,
         };
-        self.settle(&held.message, how);
+        self.settle(&held.message, completion);
     }
 
-    fn settle(&mut self, message: &Message, how: How) {
-        let how = match &message.together {
-            None => Some(how),
-            Some(together) => together.done(how),
+    fn settle(&mut self, message: &Message, completion: Completion) {
+        let completion = match &message.fan_out {
+            None => Some(completion),
+            Some(fan_out) => fan_out.done(completion),
         };
         // Where others aren't done with it, the last of them reports it.
-        let Some(how) = how else { return };
+        let Some(completion) = completion else { return };
         self.settled.push(Settled {
-            slot: message.slot,
+            record: message.record,
             bytes: message.bytes,
-            how,
+            completion,
         });
     }
 
@@ -369,8 +370,4 @@ impl Worker {
                 .send(group::Event::Settled(std::mem::take(&mut self.settled)));
         }
     }
-}
-
-fn of(slot: Slot, partition: i32, epoch: u64) -> bool {
-    (slot.partition, slot.epoch) == (partition, epoch)
 }

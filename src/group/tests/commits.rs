@@ -1,8 +1,8 @@
 //! What is committed, and what is made of the answers.
 
-use super::{Around, PATIENCE, slot, taken};
+use super::{Around, PATIENCE, record, taken};
 use crate::group::Event;
-use crate::message::How;
+use crate::message::Completion;
 use crate::message::offset_map;
 use crate::message::{CommitOutcome, Failure};
 
@@ -10,8 +10,8 @@ use crate::message::{CommitOutcome, Failure};
 fn only_what_is_finished_is_committed() {
     let mut around = Around::new(PATIENCE);
     let epoch = around.consuming(0..4);
-    around.settle(epoch, 0, How::Delivered);
-    around.settle(epoch, 2, How::Delivered);
+    around.settle(epoch, 0, Completion::Delivered);
+    around.settle(epoch, 2, Completion::Delivered);
     loop {
         let commits = around.next_commit();
         let last = commits[0].clone();
@@ -30,13 +30,16 @@ fn only_what_is_finished_is_committed() {
 fn a_dead_letter_holds_its_offset_until_it_is_written() {
     let mut around = Around::new(PATIENCE);
     let epoch = around.consuming(0..1);
-    around.settle(epoch, 0, How::Undeliverable("why".into()));
+    around.settle(epoch, 0, Completion::Undeliverable("why".into()));
     let letter = around.letters.recv().unwrap();
-    assert_eq!((letter.slot, letter.why.as_str()), (slot(epoch, 0), "why"));
+    assert_eq!(
+        (letter.record, letter.why.as_str()),
+        (record(epoch, 0), "why")
+    );
     let held = around.next_commit();
     assert_eq!(held[0].offset, 0);
     around.tell(Event::Committed(taken(held)));
-    around.tell(Event::Buried(vec![(letter.slot, letter.bytes)]));
+    around.tell(Event::Written(vec![(letter.record, letter.bytes)]));
     assert_eq!(around.next_commit()[0].offset, 1);
     assert_eq!(around.end().dead_letters, 1);
 }
@@ -57,7 +60,7 @@ fn a_commit_that_fails_otherwise_stops_nothing() {
 fn a_partition_that_was_taken_counts_though_another_was_refused() {
     let mut around = Around::new(PATIENCE);
     let epoch = around.consuming(0..1);
-    around.settle(epoch, 0, How::Delivered);
+    around.settle(epoch, 0, Completion::Delivered);
     around.caught_up();
     let mut both = around.next_commit();
     while both.len() < 2 {
@@ -81,7 +84,7 @@ fn maps_are_as_short_as_the_broker_wants_them() {
     let mut around = Around::new(PATIENCE);
     let epoch = around.consuming(0..400);
     for offset in (1..400).step_by(2) {
-        around.settle(epoch, offset, How::Delivered);
+        around.settle(epoch, offset, Completion::Delivered);
     }
     around.caught_up();
     around.tell(Event::ShorterMaps(64));

@@ -2,7 +2,7 @@
 
 use super::{Around, PATIENCE, taken};
 use crate::group::{Event, Read};
-use crate::message::How;
+use crate::message::Completion;
 use crate::message::consumer::Control;
 use crate::message::worker;
 
@@ -12,21 +12,23 @@ use crate::message::worker;
 fn lost_and_back(committed: bool, read_on: bool, position: i64) -> (u64, u64, i64, Vec<i64>) {
     let around = Around::new(PATIENCE);
     let first = around.consuming(0..4);
-    around.settle(first, 0, How::Delivered);
+    around.settle(first, 0, Completion::Delivered);
     let last = around.lose().blocking_recv().unwrap();
     assert_eq!(last[0].offset, 1, "what is finished may still be committed");
     if committed {
-        around.tell(Event::LastWord(last.clone()));
+        around.tell(Event::PartingCommit(last.clone()));
     }
-    let suspended = || Event::Suspended {
-        partition: 0,
-        epoch: first,
+    let suspended = || {
+        Event::Suspended(Assignment {
+            partition: 0,
+            epoch: first,
+        })
     };
     if !read_on {
         around.tell(suspended());
     }
     // A call that was in flight comes back.
-    around.settle(first, 2, How::Delivered);
+    around.settle(first, 2, Completion::Delivered);
     around.tell(Event::Assigned {
         partition: 0,
         position,
@@ -101,7 +103,7 @@ fn what_is_in_doubt_is_not_committed() {
     let mut around = Around::new(PATIENCE);
     let epoch = around.consuming(0..4);
     drop(around.lose());
-    around.settle(epoch, 0, How::Delivered);
+    around.settle(epoch, 0, Completion::Delivered);
     around.caught_up();
     let commits = around.next_commit();
     assert!(commits.iter().all(|commit| commit.partition == 9));
@@ -112,13 +114,13 @@ fn what_is_in_doubt_is_not_committed() {
 fn a_commit_refused_as_of_no_member_stops_reading_and_sending_until_one_is_taken() {
     let mut around = Around::new(PATIENCE);
     let epoch = around.consuming(0..4);
-    around.settle(epoch, 0, How::Delivered);
+    around.settle(epoch, 0, Completion::Delivered);
     around.refuse();
     around.suspended();
-    let suspended = Event::Suspended {
+    let suspended = Event::Suspended(Assignment {
         partition: 0,
         epoch,
-    };
+    });
     around.tell(suspended);
     // What was in flight is finished; it doesn't go on until Kafka takes a commit, though nothing else changed.
     let asked = around.next_commit();
@@ -132,7 +134,7 @@ fn a_commit_refused_as_of_no_member_stops_reading_and_sending_until_one_is_taken
     around.tell(Event::Committed(taken(asked)));
     let resumed = around.worker.recv().unwrap();
     assert!(
-        matches!(resumed, worker::Event::Resume { partition: 0, epoch: same } if same == epoch)
+        matches!(resumed, worker::Event::Resume(Assignment { partition: 0, epoch: same }) if same == epoch)
     );
     let Control::Assign { position, .. } = around.control.recv().unwrap() else {
         panic!("it is not read")
@@ -148,10 +150,10 @@ fn what_krafka_lost_is_not_taken_for_ours_when_a_commit_goes_through() {
     around.refuse();
     around.suspended();
     drop(around.lose());
-    around.tell(Event::Suspended {
+    around.tell(Event::Suspended(Assignment {
         partition: 0,
         epoch,
-    });
+    }));
     around.caught_up();
     let others = around.next_commit();
     assert!(others.iter().all(|commit| commit.partition == 9));
@@ -172,17 +174,17 @@ fn a_process_that_was_halted_sends_nothing_until_a_later_commit_is_taken() {
         around.worker.recv().unwrap(),
         worker::Event::Lapsed(1)
     ));
-    around.tell(Event::Suspended {
+    around.tell(Event::Suspended(Assignment {
         partition: 0,
         epoch,
-    });
+    }));
     around.tell(Event::Committed(taken(older)));
     let later = around.next_commit();
     assert!(around.worker.try_recv().is_err(), "it sends on too early");
     around.tell(Event::Committed(taken(later)));
     assert!(matches!(
         around.worker.recv().unwrap(),
-        worker::Event::Resume { partition: 0, .. }
+        worker::Event::Resume(Assignment { partition: 0, .. })
     ));
     around.end();
 }

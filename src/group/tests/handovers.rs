@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Around, PATIENCE, taken};
 use crate::group::Event;
-use crate::message::How;
+use crate::message::Completion;
 use crate::message::membership::Command;
 use crate::message::worker;
 
@@ -15,17 +15,17 @@ fn a_hand_over_waits_for_what_is_in_flight_and_for_the_workers_word() {
     let mut answer = around.revoke();
     assert!(matches!(
         around.worker.recv(),
-        Ok(worker::Event::Revoke { partition: 0, .. })
+        Ok(worker::Event::Revoke(Assignment { partition: 0, .. }))
     ));
-    around.settle(epoch, 0, How::Delivered);
-    around.settle(epoch, 1, How::Released);
-    around.tell(Event::GaveBack {
+    around.settle(epoch, 0, Completion::Delivered);
+    around.settle(epoch, 1, Completion::Released);
+    around.tell(Event::RevokeAck(Assignment {
         partition: 0,
         epoch,
-    });
+    }));
     around.caught_up();
     assert!(answer.try_recv().is_err(), "offset 2 is in flight still");
-    around.settle(epoch, 2, How::Delivered);
+    around.settle(epoch, 2, Completion::Delivered);
     assert_eq!(answer.blocking_recv().unwrap()[0].offset, 1);
     around.end();
 }
@@ -34,13 +34,13 @@ fn a_hand_over_waits_for_what_is_in_flight_and_for_the_workers_word() {
 fn a_hand_over_commits_what_stays_too() {
     let around = Around::new(PATIENCE);
     let epoch = around.consuming(0..1);
-    around.settle(epoch, 0, How::Delivered);
+    around.settle(epoch, 0, Completion::Delivered);
     around.caught_up();
     let answer = around.revoke();
-    around.tell(Event::GaveBack {
+    around.tell(Event::RevokeAck(Assignment {
         partition: 0,
         epoch,
-    });
+    }));
     let commits = answer.blocking_recv().unwrap();
     let at: Vec<_> = commits.iter().map(|c| (c.partition, c.offset)).collect();
     assert_eq!(at, [(0, 1), (9, 0)]);
@@ -52,13 +52,13 @@ fn a_hand_over_says_what_to_commit() {
     let around = Around::new(PATIENCE);
     let epoch = around.consuming(0..3);
     let answer = around.revoke();
-    around.settle(epoch, 0, How::Delivered);
-    around.settle(epoch, 1, How::Released);
-    around.settle(epoch, 2, How::Delivered);
-    around.tell(Event::GaveBack {
+    around.settle(epoch, 0, Completion::Delivered);
+    around.settle(epoch, 1, Completion::Released);
+    around.settle(epoch, 2, Completion::Delivered);
+    around.tell(Event::RevokeAck(Assignment {
         partition: 0,
         epoch,
-    });
+    }));
     let commits = answer.blocking_recv().unwrap();
     assert_eq!(commits[0].offset, 1);
     assert!(!commits[0].metadata.is_empty(), "offset 2 is finished");
@@ -73,13 +73,13 @@ fn a_hand_over_says_what_to_commit() {
 fn an_older_commit_under_way_holds_a_hand_over_up() {
     let mut around = Around::new(PATIENCE);
     let epoch = around.consuming(0..1);
-    around.settle(epoch, 0, How::Delivered);
+    around.settle(epoch, 0, Completion::Delivered);
     let commits = around.next_commit();
     let mut answer = around.revoke();
-    around.tell(Event::GaveBack {
+    around.tell(Event::RevokeAck(Assignment {
         partition: 0,
         epoch,
-    });
+    }));
     around.caught_up();
     assert!(answer.try_recv().is_err());
     around.tell(Event::Committed(taken(commits)));
@@ -104,15 +104,15 @@ fn what_comes_of_an_earlier_turn_counts_no_more() {
     around.given_up();
     let second = around.consuming(0..2);
     assert_ne!(first, second);
-    around.settle(first, 0, How::Delivered);
-    around.settle(first, 1, How::Delivered);
+    around.settle(first, 0, Completion::Delivered);
+    around.settle(first, 1, Completion::Delivered);
     let answer = around.revoke();
-    around.settle(second, 0, How::Released);
-    around.settle(second, 1, How::Released);
-    around.tell(Event::GaveBack {
+    around.settle(second, 0, Completion::Released);
+    around.settle(second, 1, Completion::Released);
+    around.tell(Event::RevokeAck(Assignment {
         partition: 0,
         epoch: second,
-    });
+    }));
     assert_eq!(answer.blocking_recv().unwrap()[0].offset, 0);
     around.end();
 }
@@ -128,11 +128,11 @@ fn a_stop_in_doubt_sends_nothing_more_and_commits_what_is_finished() {
     let answer = around.revoke();
     assert!(matches!(
         around.worker.recv().unwrap(),
-        worker::Event::Forget { partition: 0, .. }
+        worker::Event::Forget(Assignment { partition: 0, .. })
     ));
-    around.settle(epoch, 0, How::Delivered);
+    around.settle(epoch, 0, Completion::Delivered);
     for offset in 1..4 {
-        around.settle(epoch, offset, How::Released);
+        around.settle(epoch, offset, Completion::Released);
     }
     assert_eq!(answer.blocking_recv().unwrap()[0].offset, 1);
     assert_eq!(around.end().given_back, 3);

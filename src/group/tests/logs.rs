@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Around, PATIENCE, taken};
 use crate::group::{Event, Read};
 use crate::message::Commit;
-use crate::message::How;
+use crate::message::Completion;
 use crate::message::consumer::Control;
 use crate::message::standing::{Log, Standing, TopicTag};
 use crate::message::worker;
@@ -29,20 +29,20 @@ fn a_log_that_was_cut_is_read_from_its_new_end_and_what_is_held_still_counts_bel
     let mut around = Around::new(PATIENCE);
     let epoch = around.consuming(0..10);
     around.answer(standing(1, 0, 10, 10));
-    around.settle(epoch, 1, How::Delivered);
-    around.tell(Event::Astray {
+    around.settle(epoch, 1, Completion::Delivered);
+    around.tell(Event::Astray(Assignment {
         partition: 0,
         epoch,
-    });
+    }));
     around.answer(standing(1, 0, 7, 7));
     let (again, position) = around.assigned();
     assert_eq!(position, 7);
     assert_ne!(again, epoch);
 
     // Other records are under these offsets now.
-    around.settle(epoch, 8, How::Delivered);
+    around.settle(epoch, 8, Completion::Delivered);
     for offset in [0, 2, 3, 4, 6] {
-        around.settle(epoch, offset, How::Delivered);
+        around.settle(epoch, offset, Completion::Delivered);
     }
     let read = Read {
         partition: 0,
@@ -51,7 +51,7 @@ fn a_log_that_was_cut_is_read_from_its_new_end_and_what_is_held_still_counts_bel
         next: 9,
     };
     around.reads.send(read).unwrap();
-    around.settle(again, 7, How::Delivered);
+    around.settle(again, 7, Completion::Delivered);
     loop {
         let commit = around.next_commit().remove(0);
         around.tell(Event::Committed(taken(vec![commit.clone()])));
@@ -66,18 +66,18 @@ fn a_log_that_was_cut_is_read_from_its_new_end_and_what_is_held_still_counts_bel
     let reply = around.revoke();
     let mut turns = Vec::new();
     while turns.len() < 2 {
-        if let worker::Event::Revoke { epoch, .. } = around.worker.recv().unwrap() {
+        if let worker::Event::Revoke(Assignment { epoch, .. }) = around.worker.recv().unwrap() {
             turns.push(epoch);
         }
     }
     assert_eq!(turns, [epoch, again]);
-    around.settle(epoch, 5, How::Released);
-    around.settle(again, 8, How::Released);
+    around.settle(epoch, 5, Completion::Released);
+    around.settle(again, 8, Completion::Released);
     for epoch in turns {
-        around.tell(Event::GaveBack {
+        around.tell(Event::RevokeAck(Assignment {
             partition: 0,
             epoch,
-        });
+        }));
     }
     let commits = reply.blocking_recv().unwrap();
     assert_eq!(commits[0].offset, 5);
@@ -90,14 +90,14 @@ fn a_topic_that_was_made_anew_is_read_from_its_start_and_its_offsets_are_committ
     let epoch = around.consuming(0..10);
     around.answer(standing(1, 0, 10, 10));
     for offset in 0..9 {
-        around.settle(epoch, offset, How::Delivered);
+        around.settle(epoch, offset, Completion::Delivered);
     }
     around.answer(standing(2, 0, 20, 20));
     let (again, position) = around.assigned();
     assert_eq!(position, 0);
     // A broker that lags behind.
     around.answer(standing(1, 0, 10, 10));
-    around.settle(epoch, 9, How::Delivered);
+    around.settle(epoch, 9, Completion::Delivered);
     let read = Read {
         partition: 0,
         epoch: again,
@@ -105,7 +105,7 @@ fn a_topic_that_was_made_anew_is_read_from_its_start_and_its_offsets_are_committ
         next: 20,
     };
     around.reads.send(read).unwrap();
-    around.settle(again, 0, How::Delivered);
+    around.settle(again, 0, Completion::Delivered);
     loop {
         let commits = around.next_commit();
         around.tell(Event::Committed(taken(commits.clone())));
@@ -125,10 +125,10 @@ fn a_position_that_is_there_after_all_is_read_on() {
     let mut around = Around::new(PATIENCE);
     let epoch = around.consuming(0..10);
     around.answer(standing(1, 0, 10, 10));
-    around.tell(Event::Astray {
+    around.tell(Event::Astray(Assignment {
         partition: 0,
         epoch,
-    });
+    }));
     let mut asked = around.next_look();
     while !asked[0].thorough {
         around.tell(Event::Looked(Err("no answer".into())));

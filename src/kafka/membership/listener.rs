@@ -12,7 +12,7 @@ use krafka::consumer::{
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::offsets::{Effort, LAST, LAST_WORD, Offsets};
+use super::offsets::{Effort, LAST, Offsets, PARTING};
 use super::positions::{self, Position};
 use super::{RETRY_FIRST, RETRY_MOST, orphans, wait};
 use crate::base::backoff::Retry;
@@ -151,7 +151,7 @@ impl Listener {
     async fn commit_as_before(&self, commits: &[Commit]) -> CommitOutcome {
         let member = lock(&self.member).clone();
         match member {
-            Some(member) => self.commit_as(&member, commits, LAST_WORD).await,
+            Some(member) => self.commit_as(&member, commits, PARTING).await,
             None => {
                 let why = "it was a member never before".into();
                 CommitOutcome::failed(Failure::Other(why))
@@ -394,7 +394,7 @@ impl ConsumerRebalanceListener for Callbacks {
         let Some(commits) = commits.await else { return };
         let CommitOutcome { taken, failed, .. } = self.0.commit_as_before(&commits).await;
         if !taken.is_empty() {
-            let _ = self.0.events.send(Event::LastWord(taken));
+            let _ = self.0.events.send(Event::PartingCommit(taken));
         }
         if let Some(Failure::NotMember(why) | Failure::Other(why)) = failed {
             log::info!("what was finished of them since the last commit may be sent again: {why}");

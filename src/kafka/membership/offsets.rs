@@ -49,7 +49,7 @@ pub(super) const LAST: Effort = Effort {
 };
 
 /// The last one of partitions that are lost: joining anew waits for it.
-pub(super) const LAST_WORD: Effort = Effort {
+pub(super) const PARTING: Effort = Effort {
     within: Duration::from_secs(1),
     keep_on: true,
 };
