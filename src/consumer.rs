@@ -12,6 +12,7 @@ use crate::backoff::Retry;
 use crate::config::Config;
 use crate::decode::decode;
 use crate::fetch::{Batch, FetchError, Outcome, Positions, Record};
+use crate::memory::Rounds;
 use crate::message::{How, Message, Settled, Slot};
 use crate::route::Router;
 use crate::sharing::Sharing;
@@ -56,6 +57,7 @@ pub struct Consumer {
     /// Messages and bytes that were read and are not settled, and the caps on both.
     held: Held,
     caps: Held,
+    rounds: Rounds,
 }
 
 /// A partition that is being read.
@@ -94,6 +96,7 @@ impl Consumer {
                 messages: config.hold_messages,
                 bytes: config.hold_bytes,
             },
+            rounds: Rounds::default(),
         }
     }
 
@@ -133,6 +136,11 @@ impl Consumer {
         self.obey_news()?;
         for batch in batches {
             self.take(batch, positions);
+        }
+        if self.rounds.end(self.held.bytes) {
+            for worker in &self.workers {
+                let _ = worker.send(worker::Event::RoundEnded);
+            }
         }
         Some(())
     }
@@ -300,6 +308,7 @@ impl Consumer {
                 offset: record.offset,
             };
             offsets.push(slot.offset);
+            self.rounds.read(record.size);
             if reading
                 .finished
                 .iter()

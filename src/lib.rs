@@ -20,6 +20,7 @@ pub mod layers;
 pub mod lease;
 pub mod limits;
 pub mod logging;
+mod memory;
 pub mod message;
 mod panics;
 pub mod route;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::route::Delivery;
 use crate::sharing::Together;
 
@@ -23,6 +25,17 @@ pub struct Message {
     pub delivery: Delivery,
     /// Where other workers deliver it to other Comets.
     pub together: Option<Arc<Together>>,
+}
+
+impl Message {
+    /// Puts the body into memory of its own. Workers that have the message together share one copy.
+    pub fn copy_body(&mut self) {
+        let body = self.delivery.call.body_mut();
+        *body = match &self.together {
+            None => Bytes::copy_from_slice(body),
+            Some(together) => together.copy_of(body),
+        };
+    }
 }
 
 /// A message that its holder is done with.

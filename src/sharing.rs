@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+
 use crate::message::How;
 use crate::route::{Delivery, OrderingKey, Target};
 
@@ -90,6 +92,8 @@ struct Common {
     left: usize,
     /// What it came to at those that are.
     how: Option<How>,
+    /// Its body, since it was copied.
+    copy: Option<Bytes>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +111,7 @@ impl Together {
             fate: Fate::Open,
             left: workers,
             how: None,
+            copy: None,
         }))
     }
 
@@ -138,6 +143,15 @@ impl Together {
             _ => Some(how),
         };
         (common.left == 0).then(|| common.how.take()).flatten()
+    }
+
+    /// A copy of its body: the same one for all.
+    pub fn copy_of(&self, body: &Bytes) -> Bytes {
+        let mut common = self.common();
+        let copy = common
+            .copy
+            .get_or_insert_with(|| Bytes::copy_from_slice(body));
+        copy.clone()
     }
 
     fn common(&self) -> MutexGuard<'_, Common> {

@@ -15,6 +15,7 @@ use crate::coalesce::{Coalescer, Shape};
 use crate::comet::{Answer, Client, FailureLog, Fleet, Tally};
 use crate::group;
 use crate::lease::Lease;
+use crate::memory::Memory;
 use crate::message::{How, Message, Settled, Slot};
 use crate::route::Target;
 use link::{Id, Outcome};
@@ -27,6 +28,8 @@ const EVENTS_AT_ONCE: usize = 256;
 pub enum Event {
     /// New messages, in offset order within each partition.
     Messages(Vec<Message>),
+    /// Much was read since this was said last: what is held from before that gets memory of its own.
+    RoundEnded,
     /// A call came back.
     Answered {
         comet: usize,
@@ -86,6 +89,7 @@ pub struct Comet {
 /// A message that this worker holds.
 struct InHand {
     message: Message,
+    memory: Memory,
     /// Whether it can go along with others of its room.
     shape: Shape,
     /// Comets that aren't done with it.
@@ -108,6 +112,7 @@ impl InHand {
     fn new(message: Message) -> Self {
         Self {
             message,
+            memory: Memory::default(),
             shape: Shape::default(),
             waiting_for: 0,
             started: false,
@@ -208,6 +213,11 @@ impl Worker {
             Event::Messages(messages) => messages
                 .into_iter()
                 .for_each(|message| self.take_in(message)),
+            Event::RoundEnded => {
+                for (_, held) in &mut self.messages {
+                    held.memory.round_ended(&mut held.message);
+                }
+            }
             Event::Answered { comet, id, answer } => self.answered(comet, id, answer),
             Event::Probed { comet, answer } => {
                 self.comets[comet].note_probe(&answer);

@@ -8,6 +8,7 @@ use super::*;
 use crate::backoff::Retry;
 use crate::fetch::{Batch, Fetcher, Outcome};
 use crate::group::Read;
+use crate::memory::Rounds;
 use crate::route::Router;
 use crate::sharing::Sharing;
 
@@ -38,6 +39,7 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
             messages: most,
             bytes: most,
         },
+        rounds: Rounds::default(),
     };
     (consumer, to_consumer, reads)
 }
