@@ -15,11 +15,12 @@ use crate::base::backoff::Retry;
 use crate::kafka::fetch::{Batch, FetchError, Outcome, Positions, Record};
 use crate::message::call::Delivery;
 use crate::message::consumer::Control;
+use crate::message::memory::Rounds;
 use crate::message::{Assignment, Completion, Message, RecordId, Settled, group, worker};
 use crate::observe::logging;
 use crate::settings::Config;
 use decode::decode;
-use dispatch::Sharing;
+use dispatch::worker_of;
 use route::Router;
 
 /// Waits after a failed fetch. A broker that is back is read from within this.
@@ -34,7 +35,6 @@ pub struct Consumer {
     group: Sender<group::Event>,
     reads: Sender<group::Read>,
     workers: Vec<Sender<worker::Event>>,
-    sharing: Sharing,
     router: Router,
     topic: String,
     partitions: BTreeMap<i32, Reading>,
@@ -42,6 +42,7 @@ pub struct Consumer {
     /// Messages and bytes that were read and are not settled, and the caps on both.
     held: Held,
     caps: Held,
+    rounds: Rounds,
 }
 
 /// A partition that is being read.
@@ -69,7 +70,6 @@ impl Consumer {
             control,
             group,
             reads,
-            sharing: Sharing::of(config),
             workers,
             router: Router::new(config.comet.clone()),
             topic: config.topic.clone(),
@@ -80,6 +80,7 @@ impl Consumer {
                 messages: config.hold_messages,
                 bytes: config.hold_bytes,
             },
+            rounds: Rounds::default(),
         }
     }
 
@@ -119,6 +120,11 @@ impl Consumer {
         self.obey_news()?;
         for batch in batches {
             self.take(batch, positions);
+        }
+        if self.rounds.end(self.held.bytes) {
+            for worker in &self.workers {
+                let _ = worker.send(worker::Event::RoundEnded);
+            }
         }
         Some(())
     }
@@ -278,6 +284,7 @@ impl Consumer {
                 offset: record.offset,
             };
             offsets.push(id.offset);
+            self.rounds.read(record.size);
             if reading
                 .finished
                 .iter()
@@ -290,15 +297,12 @@ impl Consumer {
             self.held.bytes += bytes;
             match self.read(id, &record) {
                 Ok(delivery) => {
-                    self.sharing
-                        .hand_out(delivery, |worker, delivery, fan_out| {
-                            messages[worker].push(Message {
-                                record: id,
-                                bytes,
-                                delivery,
-                                fan_out,
-                            });
-                        });
+                    let worker = worker_of(delivery.key, self.workers.len());
+                    messages[worker].push(Message {
+                        record: id,
+                        bytes,
+                        delivery,
+                    });
                 }
                 Err(why) => settled.push(Settled {
                     record: id,

@@ -10,7 +10,6 @@ use crate::base::lease::{Lease, Moment};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::{self, Client, FailureLog};
-use crate::consumer::dispatch::Sharing;
 use crate::consumer::{self, Consumer};
 use crate::dead_letter;
 use crate::group::{Channels, Counts, Group};
@@ -29,10 +28,7 @@ const NAMES_WITHIN: Duration = Duration::from_secs(2);
 pub fn open_files(config: &Config) -> u64 {
     const ALONE: usize = 40;
     const EACH_BROKER: usize = 8;
-    let sharing = Sharing::of(config);
-    let connections: usize = (0..config.threads)
-        .map(|worker| sharing.comets_of(worker).count())
-        .sum();
+    let connections = config.threads * config.comet.len();
     (ALONE + config.brokers.len() * EACH_BROKER + connections) as u64
 }
 
@@ -53,7 +49,6 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
 
     let locations = comet::find(&config.comet, NAMES_WITHIN).map_err(no_thread)?;
     let environment = comet::environment();
-    let sharing = Sharing::of(&config);
     let fleet: Fleet = config
         .comet
         .iter()
@@ -68,8 +63,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let mut workers = Vec::new();
     for n in 0..config.threads {
         let (own, events) = unbounded();
-        let comets = sharing
-            .comets_of(n)
+        let comets = (0..config.comet.len())
             .map(|comet| worker::Comet {
                 client: Client::new(
                     environment.clone(),
@@ -85,7 +79,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
             to_group.clone(),
             comets,
             fleet.clone(),
-            config.window.calls(sharing.comets_each()),
+            config.window.calls(config.comet.len()),
             Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
             lease.clone(),
         );

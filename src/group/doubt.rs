@@ -14,7 +14,7 @@ use super::Group;
 use super::partition::Phase;
 use crate::base::lease::Moment;
 use crate::message::consumer::Control;
-use crate::message::{Commit, worker};
+use crate::message::{Assignment, Commit, worker};
 
 /// How long a lost partition may take to come back. Joining anew takes some tenths of a second.
 const DOUBT: Duration = Duration::from_secs(1);

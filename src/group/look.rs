@@ -12,6 +12,7 @@ use super::identity::{Known, Verdict, judge};
 use super::ledger::Ledger;
 use super::partition::Phase;
 use crate::base::text::counted;
+use crate::message::Assignment;
 use crate::message::group::Reached;
 use crate::message::membership::Command;
 use crate::message::standing::{Question, Standing, TopicTag};

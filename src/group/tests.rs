@@ -19,7 +19,9 @@ use crate::message::consumer::Control;
 use crate::message::dead_letter::Letter;
 use crate::message::membership::Command;
 use crate::message::standing::{Question, Standing};
-use crate::message::{Commit, CommitOutcome, Completion, Failure, RecordId, Settled, worker};
+use crate::message::{
+    Assignment, Commit, CommitOutcome, Completion, Failure, RecordId, Settled, worker,
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -81,13 +83,19 @@ impl Around {
             leader_epoch: None,
             standing: None,
         });
-        let Control::Assign { epoch, .. } = self.control.recv().unwrap() else {
+        let Control::Assign {
+            assignment: Assignment { epoch, .. },
+            ..
+        } = self.control.recv().unwrap()
+        else {
             panic!("not assigned")
         };
         let next = offsets.end;
         let read = Read {
-            partition: 0,
-            epoch,
+            assignment: Assignment {
+                partition: 0,
+                epoch,
+            },
             offsets: offsets.collect(),
             next,
         };
@@ -106,7 +114,10 @@ impl Around {
         });
         while !matches!(
             self.control.recv().unwrap(),
-            Control::Assign { partition: 9, .. }
+            Control::Assign {
+                assignment: Assignment { partition: 9, .. },
+                ..
+            }
         ) {}
     }
 
@@ -171,8 +182,11 @@ impl Around {
     fn assigned(&self) -> (u64, i64) {
         loop {
             if let Control::Assign {
-                partition: 0,
-                epoch,
+                assignment:
+                    Assignment {
+                        partition: 0,
+                        epoch,
+                    },
                 position,
                 ..
             } = self.control.recv().unwrap()
@@ -220,8 +234,10 @@ fn taken(commits: Vec<Commit>) -> CommitOutcome {
 
 fn record(epoch: u64, offset: i64) -> RecordId {
     RecordId {
-        partition: 0,
-        epoch,
+        assignment: Assignment {
+            partition: 0,
+            epoch,
+        },
         offset,
     }
 }

@@ -89,6 +89,16 @@ pub enum Call {
     },
 }
 
+impl Call {
+    pub fn body_mut(&mut self) -> &mut Bytes {
+        match self {
+            Self::PushMsg { frame, .. }
+            | Self::BroadcastRoom { frame, .. }
+            | Self::Broadcast { frame, .. } => &mut frame.body,
+        }
+    }
+}
+
 /// What the Comet passes on to people. Its body is the message's, byte for byte.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Frame {

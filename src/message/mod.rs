@@ -8,22 +8,21 @@ mod commit;
 mod completion;
 pub mod consumer;
 pub mod dead_letter;
-mod fan_out;
 pub mod group;
 mod ids;
 pub mod membership;
+pub mod memory;
 pub mod offset_map;
 pub mod proto;
 pub mod standing;
 pub mod topic_tag;
 pub mod worker;
 
-use std::sync::Arc;
+use bytes::Bytes;
 
 pub use answer::{Answer, Status};
 pub use commit::{Commit, CommitOutcome, Failure};
 pub use completion::{Completion, Settled};
-pub use fan_out::FanOut;
 pub use ids::{Assignment, RecordId};
 
 use call::Delivery;
@@ -35,6 +34,12 @@ pub struct Message {
     /// What it counts against the cap on bytes held.
     pub bytes: usize,
     pub delivery: Delivery,
-    /// Where other workers deliver it to other Comets.
-    pub fan_out: Option<Arc<FanOut>>,
+}
+
+impl Message {
+    /// Puts the body into memory of its own.
+    pub fn copy_body(&mut self) {
+        let body = self.delivery.call.body_mut();
+        *body = Bytes::copy_from_slice(body);
+    }
 }

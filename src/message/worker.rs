@@ -6,6 +6,8 @@ use super::{Answer, Assignment, Message};
 pub enum Event {
     /// New messages, in offset order within each partition.
     Messages(Vec<Message>),
+    /// Much was read since this was said last: what is held from before that gets memory of its own.
+    RoundEnded,
     /// A call came back.
     Answered {
         comet: usize,

@@ -97,11 +97,10 @@ impl Worker {
                 merged = merge(self.coalescer.as_ref(), messages, waiting);
             }
             let count = merged.as_ref().map_or(1, |(count, _)| *count);
-            // What another worker gave back is held until this one hears of it too.
-            match waiting.iter().take(count).all(|&id| messages[id].begin()) {
-                true => count,
-                false => 0,
+            for &id in waiting.iter().take(count) {
+                messages[id].started = true;
             }
+            count
         });
         let Some(Start { id, doublings }) = started else {
             return false;

@@ -17,6 +17,7 @@ use slab::Slab;
 use crate::base::lease::Lease;
 use crate::comet::{Client, FailureLog};
 use crate::message::call::Target;
+use crate::message::memory::Memory;
 use crate::message::worker::Event;
 use crate::message::{Answer, Assignment, Completion, Message, Settled, group};
 use coalesce::{Coalescer, Shape};
@@ -64,6 +65,7 @@ pub struct Comet {
 /// A message that this worker holds.
 struct InHand {
     message: Message,
+    memory: Memory,
     /// Whether it can go along with others of its room.
     shape: Shape,
     /// Comets that aren't done with it.
@@ -86,6 +88,7 @@ impl InHand {
     fn new(message: Message) -> Self {
         Self {
             message,
+            memory: Memory::default(),
             shape: Shape::default(),
             waiting_for: 0,
             started: false,
@@ -95,19 +98,6 @@ impl InHand {
             passed_by: None,
             undeliverable: None,
         }
-    }
-
-    /// Whether it may be sent. Then it can't be given back.
-    fn begin(&mut self) -> bool {
-        let fan_out = self.message.fan_out.as_ref();
-        self.started = self.started || fan_out.is_none_or(|fan_out| fan_out.begin());
-        self.started
-    }
-
-    /// Whether it can be given back, since no Comet has seen it. Then it can't be sent.
-    fn give_back(&self) -> bool {
-        let fan_out = self.message.fan_out.as_ref();
-        !self.started && fan_out.is_none_or(|fan_out| fan_out.give_back())
     }
 }
 
@@ -186,6 +176,11 @@ impl Worker {
             Event::Messages(messages) => messages
                 .into_iter()
                 .for_each(|message| self.take_in(message)),
+            Event::RoundEnded => {
+                for (_, held) in &mut self.messages {
+                    held.memory.round_ended(&mut held.message);
+                }
+            }
             Event::Answered { comet, id, answer } => self.answered(comet, id, answer),
             Event::Probed { comet, answer } => {
                 self.comets[comet].note_probe(&answer);
@@ -195,7 +190,7 @@ impl Worker {
                 self.resume(assignment);
                 self.revoked.push(assignment);
                 self.drop_queued(|held| {
-                    held.message.record.assignment == assignment && held.give_back()
+                    held.message.record.assignment == assignment && !held.started
                 });
                 // Lanes were held where another worker had given a message back before.
                 self.release();
@@ -246,7 +241,7 @@ impl Worker {
         let assignment = message.record.assignment;
         let held = InHand::new(message);
         if self.forgotten.contains(&assignment)
-            || self.revoked.contains(&assignment) && held.give_back()
+            || self.revoked.contains(&assignment) && !held.started
         {
             self.settle(&held.message, Completion::Released);
             return;
@@ -350,12 +345,6 @@ impl Worker {
     }
 
     fn settle(&mut self, message: &Message, completion: Completion) {
-        let completion = match &message.fan_out {
-            None => Some(completion),
-            Some(fan_out) => fan_out.done(completion),
-        };
-        // Where others aren't done with it, the last of them reports it.
-        let Some(completion) = completion else { return };
         self.settled.push(Settled {
             record: message.record,
             bytes: message.bytes,

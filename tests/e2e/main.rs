@@ -22,6 +22,7 @@ mod kafka_partitions;
 mod kills;
 mod lifecycle;
 mod log_identity;
+mod memory;
 mod odd_texts;
 mod quiet_connections;
 mod rebalance;

@@ -6,18 +6,21 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use super::super::{Control, Held, RETRY_FIRST, RETRY_MOST};
 use super::*;
 use crate::base::backoff::Retry;
-use crate::consumer::dispatch::Sharing;
 use crate::consumer::route::Router;
 use crate::kafka::fetch::{Batch, Fetcher, Outcome};
+use crate::message::Assignment;
 use crate::message::group::Read;
+use crate::message::memory::Rounds;
 
 /// A consumer whose partition 3 is to be read from offset 7, and what it tells the group that it read.
 fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
     let (to_consumer, control) = unbounded();
     let (record, reads) = unbounded();
     let assign = Control::Assign {
-        partition: 3,
-        epoch: 1,
+        assignment: Assignment {
+            partition: 3,
+            epoch: 1,
+        },
         position: 7,
         finished: Vec::new(),
     };
@@ -28,7 +31,6 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
         group: unbounded().0,
         reads: record,
         workers: Vec::new(),
-        sharing: Sharing::new(1, 1),
         router: Router::new(Vec::new()),
         topic: "chat".into(),
         partitions: BTreeMap::new(),
@@ -38,6 +40,7 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
             messages: most,
             bytes: most,
         },
+        rounds: Rounds::default(),
     };
     (consumer, to_consumer, reads)
 }

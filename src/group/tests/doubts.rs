@@ -2,9 +2,9 @@
 
 use super::{Around, PATIENCE, taken};
 use crate::group::{Event, Read};
-use crate::message::Completion;
 use crate::message::consumer::Control;
 use crate::message::worker;
+use crate::message::{Assignment, Completion};
 
 /// Loses a partition of which offset 0 is finished, and gets it back at `position`. `committed`: whether the last commit
 /// was let through; `read_on`: whether the consumer says late that it reads it no longer. Returns the turns' numbers, the
@@ -43,8 +43,10 @@ fn lost_and_back(committed: bool, read_on: bool, position: i64) -> (u64, u64, i6
     if read_on {
         next = 6;
         let read = Read {
-            partition: 0,
-            epoch: first,
+            assignment: Assignment {
+                partition: 0,
+                epoch: first,
+            },
             offsets: vec![4, 5],
             next,
         };
@@ -53,7 +55,7 @@ fn lost_and_back(committed: bool, read_on: bool, position: i64) -> (u64, u64, i6
     }
     let assigned = loop {
         if let Control::Assign {
-            epoch,
+            assignment: Assignment { epoch, .. },
             position,
             finished,
             ..

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{Around, PATIENCE, taken};
 use crate::group::Event;
-use crate::message::Completion;
 use crate::message::membership::Command;
 use crate::message::worker;
+use crate::message::{Assignment, Completion};
 
 #[test]
 fn a_hand_over_waits_for_what_is_in_flight_and_for_the_workers_word() {

@@ -9,7 +9,7 @@ use crate::message::Completion;
 use crate::message::consumer::Control;
 use crate::message::standing::{Log, Standing, TopicTag};
 use crate::message::worker;
-use crate::message::{offset_map, topic_tag};
+use crate::message::{Assignment, offset_map, topic_tag};
 
 /// A log of topic `topic` from `start` to `end`, of which the epoch asked about ends at `epoch_end`.
 fn standing(topic: u32, start: i64, end: i64, epoch_end: i64) -> Standing {
@@ -45,8 +45,10 @@ fn a_log_that_was_cut_is_read_from_its_new_end_and_what_is_held_still_counts_bel
         around.settle(epoch, offset, Completion::Delivered);
     }
     let read = Read {
-        partition: 0,
-        epoch: again,
+        assignment: Assignment {
+            partition: 0,
+            epoch: again,
+        },
         offsets: (7..9).collect(),
         next: 9,
     };
@@ -99,8 +101,10 @@ fn a_topic_that_was_made_anew_is_read_from_its_start_and_its_offsets_are_committ
     around.answer(standing(1, 0, 10, 10));
     around.settle(epoch, 9, Completion::Delivered);
     let read = Read {
-        partition: 0,
-        epoch: again,
+        assignment: Assignment {
+            partition: 0,
+            epoch: again,
+        },
         offsets: (0..20).collect(),
         next: 20,
     };

@@ -227,6 +227,7 @@ fn records(messages: &[kafka::client::fetch::Message<'_>]) -> Vec<Record> {
         .map(|message| Record {
             offset: message.offset,
             value: Some(block.split_to(message.value.len())),
+            size: message.value.len(),
         })
         .collect()
 }

@@ -43,6 +43,8 @@ pub struct Record {
     pub offset: i64,
     /// `None` for a null value (where the client can tell it from an empty one).
     pub value: Option<Bytes>,
+    /// Bytes that it takes of the memory that it was fetched in, which stays while the value is held.
+    pub size: usize,
 }
 
 /// What one partition brought.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use krafka::CloseOptions;
 use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord, IsolationLevel, TopicPartition};
 use krafka::error::KrafkaError;
@@ -183,6 +184,7 @@ impl Reader {
                 .or_default()
                 .push(Record {
                     offset: record.offset,
+                    size: size(&record),
                     value: record.value,
                 });
         }
@@ -275,4 +277,12 @@ impl Reader {
         };
         Some(Batch { partition, outcome })
     }
+}
+
+/// Key, value and headers are parts of the broker's whole answer, or of what a batch unpacked to.
+fn size(record: &ConsumerRecord) -> usize {
+    let value = |of: &Option<Bytes>| of.as_ref().map_or(0, Bytes::len);
+    let header = |(name, of): &(String, Option<Bytes>)| name.len() + value(of);
+    let headers: usize = record.headers.iter().map(header).sum();
+    value(&record.key) + value(&record.value) + headers
 }

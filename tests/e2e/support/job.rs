@@ -184,6 +184,16 @@ impl Job {
         sockets::half_closed(self.child.id(), port)
     }
 
+    /// Bytes of its memory that are resident, as the kernel counts them.
+    pub fn resident(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("job runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kilobytes: Option<u64> = kilobytes.and_then(|number| number.parse().ok());
+        kilobytes.expect("the kernel says it") << 10
+    }
+
     /// Whether it ignores a signal, as the kernel shows it.
     pub fn ignores(&self, signal: Signal) -> bool {
         signals::holds(self.child.id(), "SigIgn", signal)
