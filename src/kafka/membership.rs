@@ -156,7 +156,7 @@ impl Membership {
             };
             match command {
                 Some(Command::Leave) | None => break,
-                Some(command) => self.obey(command, &listener),
+                Some(command) => self.apply(command, &listener),
             }
         }
         watching.abort_all();
@@ -172,13 +172,13 @@ impl Membership {
         loop {
             tokio::select! {
                 () = &mut leave => return Ok(None),
-                Some(command) = commands.recv() => self.obey(command, &listener),
+                Some(command) = commands.recv() => self.apply(command, &listener),
             }
         }
     }
 
     /// Begins what the group asks for. Each commit and each look is answered.
-    fn obey(&self, command: Command, listener: &Arc<Listener>) {
+    fn apply(&self, command: Command, listener: &Arc<Listener>) {
         let (listener, events) = (listener.clone(), self.events.clone());
         match command {
             Command::Commit(commits) => drop(tokio::spawn(async move {

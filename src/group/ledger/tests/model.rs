@@ -87,16 +87,16 @@ impl Model {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Reads records that lie so far apart. Afterwards the position is so far behind the last one.
+    /// Reads records with these gaps before them. The position ends `beyond` behind the last one.
     Read {
         gaps: Vec<i64>,
         beyond: i64,
     },
     Finish(Index),
-    /// Finishes all that is in hand, except each so manieth.
+    /// Finishes all that is in hand, except every nth.
     FinishMost(usize),
     Release(Index),
-    /// The log ends so far from the reading position now.
+    /// The log now ends this far from the reading position.
     Cut(i64),
 }
 
