@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use crate::backoff::Retry;
+use crate::backoff::{Retry, grows};
 use crate::config::Config;
 use crate::decode::decode;
 use crate::fetch::{Batch, FetchError, Outcome, Positions, Record};
@@ -20,6 +20,7 @@ use crate::{group, logging, worker};
 /// Waits after a failed fetch. A broker that is back is read from within this.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(1);
+const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
 pub use stand_by::spawn;
 

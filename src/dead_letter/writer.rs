@@ -13,7 +13,7 @@ use krafka::error::{ErrorCode, KrafkaError};
 use krafka::producer::{Acks, DeliveryHandle, Producer, Record};
 
 use super::{LARGEST, Letter, header};
-use crate::backoff::Retry;
+use crate::backoff::{Retry, grows};
 use crate::config::{Config, Isolation};
 use crate::fetch::{Positions, Reader};
 use crate::group;
@@ -35,6 +35,7 @@ const ROOM: usize = LARGEST - (1 << 20);
 
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MOST: Duration = Duration::from_secs(5);
+const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
 /// Starts the thread that writes dead letters until `letters` ends. It tries each one until it is written.
 ///

@@ -7,9 +7,15 @@ use super::attempt::{CommitOutcome, Failure};
 use super::membership::{Command, Commit};
 use super::offset_map;
 use super::partition::Phase;
+use crate::lease;
 
 /// Between two commits, at most. What was finished since the last one may be sent again after a crash.
 pub(super) const COMMIT_EVERY: Duration = Duration::from_secs(1);
+const _: () = assert!(
+    // The group renews the lease in the same turn.
+    3 * COMMIT_EVERY.as_millis() <= lease::SHORTEST.as_millis(),
+    "on a busy machine the lease would run out before it is renewed"
+);
 
 /// So many messages finished, and the next commit is due at once.
 const COMMIT_EVERY_MESSAGES: u64 = 5_000;

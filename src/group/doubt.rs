@@ -12,13 +12,18 @@ use std::time::{Duration, Instant};
 
 use super::Group;
 use super::membership::Commit;
+use super::offsets::LAST_WORD;
 use super::partition::Phase;
 use crate::consumer::Control;
 use crate::lease::Moment;
 use crate::worker;
 
-/// How long a lost partition may take to come back. Joining anew takes some tenths of a second.
-const DOUBT: Duration = Duration::from_secs(1);
+/// How long a lost partition may take to come back. The member joins anew after its last word, in some tenths of a second.
+const DOUBT: Duration = Duration::from_secs(2);
+const _: () = assert!(
+    DOUBT.as_millis() >= LAST_WORD.within.as_millis() + 1_000,
+    "where Kafka takes its time for the last word, partitions would be dropped that are about to come back"
+);
 
 impl Group {
     /// krafka lost the partitions. Returns what was finished of them, to commit it if Kafka lets us.

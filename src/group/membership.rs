@@ -18,17 +18,23 @@ use tokio::task::JoinSet;
 use super::listener::{Callbacks, Listener};
 use super::offsets::ROUTINE;
 use super::{Event, orphans};
-use crate::backoff::Retry;
+use crate::backoff::{Retry, grows};
 use crate::config::Config;
 use crate::kafka::standing::Question;
 use crate::kafka::{Trouble, create_topic_command};
+use crate::lease;
 use crate::logging::counted;
 
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(200);
 pub(super) const RETRY_MOST: Duration = Duration::from_secs(2);
+const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
 /// Members hear of a rebalance with their next heartbeat: until then what moves stays unread.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
+const _: () = assert!(
+    lease::SHORTEST.as_millis() + HEARTBEAT.as_millis() < lease::SHORTEST_SESSION.as_millis(),
+    "workers would send under the lease when Kafka, which counts from the last heartbeat, gave the partitions to another"
+);
 
 /// Kafka's default. Only a hand-over takes time between two polls, and that is bounded.
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);

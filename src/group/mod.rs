@@ -44,7 +44,7 @@ use membership::Command;
 use partition::{Partition, Phase};
 
 /// Of the time for a stop, this much is kept for the last commit and for leaving the group.
-const LEAVING: Duration = Duration::from_millis(1500);
+pub const LEAVING: Duration = Duration::from_millis(1500);
 
 /// What was done, for the last line of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

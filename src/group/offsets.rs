@@ -21,9 +21,11 @@ use kafka_protocol::messages::{
 use krafka::consumer::ConsumerGroupMetadata;
 use tokio::sync::Mutex;
 
+use super::LEAVING;
 use super::attempt::{Attempt, CommitOutcome, Next};
+use super::commits::COMMIT_EVERY;
 use super::membership::Commit;
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, grows};
 use crate::kafka::ask::{Connection, address_of, text};
 use crate::kafka::bootstrap::Bootstrap;
 
@@ -31,7 +33,7 @@ use crate::kafka::bootstrap::Bootstrap;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
     /// With finding the coordinator and connecting to it.
-    within: Duration,
+    pub(super) within: Duration,
     /// Whether a broker that can't be reached is tried again within that time.
     keep_on: bool,
 }
@@ -57,11 +59,21 @@ pub(super) const LAST_WORD: Effort = Effort {
 /// Waits between two tries.
 const AGAIN_FIRST: Duration = Duration::from_millis(50);
 const AGAIN_MOST: Duration = Duration::from_millis(500);
+const _: () = grows(AGAIN_FIRST, AGAIN_MOST);
 
 /// A connection that was idle for this long may be dead, though nothing says so: an answer that doesn't come on it within
 /// [`FORGOTTEN_AFTER`] is asked for again on a fresh one.
 const IDLE: Duration = Duration::from_secs(5);
 const FORGOTTEN_AFTER: Duration = Duration::from_millis(500);
+const _: () = assert!(
+    FORGOTTEN_AFTER.as_millis() < LAST_WORD.within.as_millis()
+        && FORGOTTEN_AFTER.as_millis() < LEAVING.as_millis(),
+    "no time would be left for the fresh connection"
+);
+const _: () = assert!(
+    IDLE.as_millis() > COMMIT_EVERY.as_millis(),
+    "each commit would find its connection idle, and give it up where the broker takes a little longer"
+);
 
 /// The first versions that know static members (Kafka 2.3); Kafka 4 takes them too.
 const OFFSET_COMMIT: i16 = 7;

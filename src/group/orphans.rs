@@ -15,6 +15,7 @@ use krafka::Kafka;
 use krafka::consumer::Consumer;
 use krafka::error::KrafkaError;
 
+use super::membership::HEARTBEAT;
 use crate::config::Config;
 
 /// Longer than krafka takes for true what it knows of a topic: each look asks a broker.
@@ -23,6 +24,10 @@ const _: () = assert!(LOOK_EVERY.as_secs() > crate::kafka::METADATA_AGE.as_secs(
 
 /// A partition that is being handed over has no owner for so long, beside the time of the hand-over itself.
 const BESIDE_HAND_OVER: Duration = Duration::from_secs(2);
+const _: () = assert!(
+    BESIDE_HAND_OVER.as_millis() > HEARTBEAT.as_millis(),
+    "a partition would be taken for forgotten before its next owner has heard of it"
+);
 
 /// So often a round is asked for at once where a partition is new: with the first one the leader may not know of it yet.
 const AT_ONCE: u32 = 3;
