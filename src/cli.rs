@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{self, Addresses, Coalesce, Config, Fetch, Isolation, Window};
 use crate::layers::{self, Loaded};
@@ -114,6 +114,10 @@ pub(crate) struct SettingArgs {
     /// Calls in flight at once for each worker and Comet, 1 to 4096; auto: 64 shared among a worker's Comets, 8 at least
     #[arg(long, value_name = "N", default_value = "auto", value_parser = config::window)]
     window: Window,
+    /// Whether calls that start together leave together (src/comet/cork.rs). Off is for the day on which that is
+    /// suspected of a fault: it only costs speed.
+    #[arg(long, hide = true, value_name = "SWITCH", default_value = "on", action = ArgAction::Set, value_parser = config::switch())]
+    cork_calls: bool,
     /// Client that reads the records: classic for Kafka up to 3.9, modern from 3.7 on, auto chooses
     #[arg(long, value_name = "CLIENT", default_value = "auto", value_parser = config::fetch())]
     fetch: Fetch,
@@ -156,6 +160,7 @@ impl From<SettingArgs> for Config {
                 .window
                 .calls(Sharing::new(args.threads, args.comet.0.len()).comets_each()),
             comet: args.comet.0,
+            cork_calls: args.cork_calls,
             fetch: args.fetch,
             isolation: args.isolation_level,
             coalesce: args.coalesce,

@@ -28,6 +28,9 @@ const NAMES_WITHIN: Duration = Duration::from_secs(2);
 pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let started = Instant::now();
     panics::abort();
+    if !config.cork_calls {
+        comet::forbid_cork();
+    }
     let (to_group, group_events) = unbounded();
     let (record, reads) = unbounded();
     let (to_consumer, control) = unbounded();

@@ -95,6 +95,7 @@ fn the_defaults_are_the_documented_ones() {
         comet: vec!["localhost:50051".into()],
         threads: 4,
         window: 64,
+        cork_calls: true,
         fetch: Fetch::Auto,
         isolation: Isolation::ReadCommitted,
         coalesce: Coalesce::Off,

@@ -1,7 +1,7 @@
 //! A Comet node: the calls to it, what its answers mean, and how it fares.
 
-mod burst;
 mod client;
+mod cork;
 mod failure_log;
 mod health;
 mod inquiry;
@@ -14,8 +14,8 @@ pub mod request;
 mod tally;
 mod verdict;
 
-pub use burst::Burst;
 pub use client::{Answer, Client, environment};
+pub use cork::{Cork, forbid as forbid_cork};
 pub use failure_log::{FailureLog, said};
 pub use health::{Health, Pace, Return, Signs, State};
 pub use location::{Location, ONE_NAME_EACH};
