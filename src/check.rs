@@ -16,7 +16,7 @@ use krafka::admin::{
 };
 use krafka::error::KrafkaError;
 
-use crate::comet::{self, Answer, Client, Location};
+use crate::comet::{self, Answer, Client, Location, Queues};
 use crate::config::Config;
 use crate::dead_letter;
 use crate::kafka::finding::{Finding, find_out};
@@ -323,7 +323,7 @@ struct Comets(Vec<(Client, Receiver<Answer>)>);
 impl Comets {
     /// Asks all of them at once, over the channels that the service uses.
     fn ask(addresses: &[String]) -> Result<Comets, String> {
-        let environment = comet::environment();
+        let environment = Queues::new(1).of(0);
         let locations = comet::find(addresses, COMET_DEADLINE)
             .map_err(|error| format!("cannot start a thread: {}", limits::explained(&error)))?;
         let ask = |location: Arc<Location>| {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, unbounded};
 
 use crate::coalesce::Coalescer;
-use crate::comet::{self, Client, FailureLog, Fleet, Tally};
+use crate::comet::{self, Client, FailureLog, Fleet, Queues, Tally};
 use crate::config::Config;
 use crate::consumer::{self, Consumer, Control};
 use crate::group::{Counts, Group, Links, membership};
@@ -38,7 +38,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let (to_membership, commands) = tokio::sync::mpsc::unbounded_channel();
 
     let locations = comet::find(&config.comet, NAMES_WITHIN).map_err(no_thread)?;
-    let environment = comet::environment();
+    let queues = Queues::new(config.threads);
     let sharing = config.sharing();
     let fleet: Fleet = config
         .comet
@@ -57,11 +57,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         let comets = sharing
             .comets_of(n)
             .map(|comet| worker::Comet {
-                client: Client::new(
-                    environment.clone(),
-                    locations[comet].clone(),
-                    config.call_timeout,
-                ),
+                client: Client::new(queues.of(n), locations[comet].clone(), config.call_timeout),
                 failures: failures[comet].clone(),
                 tally: fleet[comet].clone(),
             })

@@ -7,8 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use grpcio::{
-    CallOption, ChannelBuilder, ClientUnaryReceiver, EnvBuilder, Environment, RpcStatus,
-    RpcStatusCode,
+    CallOption, ChannelBuilder, ClientUnaryReceiver, Environment, RpcStatus, RpcStatusCode,
 };
 
 use super::location::Location;
@@ -57,11 +56,6 @@ const NO_MESSAGE: &str = "OK without a message: what answers there is no Comet, 
 
 /// What a call came to: `Ok` or the status.
 pub type Answer = Result<(), RpcStatus>;
-
-/// gRPC's threads, shared by all channels.
-pub fn environment() -> Arc<Environment> {
-    Arc::new(EnvBuilder::new().cq_count(1).name_prefix("grpc-").build())
-}
 
 /// A channel of its own: channels to one address would otherwise share a connection.
 pub struct Client {
