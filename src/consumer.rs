@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use crate::base::backoff::Retry;
+use crate::base::backoff::{Retry, grows};
 use crate::kafka::fetch::{Batch, FetchError, Outcome, Positions, Record};
 use crate::message::call::Delivery;
 use crate::message::consumer::Control;
@@ -26,6 +26,7 @@ use route::Router;
 /// Waits after a failed fetch. A broker that is back is read from within this.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(1);
+const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
 pub use stand_by::spawn;
 

@@ -9,16 +9,30 @@ use crossbeam_channel::{Receiver, unbounded};
 use crate::base::lease::{Lease, Moment};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
-use crate::comet::{self, Client, FailureLog};
+use crate::comet::{self, Client, FailureLog, Queues};
 use crate::consumer::{self, Consumer};
 use crate::dead_letter;
-use crate::group::{Channels, Counts, Group};
+use crate::group::{self, Channels, Counts, Group};
 use crate::kafka::{fetch, membership};
 use crate::message;
 use crate::message::consumer::Control;
 use crate::settings::Config;
 use crate::worker::coalesce::Coalescer;
 use crate::worker::{self, Fleet, Tally, Worker};
+
+// Limits of one room that another one relies on.
+const _: () = assert!(
+    group::DOUBT.as_millis() >= membership::PARTING_WITHIN.as_millis() + 1_000,
+    "where Kafka takes its time for the parting commit, partitions would be dropped that are about to come back"
+);
+const _: () = assert!(
+    membership::FORGOTTEN_AFTER.as_millis() < group::LEAVING.as_millis(),
+    "no time would be left for a fresh connection in the last commit of a stop"
+);
+const _: () = assert!(
+    membership::IDLE.as_millis() > group::COMMIT_EVERY.as_millis(),
+    "each commit would find its connection idle, and give it up where the broker takes a little longer"
+);
 
 /// How long the start waits for the Comets' names. What isn't found by then is looked up while the rest runs.
 const NAMES_WITHIN: Duration = Duration::from_secs(2);
@@ -41,6 +55,9 @@ pub fn open_files(config: &Config) -> u64 {
 pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let started = Instant::now();
     panics::abort();
+    if !config.cork_calls {
+        comet::forbid_cork();
+    }
     let (to_group, group_events) = unbounded();
     let (record, reads) = unbounded();
     let (to_consumer, control) = unbounded();
@@ -48,7 +65,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let (to_membership, commands) = tokio::sync::mpsc::unbounded_channel();
 
     let locations = comet::find(&config.comet, NAMES_WITHIN).map_err(no_thread)?;
-    let environment = comet::environment();
+    let queues = Queues::new(config.threads);
     let fleet: Fleet = config
         .comet
         .iter()
@@ -65,11 +82,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         let (own, events) = unbounded();
         let comets = (0..config.comet.len())
             .map(|comet| worker::Comet {
-                client: Client::new(
-                    environment.clone(),
-                    locations[comet].clone(),
-                    config.call_timeout,
-                ),
+                client: Client::new(queues.of(n), locations[comet].clone(), config.call_timeout),
                 failures: failures[comet].clone(),
                 tally: fleet[comet].clone(),
             })

@@ -5,6 +5,18 @@ use std::time::{Duration, Instant};
 /// While something keeps failing, it is said this often.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
+/// Stops the build where these can't be the first and the longest of growing waits: `const _: () = grows(FIRST, MOST);`
+pub const fn grows(first: Duration, most: Duration) {
+    assert!(
+        !first.is_zero(),
+        "without a first wait it is tried again without a pause"
+    );
+    assert!(
+        first.as_nanos() <= most.as_nanos(),
+        "the first wait is longer than the longest one"
+    );
+}
+
 /// Doubles from a first wait to the longest one; each wait is drawn from 80 to 120 % of that, so that many who
 /// failed together don't come back together.
 #[derive(Clone, Copy, Debug)]

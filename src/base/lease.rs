@@ -14,7 +14,10 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 
 /// The group renews it every second: one that is shorter than this would run out on a busy machine.
-const SHORTEST: Duration = Duration::from_secs(3);
+pub const SHORTEST: Duration = Duration::from_secs(3);
+
+/// The shortest session that Kafka takes, as brokers are set (`group.min.session.timeout.ms`).
+pub const SHORTEST_SESSION: Duration = Duration::from_secs(6);
 
 /// A time of the lease's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

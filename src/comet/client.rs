@@ -7,15 +7,15 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use grpcio::{
-    CallOption, ChannelBuilder, ClientUnaryReceiver, EnvBuilder, Environment, RpcStatus,
-    RpcStatusCode,
+    CallOption, ChannelBuilder, ClientUnaryReceiver, Environment, RpcStatus, RpcStatusCode,
 };
 
 use super::location::Location;
 use super::methods;
-use super::quiet::{Asked, Quiet, SIGN_WITHIN, Sign};
+use super::quiet::{Asked, NOT_TRUSTED_AFTER, Quiet, SIGN_WITHIN, Sign};
 use super::request;
 use super::verdict::{Verdict, verdict};
+use crate::base::backoff::grows;
 use crate::base::panics;
 use crate::message::call::Call;
 use crate::message::proto::comet::{RoomsReply, RoomsReq};
@@ -24,6 +24,11 @@ use crate::message::{Answer, Status};
 /// gRPC's own default grows to two minutes; a Comet that is back is to get its messages within a second.
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_MOST: Duration = Duration::from_millis(500);
+const _: () = grows(RECONNECT_FIRST, RECONNECT_MOST);
+const _: () = assert!(
+    RECONNECT_MOST.as_millis() < 1_000,
+    "a Comet that is back would get its messages later than within a second"
+);
 /// How long a connection may take to be made (what gRPC calls the least back-off), 20 s by default.
 const CONNECT_WITHIN: Duration = Duration::from_millis(1500);
 
@@ -32,19 +37,23 @@ const CONNECT_WITHIN: Duration = Duration::from_millis(1500);
 /// calls, those that ask a left-out Comet whether it is back too, go on into it.
 const SIGN_OF_LIFE_AFTER: Duration = Duration::from_secs(5);
 const SIGN_OF_LIFE_WITHIN: Duration = Duration::from_secs(2);
+const _: () = assert!(
+    NOT_TRUSTED_AFTER.as_millis() + SIGN_WITHIN.as_millis()
+        < SIGN_OF_LIFE_AFTER.as_millis() + SIGN_OF_LIFE_WITHIN.as_millis(),
+    "gRPC would give a quiet connection up, and fail its calls, before another one was asked"
+);
 
 /// How long another connection may take for each answer, with connecting.
 const COMPARED_WITHIN: Duration = Duration::from_secs(3);
+const _: () = assert!(
+    COMPARED_WITHIN.as_millis() >= CONNECT_WITHIN.as_millis() + SIGN_WITHIN.as_millis(),
+    "a Comet would be taken for one that hangs while the other connection is being made"
+);
 
 /// The most that the head of an answer may be, with the text of its status. With gRPC's 16 KB a long text makes
 /// a refusal look like a Comet that is out of something.
 const LONGEST_STATUS: i32 = 256 << 10;
 const NO_MESSAGE: &str = "OK without a message: what answers there is no Comet, or something in between drops its answers";
-
-/// gRPC's threads, shared by all channels.
-pub fn environment() -> Arc<Environment> {
-    Arc::new(EnvBuilder::new().cq_count(1).name_prefix("grpc-").build())
-}
 
 /// A channel of its own: channels to one address would otherwise share a connection.
 pub struct Client {

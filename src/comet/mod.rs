@@ -1,20 +1,21 @@
 //! A Comet node: the calls to it, what its answers mean, and how it fares.
 
-mod burst;
 mod client;
+mod cork;
 mod failure_log;
 mod inquiry;
 mod location;
 mod lookup;
 pub mod methods;
 mod names;
+mod queues;
 mod quiet;
 // Public for the fuzz targets.
 pub mod request;
 mod verdict;
 
-pub use burst::Burst;
-pub use client::{Client, environment};
+pub use client::Client;
+pub use cork::{Cork, forbid as forbid_cork};
 pub use failure_log::{FailureLog, said};
 /// The names of gRPC's status codes.
 pub use grpcio::RpcStatusCode;
@@ -22,4 +23,5 @@ pub use grpcio::RpcStatusCode;
 pub use grpcio::redirect_log;
 pub use location::{Location, ONE_NAME_EACH};
 pub use names::find;
+pub use queues::Queues;
 pub use verdict::{Verdict, verdict};

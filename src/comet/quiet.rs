@@ -12,12 +12,17 @@ use crate::base::trial;
 
 /// A connection on which nothing came for so long isn't trusted with a call: whether it still carries anything is asked
 /// along with it.
-const NOT_TRUSTED_AFTER: Duration = Duration::from_secs(2);
+pub const NOT_TRUSTED_AFTER: Duration = Duration::from_secs(2);
 /// How long the answer may take.
 pub const SIGN_WITHIN: Duration = Duration::from_secs(1);
 /// A connection that isn't used is asked after about so long, before a message has to find out. Less than the idle time
 /// of the firewalls that forget soonest, some minutes.
 const LOOKED_AFTER: Duration = Duration::from_secs(60);
+const _: () = assert!(
+    // The shortest that is drawn.
+    LOOKED_AFTER.as_millis() * 3 / 4 > NOT_TRUSTED_AFTER.as_millis(),
+    "a connection that is looked after would still be trusted, and not be asked"
+);
 
 /// One connection, as its user knows it.
 #[derive(Debug)]

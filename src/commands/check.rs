@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 
 use crate::base::limits;
-use crate::comet::{self, Client, Location, RpcStatusCode};
+use crate::comet::{self, Client, Location, Queues, RpcStatusCode};
 use crate::commands::dead_letter;
 use crate::kafka::client::{
     ConsumerGroupLagOptions, DescribeClusterOptions, DescribeConsumerGroupsOptions, ErrorCode,
@@ -321,7 +321,7 @@ struct Comets(Vec<(Client, Receiver<Answer>)>);
 impl Comets {
     /// Asks all of them at once, over the channels that the service uses.
     fn ask(addresses: &[String]) -> Result<Comets, String> {
-        let environment = comet::environment();
+        let environment = Queues::new(1).of(0);
         let locations = comet::find(addresses, COMET_DEADLINE)
             .map_err(|error| format!("cannot start a thread: {}", limits::explained(&error)))?;
         let ask = |location: Arc<Location>| {

@@ -10,10 +10,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Consumer;
-use crate::kafka::fetch::{FetchError, Make, Positions};
+use crate::kafka::fetch::{FetchError, LONGEST_LOOK, Make, Positions};
 
 /// How long an answer may take before its connection is given up. A broker under load takes seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
+const _: () = assert!(
+    LONGEST_LOOK.as_millis() < PATIENCE.as_millis(),
+    "a fetcher that looks at the brokers would be given up each time before it is done, and nothing be read"
+);
 
 /// Starts to read, until the consumer is told to stop.
 ///

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::{LARGEST, header};
-use crate::base::backoff::Retry;
+use crate::base::backoff::{Retry, grows};
 use crate::base::text::counted;
 use crate::kafka::client::{
     Acks, CloseOptions, ConsumerRecord, CreateTopicsOptions, DeliveryHandle, ErrorCode,
@@ -34,6 +34,7 @@ const ROOM: usize = LARGEST - (1 << 20);
 
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MOST: Duration = Duration::from_secs(5);
+const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
 /// Starts the thread that writes dead letters until `letters` ends. It tries each one until it is written.
 ///

@@ -8,7 +8,12 @@ use crate::message::membership::Command;
 use crate::message::{Commit, CommitOutcome, Failure, offset_map};
 
 /// Between two commits, at most. What was finished since the last one may be sent again after a crash.
-pub(super) const COMMIT_EVERY: Duration = Duration::from_secs(1);
+pub const COMMIT_EVERY: Duration = Duration::from_secs(1);
+const _: () = assert!(
+    // The group renews the lease in the same turn.
+    3 * COMMIT_EVERY.as_millis() <= crate::base::lease::SHORTEST.as_millis(),
+    "on a busy machine the lease would run out before it is renewed"
+);
 
 /// So many messages finished, and the next commit is due at once.
 const COMMIT_EVERY_MESSAGES: u64 = 5_000;

@@ -16,8 +16,8 @@ use crate::base::lease::Moment;
 use crate::message::consumer::Control;
 use crate::message::{Assignment, Commit, worker};
 
-/// How long a lost partition may take to come back. Joining anew takes some tenths of a second.
-const DOUBT: Duration = Duration::from_secs(1);
+/// How long a lost partition may take to come back. The member joins anew after its last word, in some tenths of a second.
+pub const DOUBT: Duration = Duration::from_secs(2);
 
 impl Group {
     /// krafka lost the partitions. Returns what was finished of them, to commit it if Kafka lets us.

@@ -29,13 +29,15 @@ use crate::message::dead_letter::Letter;
 use crate::message::group::{Event, Read};
 use crate::message::membership::Command;
 use crate::message::{Assignment, Completion, RecordId, Settled, offset_map, worker};
-use commits::{COMMIT_EVERY, SAY_FIRST, SAY_LAST};
+pub use commits::COMMIT_EVERY;
+use commits::{SAY_FIRST, SAY_LAST};
+pub use doubt::DOUBT;
 use handover::Handover;
 use look::Looks;
 use partition::{Partition, Phase};
 
 /// Of the time for a stop, this much is kept for the last commit and for leaving the group.
-const LEAVING: Duration = Duration::from_millis(1500);
+pub const LEAVING: Duration = Duration::from_millis(1500);
 
 /// What was done, for the last line of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

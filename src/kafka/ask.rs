@@ -18,7 +18,7 @@ use super::stranger::{LONGEST_ANSWER, LOOKED_AT, describe, may_be_kafka};
 
 /// How long one IP address may take to accept a connection: the second packet of a handshake whose first one was lost is
 /// sent after a second.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the rest of a stranger's first words may take.
 const FIRST_WORDS: Duration = Duration::from_millis(200);

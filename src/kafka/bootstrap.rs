@@ -13,7 +13,7 @@ use super::ask::Connection;
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// How long one address may take for its answer, with connecting.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where to ask for a cluster: an address that is dead delays a question by a quarter of a second, and only until another
 /// one has answered.

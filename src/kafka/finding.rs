@@ -6,7 +6,7 @@ use kafka_protocol::messages::MetadataRequest;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::ask::{Connection, Unanswered};
+use super::ask::{CONNECT_TIMEOUT, Connection, Unanswered};
 use super::cluster::{OTHER, SETTING, SILENT, limited_by_files};
 use super::layout::METADATA;
 use crate::base::limits::RAISE_FILES;
@@ -19,6 +19,10 @@ const COMPLAINT: Duration = Duration::from_secs(1);
 
 /// A resolver that doesn't answer takes longer.
 const IN_ALL: Duration = Duration::from_secs(8);
+const _: () = assert!(
+    CONNECT_TIMEOUT.as_millis() + ANSWER.as_millis() + COMPLAINT.as_millis() < IN_ALL.as_millis(),
+    "what answers there would not be found out before time is up"
+);
 
 /// Why an address doesn't serve, and what to check about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

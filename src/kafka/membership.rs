@@ -23,7 +23,8 @@ use krafka::{CloseOptions, GroupMembershipOperation, Kafka};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
-use crate::base::backoff::Retry;
+use crate::base::backoff::{Retry, grows};
+use crate::base::lease;
 use crate::base::text::counted;
 use crate::kafka::{Trouble, create_topic_command};
 use crate::message::group::Event;
@@ -33,14 +34,24 @@ use crate::settings::Config;
 use listener::{Callbacks, Listener};
 use offsets::ROUTINE;
 
+pub use offsets::{FORGOTTEN_AFTER, IDLE};
+
+/// Limit for the parting commit of lost partitions.
+pub const PARTING_WITHIN: Duration = offsets::PARTING.within;
+
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(200);
 pub(super) const RETRY_MOST: Duration = Duration::from_secs(2);
+const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
 /// How the line begins that says why the service does not read yet. People search for these words.
 const NOT_BEGUN: &str = "Failed to initialize Kafka consumer";
 
 /// Members hear of a rebalance with their next heartbeat: until then what moves stays unread.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
+const _: () = assert!(
+    lease::SHORTEST.as_millis() + HEARTBEAT.as_millis() < lease::SHORTEST_SESSION.as_millis(),
+    "workers would send under the lease when Kafka, which counts from the last heartbeat, gave the partitions to another"
+);
 
 /// Kafka's default. Only a hand-over takes time between two polls, and that is bounded.
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);

@@ -10,8 +10,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::topic_tag;
 
-/// The broker's default `offset.metadata.max.bytes`: one more, and that partition's commit is refused.
+/// The longest that a map may be, in bytes, with the topic's tag before it.
 pub const MAX_LEN: usize = 4096;
+const _: () = assert!(
+    MAX_LEN <= 4096,
+    "longer than the broker's default offset.metadata.max.bytes: that partition's commits would be refused"
+);
 
 const PREFIX: &str = "job1.";
 const CRC_LEN: usize = 4;

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use super::{Addresses, Coalesce, Config, Fetch, Isolation, Window};
 use crate::settings;
@@ -46,6 +46,10 @@ pub struct SettingArgs {
     /// Calls in flight at once for each worker and Comet, 1 to 4096; auto: 64 shared among a worker's Comets, 8 at least
     #[arg(long, value_name = "N", default_value = "auto", value_parser = settings::window)]
     window: Window,
+    /// Whether calls that start together leave together (src/comet/cork.rs). Off is for the day on which that is
+    /// suspected of a fault: it only costs speed.
+    #[arg(long, hide = true, value_name = "SWITCH", default_value = "on", action = ArgAction::Set, value_parser = settings::switch())]
+    cork_calls: bool,
     /// Client that reads the records: classic for Kafka up to 3.9, modern from 3.7 on, auto chooses
     #[arg(long, value_name = "CLIENT", default_value = "auto", value_parser = settings::fetch())]
     fetch: Fetch,
@@ -85,6 +89,7 @@ impl From<SettingArgs> for Config {
             session_timeout: args.session_timeout,
             threads: args.threads,
             window: args.window,
+            cork_calls: args.cork_calls,
             comet: args.comet.0,
             fetch: args.fetch,
             isolation: args.isolation_level,

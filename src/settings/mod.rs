@@ -33,6 +33,8 @@ pub struct Config {
     pub threads: usize,
     /// Calls in flight at once, for each worker and Comet.
     pub window: Window,
+    /// Whether calls that start together leave together.
+    pub cork_calls: bool,
     /// How records are read.
     pub fetch: Fetch,
     /// Whether records of transactions wait for their commit.
@@ -61,6 +63,11 @@ impl Config {
     pub fn dead_letter_topic(&self) -> String {
         format!("{}{DEAD_LETTER_SUFFIX}", self.topic)
     }
+}
+
+/// Reads a switch.
+pub fn switch() -> impl TypedValueParser<Value = bool> {
+    PossibleValuesParser::new(["on", "off"]).map(|name| name == "on")
 }
 
 /// Which client reads the records.

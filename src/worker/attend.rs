@@ -11,11 +11,11 @@ use super::link::{Id, Start};
 use super::served::Served;
 use super::{Event, InHand, Worker};
 use crate::base::lease::Moment;
-use crate::comet::Burst;
+use crate::comet::Cork;
 use crate::message::call::Call;
 
 /// So many calls at most leave together: the first of them waits for the last, some microseconds each.
-const CALLS_IN_A_BURST: usize = 64;
+const CALLS_AT_ONCE: usize = 64;
 
 /// How often it is looked whether a lease that ran out holds again. Mostly the group says so before.
 const LEASE_AGAIN: Duration = Duration::from_millis(100);
@@ -60,12 +60,12 @@ impl Worker {
             });
         }
         comet.client.look_after(now);
-        // A look at the clock for each burst: what a process was halted in the middle of is no more than one.
+        // A look at the clock for each lot of calls: what a process was halted in the middle of is no more than one.
         while self.may_send() {
             // One alone leaves at once.
             let several = self.comets[n].link.startable() > 1;
-            let _burst = several.then(Burst::begin);
-            if (0..CALLS_IN_A_BURST).any(|_| !self.start_call(n, now)) {
+            let _cork = several.then(Cork::put_in);
+            if (0..CALLS_AT_ONCE).any(|_| !self.start_call(n, now)) {
                 break;
             }
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::tally::{Fleet, REFUSALS_IN_A_ROW, Tally};
-use crate::base::backoff::Backoff;
+use super::tally::{Fleet, REFUSALS_IN_A_ROW, TURN, Tally};
+use crate::base::backoff::{Backoff, grows};
 use crate::comet::Verdict;
 
 /// Between two looks at a Comet that is left out, or might be.
@@ -14,6 +14,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Between two tries to reach a Comet that is down.
 const DOWN_FIRST: Duration = Duration::from_millis(50);
 const DOWN_MOST: Duration = Duration::from_millis(500);
+const _: () = grows(DOWN_FIRST, DOWN_MOST);
 
 /// Between two questions whether a Comet is there at which something failed.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -21,6 +22,10 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long a worker with one key leaves a turn to others, on an average and at most.
 const LOT: Duration = Duration::from_millis(200);
 const LONGEST_LOT: Duration = Duration::from_millis(500);
+const _: () = assert!(
+    LONGEST_LOT.as_millis() < TURN.as_millis(),
+    "turns would come later than one after the other"
+);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::health::{Health, Signs};
 use super::link::{Id, Outcome};
-use crate::base::backoff::Backoff;
+use crate::base::backoff::{Backoff, grows};
 use crate::base::trial;
 use crate::comet::Verdict;
 
 /// Waits of one key between two tries.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 pub const RETRY_MOST: Duration = Duration::from_millis(500);
+const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
 /// So many failures that are the message's own, and it is a dead letter.
 pub const TRIES: u32 = 5;
@@ -21,6 +22,10 @@ pub const TRIES: u32 = 5;
 const QUIET_TRIES_TAKE: Duration = Duration::from_secs(60);
 const QUIET_RETRY_FIRST: u32 = 30;
 const QUIET_RETRY_MOST: u32 = 4;
+const _: () = assert!(
+    QUIET_RETRY_FIRST >= QUIET_RETRY_MOST,
+    "the first wait is longer than the longest one"
+);
 
 /// The deadline of a call doubles so often at most.
 const DOUBLINGS: u32 = 2;

@@ -12,12 +12,16 @@ pub const LEAVE_OUT_AFTER: Duration = Duration::from_secs(30);
 
 /// A Comet delivers for so long after each message that it took. A longer pause in which calls fail is an outage.
 pub const DELIVERS_FOR: Duration = Duration::from_secs(2);
+const _: () = assert!(
+    DELIVERS_FOR.as_millis() < LEAVE_OUT_AFTER.as_millis(),
+    "where all Comets are gone, the one that went last would count as delivering, and the others be left out"
+);
 
 /// So many refusals in a row, and it is the Comet that is wrong, not the messages.
 pub const REFUSALS_IN_A_ROW: u32 = 100;
 
 /// Between two messages to a Comet that refuses everything, and between two that are given up at one that takes nothing.
-const TURN: Duration = Duration::from_secs(1);
+pub(super) const TURN: Duration = Duration::from_secs(1);
 
 /// The Comets that job calls, in the order in which they are configured.
 pub type Fleet = Arc<[Arc<Tally>]>;

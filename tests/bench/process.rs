@@ -57,6 +57,48 @@ pub fn cpu_of(pid: u32) -> Result<u64, String> {
     Ok(time.as_micros() as u64)
 }
 
+/// A thread of a process, and the CPU time that it has used, in microseconds.
+#[derive(Clone, Debug)]
+pub struct Thread {
+    pub name: String,
+    pub cpu: f64,
+}
+
+/// The threads that a process has now, in the order in which they were started.
+pub fn threads_of(pid: u32) -> Result<Vec<Thread>, String> {
+    let folder = format!("/proc/{pid}/task");
+    let failed = |e| format!("the threads of process {pid} can't be read: {e}");
+    let mut ids: Vec<u32> = fs::read_dir(&folder)
+        .map_err(failed)?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    ids.sort_unstable();
+    let mut threads: Vec<Thread> = Vec::new();
+    for id in ids {
+        let read = |file: &str| fs::read_to_string(format!("{folder}/{id}/{file}"));
+        // A thread may end in between.
+        let (Ok(name), Ok(times)) = (read("comm"), read("schedstat")) else {
+            continue;
+        };
+        let nanoseconds = times.split_whitespace().next().and_then(|n| n.parse().ok());
+        let cpu: f64 = nanoseconds.ok_or_else(|| format!("{folder}/{id}/schedstat: {times:?}"))?;
+        let name = match name.trim() {
+            _ if id == pid => "main",
+            name => name,
+        };
+        let like = |thread: &&Thread| thread.name.split(" #").next() == Some(name);
+        let name = match threads.iter().filter(like).count() {
+            0 => name.to_owned(),
+            n => format!("{name} #{}", n + 1),
+        };
+        threads.push(Thread {
+            name,
+            cpu: cpu / 1e3,
+        });
+    }
+    Ok(threads)
+}
+
 /// A binary that was built along with this program, by its name, or any other by its whole path.
 pub fn binary(name: impl AsRef<Path>) -> Result<PathBuf, String> {
     let name = name.as_ref();
@@ -141,6 +183,10 @@ impl Job {
         cpu_of(self.process.pid())
     }
 
+    pub fn threads(&self) -> Result<Vec<Thread>, String> {
+        threads_of(self.process.pid())
+    }
+
     /// Most and present resident memory, in MB.
     pub fn memory(&self) -> Result<(f64, f64), String> {
         let path = format!("/proc/{}/status", self.process.pid());
@@ -181,5 +227,33 @@ impl Job {
             "job did not end within 20 s of SIGTERM:\n{}",
             self.last_words()
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    #[test]
+    fn threads_of_one_name_are_told_apart() {
+        let (begun, over) = (Barrier::new(3), Barrier::new(3));
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                let start = || {
+                    begun.wait();
+                    over.wait();
+                };
+                let twin = thread::Builder::new().name("twin".into());
+                twin.spawn_scoped(scope, start).expect("a thread");
+            }
+            begun.wait();
+            let threads = threads_of(std::process::id());
+            over.wait();
+            let threads = threads.expect("this process has threads");
+            for name in ["main", "twin", "twin #2"] {
+                assert!(threads.iter().any(|one| one.name == name), "{threads:?}");
+            }
+        });
     }
 }

@@ -14,7 +14,7 @@ use crate::comet::{Comets, Report, now};
 use crate::kafka::{self, Kafka};
 use crate::limit::{self, Limit, Way};
 use crate::load::{Loader, Pace, Shape};
-use crate::process::{Job, Start};
+use crate::process::{Job, Start, Thread};
 
 /// The binary that is measured.
 pub const JOB: &str = "job";
@@ -308,14 +308,16 @@ impl Stage {
     /// A new job from its start until all is delivered. Any message lost, repeated or out of order is an error.
     pub fn drain(&mut self, drain: &Drain) -> Result<Drained, String> {
         self.drain_watched(drain, |_| Ok(()))
+            .map(|(drained, _)| drained)
     }
 
-    /// The same; `watch` gets the id of the process once the first message came, when all its threads are there.
+    /// The same; `watch` gets the id of the process once the first message came, when all its threads are there. Gives the
+    /// threads that there were at the end, too.
     pub fn drain_watched(
         &mut self,
         drain: &Drain,
         watch: impl FnOnce(u32) -> Result<(), String>,
-    ) -> Result<Drained, String> {
+    ) -> Result<(Drained, Vec<Thread>), String> {
         let topic = self.topic(drain.partitions, drain.shape, drain.messages)?;
         self.comets(drain.comets, drain.delay)?;
         let due = drain.messages * drain.comets;
@@ -325,6 +327,7 @@ impl Stage {
         watch(job.pid())?;
         let report = self.wait(&mut job, due)?;
         let (cpu, (peak, memory)) = (job.cpu()?, job.memory()?);
+        let threads = job.threads()?;
         job.stop()?;
         let last = self.comets.as_mut().ok_or("there is no Comet")?.report()?;
         if last.duplicates + last.out_of_order + last.unreadable > 0 {
@@ -333,13 +336,14 @@ impl Stage {
                 self.doing, last.duplicates, last.out_of_order, last.unreadable
             ));
         }
-        Ok(Drained {
+        let drained = Drained {
             messages_per_second: drain.messages as f64 / report.seconds(),
             calls: report.calls,
             cpu_a_message: cpu as f64 / drain.messages as f64,
             peak,
             memory,
             first: Duration::from_micros(report.first.saturating_sub(begin)),
-        })
+        };
+        Ok((drained, threads))
     }
 }

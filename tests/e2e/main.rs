@@ -12,6 +12,7 @@ mod comet_names;
 mod comet_outages;
 mod comet_tries;
 mod commits;
+mod cork;
 mod dead_letter;
 mod delivery;
 mod discard;

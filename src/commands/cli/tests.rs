@@ -100,6 +100,7 @@ fn the_defaults_are_the_documented_ones() {
         comet: vec!["localhost:50051".into()],
         threads: 4,
         window: Window::Auto,
+        cork_calls: true,
         fetch: Fetch::Auto,
         isolation: Isolation::ReadCommitted,
         coalesce: Coalesce::Off,
@@ -111,4 +112,19 @@ fn the_defaults_are_the_documented_ones() {
         hold_bytes: 32 << 20,
     };
     assert_eq!(loaded.config, expected);
+}
+
+#[test]
+fn a_stop_has_time_for_a_call_in_flight_and_for_leaving_the_group() {
+    let Ok(Invocation::Run(loaded)) = read_with(&[], &["job"]) else {
+        panic!("`job` alone is `job run`");
+    };
+    let Config {
+        call_timeout,
+        shutdown_timeout,
+        ..
+    } = loaded.config;
+    assert!(call_timeout + crate::group::LEAVING <= shutdown_timeout);
+    // Docker's, after which it kills.
+    assert!(shutdown_timeout < Duration::from_secs(10));
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::inspect::Inspector;
 use super::raw::Look;
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions};
+use crate::base::backoff::grows;
 use crate::base::trial::limit;
 use crate::settings::{Config, Fetch};
 
@@ -18,6 +19,11 @@ use crate::settings::{Config, Fetch};
 const TRY_FOR: Duration = Duration::from_secs(5);
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const MOST_WAIT: Duration = Duration::from_secs(2);
+const _: () = grows(FIRST_WAIT, MOST_WAIT);
+const _: () = assert!(
+    2 * MOST_WAIT.as_millis() <= TRY_FOR.as_millis(),
+    "a position would be passed by after a try or two"
+);
 /// Between two tries of what can't be passed by. A batch that is sound is tried more often for so long: what keeps it from
 /// coming may end.
 const STUCK_WAIT: Duration = Duration::from_secs(30);
@@ -26,6 +32,10 @@ const STUCK_WAIT: Duration = Duration::from_secs(30);
 const QUIET: Duration = Duration::from_secs(3);
 /// What was not asked for during so long (what is held was at its cap) is not quiet.
 const ASKED_AGAIN: Duration = Duration::from_secs(1);
+const _: () = assert!(
+    MAX_WAIT.as_millis() < ASKED_AGAIN.as_millis() && ASKED_AGAIN.as_millis() < QUIET.as_millis(),
+    "while it waits at the broker a fetch would count as none, and no partition ever as quiet"
+);
 
 pub struct Care {
     reader: Box<dyn Fetcher>,

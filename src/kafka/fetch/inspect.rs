@@ -28,7 +28,7 @@ const DESCRIBE_PRODUCERS: i16 = 0;
 
 /// A broker that is well answers within milliseconds, and nothing is read meanwhile.
 const EACH: Duration = Duration::from_secs(1);
-const ALL: Duration = Duration::from_secs(5);
+pub(super) const ALL: Duration = Duration::from_secs(5);
 
 /// What is asked for at first: most batches, and the head of the next one. A larger one is asked for again, up to what
 /// Kafka can have.

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::{FetchError, Positions};
 use crate::kafka::ask::Connection;
-use crate::kafka::bootstrap::Bootstrap;
+use crate::kafka::bootstrap::{ANSWER_TIMEOUT, Bootstrap};
 use crate::kafka::layout::Layout;
 
 /// Between two looks at the topic, at least.
@@ -24,6 +24,9 @@ const LOOK_SHARE: u32 = 4;
 
 /// How long a leader may take to accept a connection, with looking up its name.
 const REACH: Duration = Duration::from_secs(4);
+
+/// Limits a look: asking for the topic, and trying its leaders.
+pub(super) const LOOK_WITHIN: Duration = ANSWER_TIMEOUT.saturating_add(REACH);
 
 pub(super) struct Leaders {
     bootstrap: Bootstrap,

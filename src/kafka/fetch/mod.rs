@@ -22,6 +22,13 @@ pub(crate) use modern::Reader;
 /// How long a fetch waits at the broker while there is nothing to read. New records end the wait.
 pub const MAX_WAIT: Duration = Duration::from_millis(100);
 
+/// How long a fetcher takes at most to learn what it can read, before a fetch.
+pub const LONGEST_LOOK: Duration = leaders::LOOK_WITHIN;
+const _: () = assert!(
+    inspect::ALL.as_millis() <= LONGEST_LOOK.as_millis(),
+    "there is a longer look"
+);
+
 /// The most that one fetch brings, over all partitions; what is held grows by this at most beyond its cap.
 const FETCH_BYTES: usize = 16 << 20;
 
@@ -33,6 +40,16 @@ const FETCH_WANTED_COALESCING: usize = 4 << 20;
 /// What is asked for from one partition at least, and at most at first. A record that doesn't fit raises it.
 const PARTITION_LEAST: usize = 64 << 10;
 const PARTITION_BYTES: usize = 1 << 20;
+const _: () = assert!(
+    PARTITION_LEAST <= PARTITION_BYTES,
+    "what is asked for would have no value between them"
+);
+const _: () = assert!(
+    FETCH_WANTED <= FETCH_BYTES
+        && FETCH_WANTED_COALESCING <= FETCH_BYTES
+        && PARTITION_BYTES <= FETCH_BYTES,
+    "a fetch would want more than it may bring"
+);
 
 /// Next offset to read, by partition.
 pub type Positions = BTreeMap<i32, i64>;

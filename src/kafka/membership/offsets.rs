@@ -22,7 +22,7 @@ use krafka::consumer::ConsumerGroupMetadata;
 use tokio::sync::Mutex;
 
 use super::attempt::{Attempt, Next};
-use crate::base::backoff::Backoff;
+use crate::base::backoff::{Backoff, grows};
 use crate::kafka::ask::{Connection, address_of, text};
 use crate::kafka::bootstrap::Bootstrap;
 use crate::message::{Commit, CommitOutcome};
@@ -31,7 +31,7 @@ use crate::message::{Commit, CommitOutcome};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
     /// With finding the coordinator and connecting to it.
-    within: Duration,
+    pub(super) within: Duration,
     /// Whether a broker that can't be reached is tried again within that time.
     keep_on: bool,
 }
@@ -57,11 +57,16 @@ pub(super) const PARTING: Effort = Effort {
 /// Waits between two tries.
 const AGAIN_FIRST: Duration = Duration::from_millis(50);
 const AGAIN_MOST: Duration = Duration::from_millis(500);
+const _: () = grows(AGAIN_FIRST, AGAIN_MOST);
 
 /// A connection that was idle for this long may be dead, though nothing says so: an answer that doesn't come on it within
 /// [`FORGOTTEN_AFTER`] is asked for again on a fresh one.
-const IDLE: Duration = Duration::from_secs(5);
-const FORGOTTEN_AFTER: Duration = Duration::from_millis(500);
+pub const IDLE: Duration = Duration::from_secs(5);
+pub const FORGOTTEN_AFTER: Duration = Duration::from_millis(500);
+const _: () = assert!(
+    FORGOTTEN_AFTER.as_millis() < PARTING.within.as_millis(),
+    "no time would be left for the fresh connection"
+);
 
 /// The first versions that know static members (Kafka 2.3); Kafka 4 takes them too.
 const OFFSET_COMMIT: i16 = 7;

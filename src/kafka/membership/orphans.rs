@@ -16,6 +16,7 @@ use krafka::admin::DescribeConsumerGroupsOptions;
 use krafka::consumer::Consumer;
 use krafka::error::KrafkaError;
 
+use super::HEARTBEAT;
 use crate::base::backoff::Outage;
 use crate::kafka::Trouble;
 use crate::settings::Config;
@@ -29,6 +30,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// A partition that is being handed over has no owner for so long, beside the time of the hand-over itself.
 const BESIDE_HAND_OVER: Duration = Duration::from_secs(2);
+const _: () = assert!(
+    BESIDE_HAND_OVER.as_millis() > HEARTBEAT.as_millis(),
+    "a partition would be taken for forgotten before its next owner has heard of it"
+);
 
 /// So often a round is asked for at once where a partition is new: with the first one the leader may not know of it yet.
 const AT_ONCE: u32 = 3;

@@ -22,6 +22,14 @@ const FEW: usize = 256;
 const PIECE: usize = 256 << 10;
 /// What a flush waits for at most.
 const FLUSH_WITHIN: Duration = Duration::from_millis(500);
+const _: () = assert!(
+    GATHER.as_millis() < FLUSH_WITHIN.as_millis() && GATHER.as_millis() < PATIENCE.as_millis(),
+    "the writer would be taken for stuck while it gathers, and last words be lost"
+);
+const _: () = assert!(
+    FEW < WAITING,
+    "the writer would sleep while records are dropped"
+);
 
 enum Entry {
     Record(Vec<u8>),

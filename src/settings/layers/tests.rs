@@ -61,7 +61,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
 #[test]
 fn every_setting_can_stand_in_the_file_and_in_the_environment() {
     let file = "brokers = ['a:1', 'b:2']\ntopic = 't'\ngroup = 'g'\ngroup-instance-id = 'i'\n\
-        session-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\nfetch = 'modern'\n\
+        session-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\ncork-calls = 'off'\nfetch = 'modern'\n\
         isolation-level = 'read_uncommitted'\n\
         coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
         call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\n";
@@ -74,6 +74,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         comet: vec!["c:1".into(), "[::1]:2".into()],
         threads: 1,
         window: Window::Calls(16),
+        cork_calls: false,
         fetch: Fetch::Modern,
         isolation: Isolation::ReadUncommitted,
         coalesce: Coalesce::Json,
@@ -97,6 +98,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_COMET", "c:1, [::1]:2"),
         ("JOB_THREADS", "1"),
         ("JOB_WINDOW", "16"),
+        ("JOB_CORK_CALLS", "off"),
         ("JOB_FETCH", "modern"),
         ("JOB_ISOLATION_LEVEL", "read_uncommitted"),
         ("JOB_COALESCE", "json"),

@@ -4,6 +4,7 @@ mod calls;
 mod profile;
 mod scale;
 mod small;
+mod threads;
 
 pub use calls::{CPU_OF_RAW, OF_RAW};
 pub use small::{OF_ONE_BY_ONE, at_a_rate};
@@ -36,7 +37,7 @@ pub struct Case {
     pub run: fn(&mut Stage) -> Result<Outcome, String>,
 }
 
-pub const CASES: [Case; 18] = [
+pub const CASES: [Case; 19] = [
     Case {
         name: "drain",
         about: "Waiting messages of 256 bytes over 1,000 rooms, one call a message, beside grpcio alone",
@@ -145,6 +146,13 @@ pub const CASES: [Case; 18] = [
         about: "Where a message's microseconds go, by samples of `perf` in a drain (only when named)",
         when: When::Named,
         run: profile::profile,
+    },
+    Case {
+        name: "threads",
+        about: "What each of job's threads takes of a message in the drain: the busiest one is the limit where there are \
+                cores enough",
+        when: When::Always,
+        run: threads::threads,
     },
 ];
 

@@ -1,11 +1,6 @@
-//! Several calls in one segment: what a thread sends within a [`Burst`] leaves when the burst ends.
-//!
-//! gRPC's core makes a call of `sendmsg` for nearly each call of ours, and the kernel then carries each to the other
-//! end and wakes it: a third of what a call costs. Told that more is to come, it only keeps the bytes. gRPC has no
-//! setting for that, so this program has a `sendmsg` of its own, in libc's place, that can add the flag.
+//! A `sendmsg` for all of this program, which holds back what a thread sends while it asks for that.
 
 use std::cell::Cell;
-use std::marker::PhantomData;
 use std::os::fd::RawFd;
 
 use libc::{c_int, c_void, msghdr, socklen_t, ssize_t};
@@ -23,30 +18,21 @@ enum Held {
     Socket(RawFd),
 }
 
-/// While it lives, what this thread sends on the first socket that it uses is held back.
-pub struct Burst {
-    /// It is about the thread that began it.
-    _not_send: PhantomData<*const ()>,
+/// Holds back what this thread sends from now on, on the first socket that it uses.
+pub fn hold() {
+    HELD.set(Held::Next);
 }
 
-impl Burst {
-    pub fn begin() -> Self {
-        HELD.set(Held::Next);
-        Self {
-            _not_send: PhantomData,
-        }
+/// Lets go what was held back.
+pub fn let_go() {
+    if let Held::Socket(socket) = HELD.replace(Held::No) {
+        // A test of the whole program sees here that gRPC's writes come this way.
+        fail::fail_point!("uncork");
+        push(socket);
     }
 }
 
-impl Drop for Burst {
-    fn drop(&mut self) {
-        if let Held::Socket(socket) = HELD.replace(Held::No) {
-            push(socket);
-        }
-    }
-}
-
-/// Lets go what is held back: tcp(7) promises that of this option, also where it was set before, as gRPC does.
+/// Has the socket send what it keeps: tcp(7) promises that of this option, also where it was set before, as gRPC does.
 fn push(socket: RawFd) {
     let on: c_int = 1;
     // SAFETY: the value is as long as it is said to be. A socket that is closed by now is an error that nobody needs.
@@ -91,6 +77,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::comet::Cork;
 
     /// What an attempt came to that wasn't held up: the kernel lets go of the bytes by itself after 200 ms.
     fn swiftly<T>(attempt: impl Fn() -> T) -> T {
@@ -140,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_burst_sends_leaves_at_its_end() {
+    fn what_is_sent_under_a_cork_leaves_when_it_is_out() {
         let (early, late, mut far) = swiftly(|| {
             let (near, far) = pair();
-            let burst = Burst::begin();
+            let cork = Cork::put_in();
             send(&near, b"one ");
             send(&near, b"two");
             let early = arrived(&far);
-            drop(burst);
+            drop(cork);
             (early, arrived(&far), far)
         });
         assert!(!early && late);
@@ -155,9 +142,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_burst_it_leaves_at_once() {
+    fn without_a_cork_it_leaves_at_once() {
         let (near, far) = pair();
-        drop(Burst::begin());
+        drop(Cork::put_in());
         send(&near, b"one");
         assert!(arrived(&far));
     }
@@ -166,7 +153,7 @@ mod tests {
     fn another_socket_and_another_thread_are_not_held_back() {
         let (held, not_held, mut far) = swiftly(|| {
             let ((near, far), (other, far_from_other)) = (pair(), pair());
-            let _burst = Burst::begin();
+            let _cork = Cork::put_in();
             send(&near, b"held");
             send(&other, b"not held");
             let arrivals = (arrived(&far), arrived(&far_from_other));
@@ -185,7 +172,7 @@ mod tests {
         let (near, far) = pair();
         let socket = near.as_raw_fd();
         drop((near, far));
-        let _burst = Burst::begin();
+        let _cork = Cork::put_in();
         // SAFETY: the header is not looked at: the socket is closed.
         let sent = unsafe { libc::sendmsg(socket, std::ptr::null(), 0) };
         assert_eq!(sent, -1);
