@@ -299,7 +299,7 @@ impl Consumer {
             match self.read(id, &record) {
                 Ok(delivery) => {
                     let worker = worker_of(delivery.key, self.workers.len());
-                    messages[worker].push(Message {
+                    messages[worker.0 as usize].push(Message {
                         record: id,
                         bytes,
                         delivery,

@@ -15,10 +15,11 @@ use crate::dead_letter;
 use crate::group::{self, Channels, Counts, Group};
 use crate::kafka::{fetch, membership};
 use crate::message;
+use crate::message::CometId;
 use crate::message::consumer::Control;
 use crate::settings::Config;
 use crate::worker::coalesce::Coalescer;
-use crate::worker::{self, Fleet, Tally, Worker};
+use crate::worker::{Endpoint, EndpointStats, Fleet, Worker};
 
 // Limits of one room that another one relies on.
 const _: () = assert!(
@@ -69,7 +70,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let fleet: Fleet = config
         .comet
         .iter()
-        .map(|_| Arc::new(Tally::new(started)))
+        .map(|_| Arc::new(EndpointStats::new(started)))
         .collect();
     let failures: Vec<_> = config
         .comet
@@ -80,20 +81,26 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let mut workers = Vec::new();
     for n in 0..config.threads {
         let (own, events) = unbounded();
-        let comets = (0..config.comet.len())
-            .map(|comet| worker::Comet {
-                client: Client::new(queues.of(n), locations[comet].clone(), config.call_timeout),
-                failures: failures[comet].clone(),
-                tally: fleet[comet].clone(),
+        let window = config.window.calls(config.comet.len());
+        let coalescer = Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes);
+        let endpoints = (0..config.comet.len())
+            .map(|comet| {
+                let client =
+                    Client::new(queues.of(n), locations[comet].clone(), config.call_timeout);
+                Endpoint::new(
+                    CometId(comet as u32),
+                    (client, failures[comet].clone()),
+                    (fleet[comet].clone(), fleet.clone()),
+                    window,
+                    coalescer.is_some(),
+                )
             })
             .collect();
         let worker = Worker::new(
             (own.clone(), events),
             to_group.clone(),
-            comets,
-            fleet.clone(),
-            config.window.calls(config.comet.len()),
-            Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
+            endpoints,
+            coalescer,
             lease.clone(),
         );
         start(&format!("worker-{n}"), move || worker.run())?;

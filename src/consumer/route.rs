@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::message::CometId;
 use crate::message::call::{Call, Delivery, Frame, OrderingKey, Target};
 use crate::message::proto::push::{PushMsg, push_msg::Type};
 
@@ -15,7 +16,7 @@ pub struct Router {
 }
 
 impl Router {
-    /// `comets` are the configured addresses, `host:port` each, in the order that `Target::One` counts.
+    /// `comets` are the configured addresses, `host:port` each, in the order of their ids.
     pub fn new(comets: Vec<String>) -> Self {
         Self { comets }
     }
@@ -47,7 +48,7 @@ impl Router {
             .comets
             .iter()
             .position(|comet| names(comet, &push.server))
-            .map_or(Target::All, Target::One);
+            .map_or(Target::All, |place| Target::One(CometId(place as u32)));
         Delivery {
             key: OrderingKey::user(&push.keys[0]),
             target,
@@ -131,8 +132,8 @@ mod tests {
     #[test]
     fn users_are_called_on_the_named_comet_and_on_all_where_none_is_known() {
         for (server, target) in [
-            ("comet-b:50051", Target::One(1)),
-            ("comet-b", Target::One(1)),
+            ("comet-b:50051", Target::One(CometId(1))),
+            ("comet-b", Target::One(CometId(1))),
             ("elsewhere:1", Target::All),
             ("", Target::All),
         ] {

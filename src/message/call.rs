@@ -4,6 +4,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
 
+use super::CometId;
+
 /// `Proto.ver` of every frame.
 pub const VERSION: i32 = 1;
 
@@ -66,8 +68,7 @@ impl Hasher for KeyHasher {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     All,
-    /// The one at this place in the configured list.
-    One(usize),
+    One(CometId),
 }
 
 /// What to call, and with what: the same at every Comet of the target.

@@ -14,3 +14,11 @@ pub struct RecordId {
     pub assignment: Assignment,
     pub offset: i64,
 }
+
+/// A Comet of the fleet. The name stays the Comet's own for as long as this process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CometId(pub u32);
+
+/// One of the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerId(pub u32);

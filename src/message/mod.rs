@@ -23,7 +23,7 @@ use bytes::Bytes;
 pub use answer::{Answer, Status};
 pub use commit::{Commit, CommitOutcome, Failure};
 pub use completion::{Completion, Settled};
-pub use ids::{Assignment, RecordId};
+pub use ids::{Assignment, CometId, RecordId, WorkerId};
 
 use call::Delivery;
 

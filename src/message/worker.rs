@@ -1,6 +1,6 @@
 //! What a worker is told.
 
-use super::{Answer, Assignment, Message};
+use super::{Answer, Assignment, CometId, Message};
 
 /// What a worker hears of.
 pub enum Event {
@@ -10,12 +10,12 @@ pub enum Event {
     RoundEnded,
     /// A call came back.
     Answered {
-        comet: usize,
+        comet: CometId,
         id: usize,
         answer: Answer,
     },
     /// A Comet was asked whether it is there.
-    Probed { comet: usize, answer: Answer },
+    Probed { comet: CometId, answer: Answer },
     /// The partition goes to another owner: give back what no Comet has seen, finish the rest.
     Revoke(Assignment),
     /// The partition may be another's: send nothing more of it for now.

@@ -1,12 +1,12 @@
 //! A worker: takes the messages of its keys, calls the Comets, and reports what became of each message.
 
-mod attend;
+mod breaker;
 pub mod coalesce;
-mod health;
-mod lane;
-mod link;
-mod served;
-mod tally;
+mod drive;
+mod endpoint;
+mod endpoint_stats;
+mod key_queue;
+mod scheduler;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,58 +15,51 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use slab::Slab;
 
 use crate::base::lease::Lease;
-use crate::comet::{Client, FailureLog};
 use crate::message::call::Target;
 use crate::message::memory::Memory;
 use crate::message::worker::Event;
-use crate::message::{Answer, Assignment, Completion, Message, Settled, group};
+use crate::message::{Answer, Assignment, CometId, Completion, Message, Settled, group};
 use coalesce::{Coalescer, Shape};
-use link::{Id, Outcome};
-use served::{Served, said};
-pub use tally::{Fleet, Tally};
+pub use endpoint::Endpoint;
+use endpoint::said;
+pub use endpoint_stats::{EndpointStats, Fleet};
+use scheduler::{Id, Outcome};
 
-/// So many events are taken in before calls are started and results reported.
+/// Limits how many events are handled before calls start and results are reported.
 const EVENTS_AT_ONCE: usize = 256;
 
 pub struct Worker {
     events: Receiver<Event>,
-    /// For the answers of calls, which come on gRPC's threads.
+    /// For the answers to calls, which come on gRPC's threads.
     own: Sender<Event>,
     group: Sender<group::Event>,
-    comets: Vec<Served>,
-    /// Comets about which something was heard since they were attended last.
-    stirred: Vec<usize>,
-    /// When to attend all Comets, though nothing happens until then. May be too early.
+    endpoints: Vec<Endpoint>,
+    /// Endpoints that something happened to since they were driven last.
+    ready: Vec<usize>,
+    /// When to drive all endpoints if nothing happens until then. May be too early.
     wake_at: Option<Instant>,
     coalescer: Option<Coalescer>,
-    messages: Slab<InHand>,
-    /// The messages of the call that was answered last.
+    messages: Slab<Pending>,
+    /// The messages of the call answered last: a buffer.
     called: Vec<Id>,
     /// Assignments that are over: what still comes of them is given back.
     revoked: Vec<Assignment>,
-    /// Those of them after which the partition is another's.
+    /// Assignments that are over and whose partition is another's.
     forgotten: Vec<Assignment>,
     /// Assignments of which nothing is sent for now.
     suspended: Vec<Assignment>,
-    /// Nothing is sent unless it holds.
+    /// The worker sends only while it holds.
     lease: Arc<Lease>,
     /// How many of its lapses this worker was told of.
     lapses: u64,
     settled: Vec<Settled>,
 }
 
-/// What a worker needs to deal with one Comet: a channel of its own, and what all workers share.
-pub struct Comet {
-    pub client: Client,
-    pub failures: Arc<FailureLog>,
-    pub tally: Arc<Tally>,
-}
-
 /// A message that this worker holds.
-struct InHand {
+struct Pending {
     message: Message,
     memory: Memory,
-    /// Whether it can go along with others of its room.
+    /// Whether it can be merged with others of its room.
     shape: Shape,
     /// Comets that aren't done with it.
     waiting_for: usize,
@@ -74,17 +67,17 @@ struct InHand {
     started: bool,
     /// Whether its partition is another's: it isn't tried again.
     forgotten: bool,
-    /// Whether a Comet that should have it didn't get it, for that reason.
+    /// Whether a Comet didn't get it because its partition goes, or went, to another owner.
     dropped: bool,
     /// Whether a Comet took it.
     taken: bool,
-    /// The last Comet that it passed by.
-    passed_by: Option<usize>,
-    /// Why it can't be delivered somewhere.
+    /// The last Comet where it was skipped.
+    skipped: Option<CometId>,
+    /// Why a Comet can't get it.
     undeliverable: Option<String>,
 }
 
-impl InHand {
+impl Pending {
     fn new(message: Message) -> Self {
         Self {
             message,
@@ -95,36 +88,28 @@ impl InHand {
             forgotten: false,
             dropped: false,
             taken: false,
-            passed_by: None,
+            skipped: None,
             undeliverable: None,
         }
     }
 }
 
 impl Worker {
-    /// A worker that calls `comets`, each with `window` calls in flight at most, and with several messages in a call
-    /// where there is a coalescer. `fleet` has all Comets, those that only other workers call too. Nothing is sent while
-    /// `lease` doesn't hold.
+    /// A worker that calls `endpoints`, one for each Comet in the order of their ids, and merges messages if there is a
+    /// `coalescer`. It sends only while `lease` holds.
     pub fn new(
         (own, events): (Sender<Event>, Receiver<Event>),
         group: Sender<group::Event>,
-        comets: Vec<Comet>,
-        fleet: Fleet,
-        window: usize,
+        endpoints: Vec<Endpoint>,
         coalescer: Option<Coalescer>,
         lease: Arc<Lease>,
     ) -> Self {
-        let now = Instant::now();
-        let comets = comets
-            .into_iter()
-            .map(|comet| Served::new(comet, fleet.clone(), window, coalescer.is_some(), now))
-            .collect();
         Self {
             events,
             own,
             group,
-            comets,
-            stirred: Vec::new(),
+            endpoints,
+            ready: Vec::new(),
             wake_at: None,
             coalescer,
             messages: Slab::new(),
@@ -138,7 +123,7 @@ impl Worker {
         }
     }
 
-    /// Works until told to stop.
+    /// Works until it is told to stop.
     pub fn run(mut self) {
         loop {
             let first = match self.wake_at {
@@ -166,7 +151,7 @@ impl Worker {
                     None
                 };
             }
-            self.attend_comets();
+            self.drive();
             self.report();
         }
     }
@@ -177,24 +162,25 @@ impl Worker {
                 .into_iter()
                 .for_each(|message| self.take_in(message)),
             Event::RoundEnded => {
-                for (_, held) in &mut self.messages {
-                    held.memory.round_ended(&mut held.message);
+                for (_, pending) in &mut self.messages {
+                    pending.memory.round_ended(&mut pending.message);
                 }
             }
             Event::Answered { comet, id, answer } => self.answered(comet, id, answer),
             Event::Probed { comet, answer } => {
-                self.comets[comet].note_probe(&answer);
-                self.comets[comet].stir(comet, &mut self.stirred);
+                let place = self.place(comet);
+                self.endpoints[place].on_probe(&answer);
+                self.endpoints[place].mark_ready(place, &mut self.ready);
             }
             Event::Revoke(assignment) => {
                 self.resume(assignment);
                 self.revoked.push(assignment);
-                self.drop_queued(|held| {
-                    held.message.record.assignment == assignment && !held.started
+                self.drop_queued(|pending| {
+                    pending.message.record.assignment == assignment && !pending.started
                 });
-                // Lanes were held where another worker had given a message back before.
-                self.release();
-                // What was given back has to be known before the answer.
+                // What was paused for this assignment is gone or may be sent.
+                self.resume_paused();
+                // The group has to know what was given back before it hears the answer.
                 self.report();
                 let _ = self.group.send(group::Event::RevokeAck(assignment));
             }
@@ -203,20 +189,25 @@ impl Worker {
             Event::Forget(assignment) => {
                 self.resume(assignment);
                 self.forgotten.push(assignment);
-                for (_, held) in self.messages.iter_mut() {
-                    held.forgotten |= held.message.record.assignment == assignment;
+                for (_, pending) in self.messages.iter_mut() {
+                    pending.forgotten |= pending.message.record.assignment == assignment;
                 }
-                self.drop_queued(|held| held.forgotten);
+                self.drop_queued(|pending| pending.forgotten);
             }
             Event::Lapsed(lapses) => {
                 self.lapses = lapses;
                 let now = Instant::now();
-                for comet in &mut self.comets {
-                    comet.link.health.count_anew(now);
+                for endpoint in &mut self.endpoints {
+                    endpoint.scheduler.breaker.count_anew(now);
                 }
             }
             Event::Stop => {}
         }
+    }
+
+    /// Where the Comet's endpoint is. The fleet is fixed: Comets are named in the order of their endpoints.
+    fn place(&self, comet: CometId) -> usize {
+        comet.0 as usize
     }
 
     fn resume(&mut self, assignment: Assignment) {
@@ -225,56 +216,62 @@ impl Worker {
         if self.suspended.len() == before {
             return;
         }
-        self.release();
+        self.resume_paused();
     }
 
-    /// Lets held lanes go on. Whose first message may still not be sent is held again when its turn comes.
-    fn release(&mut self) {
-        for (n, comet) in self.comets.iter_mut().enumerate() {
-            comet.link.release();
-            comet.stir(n, &mut self.stirred);
+    /// Resumes the paused KeyQueues. One whose first message may still not be sent is paused again when its turn comes.
+    fn resume_paused(&mut self) {
+        for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
+            endpoint.scheduler.resume();
+            endpoint.mark_ready(n, &mut self.ready);
         }
     }
 
     fn take_in(&mut self, message: Message) {
         fail::fail_point!("worker");
         let assignment = message.record.assignment;
-        let held = InHand::new(message);
+        let pending = Pending::new(message);
         if self.forgotten.contains(&assignment)
-            || self.revoked.contains(&assignment) && !held.started
+            || self.revoked.contains(&assignment) && !pending.started
         {
-            self.settle(&held.message, Completion::Released);
+            self.settle(&pending.message, Completion::Released);
             return;
         }
-        // A new assignment of a partition ends the memory of earlier ones.
+        // With a new assignment of a partition the earlier ones are forgotten.
         let is_kept = |one: &Assignment| {
             one.partition != assignment.partition || one.epoch >= assignment.epoch
         };
         self.revoked.retain(is_kept);
         self.forgotten.retain(is_kept);
-        let (key, target) = (held.message.delivery.key, held.message.delivery.target);
-        let id = self.messages.insert(held);
-        for (n, comet) in self.comets.iter_mut().enumerate() {
-            if target != Target::All && target != Target::One(n) {
+        let (key, target) = (
+            pending.message.delivery.key,
+            pending.message.delivery.target,
+        );
+        let id = self.messages.insert(pending);
+        for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
+            if target != Target::All && target != Target::One(endpoint.comet) {
                 continue;
             }
-            comet.link.push(key, id);
-            comet.stir(n, &mut self.stirred);
+            endpoint.scheduler.push(key, id);
+            endpoint.mark_ready(n, &mut self.ready);
             self.messages[id].waiting_for += 1;
         }
         self.finish_if_done(id);
     }
 
-    fn answered(&mut self, comet: usize, id: Id, answer: Answer) {
+    fn answered(&mut self, comet: CometId, id: Id, answer: Answer) {
         let key = self.messages[id].message.delivery.key;
-        let served = &mut self.comets[comet];
-        served.stir(comet, &mut self.stirred);
-        let verdict = served.note(served.link.oks_at_start(key), &answer);
-        let Served { client, link, .. } = served;
+        let place = self.place(comet);
+        let endpoint = &mut self.endpoints[place];
+        endpoint.mark_ready(place, &mut self.ready);
+        let verdict = endpoint.on_answer(endpoint.scheduler.oks_at_start(key), &answer);
+        let Endpoint {
+            client, scheduler, ..
+        } = endpoint;
         let address = client.address();
         let mut called = std::mem::take(&mut self.called);
         called.clear();
-        match link.answered(key, verdict, Instant::now(), &mut called) {
+        match scheduler.answered(key, verdict, Instant::now(), &mut called) {
             Outcome::Finished => {
                 for &id in &called {
                     self.messages[id].taken = true;
@@ -292,10 +289,10 @@ impl Worker {
             }
             Outcome::Again => {
                 let messages = &mut self.messages;
-                // What isn't tried again leaves its lane; the others stay there.
+                // What isn't tried again leaves its KeyQueue; the others stay there.
                 called.retain(|&id| messages[id].forgotten);
                 if !called.is_empty() {
-                    link.take(|id| called.contains(&id));
+                    scheduler.take(|id| called.contains(&id));
                 }
                 for &id in &called {
                     messages[id].dropped = true;
@@ -308,12 +305,12 @@ impl Worker {
         self.called = called;
     }
 
-    fn drop_queued(&mut self, which: impl Fn(&InHand) -> bool) {
+    fn drop_queued(&mut self, which: impl Fn(&Pending) -> bool) {
         let mut touched = Vec::new();
-        for (n, comet) in self.comets.iter_mut().enumerate() {
-            touched.extend(comet.link.take(|id| which(&self.messages[id])));
-            // What was behind them may be sent.
-            comet.stir(n, &mut self.stirred);
+        for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
+            touched.extend(endpoint.scheduler.take(|id| which(&self.messages[id])));
+            // Messages behind them may be sent now.
+            endpoint.mark_ready(n, &mut self.ready);
         }
         for id in touched {
             self.messages[id].dropped = true;
@@ -321,7 +318,7 @@ impl Worker {
         }
     }
 
-    /// One Comet is done with the message.
+    /// Notes that one Comet is done with the message.
     fn done_with(&mut self, id: Id) {
         self.messages[id].waiting_for -= 1;
         self.finish_if_done(id);
@@ -331,17 +328,17 @@ impl Worker {
         if self.messages[id].waiting_for > 0 {
             return;
         }
-        let held = self.messages.remove(id);
-        let completion = match (held.undeliverable, held.passed_by) {
-            _ if held.dropped => Completion::Released,
+        let pending = self.messages.remove(id);
+        let completion = match (pending.undeliverable, pending.skipped) {
+            _ if pending.dropped => Completion::Released,
             (Some(why), _) => Completion::Undeliverable(why),
-            (None, Some(comet)) if !held.taken => Completion::Skipped(format!(
+            (None, Some(comet)) if !pending.taken => Completion::Skipped(format!(
                 "no Comet took it: it passed by Comet {}, which is left out",
-                self.comets[comet].client.address()
+                self.endpoints[self.place(comet)].client.address()
             )),
             (None, _) => Completion::Delivered,
         };
-        self.settle(&held.message, completion);
+        self.settle(&pending.message, completion);
     }
 
     fn settle(&mut self, message: &Message, completion: Completion) {

@@ -138,7 +138,7 @@ impl Form {
         }
     }
 
-    /// Whether the two make the same call but for their messages. Rooms that differ may share a lane.
+    /// Whether the two make the same call but for their messages. Different rooms may share a KeyQueue.
     fn go_together(self, a: &Piece<'_>, b: &Piece<'_>) -> bool {
         let alike = match self {
             Form::Json => a.frame.body[..a.part.start] == b.frame.body[..b.part.start],

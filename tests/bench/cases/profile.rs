@@ -45,7 +45,7 @@ const PARTS: [(&str, &[&str]); 9] = [
             "chatroom_job::consumer",
         ],
     ),
-    ("lanes and window", &["chatroom_job::worker"]),
+    ("queues and window", &["chatroom_job::worker"]),
     (START, &["grpc", "absl::", "chatroom_job::comet"]),
 ];
 /// The kernel's part of sending and receiving.

@@ -1,24 +1,24 @@
-//! The messages of one key that wait for one Comet, and the call that is in flight for the first of them.
+//! A KeyQueue: the messages of one key that wait for one Comet, and the call in flight for the first of them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::health::{Health, Signs};
-use super::link::{Id, Outcome};
+use super::breaker::{Breaker, Signs};
+use super::scheduler::{Id, Outcome};
 use crate::base::backoff::{Backoff, grows};
 use crate::base::trial;
 use crate::comet::Verdict;
 
-/// Waits of one key between two tries.
+/// Limits of the wait between two tries of one key.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 pub const RETRY_MOST: Duration = Duration::from_millis(500);
 const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
-/// So many failures that are the message's own, and it is a dead letter.
+/// After this many failures of its own, a message becomes a dead letter.
 pub const TRIES: u32 = 5;
 
-/// They are spread over so long where only probes show that they are the message's own: a Comet may be sick that answers
-/// these. The first wait and the longest one are parts of it.
+/// Spreads the tries over this time where only probes show that the failures are the message's own: a sick Comet may still
+/// answer probes. The first wait and the longest one are parts of it.
 const QUIET_TRIES_TAKE: Duration = Duration::from_secs(60);
 const QUIET_RETRY_FIRST: u32 = 30;
 const QUIET_RETRY_MOST: u32 = 4;
@@ -27,20 +27,20 @@ const _: () = assert!(
     "the first wait is longer than the longest one"
 );
 
-/// The deadline of a call doubles so often at most.
+/// Limits how often the deadline of a call doubles.
 const DOUBLINGS: u32 = 2;
 
 /// The messages of one key, in order. Exists only while there are any.
-pub struct Lane {
-    pub queue: VecDeque<Id>,
-    pub state: LaneState,
+pub struct KeyQueue {
+    pub messages: VecDeque<Id>,
+    pub state: QueueState,
     /// How many of the first messages the last call carried.
     carried: usize,
-    /// So many of the first messages go one by one: a call that carried them together failed.
+    /// How many of the first messages go one by one, because a call that carried them together failed.
     one_by_one: usize,
-    /// What the connection had taken when the first message's call was started.
+    /// How many messages the connection had taken when the call in flight started.
     pub oks_at_start: u64,
-    /// The first message's, once it failed.
+    /// Of the first message, once it failed.
     tries: Option<Box<Tries>>,
     backoff: Backoff,
 }
@@ -48,28 +48,28 @@ pub struct Lane {
 /// Unclear failures of a message.
 struct Tries {
     all: u32,
-    /// Those that count against it: the same connection took another message, or answered a probe, since the try before.
+    /// Failures that count against it: since the try before, the same connection took another message, or answered a probe.
     beside_messages: u32,
     beside_probes: u32,
-    /// What the connection had answered when it failed last.
+    /// What the connection had answered when the message failed last.
     before: Signs,
     first: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LaneState {
+pub enum QueueState {
     Ready,
     Calling,
     WaitingUntil(Instant),
-    /// Its first message isn't to be sent for now.
-    Held,
+    /// Its first message must not be sent for now.
+    Paused,
 }
 
-impl Lane {
+impl KeyQueue {
     pub fn new() -> Self {
         Self {
-            queue: VecDeque::new(),
-            state: LaneState::Ready,
+            messages: VecDeque::new(),
+            state: QueueState::Ready,
             carried: 0,
             one_by_one: 0,
             oks_at_start: 0,
@@ -80,17 +80,17 @@ impl Lane {
 
     /// Whether a call may carry more than the first message.
     pub fn may_merge(&self) -> bool {
-        self.one_by_one == 0 && self.queue.len() > 1
+        self.one_by_one == 0 && self.messages.len() > 1
     }
 
-    /// A call starts that carries so many of the first messages, on a connection that has taken `oks` so far.
+    /// Notes that a call with the first `carried` messages starts, on a connection that has taken `oks` so far.
     pub fn start(&mut self, carried: usize, oks: u64) {
-        self.state = LaneState::Calling;
+        self.state = QueueState::Calling;
         self.carried = carried;
         self.oks_at_start = oks;
     }
 
-    /// How often the deadline of the next call is doubled: a Comet may need longer for this message.
+    /// How often the deadline of the next call is doubled. A Comet may need longer for this message.
     pub fn doublings(&self) -> u32 {
         let failures = self.tries.as_ref().map_or(0, |tries| tries.all);
         failures.min(DOUBLINGS)
@@ -99,57 +99,57 @@ impl Lane {
     /// How many of the first messages are in flight.
     pub fn in_flight(&self) -> usize {
         match self.state {
-            LaneState::Calling => self.carried,
-            LaneState::Ready | LaneState::WaitingUntil(_) | LaneState::Held => 0,
+            QueueState::Calling => self.carried,
+            QueueState::Ready | QueueState::WaitingUntil(_) | QueueState::Paused => 0,
         }
     }
 
     /// The messages of the call in flight.
     pub fn called(&self) -> impl Iterator<Item = Id> {
-        self.queue.iter().copied().take(self.carried)
+        self.messages.iter().copied().take(self.carried)
     }
 
-    /// The messages of the call leave.
+    /// Removes the messages of the call.
     pub fn leave(&mut self) {
-        self.queue.drain(..self.carried);
+        self.messages.drain(..self.carried);
         self.one_by_one = self.one_by_one.saturating_sub(self.carried);
     }
 
-    /// Another message is first now.
+    /// Starts over with the message that is first now.
     pub fn start_over(&mut self) {
-        self.state = LaneState::Ready;
+        self.state = QueueState::Ready;
         self.tries = None;
         self.backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
     }
 
-    /// The first message fails: until when its lane waits.
+    /// Waits before the first message is tried again. Returns until when.
     pub fn wait(&mut self, now: Instant) -> Instant {
         let until = now + self.backoff.wait();
-        self.state = LaneState::WaitingUntil(until);
+        self.state = QueueState::WaitingUntil(until);
         until
     }
 
-    /// What the verdict on the call means for its messages. `health` is that of the Comet, which has heard of it.
-    pub fn answered(&mut self, verdict: Verdict, health: &mut Health, now: Instant) -> Outcome {
+    /// Says what the verdict on the call means for its messages. The caller has told `breaker` of the verdict before.
+    pub fn answered(&mut self, verdict: Verdict, breaker: &mut Breaker, now: Instant) -> Outcome {
         match verdict {
             Verdict::Finished => Outcome::Finished,
             Verdict::Down | Verdict::Misconfigured => Outcome::Again,
-            // Which of them it was, only calls of their own can tell.
+            // Only a call for each message tells which of them it was.
             Verdict::Refused | Verdict::Unclear if self.carried > 1 => {
                 self.one_by_one = self.carried;
                 self.tries = None;
                 Outcome::Again
             }
             Verdict::Refused => Outcome::Refused,
-            Verdict::Unclear => self.unclear(health, now),
+            Verdict::Unclear => self.unclear(breaker, now),
         }
     }
 
-    /// Only where the connection took another message, or answered a probe, since the try before is it this message.
-    fn unclear(&mut self, health: &mut Health, now: Instant) -> Outcome {
-        let signs = health.signs();
+    /// Counts a try against the message only if the connection took another message, or answered a probe, since the try before.
+    fn unclear(&mut self, breaker: &mut Breaker, now: Instant) -> Outcome {
+        let signs = breaker.signs();
         let tries = self.tries.get_or_insert_with(|| {
-            // Probes tell only about what failed before them.
+            // A probe tells only about failures before it.
             let before = Signs {
                 oks: self.oks_at_start,
                 ..signs
@@ -168,7 +168,7 @@ impl Lane {
         if signs.oks > before.oks {
             tries.beside_messages += 1;
         } else {
-            health.ask();
+            breaker.ask();
             if signs.probes > before.probes {
                 tries.beside_probes += 1;
                 if tries.beside_probes == 1 {
@@ -179,7 +179,7 @@ impl Lane {
         let counted = tries.beside_messages + tries.beside_probes;
         let took = now.saturating_duration_since(tries.first);
         let is_enough = tries.beside_messages >= TRIES
-            || counted >= TRIES && took >= take && health.may_give_up(now);
+            || counted >= TRIES && took >= take && breaker.may_give_up(now);
         match is_enough {
             true => Outcome::GivenUp(counted),
             false => Outcome::Again,

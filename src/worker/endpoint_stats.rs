@@ -1,4 +1,4 @@
-//! What all workers know of one Comet together: when it delivered last, and the turns that they take where it takes little.
+//! What all workers know of one Comet together: when it delivered last, and the turns they take if it refuses everything.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -7,59 +7,59 @@ use std::time::{Duration, Instant};
 use crate::base::trial;
 use Ordering::{Acquire, Relaxed, Release};
 
-/// A Comet that took nothing for so long is left out while others deliver: its people are gone with it.
-pub const LEAVE_OUT_AFTER: Duration = Duration::from_secs(30);
+/// A Comet that took nothing for this long is detached while others deliver: its people are gone with it.
+pub const DETACH_AFTER: Duration = Duration::from_secs(30);
 
-/// A Comet delivers for so long after each message that it took. A longer pause in which calls fail is an outage.
+/// A Comet counts as delivering for this long after each message that it took. A longer pause with failed calls is an outage.
 pub const DELIVERS_FOR: Duration = Duration::from_secs(2);
 const _: () = assert!(
-    DELIVERS_FOR.as_millis() < LEAVE_OUT_AFTER.as_millis(),
+    DELIVERS_FOR.as_millis() < DETACH_AFTER.as_millis(),
     "where all Comets are gone, the one that went last would count as delivering, and the others be left out"
 );
 
-/// So many refusals in a row, and it is the Comet that is wrong, not the messages.
+/// After this many refusals in a row the Comet is at fault, not the messages.
 pub const REFUSALS_IN_A_ROW: u32 = 100;
 
-/// Between two messages to a Comet that refuses everything, and between two that are given up at one that takes nothing.
+/// Wait between two messages to a Comet that refuses everything, and between two dead letters at one that takes nothing.
 pub(super) const TURN: Duration = Duration::from_secs(1);
 
-/// The Comets that job calls, in the order in which they are configured.
-pub type Fleet = Arc<[Arc<Tally>]>;
+/// All Comets that job calls, in the configured order.
+pub type Fleet = Arc<[Arc<EndpointStats>]>;
 
 /// Times are in milliseconds since `origin`; 0 is never.
 #[derive(Debug)]
-pub struct Tally {
+pub struct EndpointStats {
     origin: Instant,
-    pub(super) leave_out_after: Duration,
+    pub(super) detach_after: Duration,
     last_ok: OwnLine<AtomicU64>,
-    /// The first message that it took after its last outage.
+    /// When it took the first message after its last outage.
     delivers_since: AtomicU64,
     /// Whether a call failed since it last took a message.
     failing: AtomicBool,
     /// Messages that it refused since it took one.
     refusals: AtomicU32,
-    /// When the next message may go to it, while it refuses everything.
+    /// When the next message may go, while it refuses everything.
     next_turn: AtomicU64,
-    /// When the next message may be given up, while it takes nothing else.
+    /// When the next message may become a dead letter, while it takes nothing else.
     next_giving_up: AtomicU64,
-    /// Workers for which it isn't up, and workers that leave it out.
+    /// Workers for which it isn't up, and workers for which it is detached.
     pub(super) not_up: AtomicU32,
-    pub(super) left_out: AtomicU32,
-    /// Messages that passed it by since it was left out.
-    pub(super) passed_by: AtomicU64,
+    pub(super) detached: AtomicU32,
+    /// Messages skipped there since it was detached.
+    pub(super) skipped: AtomicU64,
 }
 
-/// Written with the calls, by all workers. What is hardly ever written stays in each processor's cache beside it.
+/// Keeps what all workers write with each call on a cache line of its own, so that the rest stays in each processor's cache.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct OwnLine<T>(T);
 
-impl Tally {
-    /// Nothing is known yet. What it hears of comes after `origin`.
+impl EndpointStats {
+    /// Starts without any knowledge. No time that it is told of is before `origin`.
     pub fn new(origin: Instant) -> Self {
         Self {
             origin,
-            leave_out_after: trial::limit("leave-out-after", LEAVE_OUT_AFTER),
+            detach_after: trial::limit("leave-out-after", DETACH_AFTER),
             last_ok: OwnLine::default(),
             delivers_since: AtomicU64::default(),
             failing: AtomicBool::default(),
@@ -67,12 +67,12 @@ impl Tally {
             next_turn: AtomicU64::default(),
             next_giving_up: AtomicU64::default(),
             not_up: AtomicU32::default(),
-            left_out: AtomicU32::default(),
-            passed_by: AtomicU64::default(),
+            detached: AtomicU32::default(),
+            skipped: AtomicU64::default(),
         }
     }
 
-    /// It took a message.
+    /// Notes that it took a message.
     pub(super) fn took(&self, now: Instant) {
         if self.refusals.load(Relaxed) > 0 {
             self.refusals.store(0, Relaxed);
@@ -90,7 +90,7 @@ impl Tally {
         }
     }
 
-    /// A call failed that wasn't refused.
+    /// Notes that a call failed and wasn't refused.
     pub(super) fn fails(&self) {
         if !self.failing.load(Relaxed) {
             self.failing.store(true, Relaxed);
@@ -102,10 +102,10 @@ impl Tally {
         self.instant(self.last_ok.0.load(Acquire))
     }
 
-    /// Since when one of the others in `fleet` delivers without an outage: the evidence without which this one isn't left out.
+    /// Since when one of the others in `fleet` delivers without an outage. Without this evidence the Comet isn't detached.
     pub(super) fn others_deliver_since(&self, fleet: &Fleet, now: Instant) -> Option<Instant> {
         let own = self.last_ok();
-        let since = |other: &Tally| {
+        let since = |other: &EndpointStats| {
             let last = other.last_ok()?;
             let delivers = now.saturating_duration_since(last) <= DELIVERS_FOR
                 && own.is_none_or(|own| last > own);
@@ -116,7 +116,7 @@ impl Tally {
         others.filter_map(|other| since(other)).min()
     }
 
-    /// It refused a message. Returns how many that makes since it took one.
+    /// Notes a refusal. Returns how many there were since it took a message.
     pub(super) fn refused(&self, now: Instant) -> u32 {
         let refusals = self.refusals.fetch_add(1, Relaxed).saturating_add(1);
         if refusals == REFUSALS_IN_A_ROW {
@@ -130,12 +130,12 @@ impl Tally {
         self.refusals.load(Relaxed) >= REFUSALS_IN_A_ROW
     }
 
-    /// Whether it refused more than makes it one that refuses everything.
+    /// Whether it refused more than it takes to be one that refuses everything.
     pub(super) fn is_beyond_refusals(&self) -> bool {
         self.refusals.load(Relaxed) > REFUSALS_IN_A_ROW
     }
 
-    /// The turn that comes next, and when.
+    /// The next turn, and when it is.
     pub(super) fn next_turn(&self) -> (u64, Instant) {
         let turn = self.next_turn.load(Relaxed);
         (turn, self.origin + Duration::from_millis(turn))
@@ -149,7 +149,7 @@ impl Tally {
             .is_ok()
     }
 
-    /// Whether one more message may be given up while it takes nothing else. If so, the next one waits for its turn.
+    /// Whether one more message may become a dead letter while it takes nothing else. If so, the next one waits for its turn.
     pub(super) fn may_give_up(&self, now: Instant) -> bool {
         let (at, next) = (self.millis(now), self.millis(now + TURN));
         let due = |turn: u64| (at >= turn).then_some(next);

@@ -2,34 +2,36 @@ use super::*;
 
 #[test]
 fn one_message_a_second_is_given_up() {
-    let tally = Tally::new(Instant::now());
-    let start = tally.origin + TURN;
+    let stats = EndpointStats::new(Instant::now());
+    let start = stats.origin + TURN;
     let at = |millis| start + Duration::from_millis(millis);
     let given_up: Vec<u64> = (0..3_000)
         .step_by(100)
-        .filter(|millis| tally.may_give_up(at(*millis)))
+        .filter(|millis| stats.may_give_up(at(*millis)))
         .collect();
     assert_eq!(given_up, [0, 1_000, 2_000]);
 }
 
 #[test]
 fn a_turn_is_one_workers() {
-    let tally = Tally::new(Instant::now());
-    let now = tally.origin + TURN;
+    let stats = EndpointStats::new(Instant::now());
+    let now = stats.origin + TURN;
     for _ in 0..REFUSALS_IN_A_ROW {
-        tally.refused(now);
+        stats.refused(now);
     }
-    let (turn, from) = tally.next_turn();
+    let (turn, from) = stats.next_turn();
     assert_eq!(from, now + TURN);
-    assert!(tally.take_turn(turn, from));
-    assert!(!tally.take_turn(turn, from));
-    assert_eq!(tally.next_turn().1, from + TURN);
+    assert!(stats.take_turn(turn, from));
+    assert!(!stats.take_turn(turn, from));
+    assert_eq!(stats.next_turn().1, from + TURN);
 }
 
 #[test]
 fn a_pause_without_failures_is_no_outage() {
     let origin = Instant::now();
-    let fleet: Fleet = [(); 2].map(|()| Arc::new(Tally::new(origin))).into();
+    let fleet: Fleet = [(); 2]
+        .map(|()| Arc::new(EndpointStats::new(origin)))
+        .into();
     let start = origin + TURN;
     let since = |now| fleet[0].others_deliver_since(&fleet, now);
     let other = &fleet[1];

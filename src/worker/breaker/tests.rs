@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::tally::{DELIVERS_FOR, LEAVE_OUT_AFTER};
+use super::super::endpoint_stats::{DELIVERS_FOR, DETACH_AFTER};
 use super::*;
 
 fn seconds(n: u64) -> Duration {
@@ -8,66 +8,68 @@ fn seconds(n: u64) -> Duration {
 }
 
 /// `N` Comets, each as one worker sees it.
-fn fleet<const N: usize>(now: Instant) -> [Health; N] {
+fn fleet<const N: usize>(now: Instant) -> [Breaker; N] {
     let origin = now - seconds(1);
-    let fleet: Fleet = (0..N).map(|_| Arc::new(Tally::new(origin))).collect();
-    std::array::from_fn(|n| Health::new(fleet[n].clone(), fleet.clone(), now))
+    let fleet: Fleet = (0..N)
+        .map(|_| Arc::new(EndpointStats::new(origin)))
+        .collect();
+    std::array::from_fn(|n| Breaker::new(fleet[n].clone(), fleet.clone(), now))
 }
 
 /// A Comet, as several workers see it.
-fn workers<const N: usize>(now: Instant) -> [Health; N] {
+fn workers<const N: usize>(now: Instant) -> [Breaker; N] {
     let [one] = fleet::<1>(now);
-    std::array::from_fn(|_| Health::new(one.tally.clone(), one.fleet.clone(), now))
+    std::array::from_fn(|_| Breaker::new(one.stats.clone(), one.fleet.clone(), now))
 }
 
 #[test]
 fn a_comet_that_is_gone_gets_one_call_at_a_time_until_it_answers() {
     let now = Instant::now();
-    let [mut health] = fleet(now);
-    health.failed(Verdict::Down, 0, now);
-    let Pace::OneFrom(next) = health.pace(1) else {
-        panic!("{health:?}")
+    let [mut breaker] = fleet(now);
+    breaker.failed(Verdict::Down, 0, now);
+    let Admission::OneFrom(next) = breaker.admission(1) else {
+        panic!("{breaker:?}")
     };
     assert!(next > now && next <= now + DOWN_MOST * 2);
     let back = Return {
         after: seconds(3),
-        passed_by: 0,
+        skipped: 0,
     };
-    assert_eq!(health.ok(now + seconds(3)), Some(back));
-    assert_eq!(health.pace(1), Pace::Window);
+    assert_eq!(breaker.ok(now + seconds(3)), Some(back));
+    assert_eq!(breaker.admission(1), Admission::Window);
 }
 
 #[test]
 fn one_rooms_unavailable_does_not_stop_the_others() {
     let now = Instant::now();
-    let [mut health] = fleet(now);
-    health.ok(now);
-    health.failed(Verdict::Down, 0, now);
-    assert_eq!(health.pace(1), Pace::Window);
+    let [mut breaker] = fleet(now);
+    breaker.ok(now);
+    breaker.failed(Verdict::Down, 0, now);
+    assert_eq!(breaker.admission(1), Admission::Window);
 }
 
 #[test]
 fn one_that_fails_everything_for_long_is_like_down() {
     let start = Instant::now();
-    let [mut health, mut other] = fleet(start);
+    let [mut breaker, mut other] = fleet(start);
     other.ok(start);
-    health.failed(Verdict::Unclear, 0, start);
-    health.failed(Verdict::Unclear, 0, start + seconds(29));
-    assert_eq!(health.state(), State::Up);
-    let later = start + LEAVE_OUT_AFTER;
-    health.failed(Verdict::Unclear, 0, later);
-    assert_eq!(health.state(), State::Down);
+    breaker.failed(Verdict::Unclear, 0, start);
+    breaker.failed(Verdict::Unclear, 0, start + seconds(29));
+    assert_eq!(breaker.state(), BreakerState::Up);
+    let later = start + DETACH_AFTER;
+    breaker.failed(Verdict::Unclear, 0, later);
+    assert_eq!(breaker.state(), BreakerState::Down);
     other.ok(later);
-    assert!(health.is_given_up(later));
+    assert!(breaker.is_given_up(later));
 }
 
 #[test]
 fn a_single_comet_is_never_given_up() {
     let start = Instant::now();
-    let [mut health] = fleet(start);
-    health.ok(start);
-    health.failed(Verdict::Down, 1, start + seconds(1));
-    assert!(!health.is_given_up(start + seconds(3_600)));
+    let [mut breaker] = fleet(start);
+    breaker.ok(start);
+    breaker.failed(Verdict::Down, 1, start + seconds(1));
+    assert!(!breaker.is_given_up(start + seconds(3_600)));
 }
 
 #[test]
@@ -97,9 +99,9 @@ fn an_answered_probe_is_no_evidence_against_others() {
 fn after_an_outage_of_all_the_time_counts_from_the_first_ones_return() {
     let start = Instant::now();
     let [mut first, mut second, mut third] = fleet(start);
-    for health in [&mut first, &mut second, &mut third] {
-        health.ok(start);
-        health.failed(Verdict::Down, 1, start + seconds(1));
+    for breaker in [&mut first, &mut second, &mut third] {
+        breaker.ok(start);
+        breaker.failed(Verdict::Down, 1, start + seconds(1));
     }
     let back = start + seconds(100);
     for n in 0..30 {
@@ -117,9 +119,9 @@ fn after_an_outage_of_all_the_time_counts_from_the_first_ones_return() {
 fn an_answered_probe_does_not_hide_an_outage_of_all() {
     let start = Instant::now();
     let [mut first, mut second] = fleet(start);
-    for health in [&mut first, &mut second] {
-        health.ok(start);
-        health.failed(Verdict::Unclear, 1, start + seconds(1));
+    for breaker in [&mut first, &mut second] {
+        breaker.ok(start);
+        breaker.failed(Verdict::Unclear, 1, start + seconds(1));
     }
     let back = start + seconds(60);
     first.probed(true, true, back);
@@ -140,24 +142,24 @@ fn before_the_first_comet_delivers_nobody_is_away() {
 }
 
 #[test]
-fn left_out_it_misses_nothing_while_nobody_delivers_and_gets_another_chance_with_the_others() {
+fn detached_it_misses_nothing_while_nobody_delivers_and_gets_another_chance_with_the_others() {
     let start = Instant::now();
     let [mut first, mut second] = fleet(start);
     first.ok(start);
     second.failed(Verdict::Down, 0, start);
     first.ok(start + seconds(30));
     assert!(second.is_given_up(start + seconds(30)));
-    assert_eq!(second.leave_out(start + seconds(30)), Some(LEAVE_OUT_AFTER));
-    assert!(second.is_passed_by(start + seconds(31)));
+    assert_eq!(second.detach(start + seconds(30)), Some(DETACH_AFTER));
+    assert!(second.skips(start + seconds(31)));
     // The other one goes down too.
     first.failed(Verdict::Down, 2, start + seconds(31));
-    assert!(!second.is_passed_by(start + seconds(33)));
+    assert!(!second.skips(start + seconds(33)));
     assert!(!second.is_excused(start + seconds(90)), "nobody is back");
     first.ok(start + seconds(90));
-    assert!(!second.is_passed_by(start + seconds(90)));
+    assert!(!second.skips(start + seconds(90)));
     assert!(second.is_excused(start + seconds(90)));
-    assert!(second.take_back(start + seconds(90)));
-    assert_eq!(second.pace(1), Pace::OneFrom(start + seconds(90)));
+    assert!(second.attach(start + seconds(90)));
+    assert_eq!(second.admission(1), Admission::OneFrom(start + seconds(90)));
     first.ok(start + seconds(119));
     assert!(!second.is_given_up(start + seconds(119)));
     first.ok(start + seconds(120));
@@ -169,12 +171,12 @@ fn one_that_lives_for_another_worker_is_not_given_up() {
     let start = Instant::now();
     let [down, mut other] = fleet(start);
     let [mut cut_off, mut well] =
-        [(); 2].map(|()| Health::new(down.tally.clone(), down.fleet.clone(), start));
+        [(); 2].map(|()| Breaker::new(down.stats.clone(), down.fleet.clone(), start));
     other.ok(start);
     cut_off.failed(Verdict::Down, 0, start);
     well.ok(start + seconds(20));
     cut_off.failed(Verdict::Down, 0, start + seconds(40));
-    assert_eq!(cut_off.state(), State::Down);
+    assert_eq!(cut_off.state(), BreakerState::Down);
     other.ok(start + seconds(40));
     assert!(!cut_off.is_given_up(start + seconds(40)));
     other.ok(start + seconds(60));
@@ -184,15 +186,15 @@ fn one_that_lives_for_another_worker_is_not_given_up() {
 #[test]
 fn one_that_says_ok_now_and_then_is_up() {
     let start = Instant::now();
-    let [mut health] = fleet(start);
+    let [mut breaker] = fleet(start);
     for n in 0..100 {
-        let oks = health.signs().oks;
-        health.failed(Verdict::Unclear, oks, start + seconds(n));
+        let oks = breaker.signs().oks;
+        breaker.failed(Verdict::Unclear, oks, start + seconds(n));
         if n % 20 == 0 {
-            health.ok(start + seconds(n));
+            breaker.ok(start + seconds(n));
         }
     }
-    assert_eq!(health.state(), State::Up);
+    assert_eq!(breaker.state(), BreakerState::Up);
 }
 
 /// A message that fails there for long doesn't cost the Comet its others.
@@ -200,15 +202,15 @@ fn one_that_says_ok_now_and_then_is_up() {
 fn one_that_answers_probes_is_there_unless_much_waits() {
     let start = Instant::now();
     for few in [true, false] {
-        let [mut health, mut other] = fleet(start);
+        let [mut breaker, mut other] = fleet(start);
         other.ok(start);
-        health.failed(Verdict::Unclear, 0, start);
-        health.ask();
-        assert!(health.probe_due(start));
-        assert!(!health.probe_due(start + seconds(1)), "one at a time");
-        health.probed(true, few, start + seconds(2));
+        breaker.failed(Verdict::Unclear, 0, start);
+        breaker.ask();
+        assert!(breaker.probe_due(start));
+        assert!(!breaker.probe_due(start + seconds(1)), "one at a time");
+        breaker.probed(true, few, start + seconds(2));
         other.ok(start + seconds(30));
-        assert_eq!(health.is_given_up(start + seconds(30)), !few);
+        assert_eq!(breaker.is_given_up(start + seconds(30)), !few);
     }
 }
 
@@ -217,14 +219,14 @@ fn a_hundred_refusals_in_a_row_slow_it_down_for_all_workers_and_one_ok_ends_that
     let now = Instant::now();
     let [mut one, mut other] = workers(now);
     for n in 1..100 {
-        let health = if n % 2 == 0 { &mut one } else { &mut other };
-        assert!(!health.failed(Verdict::Refused, 0, now));
+        let breaker = if n % 2 == 0 { &mut one } else { &mut other };
+        assert!(!breaker.failed(Verdict::Refused, 0, now));
     }
-    assert_eq!(one.pace(1), Pace::Window);
+    assert_eq!(one.admission(1), Admission::Window);
     assert!(one.failed(Verdict::Refused, 0, now));
-    let from = |health: &mut Health| match health.pace(1) {
-        Pace::TurnFrom(from) => from,
-        pace => panic!("{pace:?}"),
+    let from = |breaker: &mut Breaker| match breaker.admission(1) {
+        Admission::TurnFrom(from) => from,
+        admission => panic!("{admission:?}"),
     };
     let (ones, others) = (from(&mut one), from(&mut other));
     assert!(ones >= now + seconds(1) - Duration::from_millis(1) && others < now + seconds(2));
@@ -232,8 +234,8 @@ fn a_hundred_refusals_in_a_row_slow_it_down_for_all_workers_and_one_ok_ends_that
     assert!(from(&mut other) >= ones + seconds(1) - Duration::from_millis(1));
     one.ok(now);
     assert!(!one.failed(Verdict::Refused, 1, now));
-    assert_eq!(one.pace(1), Pace::Window);
-    assert_eq!(other.pace(1), Pace::Window);
+    assert_eq!(one.admission(1), Admission::Window);
+    assert_eq!(other.admission(1), Admission::Window);
 }
 
 #[test]
@@ -245,7 +247,9 @@ fn a_worker_with_more_keys_comes_first_more_often() {
         for _ in 0..100 {
             few.failed(Verdict::Refused, 0, now);
         }
-        let [Pace::TurnFrom(few), Pace::TurnFrom(many)] = [few.pace(1), many.pace(99)] else {
+        let [Admission::TurnFrom(few), Admission::TurnFrom(many)] =
+            [few.admission(1), many.admission(99)]
+        else {
             panic!("it refuses everything");
         };
         won += u32::from(many < few);
@@ -257,31 +261,31 @@ fn a_worker_with_more_keys_comes_first_more_often() {
 fn an_outage_is_counted_only_while_something_is_tried() {
     let start = Instant::now();
     let later = start + seconds(60);
-    let [mut health, mut other] = fleet(start);
+    let [mut breaker, mut other] = fleet(start);
     other.ok(start);
-    health.failed(Verdict::Down, 0, start);
-    health.lose_sight();
+    breaker.failed(Verdict::Down, 0, start);
+    breaker.reset();
     other.ok(later);
-    assert!(!health.is_given_up(later));
-    health.failed(Verdict::Down, 0, later);
+    assert!(!breaker.is_given_up(later));
+    breaker.failed(Verdict::Down, 0, later);
     other.ok(later + seconds(29));
-    assert!(!health.is_given_up(later + seconds(29)));
+    assert!(!breaker.is_given_up(later + seconds(29)));
     other.ok(later + seconds(30));
-    assert!(health.is_given_up(later + seconds(30)));
+    assert!(breaker.is_given_up(later + seconds(30)));
 }
 
 #[test]
 fn time_in_which_this_process_did_not_run_is_no_outage() {
     let start = Instant::now();
-    let [mut health, mut other] = fleet(start);
+    let [mut breaker, mut other] = fleet(start);
     other.ok(start);
-    health.failed(Verdict::Down, 0, start);
+    breaker.failed(Verdict::Down, 0, start);
     let thaw = start + seconds(60);
-    health.count_anew(thaw);
+    breaker.count_anew(thaw);
     other.ok(thaw + seconds(29));
-    assert!(!health.is_given_up(thaw + seconds(29)));
+    assert!(!breaker.is_given_up(thaw + seconds(29)));
     other.ok(thaw + seconds(30));
-    assert!(health.is_given_up(thaw + seconds(30)));
+    assert!(breaker.is_given_up(thaw + seconds(30)));
 }
 
 #[test]
@@ -289,13 +293,13 @@ fn an_outage_begins_after_the_last_sign_of_life() {
     let start = Instant::now();
     let later = start + seconds(60);
     for failure in [Verdict::Refused, Verdict::Unclear] {
-        let [mut health, mut other] = fleet(start);
-        health.ok(start);
-        health.failed(failure, 0, start);
-        let oks = health.signs().oks;
-        health.failed(Verdict::Down, oks, later);
+        let [mut breaker, mut other] = fleet(start);
+        breaker.ok(start);
+        breaker.failed(failure, 0, start);
+        let oks = breaker.signs().oks;
+        breaker.failed(Verdict::Down, oks, later);
         other.ok(later);
-        assert!(!health.is_given_up(later), "after {failure:?}");
+        assert!(!breaker.is_given_up(later), "after {failure:?}");
     }
 }
 
@@ -303,63 +307,63 @@ fn an_outage_begins_after_the_last_sign_of_life() {
 fn workers_speak_of_it_once() {
     let now = Instant::now();
     let [mut first, mut second] = workers(now);
-    for health in [&mut first, &mut second] {
-        health.failed(Verdict::Down, 0, now);
+    for breaker in [&mut first, &mut second] {
+        breaker.failed(Verdict::Down, 0, now);
     }
-    assert!(first.leave_out(now).is_some());
-    assert!(second.leave_out(now).is_none());
+    assert!(first.detach(now).is_some());
+    assert!(second.detach(now).is_none());
     assert!(first.ok(now).is_none(), "the other one doesn't know yet");
     assert!(second.ok(now).is_some());
 }
 
 #[test]
-fn left_out_it_is_asked_now_and_then_and_comes_back_with_an_answer() {
+fn detached_it_is_asked_now_and_then_and_comes_back_with_an_answer() {
     let start = Instant::now();
-    let [mut health] = fleet(start);
-    health.failed(Verdict::Down, 0, start);
+    let [mut breaker] = fleet(start);
+    breaker.failed(Verdict::Down, 0, start);
     let later = start + seconds(31);
-    health.leave_out(later);
-    assert_eq!(health.pace(1), Pace::Nothing);
-    assert!(!health.probe_due(later));
-    assert!(health.probe_due(later + LOOK_AGAIN));
-    assert!(!health.probe_due(later + LOOK_AGAIN));
-    assert_eq!(health.probed(false, true, later + LOOK_AGAIN), None);
-    health.failed(Verdict::Down, 0, later + LOOK_AGAIN);
-    assert_eq!(health.state(), State::LeftOut);
-    health.pass_by(7);
+    breaker.detach(later);
+    assert_eq!(breaker.admission(1), Admission::Nothing);
+    assert!(!breaker.probe_due(later));
+    assert!(breaker.probe_due(later + LOOK_AGAIN));
+    assert!(!breaker.probe_due(later + LOOK_AGAIN));
+    assert_eq!(breaker.probed(false, true, later + LOOK_AGAIN), None);
+    breaker.failed(Verdict::Down, 0, later + LOOK_AGAIN);
+    assert_eq!(breaker.state(), BreakerState::Detached);
+    breaker.skip(7);
     let back = Return {
         after: seconds(40),
-        passed_by: 7,
+        skipped: 7,
     };
-    assert_eq!(health.probed(true, false, later + seconds(9)), Some(back));
-    assert_eq!(health.state(), State::Up);
+    assert_eq!(breaker.probed(true, false, later + seconds(9)), Some(back));
+    assert_eq!(breaker.state(), BreakerState::Up);
 }
 
 proptest! {
-    /// Whatever happens, a Comet is left out only while another one delivered within the last 2 s, after this one did.
+    /// Whatever happens, a Comet is detached only while another one delivered within the last 2 s, after this one did.
     #[test]
-    fn nobody_is_left_out_without_evidence(events in prop::collection::vec((0usize..3, 0u8..4, 0u64..20_000), 0..200)) {
+    fn nobody_is_detached_without_evidence(events in prop::collection::vec((0usize..3, 0u8..4, 0u64..20_000), 0..200)) {
         let start = Instant::now();
         let mut now = start;
         let mut comets = fleet::<3>(start);
         let mut oks: [Option<Instant>; 3] = [None; 3];
         for (n, what, wait) in events {
             now += Duration::from_millis(wait);
-            let health = &mut comets[n];
+            let breaker = &mut comets[n];
             match what {
                 0 => {
-                    health.ok(now);
+                    breaker.ok(now);
                     oks[n] = Some(now);
                 }
-                1 => drop(health.failed(Verdict::Down, 0, now)),
-                2 => drop(health.failed(Verdict::Unclear, 0, now)),
-                _ => drop(health.probed(true, true, now)),
+                1 => drop(breaker.failed(Verdict::Down, 0, now)),
+                2 => drop(breaker.failed(Verdict::Unclear, 0, now)),
+                _ => drop(breaker.probed(true, true, now)),
             }
             for n in 0..3 {
                 if comets[n].is_given_up(now) {
-                    comets[n].leave_out(now);
+                    comets[n].detach(now);
                 }
-                if comets[n].state() == State::LeftOut && comets[n].is_passed_by(now) {
+                if comets[n].state() == BreakerState::Detached && comets[n].skips(now) {
                     let evidence = (0..3).filter(|other| *other != n).filter_map(|other| oks[other]);
                     // Times are kept in whole milliseconds.
                     let fresh = DELIVERS_FOR + Duration::from_millis(1);
