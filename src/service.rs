@@ -23,7 +23,7 @@ use crate::worker::{Endpoint, EndpointStats, Fleet, Worker};
 
 // Limits of one room that another one relies on.
 const _: () = assert!(
-    group::DOUBT.as_millis() >= membership::PARTING_WITHIN.as_millis() + 1_000,
+    group::GRACE.as_millis() >= membership::PARTING_WITHIN.as_millis() + 1_000,
     "where Kafka takes its time for the parting commit, partitions would be dropped that are about to come back"
 );
 const _: () = assert!(

@@ -1,16 +1,16 @@
-//! The owner of what this process has of the consumer group: partitions, their ledgers, commits, hand-overs.
+//! The owner of what this process has of the consumer group: partitions, their ledgers, commits, revocations.
 //!
 //! One thread, one queue of events, one owner. Kafka's part (joining, heartbeats, sending commits) is
 //! `kafka::membership`'s; it hears and tells, and decides nothing about offsets.
 
 mod begin;
-mod commits;
-mod doubt;
-mod handover;
+mod commit;
 mod identity;
 pub mod ledger;
 mod look;
+mod lost;
 mod partition;
+mod revoke;
 #[cfg(test)]
 mod tests;
 
@@ -29,12 +29,12 @@ use crate::message::dead_letter::Letter;
 use crate::message::group::{Event, Read};
 use crate::message::membership::Command;
 use crate::message::{Assignment, Completion, RecordId, Settled, offset_map, worker};
-pub use commits::COMMIT_EVERY;
-use commits::{SAY_FIRST, SAY_LAST};
-pub use doubt::DOUBT;
-use handover::Handover;
+pub use commit::COMMIT_EVERY;
+use commit::{SAY_FIRST, SAY_LAST};
 use look::Looks;
+pub use lost::GRACE;
 use partition::{Partition, Phase};
+use revoke::Revocation;
 
 /// Of the time for a stop, this much is kept for the last commit and for leaving the group.
 pub const LEAVING: Duration = Duration::from_millis(1500);
@@ -86,15 +86,15 @@ pub struct Group {
     /// What was read. Nothing waits for it, so it wakes nobody: it is taken in before whatever comes next.
     reads: Receiver<Read>,
     channels: Channels,
-    /// How long a hand-over may take.
-    patience: Duration,
+    /// Limit for a revocation.
+    timeout: Duration,
     partitions: BTreeMap<i32, Partition>,
     /// Partitions that Kafka took without a word, and when. Often they come back at once, and what was finished and
     /// not committed need not be sent again.
     lost: BTreeMap<i32, (Instant, Partition)>,
-    handovers: Vec<Handover>,
+    revocations: Vec<Revocation>,
     /// When lost partitions that are not back by then are given up.
-    in_doubt_until: Option<Instant>,
+    grace_until: Option<Instant>,
     /// Counts the assignments of any partition.
     epochs: u64,
     commit_in_flight: bool,
@@ -112,7 +112,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// `shutdown_timeout` bounds a stop, and with it each hand-over.
+    /// `shutdown_timeout` bounds a stop, and with it each revocation.
     pub fn new(
         events: Receiver<Event>,
         reads: Receiver<Read>,
@@ -123,13 +123,13 @@ impl Group {
             events,
             reads,
             channels,
-            patience: shutdown_timeout
+            timeout: shutdown_timeout
                 .saturating_sub(LEAVING)
                 .max(shutdown_timeout / 2),
             partitions: BTreeMap::new(),
             lost: BTreeMap::new(),
-            handovers: Vec::new(),
-            in_doubt_until: None,
+            revocations: Vec::new(),
+            grace_until: None,
             epochs: 0,
             commit_in_flight: false,
             commit_is_older: false,
@@ -155,8 +155,11 @@ impl Group {
         let mut stop = stop.clone();
         let mut end = crossbeam_channel::never();
         loop {
-            let handovers = self.handovers.iter().map(|handover| handover.deadline);
-            let deadline = match handovers.chain(self.in_doubt_until).min() {
+            let revocations = self
+                .revocations
+                .iter()
+                .map(|revocation| revocation.deadline);
+            let deadline = match revocations.chain(self.grace_until).min() {
                 Some(deadline) => crossbeam_channel::at(deadline),
                 None => crossbeam_channel::never(),
             };
@@ -187,8 +190,8 @@ impl Group {
                 }
                 recv(deadline) -> _ => {}
             }
-            self.settle_handovers();
-            self.settle_doubts();
+            self.settle_revocations();
+            self.end_grace();
         }
         self.take_reads();
         self.counts.unfinished += self
@@ -243,7 +246,7 @@ impl Group {
             Event::Settled(settled) => self.settle(settled),
             Event::Unreadable { record, last, why } => {
                 if self.owner(record).is_some() {
-                    self.bury(record, 0, why, Some(last));
+                    self.write_letter(record, 0, why, Some(last));
                 } else {
                     self.credit(1, 0);
                 }
@@ -322,7 +325,7 @@ impl Group {
                 Completion::Undeliverable(why) | Completion::Skipped(why)
                     if self.owner(record).is_some() =>
                 {
-                    self.bury(record, size, why, None);
+                    self.write_letter(record, size, why, None);
                     continue;
                 }
                 Completion::Delivered => {
@@ -360,7 +363,7 @@ impl Group {
     }
 
     /// It is held until the letter is written: letters that wait count against the cap too.
-    fn bury(&self, record: RecordId, bytes: usize, why: String, last: Option<i64>) {
+    fn write_letter(&self, record: RecordId, bytes: usize, why: String, last: Option<i64>) {
         let _ = self.channels.dead_letters.send(Letter {
             record,
             last,

@@ -26,7 +26,7 @@ pub enum Phase {
     /// It goes to another owner once what is in flight is settled; so many workers may still hold unsent messages.
     Draining { workers: usize },
     /// It may be another's by now. Nothing of it is sent or read meanwhile.
-    Doubtful {
+    Suspect {
         /// Whether the consumer has said that it doesn't read it.
         suspended: bool,
         /// Whether it is certain now that it is ours.

@@ -1,9 +1,9 @@
 //! The group's decisions, seen from the channels around it.
 
-mod commits;
-mod doubts;
-mod handovers;
+mod commit;
 mod logs;
+mod lost;
+mod revoke;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::message::{
     Assignment, Commit, CommitOutcome, Completion, Failure, RecordId, Settled, worker,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A group on a thread of its own, and the other ends of its channels.
 struct Around {
@@ -74,7 +74,7 @@ impl Around {
         self.events.send(event).unwrap();
     }
 
-    /// Assigns partition 0 from offset 0 and reads `offsets`. Returns the turn's number.
+    /// Assigns partition 0 from offset 0 and reads `offsets`. Returns the assignment's epoch.
     fn consuming(&self, offsets: std::ops::Range<i64>) -> u64 {
         self.tell(Event::Assigned {
             partition: 0,
@@ -178,7 +178,7 @@ impl Around {
         self.tell(Event::Looked(Ok(BTreeMap::from([(0, standing)]))));
     }
 
-    /// The turn's number and the position from which partition 0 is read anew.
+    /// The epoch and the position from which partition 0 is read anew.
     fn assigned(&self) -> (u64, i64) {
         loop {
             if let Control::Assign {

@@ -3,11 +3,11 @@
 //! Its partitions are always paused: krafka keeps the membership, and the consumer thread reads.
 
 mod attempt;
-mod listener;
-mod offsets;
-mod orphans;
+mod committer;
 mod positions;
+mod rebalance;
 mod refusal;
+mod unowned;
 
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
@@ -31,13 +31,13 @@ use crate::message::group::Event;
 use crate::message::membership::Command;
 use crate::message::{CommitOutcome, Failure};
 use crate::settings::Config;
-use listener::{Callbacks, Listener};
-use offsets::ROUTINE;
+use committer::ROUTINE;
+use rebalance::{Callbacks, Listener};
 
-pub use offsets::{FORGOTTEN_AFTER, IDLE};
+pub use committer::{FORGOTTEN_AFTER, IDLE};
 
 /// Limit for the parting commit of lost partitions.
-pub const PARTING_WITHIN: Duration = offsets::PARTING.within;
+pub const PARTING_WITHIN: Duration = committer::PARTING.within;
 
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(200);
 pub(super) const RETRY_MOST: Duration = Duration::from_secs(2);
@@ -46,28 +46,28 @@ const _: () = grows(RETRY_FIRST, RETRY_MOST);
 /// How the line begins that says why the service does not read yet. People search for these words.
 const NOT_BEGUN: &str = "Failed to initialize Kafka consumer";
 
-/// Members hear of a rebalance with their next heartbeat: until then what moves stays unread.
+/// Members hear of a rebalance with their next heartbeat. Until then, partitions that move stay unread.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 const _: () = assert!(
     lease::SHORTEST.as_millis() + HEARTBEAT.as_millis() < lease::SHORTEST_SESSION.as_millis(),
     "workers would send under the lease when Kafka, which counts from the last heartbeat, gave the partitions to another"
 );
 
-/// Kafka's default. Only a hand-over takes time between two polls, and that is bounded.
+/// Kafka's default. Only a revocation takes time between two polls, and its timeout is shorter.
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
 
-/// How long one poll may take; between two of them the members' state is looked after.
+/// Limit for one poll. Between two polls the member's state is checked.
 const POLL: Duration = Duration::from_secs(1);
 
-/// So often within so long another process has to take this member's name for it to be there: a broker that comes back
-/// may remember, once, the process that had the name before this one.
+/// Gives up after this many fencings within this time. One alone proves nothing: a broker that comes back may remember
+/// the process that had the name before this one.
 const FENCED_MOST: usize = 3;
 const FENCED_WITHIN: Duration = Duration::from_secs(60);
 
-/// Starts the thread that keeps the membership until it is told to leave.
+/// Starts the thread that keeps the membership until [`Command::Leave`].
 ///
 /// # Errors
-/// When the system gives no thread.
+/// The system gives no thread, or no epoll for the runtime.
 pub fn spawn(
     config: &Config,
     commands: UnboundedReceiver<Command>,
@@ -99,8 +99,8 @@ pub fn spawn(
 
 struct Membership {
     config: Config,
-    /// The group instance id. Every member has one: krafka, when it takes a living member for lost, comes back under
-    /// a new member id, and only by this name does Kafka know that the old one needn't be waited for.
+    /// The group instance id. Every member has one: when krafka takes a living member for lost, it comes back under a
+    /// new member id, and only by this name does Kafka know that it needn't wait for the old one.
     name: String,
     events: Sender<Event>,
     /// Whether it ever joined. What fails later is no failure to begin.
@@ -109,7 +109,7 @@ struct Membership {
 
 impl Membership {
     /// # Errors
-    /// A sentence, where what is wrong can't heal.
+    /// The broker refuses the settings for good, or another process keeps taking this member's name.
     async fn keep(self: Arc<Self>, mut commands: UnboundedReceiver<Command>) -> Result<(), String> {
         let kafka = tokio::select! {
             kafka = self.connect() => kafka,
@@ -127,10 +127,11 @@ impl Membership {
         Ok(())
     }
 
-    /// Joins, and stays until told to leave, or until Kafka takes another process for this member: why.
+    /// Joins, and stays until told to leave (returns None) or until another process takes this member's name (returns the
+    /// line for the log).
     ///
     /// # Errors
-    /// A sentence, where what is wrong can't heal.
+    /// The broker refuses the settings for good, or the poll's task panicked.
     async fn be_member(
         self: &Arc<Self>,
         kafka: &Kafka,
@@ -147,7 +148,7 @@ impl Membership {
         let leaving = Arc::new(AtomicBool::new(false));
         // Ends with this membership.
         let mut watching = JoinSet::new();
-        watching.spawn(orphans::watch(
+        watching.spawn(unowned::watch(
             kafka.clone(),
             consumer.clone(),
             self.config.clone(),
@@ -158,7 +159,7 @@ impl Membership {
                 ended = &mut polling => {
                     let fenced = ended
                         .unwrap_or_else(|panic| Err(format!("the membership's poll ended: {panic}")))?;
-                    // Whatever it had is the other's: there is nothing to hand over.
+                    // Its partitions are the other process's: there is nothing to release.
                     listener.lose_all();
                     let _ = consumer.close_with(CloseOptions::new().timeout(RETRY_MOST)).await;
                     return Ok(fenced);
@@ -173,13 +174,13 @@ impl Membership {
         watching.abort_all();
         leaving.store(true, Ordering::Relaxed);
         let leave = async {
-            // A poll may be in the middle of a hand-over: it ends before the consumer is closed.
+            // A poll may be in the middle of a revocation. It ends before the consumer is closed.
             consumer.wakeup();
             let _ = polling.await;
             self.close(&consumer).await;
         };
         tokio::pin!(leave);
-        // The hand-over waits for the answer to each commit, also to one that is asked for while it lasts.
+        // The revocation waits for the answer to each commit, also to one that begins while it lasts.
         loop {
             tokio::select! {
                 () = &mut leave => return Ok(None),
@@ -188,7 +189,7 @@ impl Membership {
         }
     }
 
-    /// Begins what the group asks for. Each commit and each look is answered.
+    /// Starts what the group asks for. Each commit and each look is answered.
     fn apply(&self, command: Command, listener: &Arc<Listener>) {
         let (listener, events) = (listener.clone(), self.events.clone());
         match command {
@@ -204,7 +205,7 @@ impl Membership {
         }
     }
 
-    /// Waits for the command to leave, or for the group to be gone. Each command before that is answered.
+    /// Blocks until the command to leave comes, or the group is gone. Answers each command before that.
     async fn told_to_leave(&self, commands: &mut UnboundedReceiver<Command>) {
         let why = || format!("not a member of group {} now", self.config.group);
         loop {
@@ -219,9 +220,9 @@ impl Membership {
         }
     }
 
-    /// Hands everything over, and leaves the group.
+    /// Releases all partitions, and leaves the group.
     async fn close(&self, consumer: &Consumer) {
-        // A name of one's own comes back with it; one that was made up never does.
+        // A configured name comes back at the next start; a random one never does.
         let leaving = match self.config.group_instance_id {
             Some(_) => GroupMembershipOperation::RemainInGroup,
             None => GroupMembershipOperation::LeaveGroup,
@@ -234,7 +235,7 @@ impl Membership {
         }
     }
 
-    /// Tries until Kafka answers and has the topic.
+    /// Retries until Kafka answers and has the topic.
     async fn connect(&self) -> Kafka {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
         let Config { brokers, topic, .. } = &self.config;
@@ -275,7 +276,7 @@ impl Membership {
             .group_instance_id(self.name.clone())
             .enable_auto_commit(false)
             .auto_offset_reset(AutoOffsetReset::Earliest)
-            // The first that every member knows is taken: cooperative moves only the partitions that have to move,
+            // Kafka takes the first that every member knows. Cooperative moves only the partitions that have to move;
             // range is what the service before this one speaks.
             .partition_assignment_strategies([
                 PartitionAssignmentStrategy::CooperativeSticky,
@@ -298,10 +299,10 @@ impl Membership {
         Ok((consumer, listener))
     }
 
-    /// Tries until krafka knows the topic.
+    /// Retries until krafka knows the topic.
     ///
     /// # Errors
-    /// A sentence, where what is wrong can't heal.
+    /// The broker refuses the settings for good.
     async fn subscribe(&self, consumer: &Consumer) -> Result<(), String> {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
         while let Err(error) = consumer.subscribe([&self.config.topic]).await {
@@ -314,11 +315,11 @@ impl Membership {
         Ok(())
     }
 
-    /// Keeps the membership alive: krafka joins, rejoins and calls the listener from within `poll`. Ends when it is told
-    /// to, or when Kafka takes another process for this member: why.
+    /// Keeps the membership alive: krafka joins, rejoins and calls the listener from within `poll`. Returns None when
+    /// told to leave, or the line for the log when another process takes this member's name.
     ///
     /// # Errors
-    /// A sentence, where what is wrong can't heal.
+    /// The broker refuses the settings for good.
     async fn poll(
         self: Arc<Self>,
         consumer: Arc<Consumer>,
@@ -361,7 +362,7 @@ impl Membership {
         Ok(None)
     }
 
-    /// What failed: to become a member, or to stay one.
+    /// Says what failed: joining, or staying a member.
     fn failed(&self, trouble: &impl Display) -> String {
         let group = &self.config.group;
         if self.was_member.load(Ordering::Relaxed) {
@@ -378,7 +379,7 @@ fn name_for_this_life() -> String {
     format!("job-{random:016x}")
 }
 
-/// Says, now and then, what failed, and waits before it is tried again.
+/// Logs, now and then, what failed, and waits before the next try.
 pub(super) async fn wait(retry: &mut Retry, why: &str) {
     let wait = retry.failed(why, |why| {
         log::error!("{why}. Trying again until it works");

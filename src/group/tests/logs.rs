@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Around, PATIENCE, taken};
+use super::{Around, TIMEOUT, taken};
 use crate::group::{Event, Read};
 use crate::message::Commit;
 use crate::message::Completion;
@@ -26,7 +26,7 @@ fn standing(topic: u32, start: i64, end: i64, epoch_end: i64) -> Standing {
 
 #[test]
 fn a_log_that_was_cut_is_read_from_its_new_end_and_what_is_held_still_counts_below() {
-    let mut around = Around::new(PATIENCE);
+    let mut around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..10);
     around.answer(standing(1, 0, 10, 10));
     around.settle(epoch, 1, Completion::Delivered);
@@ -64,18 +64,18 @@ fn a_log_that_was_cut_is_read_from_its_new_end_and_what_is_held_still_counts_bel
         }
     }
 
-    // A hand-over waits for the workers' word on both turns.
+    // A revocation waits for the workers' answers for both assignments.
     let reply = around.revoke();
-    let mut turns = Vec::new();
-    while turns.len() < 2 {
+    let mut epochs = Vec::new();
+    while epochs.len() < 2 {
         if let worker::Event::Revoke(Assignment { epoch, .. }) = around.worker.recv().unwrap() {
-            turns.push(epoch);
+            epochs.push(epoch);
         }
     }
-    assert_eq!(turns, [epoch, again]);
+    assert_eq!(epochs, [epoch, again]);
     around.settle(epoch, 5, Completion::Released);
     around.settle(again, 8, Completion::Released);
-    for epoch in turns {
+    for epoch in epochs {
         around.tell(Event::RevokeAck(Assignment {
             partition: 0,
             epoch,
@@ -88,7 +88,7 @@ fn a_log_that_was_cut_is_read_from_its_new_end_and_what_is_held_still_counts_bel
 
 #[test]
 fn a_topic_that_was_made_anew_is_read_from_its_start_and_its_offsets_are_committed() {
-    let mut around = Around::new(PATIENCE);
+    let mut around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..10);
     around.answer(standing(1, 0, 10, 10));
     for offset in 0..9 {
@@ -126,7 +126,7 @@ fn a_topic_that_was_made_anew_is_read_from_its_start_and_its_offsets_are_committ
 
 #[test]
 fn a_position_that_is_there_after_all_is_read_on() {
-    let mut around = Around::new(PATIENCE);
+    let mut around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..10);
     around.answer(standing(1, 0, 10, 10));
     around.tell(Event::Astray(Assignment {
@@ -147,7 +147,7 @@ fn a_position_that_is_there_after_all_is_read_on() {
 #[test]
 fn an_owner_begins_where_the_log_that_was_committed_for_ends_now() {
     let begin = |metadata: String, standing: Standing| {
-        let around = Around::new(PATIENCE);
+        let around = Around::new(TIMEOUT);
         around.tell(Event::Assigned {
             partition: 0,
             position: 1_000,

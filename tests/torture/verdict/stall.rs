@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn a_line_lists_its_partitions() {
         for line in [
-            "INFO  partitions [1, 13] are released - handover.rs:91",
+            "INFO  partitions [1, 13] are released - revoke.rs:85",
             "WARN  lost partitions 1, 13: stopped sending their messages - mod.rs:222",
         ] {
             let listed: Vec<i32> = (0..300).filter(|&p| lists(line, p)).collect();

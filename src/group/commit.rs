@@ -1,4 +1,4 @@
-//! When to commit, and what: one commit is on its way at a time, with all that changed since the last one.
+//! When to commit, and what. One commit is on its way at a time, with all that changed since the last one.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +7,18 @@ use super::partition::Phase;
 use crate::message::membership::Command;
 use crate::message::{Commit, CommitOutcome, Failure, offset_map};
 
-/// Between two commits, at most. What was finished since the last one may be sent again after a crash.
+/// The longest time between two commits. After a crash, what was finished since the last one may be sent again.
 pub const COMMIT_EVERY: Duration = Duration::from_secs(1);
 const _: () = assert!(
-    // The group renews the lease in the same turn.
+    // The group renews the lease on the same tick.
     3 * COMMIT_EVERY.as_millis() <= crate::base::lease::SHORTEST.as_millis(),
     "on a busy machine the lease would run out before it is renewed"
 );
 
-/// So many messages finished, and the next commit is due at once.
+/// After this many finished messages the next commit is due at once.
 const COMMIT_EVERY_MESSAGES: u64 = 5_000;
 
-/// While commits fail, that is said this often: first, and at last.
+/// How often the log says that commits fail: at first, and in the long run.
 pub(super) const SAY_FIRST: Duration = Duration::from_secs(10);
 pub(super) const SAY_LAST: Duration = Duration::from_secs(600);
 
@@ -53,14 +53,14 @@ impl Group {
         }
     }
 
-    /// What is not committed yet, of all partitions. What is in doubt is committed in any case: Kafka's answer says whether it is
-    /// ours. But not what krafka lost: by then Kafka would take it in the name of a member that has it no longer.
+    /// What is not committed yet, of all partitions. Suspect partitions are committed in any case: Kafka's answer says whether
+    /// they are ours. But not those that krafka lost: Kafka would take the commit in the name of a member that no longer has them.
     pub(super) fn to_commit(&self) -> Vec<Commit> {
         self.partitions
             .iter()
             .map(|(&partition, owned)| (owned, owned.commit(partition, self.map_len)))
             .filter(|(owned, commit)| match owned.phase {
-                Phase::Doubtful { lost, .. } => !lost,
+                Phase::Suspect { lost, .. } => !lost,
                 Phase::Consuming | Phase::Draining { .. } => {
                     owned.committed.as_ref() != Some(commit)
                 }

@@ -1,13 +1,13 @@
 //! Commits offsets, on a connection of its own to the group's coordinator.
 //!
 //! krafka would send a commit on the connection on which the member's JoinGroup may be waiting, and Kafka reads a
-//! connection's next request only when it has answered the one before. A join waits until the session of a killed
-//! member is over: ten seconds in which nothing could be committed, and what was finished would come again. Kafka
-//! itself takes commits during a join.
+//! connection's next request only after it has answered the one before. A join waits until the session of a killed
+//! member is over. For ten seconds nothing could be committed, and after a crash it would be sent again. Kafka itself
+//! takes commits during a join.
 //!
-//! A broker closes a connection that is idle for long, and a firewall forgets it; a group's coordinator moves. So a commit is tried
-//! again: at once on a fresh connection where the one that was kept turns out dead, and in a moment where another
-//! broker is to be found.
+//! A broker closes a connection that is idle for long, a firewall forgets it, and a group's coordinator moves. So a
+//! commit is retried: at once on a fresh connection where the kept one is dead, and with back-off where another broker
+//! is the coordinator by now.
 
 use std::time::{Duration, Instant};
 
@@ -27,28 +27,28 @@ use crate::kafka::ask::{Connection, address_of, text};
 use crate::kafka::bootstrap::Bootstrap;
 use crate::message::{Commit, CommitOutcome};
 
-/// How hard a commit is tried.
+/// For how long a commit is tried, and whether it is retried.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
-    /// With finding the coordinator and connecting to it.
+    /// Limit that includes finding the coordinator and connecting to it.
     pub(super) within: Duration,
-    /// Whether a broker that can't be reached is tried again within that time.
+    /// Whether a broker that can't be reached is retried within that time.
     keep_on: bool,
 }
 
-/// A commit after which the next one comes within a second.
+/// The regular commit: the next one comes within a second.
 pub(super) const ROUTINE: Effort = Effort {
     within: Duration::from_secs(5),
     keep_on: false,
 };
 
-/// The last one of partitions that are handed over. A stop ends within its own time, however long this takes.
+/// The last commit of revoked partitions. A stop ends within its own time, however long this takes.
 pub(super) const LAST: Effort = Effort {
     within: Duration::from_secs(5),
     keep_on: true,
 };
 
-/// The last one of partitions that are lost: joining anew waits for it.
+/// The parting commit of lost partitions: joining anew waits for it.
 pub(super) const PARTING: Effort = Effort {
     within: Duration::from_secs(1),
     keep_on: true,
@@ -59,8 +59,8 @@ const AGAIN_FIRST: Duration = Duration::from_millis(50);
 const AGAIN_MOST: Duration = Duration::from_millis(500);
 const _: () = grows(AGAIN_FIRST, AGAIN_MOST);
 
-/// A connection that was idle for this long may be dead, though nothing says so: an answer that doesn't come on it within
-/// [`FORGOTTEN_AFTER`] is asked for again on a fresh one.
+/// A connection that was idle for this long may be dead without a sign. If no answer comes on it within
+/// [`FORGOTTEN_AFTER`], the commit is sent again on a fresh one.
 pub const IDLE: Duration = Duration::from_secs(5);
 pub const FORGOTTEN_AFTER: Duration = Duration::from_millis(500);
 const _: () = assert!(
@@ -68,11 +68,11 @@ const _: () = assert!(
     "no time would be left for the fresh connection"
 );
 
-/// The first versions that know static members (Kafka 2.3); Kafka 4 takes them too.
+/// Protocol versions: the first that know static members (Kafka 2.3). Kafka 4 takes them too.
 const OFFSET_COMMIT: i16 = 7;
 const FIND_COORDINATOR: i16 = 2;
 
-pub(super) struct Offsets {
+pub(super) struct Committer {
     bootstrap: Bootstrap,
     group: String,
     topic: String,
@@ -85,7 +85,7 @@ struct Kept {
     since: Instant,
 }
 
-impl Offsets {
+impl Committer {
     pub(super) fn new(brokers: Vec<String>, group: String, topic: String) -> Self {
         Self {
             bootstrap: Bootstrap::new(brokers),
@@ -105,7 +105,7 @@ impl Offsets {
         let mut attempt = Attempt::new(commits);
         attempt.trouble(format!("no answer within {:?}", effort.within));
         let trying = self.keep_trying(member, &mut attempt, effort.keep_on);
-        // Whatever went wrong until then is noted in it.
+        // After the limit, the attempt holds what went wrong last.
         let _ = tokio::time::timeout(effort.within, trying).await;
         attempt.end()
     }
@@ -119,7 +119,7 @@ impl Offsets {
         let mut coordinator = self.coordinator.lock().await;
         let mut backoff = Backoff::new(AGAIN_FIRST, AGAIN_MOST);
         loop {
-            // Taken out: whatever goes wrong, or takes too long, the next try finds the coordinator anew.
+            // Taken out, so that after an error or the limit the next try finds the coordinator anew.
             let kept = coordinator.take();
             let was_kept = kept.is_some();
             match self.send(kept, &self.request(member, attempt.left())).await {
@@ -155,7 +155,7 @@ impl Offsets {
         }
     }
 
-    /// Sends on the connection that was kept, or else on a fresh one.
+    /// Sends on the kept connection, or on a fresh one where there is none.
     async fn send(
         &self,
         kept: Option<Kept>,

@@ -1,16 +1,16 @@
 //! Partitions that are lost, or may be.
 
-use super::{Around, PATIENCE, taken};
+use super::{Around, TIMEOUT, taken};
 use crate::group::{Event, Read};
 use crate::message::consumer::Control;
 use crate::message::worker;
 use crate::message::{Assignment, Completion};
 
-/// Loses a partition of which offset 0 is finished, and gets it back at `position`. `committed`: whether the last commit
-/// was let through; `read_on`: whether the consumer says late that it reads it no longer. Returns the turns' numbers, the
+/// Loses a partition of which offset 0 is finished, and gets it back at `position`. `committed`: whether Kafka took the
+/// parting commit; `read_on`: whether the consumer says late that it reads it no longer. Returns both epochs, the
 /// position that the consumer goes on from, and what is known to be finished.
 fn lost_and_back(committed: bool, read_on: bool, position: i64) -> (u64, u64, i64, Vec<i64>) {
-    let around = Around::new(PATIENCE);
+    let around = Around::new(TIMEOUT);
     let first = around.consuming(0..4);
     around.settle(first, 0, Completion::Delivered);
     let last = around.lose().blocking_recv().unwrap();
@@ -93,7 +93,7 @@ fn what_was_finished_of_a_lost_partition_is_not_sent_again_when_it_comes_back_la
 
 #[test]
 fn a_lost_partition_that_does_not_come_back_is_given_up() {
-    let around = Around::new(PATIENCE);
+    let around = Around::new(TIMEOUT);
     around.consuming(0..4);
     drop(around.lose());
     around.given_up();
@@ -101,8 +101,8 @@ fn a_lost_partition_that_does_not_come_back_is_given_up() {
 }
 
 #[test]
-fn what_is_in_doubt_is_not_committed() {
-    let mut around = Around::new(PATIENCE);
+fn what_krafka_lost_is_not_committed() {
+    let mut around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..4);
     drop(around.lose());
     around.settle(epoch, 0, Completion::Delivered);
@@ -114,7 +114,7 @@ fn what_is_in_doubt_is_not_committed() {
 
 #[test]
 fn a_commit_refused_as_of_no_member_stops_reading_and_sending_until_one_is_taken() {
-    let mut around = Around::new(PATIENCE);
+    let mut around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..4);
     around.settle(epoch, 0, Completion::Delivered);
     around.refuse();
@@ -147,7 +147,7 @@ fn a_commit_refused_as_of_no_member_stops_reading_and_sending_until_one_is_taken
 
 #[test]
 fn what_krafka_lost_is_not_taken_for_ours_when_a_commit_goes_through() {
-    let mut around = Around::new(PATIENCE);
+    let mut around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..4);
     around.refuse();
     around.suspended();
@@ -167,7 +167,7 @@ fn what_krafka_lost_is_not_taken_for_ours_when_a_commit_goes_through() {
 /// A commit that was on its way before this process was halted says nothing about what came after.
 #[test]
 fn a_process_that_was_halted_sends_nothing_until_a_later_commit_is_taken() {
-    let mut around = Around::new(PATIENCE);
+    let mut around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..4);
     let older = around.next_commit();
     around.lease.run_out();

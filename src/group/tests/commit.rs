@@ -1,6 +1,6 @@
 //! What is committed, and what is made of the answers.
 
-use super::{Around, PATIENCE, record, taken};
+use super::{Around, TIMEOUT, record, taken};
 use crate::group::Event;
 use crate::message::Completion;
 use crate::message::offset_map;
@@ -8,7 +8,7 @@ use crate::message::{CommitOutcome, Failure};
 
 #[test]
 fn only_what_is_finished_is_committed() {
-    let mut around = Around::new(PATIENCE);
+    let mut around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..4);
     around.settle(epoch, 0, Completion::Delivered);
     around.settle(epoch, 2, Completion::Delivered);
@@ -28,7 +28,7 @@ fn only_what_is_finished_is_committed() {
 
 #[test]
 fn a_dead_letter_holds_its_offset_until_it_is_written() {
-    let mut around = Around::new(PATIENCE);
+    let mut around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..1);
     around.settle(epoch, 0, Completion::Undeliverable("why".into()));
     let letter = around.letters.recv().unwrap();
@@ -46,7 +46,7 @@ fn a_dead_letter_holds_its_offset_until_it_is_written() {
 
 #[test]
 fn a_commit_that_fails_otherwise_stops_nothing() {
-    let mut around = Around::new(PATIENCE);
+    let mut around = Around::new(TIMEOUT);
     around.consuming(0..4);
     around.next_commit();
     let why = Failure::Other("connecting failed".into());
@@ -58,7 +58,7 @@ fn a_commit_that_fails_otherwise_stops_nothing() {
 
 #[test]
 fn a_partition_that_was_taken_counts_though_another_was_refused() {
-    let mut around = Around::new(PATIENCE);
+    let mut around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..1);
     around.settle(epoch, 0, Completion::Delivered);
     around.caught_up();
@@ -81,7 +81,7 @@ fn a_partition_that_was_taken_counts_though_another_was_refused() {
 
 #[test]
 fn maps_are_as_short_as_the_broker_wants_them() {
-    let mut around = Around::new(PATIENCE);
+    let mut around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..400);
     for offset in (1..400).step_by(2) {
         around.settle(epoch, offset, Completion::Delivered);

@@ -1,4 +1,4 @@
-//! What krafka's rebalances mean here: partitions that come with a position, and partitions to hand over.
+//! Rebalances: partitions that come with a position, partitions to release, and lost ones.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,9 +12,9 @@ use krafka::consumer::{
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::offsets::{Effort, LAST, Offsets, PARTING};
+use super::committer::{Committer, Effort, LAST, PARTING};
 use super::positions::{self, Position};
-use super::{RETRY_FIRST, RETRY_MOST, orphans, wait};
+use super::{RETRY_FIRST, RETRY_MOST, unowned, wait};
 use crate::base::backoff::Retry;
 use crate::kafka::standing::Asker;
 use crate::message::group::Event;
@@ -22,33 +22,33 @@ use crate::message::standing::{Question, Standing};
 use crate::message::{Commit, CommitOutcome, Failure, topic_tag};
 use crate::settings::Config;
 
-/// Hears from krafka which partitions come and go.
+/// Gets krafka's rebalance callbacks, and tells the group.
 pub(super) struct Listener {
     topic: String,
     group: String,
     kafka: Kafka,
-    offsets: Offsets,
+    committer: Committer,
     asker: tokio::sync::Mutex<Asker>,
-    /// Made after the listener, since it is made with it.
+    /// Set after the listener is built, since krafka's consumer is built with the listener.
     consumer: OnceLock<Arc<Consumer>>,
     events: Sender<Event>,
-    turns: Mutex<Turns>,
+    assignments: Mutex<Assignments>,
     /// What Kafka last knew this member as.
     member: Mutex<Option<ConsumerGroupMetadata>>,
-    /// Whether the partitions were lost, and none came since.
+    /// Whether partitions were lost and none was assigned since.
     lost: AtomicBool,
 }
 
-/// The partitions that are ours, each with a number that tells this turn of owning it from others.
+/// The partitions that are ours. Each has a number that tells this assignment from earlier ones.
 #[derive(Default)]
-struct Turns {
+struct Assignments {
     count: u64,
     /// The member id under which they came.
     member: String,
     ours: HashMap<i32, u64>,
 }
 
-impl Turns {
+impl Assignments {
     /// The member id under which the partitions came, where that is another one.
     fn begun_as_another(&self, member: &str) -> Option<String> {
         let is_other = !self.ours.is_empty() && self.member != member;
@@ -67,7 +67,7 @@ impl Listener {
             topic: config.topic.clone(),
             group: config.group.clone(),
             kafka: kafka.clone(),
-            offsets: Offsets::new(
+            committer: Committer::new(
                 config.brokers.clone(),
                 config.group.clone(),
                 config.topic.clone(),
@@ -78,20 +78,20 @@ impl Listener {
             )),
             consumer: OnceLock::new(),
             events,
-            turns: Mutex::default(),
+            assignments: Mutex::default(),
             member: Mutex::default(),
             lost: AtomicBool::new(false),
         })
     }
 
-    /// Names the consumer whose rebalances these are.
+    /// Sets the consumer whose rebalances these are.
     pub(super) fn serve(&self, consumer: Arc<Consumer>) {
         let _ = self.consumer.set(consumer);
     }
 
-    /// Tells the group that all partitions are another's.
+    /// Tells the group that all partitions are lost.
     pub(super) fn lose_all(&self) {
-        let ours = std::mem::take(&mut lock(&self.turns).ours);
+        let ours = std::mem::take(&mut lock(&self.assignments).ours);
         if !ours.is_empty() {
             let partitions = ours.into_keys().collect();
             // Under that name, Kafka takes nothing from this process any longer.
@@ -107,12 +107,12 @@ impl Listener {
             return CommitOutcome::failed(Failure::Other(why));
         };
         loop {
-            if let Some(before) = lock(&self.turns).begun_as_another(member.member_id()) {
+            if let Some(before) = lock(&self.assignments).begun_as_another(member.member_id()) {
                 let why = format!("it had them as member {before}, which it is no longer");
                 return CommitOutcome::failed(Failure::NotMember(why));
             }
             let outcome = self.commit_as(&member, commits, effort).await;
-            // A round may have ended since it was looked up: then that is all that was wrong.
+            // A rebalance may have ended since the look-up. Then the generation is new, and nothing else was wrong.
             if let Some(Failure::NotMember(_)) = outcome.failed
                 && let Some(now) = self.look_up_member().await
                 && now.member_id() == member.member_id()
@@ -131,14 +131,14 @@ impl Listener {
         commits: &[Commit],
         effort: Effort,
     ) -> CommitOutcome {
-        let outcome = self.offsets.commit(member, commits, effort).await;
+        let outcome = self.committer.commit(member, commits, effort).await;
         if let Some(map_len) = outcome.map_len {
             let _ = self.events.send(Event::ShorterMaps(map_len));
         }
         outcome
     }
 
-    /// What Kafka knows this member as, if it is one.
+    /// The member id and generation, or None where it isn't a member now.
     async fn look_up_member(&self) -> Option<ConsumerGroupMetadata> {
         let member = self.consumer.get()?.group_metadata().await;
         let member = member.filter(|member| member.is_fenceable())?;
@@ -146,8 +146,8 @@ impl Listener {
         Some(member)
     }
 
-    /// Commits what was finished of lost partitions as the member that had them. krafka takes a living member for lost
-    /// where an answer comes out of turn; Kafka then still knows it. If it doesn't, it refuses the commit.
+    /// The parting commit of lost partitions, as the member that had them. krafka takes a living member for lost where an
+    /// answer comes out of order; Kafka then still knows it. If it doesn't, it refuses the commit.
     async fn commit_as_before(&self, commits: &[Commit]) -> CommitOutcome {
         let member = lock(&self.member).clone();
         match member {
@@ -159,11 +159,11 @@ impl Listener {
         }
     }
 
-    /// Finds out where to read the partitions from, and tells the group of each as soon as it is known, unless it is gone by
-    /// then.
-    async fn find_positions(self: Arc<Self>, turns: HashMap<i32, u64>) {
+    /// Retries until Kafka says where to read the partitions from, and tells the group of each as soon as it does. Drops those
+    /// that are no longer ours.
+    async fn find_positions(self: Arc<Self>, assignments: HashMap<i32, u64>) {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
-        let mut left = turns;
+        let mut left = assignments;
         loop {
             self.keep_ours(&mut left);
             let partitions: Vec<i32> = left.keys().copied().collect();
@@ -194,10 +194,10 @@ impl Listener {
         }
     }
 
-    /// Finds out where partitions begin of which the group has committed nothing.
-    async fn find_earliest(self: Arc<Self>, turns: HashMap<i32, u64>) {
+    /// Retries until the leaders say where partitions begin for which the group has committed nothing.
+    async fn find_earliest(self: Arc<Self>, assignments: HashMap<i32, u64>) {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
-        let mut left = turns;
+        let mut left = assignments;
         loop {
             self.keep_ours(&mut left);
             if left.is_empty() {
@@ -247,19 +247,19 @@ impl Listener {
         by_leader.into_values().collect()
     }
 
-    /// Forgets the turns that are over.
-    fn keep_ours(&self, turns: &mut HashMap<i32, u64>) {
-        let current = lock(&self.turns);
-        turns.retain(|partition, turn| current.ours.get(partition) == Some(turn));
+    /// Drops the assignments that are over.
+    fn keep_ours(&self, assignments: &mut HashMap<i32, u64>) {
+        let current = lock(&self.assignments);
+        assignments.retain(|partition, number| current.ours.get(partition) == Some(number));
     }
 
-    /// Tells the group where to read partitions from, and forgets these turns. What is gone by then is not told.
-    async fn found(&self, turns: &mut HashMap<i32, u64>, found: Vec<Position>) {
+    /// Tells the group where to read partitions from, unless they are no longer ours, and drops these assignments.
+    async fn found(&self, assignments: &mut HashMap<i32, u64>, found: Vec<Position>) {
         if found.is_empty() {
             return;
         }
         let standings = self.standings_of(&found).await;
-        self.keep_ours(turns);
+        self.keep_ours(assignments);
         for Position {
             partition,
             offset,
@@ -267,7 +267,7 @@ impl Listener {
             leader_epoch,
         } in found
         {
-            if turns.remove(&partition).is_some() {
+            if assignments.remove(&partition).is_some() {
                 let _ = self.events.send(Event::Assigned {
                     partition,
                     position: offset,
@@ -282,7 +282,7 @@ impl Listener {
     /// How the logs of partitions stand.
     ///
     /// # Errors
-    /// A sentence, where Kafka doesn't say.
+    /// No broker answers, or one answers with an error.
     pub(super) async fn look(
         &self,
         questions: &[Question],
@@ -290,7 +290,7 @@ impl Listener {
         self.asker.lock().await.look(questions).await
     }
 
-    /// How the logs stand of partitions that are about to be read. Where Kafka doesn't say it now, a later look does.
+    /// How the logs stand of partitions that are about to be read. Empty where Kafka doesn't answer: a later look asks again.
     async fn standings_of(&self, partitions: &[Position]) -> BTreeMap<i32, Standing> {
         let question = |position: &Position| Question {
             partition: position.partition,
@@ -305,7 +305,7 @@ impl Listener {
         })
     }
 
-    /// Tells the group, and gets what there is to commit before Kafka goes on; `None` where that is nothing.
+    /// Tells the group, and blocks until it says what to commit before Kafka goes on. Returns None where that is nothing.
     async fn ask(
         &self,
         event: impl FnOnce(oneshot::Sender<Vec<Commit>>) -> Event,
@@ -315,36 +315,38 @@ impl Listener {
         answer.await.ok().filter(|commits| !commits.is_empty())
     }
 
-    /// The partitions that came under another member id, if krafka kept them when it came back under this one. Another
-    /// may have had them in between.
+    /// Ends, and returns, the assignments that krafka kept when it came back under another member id. Another member may
+    /// have had them in between.
     fn lose_silently_kept(&self, member: &str) -> Vec<i32> {
-        let mut turns = lock(&self.turns);
-        match turns.begun_as_another(member) {
-            Some(_) => std::mem::take(&mut turns.ours).into_keys().collect(),
+        let mut assignments = lock(&self.assignments);
+        match assignments.begun_as_another(member) {
+            Some(_) => std::mem::take(&mut assignments.ours).into_keys().collect(),
             None => Vec::new(),
         }
     }
 
-    fn begin_turns(&self, partitions: &[i32], member: &str) -> HashMap<i32, u64> {
-        let mut turns = lock(&self.turns);
-        turns.member = member.into();
-        turns.count += 1;
-        let turn = turns.count;
-        turns.ours.extend(partitions.iter().map(|p| (*p, turn)));
-        partitions.iter().map(|p| (*p, turn)).collect()
+    fn begin(&self, partitions: &[i32], member: &str) -> HashMap<i32, u64> {
+        let mut assignments = lock(&self.assignments);
+        assignments.member = member.into();
+        assignments.count += 1;
+        let number = assignments.count;
+        assignments
+            .ours
+            .extend(partitions.iter().map(|p| (*p, number)));
+        partitions.iter().map(|p| (*p, number)).collect()
     }
 
-    fn end_turns(&self, partitions: &[TopicPartition]) -> Vec<i32> {
-        let mut turns = lock(&self.turns);
+    fn end(&self, partitions: &[TopicPartition]) -> Vec<i32> {
+        let mut assignments = lock(&self.assignments);
         partitions
             .iter()
             .map(|p| p.partition)
-            .filter(|p| turns.ours.remove(p).is_some())
+            .filter(|p| assignments.ours.remove(p).is_some())
             .collect()
     }
 }
 
-/// What krafka calls: a handle, since what it starts outlives the callback.
+/// krafka's callbacks. A handle, since the tasks that they start outlive them.
 pub(super) struct Callbacks(pub(super) Arc<Listener>);
 
 impl ConsumerRebalanceListener for Callbacks {
@@ -362,19 +364,19 @@ impl ConsumerRebalanceListener for Callbacks {
             let partitions = kept;
             let _ = self.0.events.send(Event::Lost { partitions, reply });
         }
-        // Paused before the first poll could bring records.
+        // Pauses them before the first poll could return records.
         consumer.pause(&self.0.topic, &new).await;
         if self.0.lost.swap(false, Ordering::Relaxed) {
-            // It came back without a round: what it was about to let go when it was lost waits for one.
+            // It came back without a rebalance, and what it was about to release when it was lost waits for one.
             let (consumer, topic) = (consumer.clone(), self.0.topic.clone());
-            tokio::spawn(async move { orphans::rejoin(&consumer, &topic).await });
+            tokio::spawn(async move { unowned::rejoin(&consumer, &topic).await });
         }
-        let turns = self.0.begin_turns(&new, &member);
-        tokio::spawn(self.0.clone().find_positions(turns));
+        let assignments = self.0.begin(&new, &member);
+        tokio::spawn(self.0.clone().find_positions(assignments));
     }
 
     async fn on_partitions_revoked(&self, partitions: &[TopicPartition]) {
-        let partitions = self.0.end_turns(partitions);
+        let partitions = self.0.end(partitions);
         let commits = self.0.ask(|reply| Event::Revoked { partitions, reply });
         let Some(commits) = commits.await else { return };
         if let Some(Failure::NotMember(why) | Failure::Other(why)) =
@@ -389,7 +391,7 @@ impl ConsumerRebalanceListener for Callbacks {
 
     async fn on_partitions_lost(&self, partitions: &[TopicPartition]) {
         self.0.lost.store(true, Ordering::Relaxed);
-        let partitions = self.0.end_turns(partitions);
+        let partitions = self.0.end(partitions);
         let commits = self.0.ask(|reply| Event::Lost { partitions, reply });
         let Some(commits) = commits.await else { return };
         let CommitOutcome { taken, failed, .. } = self.0.commit_as_before(&commits).await;

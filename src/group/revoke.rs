@@ -1,4 +1,4 @@
-//! Handing partitions over: stop reading, let what is in flight finish, say what to commit, let go.
+//! Revocations: stop reading, let what is in flight finish, say what to commit, let go.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::message::consumer::Control;
 use crate::message::{Commit, worker};
 
 /// Partitions that Kafka wants back, and the reply that it waits for.
-pub struct Handover {
+pub struct Revocation {
     partitions: Vec<i32>,
     /// What isn't settled by then stays uncommitted: its next owner sends it again.
     pub deadline: Instant,
@@ -19,15 +19,15 @@ pub struct Handover {
 }
 
 impl Group {
-    /// Begins a hand-over: consuming → draining.
+    /// Begins a revocation: consuming → draining.
     pub(super) fn revoke(&mut self, partitions: Vec<i32>, reply: oneshot::Sender<Vec<Commit>>) {
         for &partition in &partitions {
             let Some(owned) = self.partitions.get_mut(&partition) else {
                 continue;
             };
             let _ = self.channels.consumer.send(Control::Revoke { partition });
-            if self.stopping && matches!(owned.phase, Phase::Doubtful { .. }) {
-                // Another may have it, and this stop is no sign that it doesn't: what is queued is not even finished.
+            if self.stopping && matches!(owned.phase, Phase::Suspect { .. }) {
+                // Another may have it, and this stop is no sign that it doesn't: what is queued is dropped, not finished.
                 owned.phase = Phase::Draining { workers: 0 };
                 for (worker, assignment) in self.channels.workers_and(owned.assignments()) {
                     let _ = worker.send(worker::Event::Forget(assignment));
@@ -42,34 +42,34 @@ impl Group {
                 let _ = worker.send(worker::Event::Revoke(assignment));
             }
         }
-        self.handovers.push(Handover {
+        self.revocations.push(Revocation {
             partitions,
-            deadline: Instant::now() + self.patience,
+            deadline: Instant::now() + self.timeout,
             reply,
         });
     }
 
-    /// Ends the hand-overs that may end: draining → released.
-    pub(super) fn settle_handovers(&mut self) {
+    /// Ends the revocations that may end: draining → released.
+    pub(super) fn settle_revocations(&mut self) {
         let now = Instant::now();
-        for handover in std::mem::take(&mut self.handovers) {
-            let drained = handover.partitions.iter().all(|partition| {
+        for revocation in std::mem::take(&mut self.revocations) {
+            let drained = revocation.partitions.iter().all(|partition| {
                 self.partitions
                     .get(partition)
                     .is_none_or(|owned| owned.is_drained())
             });
             // An older commit must not land after the last one of these partitions.
-            if now >= handover.deadline || (drained && !self.commit_in_flight) {
-                self.release(handover);
+            if now >= revocation.deadline || (drained && !self.commit_in_flight) {
+                self.release(revocation);
             } else {
-                self.handovers.push(handover);
+                self.revocations.push(revocation);
             }
         }
     }
 
-    fn release(&mut self, handover: Handover) {
+    fn release(&mut self, revocation: Revocation) {
         let mut commits = Vec::new();
-        for &partition in &handover.partitions {
+        for &partition in &revocation.partitions {
             let Some(owned) = self.partitions.get(&partition) else {
                 continue;
             };
@@ -82,11 +82,11 @@ impl Group {
             commits.push(owned.commit(partition, self.map_len));
             self.forget(partition);
         }
-        if !handover.partitions.is_empty() {
-            log::info!("partitions {:?} are released", handover.partitions);
+        if !revocation.partitions.is_empty() {
+            log::info!("partitions {:?} are released", revocation.partitions);
         }
         // Of what stays too: in the round that follows, a member may be taken for gone.
         commits.extend(self.to_commit());
-        let _ = handover.reply.send(commits);
+        let _ = revocation.reply.send(commits);
     }
 }

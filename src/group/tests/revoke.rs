@@ -1,16 +1,16 @@
-//! Hand-overs, and stops.
+//! Revocations, and stops.
 
 use std::time::Duration;
 
-use super::{Around, PATIENCE, taken};
+use super::{Around, TIMEOUT, taken};
 use crate::group::Event;
 use crate::message::membership::Command;
 use crate::message::worker;
 use crate::message::{Assignment, Completion};
 
 #[test]
-fn a_hand_over_waits_for_what_is_in_flight_and_for_the_workers_word() {
-    let around = Around::new(PATIENCE);
+fn a_revocation_waits_for_what_is_in_flight_and_for_the_workers_answers() {
+    let around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..3);
     let mut answer = around.revoke();
     assert!(matches!(
@@ -31,8 +31,8 @@ fn a_hand_over_waits_for_what_is_in_flight_and_for_the_workers_word() {
 }
 
 #[test]
-fn a_hand_over_commits_what_stays_too() {
-    let around = Around::new(PATIENCE);
+fn a_revocation_commits_what_stays_too() {
+    let around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..1);
     around.settle(epoch, 0, Completion::Delivered);
     around.caught_up();
@@ -48,8 +48,8 @@ fn a_hand_over_commits_what_stays_too() {
 }
 
 #[test]
-fn a_hand_over_says_what_to_commit() {
-    let around = Around::new(PATIENCE);
+fn a_revocation_says_what_to_commit() {
+    let around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..3);
     let answer = around.revoke();
     around.settle(epoch, 0, Completion::Delivered);
@@ -70,8 +70,8 @@ fn a_hand_over_says_what_to_commit() {
 }
 
 #[test]
-fn an_older_commit_under_way_holds_a_hand_over_up() {
-    let mut around = Around::new(PATIENCE);
+fn an_older_commit_under_way_holds_a_revocation_up() {
+    let mut around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..1);
     around.settle(epoch, 0, Completion::Delivered);
     let commits = around.next_commit();
@@ -88,7 +88,7 @@ fn an_older_commit_under_way_holds_a_hand_over_up() {
 }
 
 #[test]
-fn a_hand_over_ends_in_time_whatever_hangs() {
+fn a_revocation_ends_in_time_whatever_hangs() {
     let around = Around::new(Duration::from_millis(100));
     around.consuming(0..3);
     let commits = around.revoke().blocking_recv().unwrap();
@@ -98,7 +98,7 @@ fn a_hand_over_ends_in_time_whatever_hangs() {
 
 #[test]
 fn what_comes_of_an_earlier_turn_counts_no_more() {
-    let around = Around::new(PATIENCE);
+    let around = Around::new(TIMEOUT);
     let first = around.consuming(0..2);
     drop(around.lose());
     around.given_up();
@@ -118,8 +118,8 @@ fn what_comes_of_an_earlier_turn_counts_no_more() {
 }
 
 #[test]
-fn a_stop_in_doubt_sends_nothing_more_and_commits_what_is_finished() {
-    let mut around = Around::new(PATIENCE);
+fn a_stop_with_suspect_partitions_sends_nothing_more_and_commits_what_is_finished() {
+    let mut around = Around::new(TIMEOUT);
     let epoch = around.consuming(0..4);
     around.refuse();
     around.suspended();

@@ -1,12 +1,12 @@
-//! Partitions that may be another member's: neither read nor sent until that is clear.
+//! Suspect partitions, which may be another member's: neither read nor sent until that is clear.
 //!
-//! krafka takes its living member for lost where an answer of Kafka's comes out of turn, and is back under the same name,
+//! krafka takes its living member for lost when an answer of Kafka's comes out of order. It is back under the same name,
 //! with the same partitions, a moment later. Dropping what is held of them would send it again to each Comet that has
-//! it. Sending on would be wrong where another member has them. So they are in doubt, and given up if they don't come back at once.
+//! it. Sending on would be wrong where another member has them. So they are suspect, and given up after the grace.
 //!
 //! Kafka says it before krafka does where it refuses a commit of this member, and nobody says it where this process did not run for
-//! a while (see [`crate::base::lease`]). Then all partitions are in doubt until Kafka takes a commit of the same member: it
-//! gives a partition to another only after its member let it go or is none any longer.
+//! a while (see [`crate::base::lease`]). Then all partitions are suspect until Kafka takes a commit of the same member: it
+//! gives a partition to another only after its member let it go or is no longer one.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,9 @@ use crate::base::lease::Moment;
 use crate::message::consumer::Control;
 use crate::message::{Assignment, Commit, worker};
 
-/// How long a lost partition may take to come back. The member joins anew after its last word, in some tenths of a second.
-pub const DOUBT: Duration = Duration::from_secs(2);
+/// The grace: how long a lost partition may take to come back. The member joins anew after its parting commit, in some
+/// tenths of a second.
+pub const GRACE: Duration = Duration::from_secs(2);
 
 impl Group {
     /// krafka lost the partitions. Returns what was finished of them, to commit it if Kafka lets us.
@@ -28,20 +29,20 @@ impl Group {
                 continue;
             };
             commits.push(owned.commit(partition, self.map_len));
-            self.doubt(partition, true);
+            self.suspect(partition, true);
         }
-        self.in_doubt_until = Some(Instant::now() + DOUBT);
+        self.grace_until = Some(Instant::now() + GRACE);
         commits
     }
 
     /// Kafka doesn't know this member any longer. What it has now, krafka is about to say.
     pub(super) fn is_cut_off(&mut self, why: &str) {
-        let doubtful = self.doubt_all();
-        if doubtful.is_empty() {
+        let suspects = self.suspect_all();
+        if suspects.is_empty() {
             self.commit_failed(why);
         } else {
             log::warn!(
-                "partitions {doubtful:?} may be another member's by now ({why}): nothing of them is read or sent until \
+                "partitions {suspects:?} may be another member's by now ({why}): nothing of them is read or sent until \
                  Kafka says whose they are"
             );
         }
@@ -53,12 +54,12 @@ impl Group {
         let Some(lapse) = self.channels.lease.renew(Moment::now()) else {
             return;
         };
-        let doubtful = self.doubt_all();
+        let suspects = self.suspect_all();
         // Its answer may have come before.
         self.commit_is_older = self.commit_in_flight;
-        if !doubtful.is_empty() {
+        if !suspects.is_empty() {
             log::warn!(
-                "this process did not run for {:.1} s (was it halted, or the machine asleep?): partitions {doubtful:?} may \
+                "this process did not run for {:.1} s (was it halted, or the machine asleep?): partitions {suspects:?} may \
                  be another member's by now, and nothing of them is read or sent until Kafka says whose they are",
                 lapse.lasted.as_secs_f64()
             );
@@ -73,7 +74,7 @@ impl Group {
     pub(super) fn is_member(&mut self) {
         let mut sure = Vec::new();
         for (&partition, owned) in &mut self.partitions {
-            if let Phase::Doubtful {
+            if let Phase::Suspect {
                 suspended,
                 back,
                 lost: false,
@@ -90,26 +91,26 @@ impl Group {
         }
     }
 
-    /// Returns those that were not in doubt before.
-    fn doubt_all(&mut self) -> Vec<i32> {
+    /// Makes all partitions suspect. Returns those that were not before.
+    fn suspect_all(&mut self) -> Vec<i32> {
         let all = self.partitions.iter();
-        let sure = all.filter(|(_, owned)| !matches!(owned.phase, Phase::Doubtful { .. }));
+        let sure = all.filter(|(_, owned)| !matches!(owned.phase, Phase::Suspect { .. }));
         let sure: Vec<i32> = sure.map(|(partition, _)| *partition).collect();
         let all: Vec<i32> = self.partitions.keys().copied().collect();
         for partition in all {
-            self.doubt(partition, false);
+            self.suspect(partition, false);
         }
         sure
     }
 
-    /// Begins to doubt: consuming → doubtful.
-    fn doubt(&mut self, partition: i32, now_lost: bool) {
+    /// Begins the grace: consuming → suspect.
+    fn suspect(&mut self, partition: i32, now_lost: bool) {
         let Some(owned) = self.partitions.get_mut(&partition) else {
             return;
         };
         match owned.phase {
             Phase::Consuming => {
-                owned.phase = Phase::Doubtful {
+                owned.phase = Phase::Suspect {
                     suspended: false,
                     back: false,
                     lost: now_lost,
@@ -122,12 +123,12 @@ impl Group {
                     let _ = worker.send(worker::Event::Suspend(assignment));
                 }
             }
-            Phase::Doubtful {
+            Phase::Suspect {
                 suspended,
                 back,
                 lost,
             } => {
-                owned.phase = Phase::Doubtful {
+                owned.phase = Phase::Suspect {
                     suspended,
                     back: false,
                     lost: now_lost || lost && !back,
@@ -137,14 +138,14 @@ impl Group {
         }
     }
 
-    /// Whether a partition that comes now is a doubtful one, and no other owner came in between: then it goes on.
+    /// Lets a suspect partition that is assigned again go on, if it had no other owner in between. Returns whether it does.
     pub(super) fn is_back(&mut self, partition: i32, position: i64, metadata: &str) -> bool {
         let Some(owned) = self.partitions.get_mut(&partition) else {
             return false;
         };
         let untouched = owned.stands_at() == (position, metadata);
         match &mut owned.phase {
-            Phase::Doubtful {
+            Phase::Suspect {
                 suspended, back, ..
             } if untouched => {
                 *back = true;
@@ -163,7 +164,7 @@ impl Group {
     /// The consumer reads it no longer, and what it read before is in the account.
     pub(super) fn is_suspended(&mut self, assignment: Assignment) {
         if let Some(owned) = self.owned(assignment)
-            && let Phase::Doubtful {
+            && let Phase::Suspect {
                 suspended, back, ..
             } = &mut owned.phase
         {
@@ -174,7 +175,7 @@ impl Group {
         }
     }
 
-    /// Ends the doubt: doubtful → consuming.
+    /// Ends the grace: suspect → consuming.
     fn resume(&mut self, partition: i32) {
         let Some(owned) = self.partitions.get_mut(&partition) else {
             return;
@@ -189,22 +190,19 @@ impl Group {
     }
 
     /// Gives up what is not back in time.
-    pub(super) fn settle_doubts(&mut self) {
-        if self
-            .in_doubt_until
-            .is_none_or(|until| Instant::now() < until)
-        {
+    pub(super) fn end_grace(&mut self) {
+        if self.grace_until.is_none_or(|until| Instant::now() < until) {
             return;
         }
-        self.in_doubt_until = None;
-        let doubtful: Vec<i32> = self
+        self.grace_until = None;
+        let suspects: Vec<i32> = self
             .partitions
             .iter()
             .filter(|(_, owned)| {
                 let gone = |phase| {
                     matches!(
                         phase,
-                        Phase::Doubtful {
+                        Phase::Suspect {
                             back: false,
                             lost: true,
                             ..
@@ -215,10 +213,10 @@ impl Group {
             })
             .map(|(partition, _)| *partition)
             .collect();
-        if !doubtful.is_empty() {
-            log::warn!("partitions {doubtful:?} are not back: dropping what is held of them");
+        if !suspects.is_empty() {
+            log::warn!("partitions {suspects:?} are not back: dropping what is held of them");
         }
-        for partition in doubtful {
+        for partition in suspects {
             self.give_up(partition);
         }
     }
