@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use chatroom_job::consumer::decode::decode;
-use chatroom_job::consumer::dispatch::Sharing;
+use chatroom_job::consumer::dispatch::worker_of;
 use chatroom_job::consumer::route::Router;
 use chatroom_job::group::ledger::Ledger;
 use chatroom_job::message::call::Call;
@@ -54,17 +54,12 @@ fn decoding(c: &mut Criterion) {
 }
 
 fn routing(c: &mut Criterion) {
-    let (router, sharing) = (router(), Sharing::new(4, 2));
+    let router = router();
     let route = |pushes: Vec<PushMsg>| -> usize {
         let deliveries = pushes
             .into_iter()
             .filter_map(|push| router.route(push).ok());
-
-        let mut workers = 0;
-        for delivery in deliveries {
-            sharing.hand_out(delivery, |worker, _, _| workers += worker);
-        }
-        workers
+        deliveries.map(|delivery| worker_of(delivery.key, 4)).sum()
     };
     c.bench_function("route", |b| {
         b.iter_batched(pushes, route, BatchSize::SmallInput);

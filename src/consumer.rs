@@ -3,7 +3,7 @@
 pub mod decode;
 pub mod dispatch;
 pub mod route;
-mod stand_by;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -28,9 +28,9 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(1);
 const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
-pub use stand_by::spawn;
+pub use watchdog::spawn;
 
-/// What there is to read, and where it goes. It passes to another thread where one hangs in a read: see [`stand_by`].
+/// The consumer thread's state. It moves to another thread when a fetch hangs: see [`watchdog`].
 pub struct Consumer {
     control: Receiver<Control>,
     group: Sender<group::Event>,
@@ -85,25 +85,23 @@ impl Consumer {
         }
     }
 
-    /// What to read now, and from where. Waits until there is something, and room for it. Nothing more when it is told
-    /// to stop.
-    fn next(&mut self) -> Option<Positions> {
+    /// Blocks until a partition is assigned and the caps leave room. Returns the positions to fetch, or `None` when stopped.
+    fn next_fetch(&mut self) -> Option<Positions> {
         loop {
-            self.obey_news()?;
+            self.apply_pending()?;
             if !self.partitions.is_empty() && !self.is_full() {
                 break;
             }
-            // Only news can change that.
+            // Only a control message can change that.
             let control = self.control.recv().ok()?;
-            self.obey(control)?;
+            self.apply(control)?;
         }
         let positions = self.partitions.iter();
         Some(positions.map(|(p, r)| (*p, r.position)).collect())
     }
 
-    /// Takes in what came of reading from `positions`, and waits a while where that failed. Nothing when it is told to
-    /// stop.
-    fn take_in(
+    /// Handles the answer to a fetch from `positions`; waits a while if it failed. Returns `None` when stopped.
+    fn on_fetched(
         &mut self,
         positions: &Positions,
         answer: Result<Vec<Batch>, FetchError>,
@@ -118,7 +116,7 @@ impl Consumer {
             log::info!("reading from Kafka again, after {seconds:.1} s");
         }
         // A partition may have gone to another owner while the broker was waiting for records.
-        self.obey_news()?;
+        self.apply_pending()?;
         for batch in batches {
             self.take(batch, positions);
         }
@@ -150,7 +148,7 @@ impl Consumer {
             log::warn!("Reading from Kafka failed: {why}; trying again until it works");
         });
         match self.control.recv_timeout(wait) {
-            Ok(control) => self.obey(control),
+            Ok(control) => self.apply(control),
             Err(RecvTimeoutError::Timeout) => Some(()),
             Err(RecvTimeoutError::Disconnected) => None,
         }
@@ -160,15 +158,15 @@ impl Consumer {
         self.held.messages >= self.caps.messages || self.held.bytes >= self.caps.bytes
     }
 
-    fn obey_news(&mut self) -> Option<()> {
+    fn apply_pending(&mut self) -> Option<()> {
         while let Ok(control) = self.control.try_recv() {
-            self.obey(control)?;
+            self.apply(control)?;
         }
         Some(())
     }
 
-    /// Nothing when that is to stop.
-    fn obey(&mut self, control: Control) -> Option<()> {
+    /// Returns `None` when stopped.
+    fn apply(&mut self, control: Control) -> Option<()> {
         match control {
             Control::Assign {
                 assignment,
@@ -217,7 +215,7 @@ impl Consumer {
             Outcome::Unreadable { last, why } => {
                 // Where it ends has to be known to read on behind it.
                 if let Some(last) = last {
-                    self.pass_by(partition, last, &why);
+                    self.skip_unreadable(partition, last, &why);
                 }
             }
             Outcome::OutOfRange => {
@@ -229,7 +227,7 @@ impl Consumer {
     }
 
     /// Goes on behind what can't be read, and leaves one dead letter of it.
-    fn pass_by(&mut self, partition: i32, last: i64, why: &str) {
+    fn skip_unreadable(&mut self, partition: i32, last: i64, why: &str) {
         let Some(reading) = self.partitions.get_mut(&partition) else {
             return;
         };

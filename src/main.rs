@@ -9,7 +9,7 @@ use chatroom_job::base::{limits, signals};
 use chatroom_job::commands::cli::{self, Invocation};
 use chatroom_job::commands::{check, dead_letter, send};
 use chatroom_job::observe::logging;
-use chatroom_job::settings::layers::Loaded;
+use chatroom_job::settings::load::Loaded;
 use chatroom_job::{comet, service};
 use tikv_jemallocator::Jemalloc;
 

@@ -9,7 +9,7 @@ use chatroom_job::comet::request::method_of;
 use chatroom_job::consumer::decode::decode;
 use chatroom_job::message::call::{Call, Target};
 use chatroom_job::consumer::route::Router;
-use chatroom_job::consumer::dispatch::Sharing;
+use chatroom_job::consumer::dispatch::worker_of;
 use chatroom_job::message::proto::comet::{BroadcastReq, BroadcastRoomReq, PushMsgReq};
 use chatroom_job::message::proto::protocol::Proto;
 use chatroom_job::message::proto::push::PushMsg;
@@ -52,8 +52,7 @@ fn route(push: &PushMsg) {
         return;
     };
     for workers in 1..9 {
-        let sharing = Sharing::new(workers, COMETS.len());
-        sharing.hand_out(delivery.clone(), |worker, _, _| assert!(worker < workers));
+        assert!(worker_of(delivery.key, workers) < workers);
     }
     if let Target::One(comet) = delivery.target {
         assert!(COMETS[comet].starts_with(&push.server), "another's Comet");

@@ -20,7 +20,7 @@ use crate::kafka::finding::{Finding, find_out};
 use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
 use crate::message::{Answer, Status};
 use crate::settings::Config;
-use crate::settings::layers::Loaded;
+use crate::settings::load::Loaded;
 
 /// How long a Comet may take to answer.
 const COMET_DEADLINE: Duration = Duration::from_secs(3);

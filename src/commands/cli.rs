@@ -1,6 +1,6 @@
 //! The command line: `job [run]`, `job send`, `job check` and `job dead-letter`.
 //!
-//! What the settings are is described in `settings::args`.
+//! `settings::args` describes the settings.
 
 mod dead_letter;
 
@@ -9,11 +9,11 @@ use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::settings;
 use crate::settings::args::{SettingArgs, SourceArgs};
-use crate::settings::layers::{self, Loaded};
+use crate::settings::load::{self, Loaded};
 use dead_letter::DeadLetterCommand;
 pub use dead_letter::{ChosenArgs, DeadLetter, ListArgs, ShowArgs};
 
-/// What was asked for.
+/// What the command line asks for.
 #[derive(Debug)]
 pub enum Invocation {
     /// `job` and `job run`.
@@ -131,21 +131,20 @@ pub struct SendArgs {
     pub text: Vec<String>,
 }
 
-/// Reads the command line of this process, with the environment and the file that belong to it. `--help`,
-/// `--version` and errors are printed, and end the process: with 0, and 2 for an error.
+/// Reads this process's command line, environment and configuration file. Prints `--help`, `--version` and errors, and
+/// ends the process for them: with 0, or 2 for an error.
 pub fn invocation() -> Invocation {
-    read(std::env::args_os(), &layers::Surroundings::of_process())
-        .unwrap_or_else(|error| error.exit())
+    read(std::env::args_os(), &load::Environment::of_process()).unwrap_or_else(|error| error.exit())
 }
 
 fn read(
     args: impl IntoIterator<Item = std::ffi::OsString>,
-    surroundings: &layers::Surroundings,
+    environment: &load::Environment,
 ) -> Result<Invocation, clap::Error> {
     let matches = command().try_get_matches_from(args)?;
     let (name, matches) = matches.subcommand().unwrap_or(("run", &matches));
     let (name, matches) = matches.subcommand().unwrap_or((name, matches));
-    let loaded = layers::load(matches, surroundings)
+    let loaded = load::load(matches, environment)
         .map_err(|message| clap::Error::raw(ErrorKind::ValueValidation, message + "\n"))?;
     Ok(match name {
         "send" => Invocation::Send(loaded, SendArgs::from_arg_matches(matches)?),
@@ -160,7 +159,7 @@ fn read(
 /// The command line, its settings' help completed by the names of their environment variables.
 fn command() -> clap::Command {
     let with_variables = |command: clap::Command| {
-        command.mut_args(|arg| match layers::variable(&arg) {
+        command.mut_args(|arg| match load::variable(&arg) {
             Some(variable) => {
                 let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
                 arg.help(format!("{help} [env: {variable}]"))

@@ -1,4 +1,4 @@
-//! What `job` does for the one who types it: the command line, and every command that isn't the service.
+//! The command line, and every command that isn't the service.
 
 pub mod check;
 pub mod cli;

@@ -8,10 +8,10 @@ use crate::message::proto::push::PushMsg;
 /// Decodes a record's value. The body of the result shares the value's memory.
 ///
 /// # Errors
-/// A sentence for the log and the dead letter: the value is missing, empty or no protobuf of this shape.
+/// The value is missing, empty or no `PushMsg`. The text goes into the log and the dead letter.
 pub fn decode(value: Option<&Bytes>) -> Result<PushMsg, String> {
     let value = value.ok_or("the record has no value (null)")?;
-    // An empty protobuf would parse, as a message that says nothing.
+    // An empty value would parse, as a message with default fields.
     if value.is_empty() {
         return Err("the record's value is empty".into());
     }

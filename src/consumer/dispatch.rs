@@ -1,10 +1,10 @@
-//! Which worker has which messages.
+//! Which worker gets which keys.
 
 use crate::message::WorkerId;
 use crate::message::call::OrderingKey;
 
-/// The worker, one of `workers`, that has a key's messages. It depends on nothing else: were it to change while there are
-/// messages of that key, they would lose their order. The low half of the hash is left for the worker's own tables.
+/// Returns the worker, one of `workers`, that gets a key's messages. It depends on nothing else: a change while messages
+/// of the key are held would lose their order. The low half of the hash is left for the worker's own tables.
 pub fn worker_of(key: OrderingKey, workers: usize) -> WorkerId {
     WorkerId(((key.0 >> 32) as usize % workers) as u32)
 }

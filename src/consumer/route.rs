@@ -1,4 +1,4 @@
-//! A `PushMsg` to the call that delivers it, the Comets that get it, and the key that keeps its order.
+//! From a `PushMsg` to the call that delivers it, its target Comets, and its ordering key.
 
 use bytes::Bytes;
 
@@ -6,7 +6,7 @@ use crate::message::CometId;
 use crate::message::call::{Call, Delivery, Frame, OrderingKey, Target};
 use crate::message::proto::push::{PushMsg, push_msg::Type};
 
-/// What stands for an operation that the message doesn't name: to a user or room, and to everybody.
+/// Operations for messages without one: to a user or room, and to everybody.
 const OP_MESSAGE: i32 = 4;
 const OP_BROADCAST: i32 = 5;
 
@@ -24,7 +24,7 @@ impl Router {
     /// Routes one message.
     ///
     /// # Errors
-    /// A sentence that says why the message has nowhere to go.
+    /// The message names no room or user, or its type is unknown. The text goes into the log and the dead letter.
     pub fn route(&self, push: PushMsg) -> Result<Delivery, String> {
         match push.type_.enum_value() {
             Ok(Type::ROOM) if push.room.is_empty() => {
@@ -91,7 +91,7 @@ fn frame(operation: i32, default: i32, body: Bytes) -> Frame {
     }
 }
 
-/// Whether `server`, as Logic writes it, names this Comet: its whole address, or its host alone.
+/// Whether `server`, as Logic writes it, names this Comet by its whole address or its host.
 fn names(comet: &str, server: &str) -> bool {
     !server.is_empty()
         && (comet == server

@@ -1,11 +1,11 @@
-//! What a record of the dead-letter topic says of itself.
+//! A dead letter as it is stored in the topic: its place, and its headers as fields.
 
 use std::fmt;
 
 use super::header;
 use crate::kafka::client::ConsumerRecord;
 
-/// Where a record stands in the dead-letter topic. Written as `partition@offset`.
+/// A record's place in the dead-letter topic, written as `partition@offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
     pub partition: i32,
@@ -29,7 +29,7 @@ impl Place {
     /// Reads `partition@offset`.
     ///
     /// # Errors
-    /// Says how a place is written.
+    /// The text is not of this form. The error shows the form.
     pub fn parse(text: &str) -> Result<Place, String> {
         let parse = || {
             let (partition, offset) = text.trim().split_once('@')?;
@@ -44,9 +44,9 @@ impl Place {
     }
 }
 
-/// Which message a letter is of. A message that was written twice (job was killed between writing its letter and
-/// committing its offset) has two letters of the same identity. The time tells the messages of a topic that
-/// was deleted and made again from the earlier ones.
+/// Identifies the message of a letter. A message has two letters with the same identity when job was killed between
+/// writing the letter and committing the offset. The timestamp tells messages apart after the topic was deleted and
+/// created anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity {
     pub partition: i32,
@@ -55,25 +55,25 @@ pub struct Identity {
     pub timestamp: Option<i64>,
 }
 
-/// A dead letter, as it was read.
+/// A dead letter, as it is stored in the topic.
 #[derive(Debug)]
-pub struct Found {
+pub struct StoredLetter {
     pub record: ConsumerRecord,
     pub source_topic: String,
     pub source: Identity,
-    /// The last of the offsets that could not be read, where it is a letter of such.
+    /// For a letter about unreadable offsets: the last of them.
     pub last: Option<i64>,
     /// When it became a dead letter, in milliseconds since 1970.
     pub time: i64,
     pub reason: String,
-    /// How often it was replayed before it came back.
-    pub rounds: u32,
+    /// How often the message was replayed before it failed again.
+    pub replays: u32,
 }
 
-impl Found {
-    /// The letter in this record; `None` where it is none that job wrote.
-    pub fn read(record: ConsumerRecord) -> Option<Found> {
-        Some(Found {
+impl StoredLetter {
+    /// Reads the letter from its record. Returns `None` for a record that is no letter of job's.
+    pub fn read(record: ConsumerRecord) -> Option<StoredLetter> {
+        Some(StoredLetter {
             source_topic: text(&record, header::TOPIC).unwrap_or_default(),
             source: Identity {
                 partition: number(&record, header::PARTITION)?,
@@ -83,12 +83,12 @@ impl Found {
             last: number(&record, header::LAST),
             time: number(&record, header::TIME).unwrap_or(record.timestamp),
             reason: text(&record, header::ERROR).unwrap_or_default(),
-            rounds: number(&record, header::ROUNDS).unwrap_or(0),
+            replays: number(&record, header::REPLAYS).unwrap_or(0),
             record,
         })
     }
 
-    /// The offset that it is of, or the first and the last of several.
+    /// The message's offset, or the first and last of an unreadable range: `17`, `100-109`.
     pub fn offsets(&self) -> String {
         let first = self.source.offset;
         self.last
@@ -99,13 +99,13 @@ impl Found {
         Place::of(&self.record)
     }
 
-    /// Kafka no longer had the message when its letter was written, or could not read it: there is nothing to replay.
+    /// Whether the letter has no message to replay: Kafka no longer had it when the letter was written, or it was unreadable.
     pub fn is_gone(&self) -> bool {
         self.record.value.is_none() && self.source.timestamp.is_none()
     }
 }
 
-/// The last header of this name: those of the original stand before the letter's own.
+/// Returns the last header of this name: a letter's own follow those of the original.
 pub fn text(record: &ConsumerRecord, name: &str) -> Option<String> {
     let (_, value) = record.headers.iter().rfind(|(key, _)| key == name)?;
     Some(String::from_utf8_lossy(value.as_deref()?).into_owned())
@@ -115,7 +115,7 @@ fn number<T: std::str::FromStr>(record: &ConsumerRecord, name: &str) -> Option<T
     text(record, name)?.parse().ok()
 }
 
-/// Letters for the tests beside this one.
+/// Builds a letter's record for tests.
 #[cfg(test)]
 pub fn letter(offset: i64, source: (i32, i64), headers: &[(&str, &str)]) -> ConsumerRecord {
     // type 1 (ROOM) to the room "r".
@@ -147,34 +147,38 @@ mod tests {
             (header::PARTITION, "7"),
             (header::OFFSET, "7"),
             (header::ERROR, "earlier"),
-            (header::ROUNDS, "2"),
+            (header::REPLAYS, "2"),
         ];
-        let found = Found::read(letter(3, (1, 42), &earlier)).expect("a letter");
-        assert_eq!((found.source.partition, found.source.offset), (1, 42));
-        assert_eq!((found.reason.as_str(), found.rounds), ("refused", 2));
-        assert_eq!(found.place().to_string(), "0@3");
-        assert!(!found.is_gone());
+        let letter = StoredLetter::read(letter(3, (1, 42), &earlier)).expect("a letter");
+        assert_eq!((letter.source.partition, letter.source.offset), (1, 42));
+        assert_eq!((letter.reason.as_str(), letter.replays), ("refused", 2));
+        assert_eq!(letter.place().to_string(), "0@3");
+        assert!(!letter.is_gone());
     }
 
     #[test]
     fn what_job_did_not_write_is_no_letter() {
         let mut record = letter(0, (0, 0), &[]);
         record.headers.retain(|(name, _)| name != header::OFFSET);
-        assert!(Found::read(record).is_none());
+        assert!(StoredLetter::read(record).is_none());
         let mut record = letter(0, (0, 0), &[]);
         record
             .headers
             .push((header::OFFSET.into(), Some("many".into())));
-        assert!(Found::read(record).is_none());
+        assert!(StoredLetter::read(record).is_none());
     }
 
     #[test]
     fn a_null_message_is_not_gone() {
         let mut null = letter(0, (0, 0), &[]);
         null.value = None;
-        assert!(!Found::read(null.clone()).expect("a letter").is_gone());
+        assert!(
+            !StoredLetter::read(null.clone())
+                .expect("a letter")
+                .is_gone()
+        );
         null.headers.retain(|(name, _)| name != header::TIMESTAMP);
-        assert!(Found::read(null).expect("a letter").is_gone());
+        assert!(StoredLetter::read(null).expect("a letter").is_gone());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The service's thread that writes dead letters. It keeps each one until it is written.
+//! The service's thread that writes dead letters. It holds each letter until it is written.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::thread::JoinHandle;
@@ -20,32 +20,32 @@ use crate::message::dead_letter::Letter;
 use crate::message::{RecordId, group};
 use crate::settings::{Config, Isolation};
 
-/// So many letters are written at once.
+/// Limits the letters of one round of writing.
 const AT_ONCE: usize = 100;
-/// So many letters that the topic refused before are tried again at once.
+/// Limits the held letters that the topic may refuse in one round of writing.
 const REFUSED_AT_ONCE: usize = 10;
 
-/// Limits one try to write a letter, as long as one request takes at most. Then it is looked anew whether the topic is there:
+/// Limits one try to write a letter: the longest time of one request. After it the topic is looked up anew, because
 /// somebody may have deleted it.
 const DELIVERY_TIMEOUT: Duration = kafka::REQUEST_TIMEOUT;
 
-/// What a letter may have of a record. The rest is for the headers that say why, and for what the format adds.
+/// Bytes of a record that fit in a letter. The rest is for the letter's own headers and for the format.
 const ROOM: usize = LARGEST - (1 << 20);
 
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MOST: Duration = Duration::from_secs(5);
 const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
-/// Starts the thread that writes dead letters until `letters` ends. It tries each one until it is written.
+/// Starts the thread. It writes letters until `letters` is closed, and retries each until it is written.
 ///
 /// # Errors
-/// When the system gives no thread.
+/// The system refuses a thread or the runtime's files.
 pub fn spawn(
     config: &Config,
     letters: Receiver<Letter>,
     group: Sender<group::Event>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let mut undertaker = Undertaker {
+    let mut writer = DeadLetterWriter {
         brokers: config.brokers.clone(),
         source: config.topic.clone(),
         topic: config.dead_letter_topic(),
@@ -60,30 +60,30 @@ pub fn spawn(
     std::thread::Builder::new()
         .name("dead-letter".into())
         .spawn(move || {
-            while let Some(fresh) = undertaker.next(&letters) {
-                let written = runtime.block_on(undertaker.bury(fresh));
-                let buried: Vec<_> = written
+            while let Some(fresh) = writer.next_letters(&letters) {
+                let written = runtime.block_on(writer.write(fresh));
+                let written: Vec<_> = written
                     .into_iter()
                     .map(|letter| (letter.record, letter.bytes))
                     .collect();
-                if !buried.is_empty() && group.send(group::Event::Written(buried)).is_err() {
+                if !written.is_empty() && group.send(group::Event::Written(written)).is_err() {
                     break;
                 }
             }
-            runtime.block_on(undertaker.disconnect());
+            runtime.block_on(writer.disconnect());
         })
 }
 
-struct Undertaker {
+struct DeadLetterWriter {
     brokers: Vec<String>,
     source: String,
     topic: String,
     connection: Option<Connection>,
-    /// Letters that could not be written so far. Each is tried again on its own, so that one that the topic
-    /// doesn't take keeps no other from being written.
+    /// Letters that could not be written so far. Each is retried on its own, so that a letter that the topic refuses
+    /// doesn't block the others.
     held: VecDeque<Letter>,
     retry: Retry,
-    /// When the held ones are tried again.
+    /// When the held letters are retried.
     again: Instant,
 }
 
@@ -92,9 +92,9 @@ struct Connection {
     originals: Originals,
 }
 
-impl Undertaker {
-    /// Waits for letters, or until the held ones are to be tried again: then there may be none. `None` at the end.
-    fn next(&self, letters: &Receiver<Letter>) -> Option<Vec<Letter>> {
+impl DeadLetterWriter {
+    /// Blocks until letters arrive or the held ones are due. Returns the new ones, which may be none, or `None` when closed.
+    fn next_letters(&self, letters: &Receiver<Letter>) -> Option<Vec<Letter>> {
         let first = if self.held.is_empty() {
             Some(letters.recv().ok()?)
         } else {
@@ -106,13 +106,13 @@ impl Undertaker {
         };
         let more = letters.try_iter().take(AT_ONCE - 1);
         let mut all: Vec<_> = first.into_iter().chain(more).collect();
-        // Their originals stand close together then, and are read together.
+        // Letters of neighbouring records then read their originals together.
         all.sort_unstable_by_key(|letter| letter.record);
         Some(all)
     }
 
-    /// Writes what can be written, and gives it back. The rest is held.
-    async fn bury(&mut self, fresh: Vec<Letter>) -> Vec<Letter> {
+    /// Writes new letters, and held ones when they are due. Returns the written ones; holds the rest.
+    async fn write(&mut self, fresh: Vec<Letter>) -> Vec<Letter> {
         let mut written = Vec::new();
         let due = self.held.is_empty() || Instant::now() >= self.again;
         if !due && self.connection.is_none() {
@@ -120,10 +120,10 @@ impl Undertaker {
             self.held.extend(fresh);
             return written;
         }
-        let mut failure = self.write(fresh, &mut written).await;
+        let mut failure = self.write_in_order(fresh, &mut written).await;
         let reachable = failure.is_none() || self.connection.is_some();
         if due && reachable {
-            // This also parts letters that failed only because they went together with one that is too large.
+            // This also separates letters that failed only because a batch with another one was too large.
             failure = self.write_held(&mut written).await;
         }
         match failure {
@@ -143,8 +143,12 @@ impl Undertaker {
         written
     }
 
-    /// Writes the letters in order, and holds those that fail. Returns the first failure.
-    async fn write(&mut self, letters: Vec<Letter>, written: &mut Vec<Letter>) -> Option<Failure> {
+    /// Writes letters in order, and holds those that fail. Returns the first failure.
+    async fn write_in_order(
+        &mut self,
+        letters: Vec<Letter>,
+        written: &mut Vec<Letter>,
+    ) -> Option<Failure> {
         let mut outcomes = self.try_write(&letters).await.into_iter();
         let mut failure = None;
         for letter in letters {
@@ -179,13 +183,13 @@ impl Undertaker {
         }
     }
 
-    /// Tries held letters, one by one: each of them once, until Kafka fails or several are refused.
+    /// Tries each held letter once, one by one, until Kafka fails or `REFUSED_AT_ONCE` are refused.
     async fn write_held(&mut self, written: &mut Vec<Letter>) -> Option<Failure> {
         let mut first = None;
         let mut refused = 0;
         for _ in 0..self.held.len() {
             let letter = self.held.pop_front()?;
-            if let Some(failure) = self.write(vec![letter], written).await {
+            if let Some(failure) = self.write_in_order(vec![letter], written).await {
                 refused += 1;
                 let ends = self.connection.is_none() || refused == REFUSED_AT_ONCE;
                 first.get_or_insert(failure);
@@ -197,7 +201,7 @@ impl Undertaker {
         first
     }
 
-    /// What became of each letter. There are fewer outcomes than letters where Kafka failed.
+    /// Returns an outcome for each letter, or fewer when Kafka failed.
     async fn try_write(&mut self, letters: &[Letter]) -> Vec<Result<(), KrafkaError>> {
         let mut outcomes = Vec::new();
         let mut handles = Vec::new();
@@ -226,7 +230,7 @@ impl Undertaker {
                 .insert(Connection::open(&self.brokers, &self.source, &self.topic).await?),
         };
         let original = match letter.last {
-            // It can't be read.
+            // Unreadable offsets have no original.
             Some(_) => None,
             None => connection.originals.get(letter.record).await?,
         };
@@ -243,7 +247,7 @@ impl Undertaker {
     }
 }
 
-/// A letter that could not be written, and why.
+/// Why a letter could not be written.
 struct Failure {
     record: RecordId,
     error: KrafkaError,
@@ -280,7 +284,7 @@ impl Connection {
         if kafka::partitions(&kafka, topic).await?.is_none() {
             let new = NewTopic::new(topic, 1, -1)?
                 .with_config("max.message.bytes", LARGEST.to_string())
-                // A letter stays until somebody decides: it would be lost after the broker's 7 days else.
+                // A letter stays until somebody decides. With the broker's default it would be lost after 7 days.
                 .with_config("retention.ms", "-1");
             let made = kafka
                 .admin()
@@ -311,7 +315,7 @@ impl Connection {
         Ok(Self {
             producer,
             originals: Originals {
-                // What was delivered is there, whatever became of its transaction.
+                // The record was delivered, so it is readable whatever became of its transaction.
                 reader: Reader::connect(brokers, source, Isolation::ReadUncommitted).await?,
                 last: BTreeMap::new(),
                 partition: -1,
@@ -320,17 +324,17 @@ impl Connection {
     }
 }
 
-/// Reads records again, as they are in Kafka: what delivery holds of them lacks key, headers and time, and the
-/// classic fetcher can't tell null from empty.
+/// Reads records again, as they are in Kafka: delivery keeps neither key, headers nor timestamp, and the classic
+/// fetcher can't tell null from empty.
 struct Originals {
     reader: Reader,
-    /// The records that the last read brought: letters often follow each other.
+    /// The records of the last read: letters often follow each other.
     last: BTreeMap<i64, ConsumerRecord>,
     partition: i32,
 }
 
 impl Originals {
-    /// The record at `record`, or `None` where Kafka no longer has it.
+    /// Returns the record, or `None` if Kafka no longer has it.
     async fn get(&mut self, record: RecordId) -> Result<Option<ConsumerRecord>, KrafkaError> {
         if self.partition != record.assignment.partition || !self.last.contains_key(&record.offset)
         {
@@ -368,8 +372,8 @@ impl Originals {
     }
 }
 
-/// The letter to write into `topic`: the message as it was read from the topic `source`, with the headers that say why
-/// it lies there. `original` is `None` where Kafka no longer has it, or it can't be read.
+/// Builds the letter for `topic`: the message as it was read from the topic `source`, with headers that say why it failed.
+/// `original` is `None` if Kafka no longer has it or it can't be read.
 pub fn record(
     topic: &str,
     source: &str,
@@ -404,8 +408,8 @@ pub fn record(
         .header(header::ERROR, why)
 }
 
-/// Takes out what no letter has room for: a compressed record may be much larger than the topic it comes from allows. Says
-/// what that was.
+/// Removes what doesn't fit in a letter: a compressed record may be much larger than its topic allows. Returns what was
+/// removed, in words.
 fn left_out(original: &mut ConsumerRecord) -> Option<String> {
     let length = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
     let (key, value) = (length(&original.key), length(&original.value));

@@ -1,12 +1,12 @@
-//! What is to become a dead letter.
+//! What the DeadLetterWriter is told.
 
 use super::RecordId;
 
-/// A message to bury.
+/// A dead letter to write.
 #[derive(Debug)]
 pub struct Letter {
     pub record: RecordId,
-    /// Where it is of several offsets, which can't be read: the last of them.
+    /// For unreadable offsets: the last of them. `record` is the first.
     pub last: Option<i64>,
     pub bytes: usize,
     pub why: String,

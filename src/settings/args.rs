@@ -1,4 +1,4 @@
-//! The settings' flags: their names, defaults, help and values. Each is described here once: `layers` reads the environment and
+//! The settings' flags: their names, defaults, help and values. Each is described here once: `load` reads the environment and
 //! the file through the same description, so that flags, variables and keys agree.
 
 use std::path::PathBuf;

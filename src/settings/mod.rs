@@ -1,10 +1,9 @@
-//! What job runs with, and how its values are written. `layers` fills it from flags, environment, file
-//! and defaults.
+//! The settings, and how their values are written. `load` fills them from flags, environment, file and defaults.
 
 mod address;
 pub(crate) mod args;
 mod ascii;
-pub mod layers;
+pub mod load;
 mod quantity;
 
 use std::time::Duration;

@@ -451,7 +451,7 @@ fn a_killed_replay_repeats_one_handful_at_most() {
     let (topic, comet, mut job) = many_letters(shared(Version::V3_9_1), 2_000);
     let before = records(&topic);
     // Killed between writing messages and noting them: the worst moment.
-    let mut killed = replay_with(&topic, "replay-note=7*off->pause");
+    let mut killed = replay_with(&topic, "replay-marker=7*off->pause");
     await_until("the eighth handful", || is(records(&topic) - before, 800));
     killed.kill();
     let waiting = |lines: &[String]| {
@@ -477,7 +477,7 @@ fn a_killed_replay_repeats_one_handful_at_most() {
 fn a_stopped_replay_goes_on_where_it_was() {
     let (topic, comet, mut job) = many_letters(shared(Version::V4_3_1), 1_000);
     let before = records(&topic);
-    let mut stopped = replay_with(&topic, "replay-note=sleep(300)");
+    let mut stopped = replay_with(&topic, "replay-marker=sleep(300)");
     await_until("some messages", || {
         if records(&topic) > before {
             Ok(())
@@ -506,7 +506,7 @@ fn a_stopped_replay_goes_on_where_it_was() {
 fn of_two_replays_the_later_one_goes_on() {
     let (topic, comet, mut job) = many_letters(shared(Version::V3_9_1), 1_000);
     let before = records(&topic);
-    let mut first = replay_with(&topic, "replay-note=sleep(300)");
+    let mut first = replay_with(&topic, "replay-marker=sleep(300)");
     await_until("some messages", || {
         if records(&topic) > before {
             Ok(())

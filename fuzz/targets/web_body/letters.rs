@@ -1,26 +1,28 @@
 //! A record of the dead-letter topic, as anybody may have written it, and the letter of a message with any headers.
 
 use bytes::Bytes;
-use chatroom_job::commands::dead_letter::book::Due;
-use chatroom_job::dead_letter::letter::Found;
-use chatroom_job::commands::dead_letter::notes::{Note, Run};
+use chatroom_job::commands::dead_letter::index::Due;
+use chatroom_job::dead_letter::letter::StoredLetter;
+use chatroom_job::commands::dead_letter::markers::{Marker, Run};
 use chatroom_job::commands::dead_letter::show::{State, line, other, whole};
-use chatroom_job::commands::dead_letter::rewrite;
+use chatroom_job::commands::dead_letter::resend;
 use chatroom_job::dead_letter::{header, writer};
 use chatroom_job::message::dead_letter::Letter;
-use chatroom_job::message::Slot;
+use chatroom_job::message::{Assignment, RecordId};
 use krafka::Record;
 use krafka::consumer::ConsumerRecord;
 
 use crate::{Parts, is_one_line};
 
-/// More than one note speaks of.
+/// More than one marker names.
 const OFFSETS: usize = 200_000;
 /// A line shows the beginning of what may be long.
 const LINE: usize = 32 << 10;
-const SLOT: Slot = Slot {
-    partition: 3,
-    epoch: 1,
+const RECORD: RecordId = RecordId {
+    assignment: Assignment {
+        partition: 3,
+        epoch: 1,
+    },
     offset: 42,
 };
 
@@ -31,13 +33,13 @@ pub fn check(parts: &Parts) {
     let key = (!parts.name.is_empty()).then(|| parts.name.clone().into());
     let as_it_is = record("t.dead-letter", key.clone(), body.clone(), &parts.headers);
     assert!(is_one_line(&other(&as_it_is)));
-    read_note(&as_it_is);
-    if let Some(letter) = Found::read(as_it_is) {
+    read_marker(&as_it_is);
+    if let Some(letter) = StoredLetter::read(as_it_is) {
         show(&letter);
     }
     // Without a body it is null.
     let value = body.filter(|body| !body.is_empty());
-    bury(record("t", key, value, &parts.headers));
+    becomes_a_letter_twice(record("t", key, value, &parts.headers));
 }
 
 fn record(
@@ -51,35 +53,35 @@ fn record(
     record
 }
 
-/// A note is bounded, and says the same when it is written again.
-fn read_note(record: &ConsumerRecord) {
-    let Some(note) = Note::read(record) else {
+/// A marker is bounded, and says the same when it is written again.
+fn read_marker(record: &ConsumerRecord) {
+    let Some(marker) = Marker::read(record) else {
         return;
     };
-    if let Note::Replayed(offsets) | Note::Discarded(offsets) = &note {
+    if let Marker::Replayed(offsets) | Marker::Discarded(offsets) = &marker {
         assert!(offsets.len() < OFFSETS, "{} offsets", offsets.len());
         assert!(offsets.iter().all(|offset| *offset >= 0));
         if !offsets.is_sorted_by(|one, next| one < next) {
             return;
         }
     }
-    let run = match &note {
-        Note::Began(run) => run.clone(),
-        Note::Ended(id) => Run {
+    let run = match &marker {
+        Marker::Began(run) => run.clone(),
+        Marker::Ended(id) => Run {
             id: id.clone(),
             by: String::new(),
         },
-        Note::Replayed(_) | Note::Discarded(_) => Run {
+        Marker::Replayed(_) | Marker::Discarded(_) => Run {
             id: "1".into(),
             by: String::new(),
         },
     };
-    let again = stored(note.record("t.dead-letter", 0, &run));
-    assert_eq!(Note::read(&again), Some(note));
+    let again = stored(marker.record("t.dead-letter", 0, &run));
+    assert_eq!(Marker::read(&again), Some(marker));
 }
 
 /// One line each, for a terminal, of whatever is in it.
-fn show(letter: &Found) {
+fn show(letter: &StoredLetter) {
     let line = line(letter, State::Waiting);
     assert!(is_one_line(&line), "{line:?}");
     assert!(line.len() < LINE, "{} bytes in one line", line.len());
@@ -92,8 +94,8 @@ fn show(letter: &Found) {
     }
 }
 
-/// A message becomes a letter, is replayed, and becomes a letter again: it stays as it was, and its rounds are counted.
-fn bury(message: ConsumerRecord) {
+/// A message becomes a letter, is replayed, and becomes a letter again: it stays as it was, and its replays are counted.
+fn becomes_a_letter_twice(message: ConsumerRecord) {
     let own = |name: &str| header::OF_LETTER.contains(&name);
     let foreign: Headers = message
         .headers
@@ -101,40 +103,41 @@ fn bury(message: ConsumerRecord) {
         .filter(|(name, _)| !own(name))
         .cloned()
         .collect();
-    let mut rounds = None;
+    let mut replays = None;
     let mut dead = message.clone();
     for _ in 0..2 {
         let reason = String::from_utf8_lossy(message.value.as_deref().unwrap_or_default());
-        let letter = Letter {
-            slot: SLOT,
+        let dead_letter = Letter {
+            record: RECORD,
+            last: None,
             bytes: 0,
             why: reason.clone().into_owned(),
         };
-        let buried = stored(writer::record("t.dead-letter", "t", &letter, Some(dead)));
-        assert_eq!(Note::read(&buried), None, "a letter is no note");
-        let found = Found::read(buried).expect("a letter");
-        assert_eq!(found.source_topic, "t");
+        let written = stored(writer::record("t.dead-letter", "t", &dead_letter, Some(dead)));
+        assert_eq!(Marker::read(&written), None, "a letter is no marker");
+        let letter = StoredLetter::read(written).expect("a letter");
+        assert_eq!(letter.source_topic, "t");
         assert_eq!(
-            (found.source.partition, found.source.offset),
-            (SLOT.partition, SLOT.offset)
+            (letter.source.partition, letter.source.offset),
+            (RECORD.assignment.partition, RECORD.offset)
         );
-        assert_eq!(found.reason, reason);
-        assert!(!found.is_gone());
-        let due: u32 = rounds.map_or(found.rounds, |before: u32| before.saturating_add(1));
-        assert_eq!(found.rounds, due);
-        rounds = Some(found.rounds);
-        show(&found);
+        assert_eq!(letter.reason, reason);
+        assert!(!letter.is_gone());
+        let due: u32 = replays.map_or(letter.replays, |before: u32| before.saturating_add(1));
+        assert_eq!(letter.replays, due);
+        replays = Some(letter.replays);
+        show(&letter);
 
         let due = Due {
-            place: found.place(),
-            twins: Vec::new(),
-            partition: found.source.partition,
+            place: letter.place(),
+            duplicates: Vec::new(),
+            partition: letter.source.partition,
         };
-        let back = rewrite::record("t", 4, &due, &found);
-        assert_eq!(back.partition, Some(SLOT.partition));
+        let back = resend::record("t", 4, &due, &letter);
+        assert_eq!(back.partition, Some(RECORD.assignment.partition));
         assert_eq!((&back.key, &back.value), (&message.key, &message.value));
-        let (rounds, others) = back.headers.split_last().expect("the rounds");
-        assert_eq!(rounds.0, header::ROUNDS);
+        let (replays, others) = back.headers.split_last().expect("the replays");
+        assert_eq!(replays.0, header::REPLAYS);
         assert_eq!(others, foreign);
         dead = stored(back);
     }

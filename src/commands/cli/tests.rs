@@ -11,20 +11,20 @@ fn the_description_is_sound() {
     command().debug_assert();
 }
 
-/// Reads a command line in the surroundings of these variables.
+/// Reads a command line in the environment of these variables.
 fn read_with(variables: &[(&str, &str)], args: &[&str]) -> Result<Invocation, clap::Error> {
-    let surroundings = layers::Surroundings {
+    let environment = load::Environment {
         variables: variables
             .iter()
             .map(|(name, value)| (name.into(), value.into()))
             .collect(),
         folder: PathBuf::from("/nonexistent"),
     };
-    read(args.iter().map(std::ffi::OsString::from), &surroundings)
+    read(args.iter().map(std::ffi::OsString::from), &environment)
 }
 
 #[test]
-fn the_layers_hold_for_a_command_of_a_command() {
+fn a_subcommand_of_a_subcommand_loads_the_settings() {
     let args = [
         "job",
         "dead-letter",

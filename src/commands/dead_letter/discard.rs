@@ -1,33 +1,33 @@
-//! `job dead-letter discard`: notes that letters are not wanted. They stay in the topic, and wait no longer.
+//! `job dead-letter discard`: marks letters as unwanted. They stay in the topic, and wait no longer.
 
 use std::io::Write;
 
-use super::book::{Aim, Book};
-use super::notes::{Note, Run};
+use super::index::{Aim, Index};
+use super::markers::{Marker, Run};
 use super::replay::{letter, offsets_of};
-use super::rewrite;
+use super::resend;
 use super::show::{self, State};
 use super::topic::Topic;
 use super::{all_there, messages, read_all, rest, say};
 use crate::commands::cli::ChosenArgs;
 
-/// Offsets in a note: some 20 KB where no two of them are neighbours.
-const IN_A_NOTE: usize = 1_000;
+/// Limits the offsets in one marker: about 20 KB where no two of them are neighbours.
+const OFFSETS_PER_MARKER: usize = 1_000;
 
 /// Discards the letters asked for.
 ///
 /// # Errors
-/// A letter that was named isn't there, or Kafka can't be read or doesn't take a note: says how many were discarded
+/// A letter that was named isn't there, or Kafka can't be read or refuses a marker. The text says how many were discarded
 /// before.
 pub async fn discard(
     mut topic: Topic,
     args: &ChosenArgs,
     out: &mut impl Write,
 ) -> Result<bool, String> {
-    let mut book = Book::new(args.selection());
-    read_all(&mut topic, &mut book).await?;
-    all_there(&topic, &book)?;
-    let plan = book.plan(Aim::Discard);
+    let mut index = Index::new(args.selection());
+    read_all(&mut topic, &mut index).await?;
+    all_there(&topic, &index)?;
+    let plan = index.plan(Aim::Discard);
     if args.dry_run {
         for due in &plan.due {
             if let Some(letter) = letter(&mut topic, due.place).await? {
@@ -49,21 +49,21 @@ pub async fn discard(
         );
         return Ok(true);
     }
-    let producer = rewrite::producer(&topic).await?;
+    let producer = resend::producer(&topic).await?;
     let run = Run::of_this_process();
-    let mut noted = 0;
+    let mut marked = 0;
     for (partition, offsets) in offsets_of(plan.due.iter()) {
-        for some in offsets.chunks(IN_A_NOTE) {
-            let note = Note::Discarded(some.to_vec()).record(&topic.name, partition, &run);
-            let acknowledged = producer.send(note).await;
+        for some in offsets.chunks(OFFSETS_PER_MARKER) {
+            let marker = Marker::Discarded(some.to_vec()).record(&topic.name, partition, &run);
+            let acknowledged = producer.send(marker).await;
             let _ = acknowledged.map_err(|error| {
                 let what = format!("noting in {} what is discarded", topic.name);
                 format!(
-                    "{}\n{noted} letters were discarded before; run it again for the rest",
+                    "{}\n{marked} letters were discarded before; run it again for the rest",
                     topic.tried(&what, &error)
                 )
             })?;
-            noted += some.len();
+            marked += some.len();
         }
     }
     say(

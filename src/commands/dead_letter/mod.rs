@@ -1,14 +1,14 @@
-//! `job dead-letter`: what it shows, and the way to [`replay`] and [`discard`].
+//! `job dead-letter`: list and show; [`replay`] and [`discard`] have their own files.
 //!
-//! [`topic`] reads what is there, [`book`] keeps account of it, and [`notes`] are what a replay or a discard writes down.
-//! `job check` asks [`waiting`] how many letters there are.
+//! [`topic`] reads records, [`index`] tells what became of each letter, and [`markers`] are what a replay or a discard writes.
+//! `job check` asks [`waiting`] how many letters wait.
 
-// The public ones are what reads and makes records from outside: for the fuzz targets.
-pub mod book;
+// Public modules parse or build records; fuzz targets use them.
 mod discard;
-pub mod notes;
+pub mod index;
+pub mod markers;
 mod replay;
-pub mod rewrite;
+pub mod resend;
 mod select;
 pub mod show;
 mod topic;
@@ -20,22 +20,23 @@ use std::ops::ControlFlow;
 use crate::base::{limits, signals, text};
 use crate::comet;
 use crate::commands::cli::{DeadLetter, ListArgs, ShowArgs};
-use crate::dead_letter::letter::{Found, Place};
+use crate::dead_letter::letter::{Place, StoredLetter};
 use crate::kafka::client::ConsumerRecord;
 use crate::observe::logging;
 use crate::settings::Config;
-use book::{Book, Plan};
+use index::{Index, Plan};
 use topic::Topic;
 
 pub use select::{Selection, Sources};
 pub use waiting::count as count_waiting;
 
-/// Does what was asked for. Returns whether all of it was done.
+/// Runs the command. Returns false when a replay left letters out.
 ///
 /// # Errors
-/// Says what was tried, what came back and what to do.
+/// Kafka can't be reached or read, the topic or a letter isn't there, or the process can't take over signals or start a
+/// runtime.
 pub fn run(config: &Config, asked: &DeadLetter, out: &mut impl Write) -> Result<bool, String> {
-    // Only a replay has something to finish when it is to stop. Before the log, which starts threads.
+    // Only a replay has work to finish on a signal. Signals come first: the log starts threads.
     let stop = match asked {
         DeadLetter::Replay(args) if !args.dry_run => {
             signals::stop_on_signals().map_err(|error| {
@@ -79,18 +80,18 @@ pub fn run(config: &Config, asked: &DeadLetter, out: &mut impl Write) -> Result<
     })
 }
 
-/// Who reads it may be gone: then there is nobody to tell. Returns whether it was written.
+/// Writes a line. Returns false when the reader has gone.
 pub fn say(out: &mut impl Write, text: std::fmt::Arguments<'_>) -> bool {
     writeln!(out, "{text}").is_ok()
 }
 
-/// Reads all that is there now.
-pub async fn read_all(topic: &mut Topic, book: &mut Book) -> Result<Ends, String> {
+/// Reads the whole topic, up to its ends now, into the index.
+pub async fn read_all(topic: &mut Topic, index: &mut Index) -> Result<Ends, String> {
     let bounds = topic.bounds().await?;
     for (&partition, range) in &bounds {
         topic
             .read(partition, range.clone(), |record| {
-                book.add(record);
+                index.add(record);
                 ControlFlow::Continue(())
             })
             .await?;
@@ -101,12 +102,12 @@ pub async fn read_all(topic: &mut Topic, book: &mut Book) -> Result<Ends, String
         .collect())
 }
 
-/// The offset after what was read, by partition.
+/// The offset after the last one read, by partition.
 pub type Ends = std::collections::BTreeMap<i32, i64>;
 
-/// Fails where a letter that was named isn't there.
-pub fn all_there(topic: &Topic, book: &Book) -> Result<(), String> {
-    match book.missing() {
+/// Checks that every letter named by its place exists.
+pub fn all_there(topic: &Topic, index: &Index) -> Result<(), String> {
+    match index.missing() {
         Some(place) => Err(format!(
             "there is no letter {place} in {}; `job dead-letter list` shows the places",
             topic.name
@@ -120,7 +121,7 @@ pub fn messages(count: usize) -> String {
     text::counted(count as u64, "message")
 }
 
-/// What else was asked for, and is not due.
+/// Words the selected letters that are not due.
 pub fn rest(plan: &Plan) -> String {
     let mut text = String::new();
     for (count, what) in [
@@ -143,14 +144,14 @@ pub fn rest(plan: &Plan) -> String {
     text
 }
 
-/// Reads the topic twice: what became of the letters is written behind them.
+/// Reads the topic twice: markers follow the letters that they are about.
 async fn list(mut topic: Topic, args: &ListArgs, out: &mut impl Write) -> Result<bool, String> {
     let selection = args.selection();
-    let mut book = Book::new(Selection::default());
+    let mut index = Index::new(Selection::default());
     let bounds = topic.bounds().await?;
-    read_all(&mut topic, &mut book).await?;
-    let settled = book.settled();
-    drop(book);
+    read_all(&mut topic, &mut index).await?;
+    let settled = index.settled();
+    drop(index);
 
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut listed = 0_u64;
@@ -160,7 +161,7 @@ async fn list(mut topic: Topic, args: &ListArgs, out: &mut impl Write) -> Result
                 if left == 0 {
                     return ControlFlow::Break(());
                 }
-                let Some(letter) = Found::read(record) else {
+                let Some(letter) = StoredLetter::read(record) else {
                     return ControlFlow::Continue(());
                 };
                 let state = settled.state(&letter);
@@ -209,7 +210,7 @@ async fn show(mut topic: Topic, args: &ShowArgs, out: &mut impl Write) -> Result
             )),
         };
     }
-    let Some(letter) = Found::read(record.clone()) else {
+    let Some(letter) = StoredLetter::read(record.clone()) else {
         let (place, text) = (args.place, show::other(&record));
         say(
             out,
@@ -219,9 +220,9 @@ async fn show(mut topic: Topic, args: &ShowArgs, out: &mut impl Write) -> Result
         );
         return Ok(true);
     };
-    let mut book = Book::new(Selection::default());
-    read_all(&mut topic, &mut book).await?;
-    let text = show::whole(&letter, book.settled().state(&letter));
+    let mut index = Index::new(Selection::default());
+    read_all(&mut topic, &mut index).await?;
+    let text = show::whole(&letter, index.settled().state(&letter));
     // As in `say`.
     let _ = out.write_all(text.as_bytes());
     Ok(true)

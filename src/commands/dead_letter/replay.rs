@@ -1,45 +1,46 @@
 //! `job dead-letter replay`: writes letters into the main topic again, each message once.
 //!
-//! What was replayed is noted in the dead-letter topic, right after Kafka has acknowledged it in the main topic. No
-//! transaction binds the two: `--fetch classic` can't tell an aborted one from others, and one transaction in the main topic
-//! would have `--fetch auto` read with the modern client from then on. What follows is the bound on repeats: a replay that is killed, or loses Kafka, between the two leaves
-//! [`AT_ONCE`] messages at most in the main topic that are not noted, and the next replay sends those again. None is
-//! ever lost; a stop by a signal repeats nothing.
+//! A marker in the dead-letter topic says what was replayed. It follows right after Kafka's acknowledgement in the main topic. No
+//! transaction binds the two: `--fetch classic` can't recognise an aborted one, and one transaction in the main topic
+//! makes `--fetch auto` use the modern client from then on. This bounds the repeats: a replay that is killed or loses
+//! Kafka between the two leaves at most [`AT_ONCE`] messages unmarked, and the next replay sends those again. None is
+//! ever lost, and a stop by a signal repeats nothing.
 //!
-//! Two at once: each says in the topic that it began, before it reads what is to be done. The last one that began
-//! goes on; an earlier one sees its note before the next messages, stops and says that it ended, which the later one
-//! waits for. Where that doesn't come in time (it was killed, or is stuck), what it had in hand may come twice: the
-//! same bound.
+//! Two replays at once: each writes a marker that it began, before it reads what is due. The last one that began goes
+//! on. An earlier one sees that marker before its next messages, stops and writes that it ended; the later one waits
+//! for this. If that doesn't come in time (it was killed, or hangs), its last messages may come twice, within the same
+//! bound.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use super::book::{Aim, Book, Due, Plan};
-use super::notes::{Note, Run};
-use super::rewrite::{Outcome, Rewriter};
+use super::index::{Aim, Due, Index, Plan};
+use super::markers::{Marker, Run};
+use super::resend::{Outcome, Resender};
 use super::show::{self, State};
 use super::topic::Topic;
 use super::{Ends, all_there, messages, read_all, rest, say};
 use crate::commands::cli::ChosenArgs;
-use crate::dead_letter::letter::{Found, Place};
+use crate::dead_letter::letter::{Place, StoredLetter};
 use crate::kafka;
 use crate::settings::Config;
 use crossbeam_channel::Receiver;
 
-/// So many messages are written before they are noted, or fewer where they are large.
+/// Limits the messages that are written before they are marked.
 pub const AT_ONCE: usize = 100;
 const BYTES_AT_ONCE: usize = 4 << 20;
-/// Up to so many messages each gets a line.
+/// Lists each message up to this many.
 const LISTED: usize = 20;
-/// How long an earlier replay may take to see that this one began.
+/// Limit for an earlier replay to see that this one began.
 const HAND_OVER: Duration = Duration::from_secs(5);
 
-/// Replays the letters asked for. Returns whether all of them are in the main topic.
+/// Replays the selected letters. Returns whether all of them are in the main topic.
 ///
 /// # Errors
-/// Says what was tried, what came back, what to do, and how many messages were replayed before.
+/// Kafka fails, the main topic or a named letter isn't there, a signal came, or a later replay took over. The text says
+/// how many messages were replayed before.
 pub async fn replay(
     config: &Config,
     mut topic: Topic,
@@ -47,10 +48,10 @@ pub async fn replay(
     stop: &Receiver<()>,
     out: &mut impl Write,
 ) -> Result<bool, String> {
-    let mut book = Book::new(args.selection());
-    let read_to = read_all(&mut topic, &mut book).await?;
-    all_there(&topic, &book)?;
-    let plan = book.plan(Aim::Replay);
+    let mut index = Index::new(args.selection());
+    let read_to = read_all(&mut topic, &mut index).await?;
+    all_there(&topic, &index)?;
+    let plan = index.plan(Aim::Replay);
     let partitions = main_partitions(config, &topic).await?;
     if args.dry_run {
         for due in &plan.due {
@@ -78,9 +79,9 @@ pub async fn replay(
     }
     let mut replay = Replay {
         main: &config.topic,
-        writer: Rewriter::open(&topic, &config.topic, partitions).await?,
+        writer: Resender::open(&topic, &config.topic, partitions).await?,
         topic,
-        book,
+        index,
         read_to,
         run: Run::of_this_process(),
         done: 0,
@@ -129,37 +130,37 @@ async fn main_partitions(config: &Config, topic: &Topic) -> Result<usize, String
 
 struct Replay<'a> {
     main: &'a str,
-    writer: Rewriter,
+    writer: Resender,
     topic: Topic,
-    book: Book,
-    /// How far the dead-letter topic was read.
+    index: Index,
+    /// The offset after the last one read of the dead-letter topic, by partition.
     read_to: Ends,
     run: Run,
     done: usize,
-    /// Messages that the main topic doesn't take.
+    /// Messages that the main topic refused as too large.
     skipped: usize,
 }
 
 impl Replay<'_> {
     async fn all(&mut self, stop: &Receiver<()>, out: &mut impl Write) -> Result<Plan, String> {
         self.take_over(stop, out).await?;
-        let plan = self.book.plan(Aim::Replay);
+        let plan = self.index.plan(Aim::Replay);
         let listed = plan.due.len() <= LISTED;
         let sent = self.send_all(&plan.due, stop, listed, out).await;
-        // Where this can't be written, the next one waits for it in vain, for a moment.
-        let ended = Note::Ended(self.run.id.clone());
-        let noted = self.note(&ended, self.first_partition()).await;
-        sent.and(noted).map(|()| plan)
+        // If this fails, the next replay waits for it in vain for HAND_OVER.
+        let ended = Marker::Ended(self.run.id.clone());
+        let marked = self.mark(&ended, self.first_partition()).await;
+        sent.and(marked).map(|()| plan)
     }
 
-    /// Says that this run begins, and waits for an earlier one that may still be at work.
+    /// Marks that this run begins, and waits for an earlier one that may still be at work.
     async fn take_over(&mut self, stop: &Receiver<()>, out: &mut impl Write) -> Result<(), String> {
         self.catch_up().await?;
-        let earlier = self.book.last_run.clone();
-        let began = Note::Began(self.run.clone());
-        self.note(&began, self.first_partition()).await?;
+        let earlier = self.index.last_run.clone();
+        let began = Marker::Began(self.run.clone());
+        self.mark(&began, self.first_partition()).await?;
         self.catch_up().await?;
-        let Some(earlier) = earlier.filter(|run| !self.book.has_ended(run)) else {
+        let Some(earlier) = earlier.filter(|run| !self.index.has_ended(run)) else {
             return Ok(());
         };
         say(
@@ -171,7 +172,7 @@ impl Replay<'_> {
             ),
         );
         let begin = Instant::now();
-        while begin.elapsed() < HAND_OVER && !self.book.has_ended(&earlier) {
+        while begin.elapsed() < HAND_OVER && !self.index.has_ended(&earlier) {
             self.may_go_on(stop)?;
             tokio::time::sleep(HAND_OVER / 50).await;
             self.catch_up().await?;
@@ -199,7 +200,7 @@ impl Replay<'_> {
         if stop.try_recv().is_ok() {
             return Err("stopped by a signal".into());
         }
-        match &self.book.last_run {
+        match &self.index.last_run {
             Some(last) if *last != self.run => {
                 Err(format!("another replay began ({}) and takes over", last.by))
             }
@@ -207,7 +208,7 @@ impl Replay<'_> {
         }
     }
 
-    /// Writes as many messages as go at once, and notes them. Returns those that are left.
+    /// Writes the next few messages, and marks them. Returns those that are left.
     async fn send_some<'d>(
         &mut self,
         due: &'d [Due],
@@ -218,8 +219,8 @@ impl Replay<'_> {
         let mut bytes = 0;
         let mut taken = 0;
         for due in due.iter().take(AT_ONCE) {
-            // What retention has deleted since it was read is no longer there.
-            if !self.book.is_discarded(due.place)
+            // Retention may have deleted it since it was read.
+            if !self.index.is_discarded(due.place)
                 && let Some(letter) = letter(&mut self.topic, due.place).await?
             {
                 bytes += letter.record.value.as_ref().map_or(0, bytes::Bytes::len);
@@ -253,8 +254,8 @@ impl Replay<'_> {
             }
         }
         self.done += written.len();
-        fail::fail_point!("replay-note");
-        self.note_replayed(&written).await?;
+        fail::fail_point!("replay-marker");
+        self.mark_replayed(&written).await?;
         match failure {
             Some(error) => Err(self
                 .topic
@@ -263,7 +264,7 @@ impl Replay<'_> {
         }
     }
 
-    fn say_refused(&self, letter: &Found, out: &mut impl Write) {
+    fn say_refused(&self, letter: &StoredLetter, out: &mut impl Write) {
         let place = letter.place();
         let size = letter.record.value.as_ref().map_or(0, bytes::Bytes::len);
         say(
@@ -276,10 +277,10 @@ impl Replay<'_> {
         );
     }
 
-    async fn note_replayed(&self, written: &[&Due]) -> Result<(), String> {
+    async fn mark_replayed(&self, written: &[&Due]) -> Result<(), String> {
         for (partition, offsets) in offsets_of(written.iter().copied()) {
-            let noted = self.note(&Note::Replayed(offsets), partition).await;
-            noted.map_err(|error| {
+            let marked = self.mark(&Marker::Replayed(offsets), partition).await;
+            marked.map_err(|error| {
                 let count = messages(written.len());
                 format!("{error}\nThe last {count} are in {}, but not noted: the next replay sends them again", self.main)
             })?;
@@ -287,8 +288,8 @@ impl Replay<'_> {
         Ok(())
     }
 
-    async fn note(&self, note: &Note, partition: i32) -> Result<(), String> {
-        let record = note.record(&self.topic.name, partition, &self.run);
+    async fn mark(&self, marker: &Marker, partition: i32) -> Result<(), String> {
+        let record = marker.record(&self.topic.name, partition, &self.run);
         self.writer.send(record).await.map_err(|error| {
             let what = format!("noting in {} what is replayed", self.topic.name);
             self.topic.tried(&what, &error)
@@ -299,14 +300,14 @@ impl Replay<'_> {
         self.topic.partitions.first().copied().unwrap_or(0)
     }
 
-    /// Reads what came to the dead-letter topic since.
+    /// Reads what was added to the dead-letter topic since the last look.
     async fn catch_up(&mut self) -> Result<(), String> {
         for (partition, end) in self.topic.ends().await? {
             let from = self.read_to.insert(partition, end).unwrap_or(0);
-            let book = &mut self.book;
+            let index = &mut self.index;
             self.topic
                 .read(partition, from..end, |record| {
-                    book.add(record);
+                    index.add(record);
                     ControlFlow::Continue(())
                 })
                 .await?;
@@ -318,7 +319,7 @@ impl Replay<'_> {
 /// The offsets of these messages' letters, ascending, by partition.
 pub fn offsets_of<'a>(due: impl Iterator<Item = &'a Due>) -> BTreeMap<i32, Vec<i64>> {
     let mut offsets = BTreeMap::<i32, Vec<i64>>::new();
-    for place in due.flat_map(|due| std::iter::once(&due.place).chain(&due.twins)) {
+    for place in due.flat_map(|due| std::iter::once(&due.place).chain(&due.duplicates)) {
         let of_partition = offsets.entry(place.partition).or_default();
         of_partition.push(place.offset);
     }
@@ -327,7 +328,7 @@ pub fn offsets_of<'a>(due: impl Iterator<Item = &'a Due>) -> BTreeMap<i32, Vec<i
 }
 
 /// Reads a letter again, whole.
-pub async fn letter(topic: &mut Topic, place: Place) -> Result<Option<Found>, String> {
+pub async fn letter(topic: &mut Topic, place: Place) -> Result<Option<StoredLetter>, String> {
     let record = topic.get(place).await?;
-    Ok(record.and_then(Found::read))
+    Ok(record.and_then(StoredLetter::read))
 }

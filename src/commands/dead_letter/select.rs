@@ -1,14 +1,14 @@
-//! Which letters are meant.
+//! Which letters a command is for.
 
-use crate::dead_letter::letter::{Found, Place};
+use crate::dead_letter::letter::{Place, StoredLetter};
 
-/// All that is said must hold; nothing said means every letter.
+/// A letter must match every field that is set; the default selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Words in the reason, in any case.
     pub reason: Option<String>,
     pub sources: Option<Sources>,
-    /// These letters; empty for all.
+    /// Only these letters; empty selects all.
     pub places: Vec<Place>,
 }
 
@@ -24,7 +24,7 @@ impl Sources {
     /// Reads `partition[:offset[-[offset]]]`.
     ///
     /// # Errors
-    /// Says how it is written.
+    /// The text is not of this form. The error shows the form.
     pub fn parse(text: &str) -> Result<Sources, String> {
         let offset = |text: &str| text.parse().ok().filter(|&offset: &i64| offset >= 0);
         let parse = || {
@@ -58,7 +58,7 @@ impl Sources {
 }
 
 impl Selection {
-    pub fn takes(&self, letter: &Found) -> bool {
+    pub fn takes(&self, letter: &StoredLetter) -> bool {
         let reason = self.reason.as_ref().is_none_or(|words| {
             let lower = |text: &str| text.to_lowercase();
             lower(&letter.reason).contains(&lower(words))
@@ -101,14 +101,14 @@ mod tests {
 
     #[test]
     fn reason_and_source_both_have_to_fit() {
-        let found = Found::read(letter(0, (3, 120), &[])).expect("a letter");
+        let stored = StoredLetter::read(letter(0, (3, 120), &[])).expect("a letter");
         let takes = |reason: Option<&str>, sources: Option<&str>| {
             let selection = Selection {
                 reason: reason.map(ToOwned::to_owned),
                 sources: sources.map(|text| Sources::parse(text).expect("sources")),
                 places: Vec::new(),
             };
-            selection.takes(&found)
+            selection.takes(&stored)
         };
         assert!(takes(None, None));
         assert!(takes(Some("REFUSE"), None));
@@ -128,7 +128,7 @@ mod tests {
                     .collect(),
                 ..Selection::default()
             };
-            selection.takes(&Found::read(letter(7, (3, 120), &[])).expect("a letter"))
+            selection.takes(&StoredLetter::read(letter(7, (3, 120), &[])).expect("a letter"))
         };
         assert!(takes(&[]) && takes(&["1@7", "0@7"]));
         assert!(!takes(&["0@8"]) && !takes(&["1@7"]));

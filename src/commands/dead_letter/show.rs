@@ -1,4 +1,4 @@
-//! Letters in words.
+//! Letters as text: one line, or everything.
 
 use std::fmt::Write;
 
@@ -7,12 +7,12 @@ use jiff::Timestamp;
 
 use crate::base::text::{escape_body, escape_first};
 use crate::consumer::decode;
-use crate::dead_letter::letter::Found;
+use crate::dead_letter::letter::StoredLetter;
 use crate::kafka::client::ConsumerRecord;
 use crate::message::proto::push::PushMsg;
 use crate::message::proto::push::push_msg::Type;
 
-/// How much of a body a line shows, in bytes.
+/// Limits the bytes of a body that a line shows.
 const SHOWN: usize = 80;
 
 /// What became of a letter.
@@ -20,14 +20,14 @@ const SHOWN: usize = 80;
 pub enum State {
     Waiting,
     Replayed,
-    /// Somebody decided that it isn't wanted any more.
+    /// Marked as unwanted by `job dead-letter discard`.
     Discarded,
-    /// Kafka no longer had the message, or couldn't read it: it can't be replayed.
+    /// The letter has no message, because Kafka no longer had it or couldn't read it. It can't be replayed.
     Gone,
 }
 
 impl State {
-    /// Whether somebody still has to decide about it.
+    /// Whether it waits for a decision.
     pub fn waits(self) -> bool {
         matches!(self, State::Waiting | State::Gone)
     }
@@ -43,15 +43,15 @@ impl State {
 }
 
 /// A letter in one line.
-pub fn line(letter: &Found, state: State) -> String {
-    let Found {
+pub fn line(letter: &StoredLetter, state: State) -> String {
+    let StoredLetter {
         source_topic,
         source,
-        rounds,
+        replays,
         ..
     } = letter;
     format!(
-        "{}  {}  {}[{}]@{}  rounds {rounds}  {}  {}  {}",
+        "{}  {}  {}[{}]@{}  rounds {replays}  {}  {}  {}",
         letter.place(),
         time(letter.time),
         escape_body(source_topic.as_bytes()),
@@ -69,7 +69,7 @@ pub fn line(letter: &Found, state: State) -> String {
 /// In place of the message of a letter of what could not be read.
 const UNREADABLE: &str = "no message (can't be read)";
 
-fn is_range(letter: &Found) -> bool {
+fn is_range(letter: &StoredLetter) -> bool {
     letter.last.is_some() && letter.record.value.is_none()
 }
 
@@ -109,8 +109,8 @@ fn whom(push: &PushMsg) -> String {
     }
 }
 
-/// Everything of a letter, a line each.
-pub fn whole(letter: &Found, state: State) -> String {
+/// Everything of a letter, one field a line.
+pub fn whole(letter: &StoredLetter, state: State) -> String {
     let mut text = String::new();
     let mut say = |name: &str, value: &str| {
         // Writing to a string can't fail.
@@ -132,7 +132,7 @@ pub fn whole(letter: &Found, state: State) -> String {
         "written",
         &letter.source.timestamp.map_or("not known".into(), time),
     );
-    say("rounds", &letter.rounds.to_string());
+    say("rounds", &letter.replays.to_string());
     say("state", state.word());
     say("key", &bytes(letter.record.key.as_ref()));
     for (name, value) in &letter.record.headers {
@@ -206,11 +206,11 @@ mod tests {
     use crate::dead_letter::letter;
     use protobuf::Message;
 
-    fn letter(value: Option<Vec<u8>>) -> Found {
+    fn letter(value: Option<Vec<u8>>) -> StoredLetter {
         let mut record = letter::letter(17, (2, 1234), &[("trace", "a\nb"), ("job.rounds", "3")]);
         record.key = Some("r1".into());
         record.value = value.map(Bytes::from);
-        Found::read(record).expect("a letter")
+        StoredLetter::read(record).expect("a letter")
     }
 
     fn room(body: &str) -> Option<Vec<u8>> {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_tells_place_time_source_rounds_state_message_and_reason() {
+    fn a_line_tells_place_time_source_replays_state_message_and_reason() {
         assert_eq!(
             line(&letter(room("你好\n")), State::Waiting),
             "0@17  2023-11-14T22:13:21.000Z  t[2]@1234  rounds 3  waiting  ROOM r1 \"你好\\n\"  refused"
@@ -254,7 +254,7 @@ mod tests {
             .retain(|(name, _)| name != crate::dead_letter::header::TIMESTAMP);
         let last = (crate::dead_letter::header::LAST.into(), Some("109".into()));
         record.headers.push(last);
-        let letter = Found::read(record).expect("a letter");
+        let letter = StoredLetter::read(record).expect("a letter");
         assert!(letter.is_gone());
         let line = line(&letter, State::Gone);
         assert!(

@@ -1,4 +1,4 @@
-//! Reading the dead-letter topic, for the tools.
+//! Reading the dead-letter topic, for the commands.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -12,11 +12,11 @@ use crate::kafka::client::{
 use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
 use crate::settings::Config;
 
-/// How long a fetch waits at the broker for something new.
+/// Limits a fetch's wait at the broker for new records.
 const MAX_WAIT: Duration = Duration::from_millis(100);
-/// Bytes asked for at once.
+/// Bytes per fetch.
 const FETCH_BYTES: i32 = 4 << 20;
-/// Bytes of records kept, so that letters that stand close to each other are read together.
+/// Limits the bytes of cached records, so that letters that lie together are read together.
 const KEPT_BYTES: usize = 32 << 20;
 
 /// The dead-letter topic, and a connection to Kafka.
@@ -26,17 +26,17 @@ pub struct Topic {
     pub partitions: Vec<i32>,
     brokers: Vec<String>,
     consumer: Consumer,
-    /// Where the consumer stands.
+    /// The consumer's position.
     at: Option<Place>,
     kept: BTreeMap<Place, ConsumerRecord>,
     kept_bytes: usize,
 }
 
 impl Topic {
-    /// Connects. `None` where there is no such topic.
+    /// Connects. Returns `None` when there is no such topic.
     ///
     /// # Errors
-    /// When Kafka can't be reached, or doesn't let us see it.
+    /// No broker can be reached, or Kafka doesn't allow to describe or read the topic.
     pub async fn open(config: &Config) -> Result<Option<Topic>, String> {
         let kafka = kafka::connect_for_command(&config.brokers, "job-dead-letter")
             .await
@@ -48,7 +48,7 @@ impl Topic {
             };
             let consumer = kafka
                 .consumer_without_group()
-                // Where the oldest letters are deleted meanwhile, it goes on with the next ones.
+                // Retention may delete the oldest letters meanwhile: continue with the next ones.
                 .auto_offset_reset(AutoOffsetReset::Earliest)
                 .fetch_min_bytes(1)
                 .fetch_max_wait(MAX_WAIT)
@@ -75,7 +75,7 @@ impl Topic {
         }))
     }
 
-    /// Words what came of trying `what`.
+    /// Words the failure of `what`.
     pub fn tried(&self, what: &str, error: &KrafkaError) -> String {
         tried(what, &self.brokers, error)
     }
@@ -83,7 +83,7 @@ impl Topic {
     /// The offsets that each partition holds now.
     ///
     /// # Errors
-    /// When Kafka doesn't say.
+    /// Kafka doesn't list the offsets.
     pub async fn bounds(&self) -> Result<BTreeMap<i32, Range<i64>>, String> {
         let mut starts = self.offsets(OffsetSpec::Earliest).await?;
         let ends = self.offsets(OffsetSpec::Latest).await?;
@@ -96,7 +96,7 @@ impl Topic {
     /// The offset after the last record of each partition.
     ///
     /// # Errors
-    /// When Kafka doesn't say.
+    /// Kafka doesn't list the offsets.
     pub async fn ends(&self) -> Result<BTreeMap<i32, i64>, String> {
         self.offsets(OffsetSpec::Latest).await
     }
@@ -122,7 +122,7 @@ impl Topic {
     /// Reads the records of a range, in order, until `each` breaks.
     ///
     /// # Errors
-    /// When Kafka doesn't answer in time.
+    /// Kafka doesn't answer within the commands' limit.
     pub async fn read(
         &mut self,
         partition: i32,
@@ -142,10 +142,10 @@ impl Topic {
         Ok(())
     }
 
-    /// The record at `place`; `None` where there is none (any more).
+    /// Returns the record at `place`, or `None` if there is none (any more).
     ///
     /// # Errors
-    /// When Kafka doesn't answer in time.
+    /// Kafka doesn't answer within the commands' limit.
     pub async fn get(&mut self, place: Place) -> Result<Option<ConsumerRecord>, String> {
         if let Some(record) = self.kept.get(&place) {
             return Ok(Some(record.clone()));
@@ -166,7 +166,7 @@ impl Topic {
         Ok(self.kept.get(&place).cloned())
     }
 
-    /// Records from an offset on, and the offset after them. There must be something behind that offset.
+    /// Returns records from an offset on, and the offset after them. Something must follow that offset, or this times out.
     async fn some(
         &mut self,
         partition: i32,
@@ -174,7 +174,7 @@ impl Topic {
     ) -> Result<(Vec<ConsumerRecord>, i64), String> {
         let read = self.try_some(partition, from).await;
         read.map_err(|error| {
-            // Where it stands now is not known for sure.
+            // The position is unknown after a failure.
             self.at = None;
             self.tried(
                 &format!("reading {}[{partition}] from offset {from} on", self.name),
@@ -202,7 +202,7 @@ impl Topic {
         let begin = Instant::now();
         loop {
             let records = self.consumer.poll(MAX_WAIT).await?;
-            // What a transaction or a compaction left out moves the position and brings no record.
+            // Aborted transactions and compaction move the position without a record.
             let position = self.consumer.position(&self.name, partition).await;
             let next = position.filter(|&next| next > from);
             if let Some(offset) = next {

@@ -4,20 +4,20 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::book::Book;
+use super::index::Index;
 use super::topic::Topic;
 use crate::settings::Config;
 
-/// Nobody waits longer for this number. A dead-letter topic may hold millions of letters that were replayed long ago.
+/// Limits the count. A dead-letter topic may hold millions of letters that were replayed long ago.
 const WITHIN: Duration = Duration::from_secs(5);
-/// Records that are read together.
+/// Records per step.
 const PIECE: i64 = 2_000;
 
 /// How many messages wait in the dead-letter topic.
 #[derive(Debug, PartialEq)]
 pub struct Waiting {
     messages: usize,
-    /// There was no time to read older letters.
+    /// The time ran out before the older letters.
     more: bool,
 }
 
@@ -47,11 +47,11 @@ impl fmt::Display for Waiting {
     }
 }
 
-/// Counts them, the newest first: what became of a letter stands behind it, so that whatever is read from the end is
-/// the whole truth of its letters.
+/// Counts from the newest letter back. Markers follow their letters, so a count that stops early is right for the letters
+/// that it read.
 ///
 /// # Errors
-/// When Kafka can't be reached or read.
+/// Kafka can't be reached or read.
 pub async fn count(config: &Config) -> Result<Waiting, String> {
     let nothing = Waiting {
         messages: 0,
@@ -61,16 +61,16 @@ pub async fn count(config: &Config) -> Result<Waiting, String> {
         return Ok(nothing);
     };
     let end = tokio::time::Instant::now() + WITHIN;
-    let mut book = Book::default();
+    let mut index = Index::default();
     for (partition, range) in topic.bounds().await? {
         let mut to = range.end;
         while to > range.start {
             let from = range.start.max(to - PIECE);
             match tokio::time::timeout_at(end, piece(&mut topic, partition, from..to)).await {
-                Ok(read) => book.merge(read?),
+                Ok(read) => index.merge(read?),
                 Err(_) => {
                     return Ok(Waiting {
-                        messages: book.waiting(),
+                        messages: index.waiting(),
                         more: true,
                     });
                 }
@@ -79,7 +79,7 @@ pub async fn count(config: &Config) -> Result<Waiting, String> {
         }
     }
     Ok(Waiting {
-        messages: book.waiting(),
+        messages: index.waiting(),
         ..nothing
     })
 }
@@ -88,14 +88,14 @@ async fn piece(
     topic: &mut Topic,
     partition: i32,
     range: std::ops::Range<i64>,
-) -> Result<Book, String> {
-    let mut book = Book::default();
+) -> Result<Index, String> {
+    let mut index = Index::default();
     let add = |record| {
-        book.add(record);
+        index.add(record);
         ControlFlow::Continue(())
     };
     topic.read(partition, range, add).await?;
-    Ok(book)
+    Ok(index)
 }
 
 #[cfg(test)]

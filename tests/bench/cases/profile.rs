@@ -186,7 +186,8 @@ fn part(thread: &str, functions: &[&str]) -> &'static str {
         Some((START, _)) if grpc => COMPLETION,
         Some((part, _)) => part,
         None if grpc => COMPLETION,
-        None if thread.starts_with("consumer") => "fetch",
+        // The watchdog's thread goes on for a consumer thread that hung.
+        None if thread.starts_with("consumer") || thread.starts_with("watchdog") => "fetch",
         None => OTHER,
     }
 }

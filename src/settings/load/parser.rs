@@ -1,4 +1,4 @@
-//! The one parser of values, whatever layer they are from.
+//! The one parser of values, from any source.
 
 use std::ffi::OsString;
 
@@ -8,7 +8,7 @@ use clap::{Arg, ArgMatches, Args};
 use super::CONFIG;
 use crate::settings::args::SettingArgs;
 
-/// Reads `--key=value`, for values from whatever layer.
+/// Reads `--key=value`, for values from any source.
 pub struct Parser {
     command: clap::Command,
     /// The keys of all settings.
@@ -38,12 +38,12 @@ impl Parser {
         self.command.clone().try_get_matches_from(args)
     }
 
-    /// Reads one value, to see whether it can be read.
+    /// Checks one value.
     pub fn check(&self, key: &str, value: &OsString) -> Result<(), Reason> {
         self.parse([argument(key, value)]).map(drop).map_err(Reason)
     }
 
-    /// What to say after the name of an unknown key.
+    /// Returns the hint that follows an unknown key's name.
     pub fn nearest(&self, key: &str) -> String {
         if key == CONFIG {
             return ": one file cannot name another".into();
@@ -53,7 +53,7 @@ impl Parser {
             .err();
         let similar = error.as_ref().and_then(|error| match error.kind() {
             ErrorKind::UnknownArgument => error.get(ContextKind::SuggestedArg),
-            // It is known once '_' is written '-'.
+            // Known with '-' in place of '_'.
             _ => error.get(ContextKind::InvalidArg),
         });
         match similar {
@@ -69,11 +69,11 @@ impl Parser {
     }
 }
 
-/// Why a value was refused.
+/// The parser's error for one value.
 pub struct Reason(clap::Error);
 
 impl Reason {
-    /// The reason alone, without clap's mention of a flag that nobody wrote.
+    /// The cause alone, without clap's mention of a flag that nobody wrote.
     pub fn of_value(&self) -> String {
         if let Some(source) = std::error::Error::source(&self.0) {
             return source.to_string();

@@ -1,30 +1,30 @@
-//! What stands in the dead-letter topic: which letters there are, and which of them were replayed or discarded.
+//! The index of the dead-letter topic: which letters it holds, and which of them were replayed or discarded.
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::notes::{Note, Run};
+use super::markers::{Marker, Run};
 use super::select::Selection;
 use super::show::State;
 use crate::consumer::decode::decode;
 use crate::consumer::route::Router;
-use crate::dead_letter::letter::{Found, Identity, Place};
+use crate::dead_letter::letter::{Identity, Place, StoredLetter};
 use crate::kafka::client::ConsumerRecord;
 
-/// Filled by the records of the topic, each partition's in order.
+/// Built from the topic's records, those of each partition in order.
 #[derive(Debug, Default)]
-pub struct Book {
+pub struct Index {
     selection: Selection,
-    letters: Vec<Known>,
+    letters: Vec<Entry>,
     replayed: HashSet<Place>,
     discarded: HashSet<Place>,
-    /// The last run that began, and where it said so.
+    /// The last run that began.
     pub last_run: Option<Run>,
     ended: HashSet<String>,
 }
 
-/// What is kept of each letter.
+/// What the index keeps of a letter.
 #[derive(Debug)]
-struct Known {
+struct Entry {
     place: Place,
     identity: Identity,
     gone: bool,
@@ -38,12 +38,12 @@ pub struct Due {
     /// The letter.
     pub place: Place,
     /// Other letters of the same message.
-    pub twins: Vec<Place>,
+    pub duplicates: Vec<Place>,
     /// The partition that it was read from, and is written to again.
     pub partition: i32,
 }
 
-/// What is to be done with the letters asked for.
+/// What to do with the selected letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
     Replay,
@@ -65,7 +65,7 @@ pub struct Plan {
     pub undeliverable: usize,
 }
 
-/// The messages that are dealt with, whichever of their letters it was.
+/// Messages that were replayed or discarded. One of a message's letters is enough.
 #[derive(Debug)]
 pub struct Settled {
     replayed: HashSet<Identity>,
@@ -73,7 +73,7 @@ pub struct Settled {
 }
 
 impl Settled {
-    pub fn state(&self, letter: &Found) -> State {
+    pub fn state(&self, letter: &StoredLetter) -> State {
         self.state_of(letter.source, letter.is_gone())
     }
 
@@ -95,32 +95,32 @@ impl Settled {
     }
 }
 
-impl Book {
-    pub fn new(selection: Selection) -> Book {
-        Book {
+impl Index {
+    pub fn new(selection: Selection) -> Index {
+        Index {
             selection,
-            ..Book::default()
+            ..Index::default()
         }
     }
 
-    /// Takes the next record of a partition.
+    /// Adds the next record of a partition.
     pub fn add(&mut self, record: ConsumerRecord) {
         let place = Place::of(&record);
         let at = |offset| Place {
             partition: place.partition,
             offset,
         };
-        match Note::read(&record) {
-            Some(Note::Replayed(offsets)) => self.replayed.extend(offsets.into_iter().map(at)),
-            Some(Note::Discarded(offsets)) => self.discarded.extend(offsets.into_iter().map(at)),
-            Some(Note::Began(run)) => self.last_run = Some(run),
-            Some(Note::Ended(run)) => {
+        match Marker::read(&record) {
+            Some(Marker::Replayed(offsets)) => self.replayed.extend(offsets.into_iter().map(at)),
+            Some(Marker::Discarded(offsets)) => self.discarded.extend(offsets.into_iter().map(at)),
+            Some(Marker::Began(run)) => self.last_run = Some(run),
+            Some(Marker::Ended(run)) => {
                 self.ended.insert(run);
             }
             None => {
-                // Else it is somebody else's record.
-                if let Some(letter) = Found::read(record) {
-                    self.letters.push(Known {
+                // A record that is neither was written by somebody else.
+                if let Some(letter) = StoredLetter::read(record) {
+                    self.letters.push(Entry {
                         place,
                         identity: letter.source,
                         gone: letter.is_gone(),
@@ -136,8 +136,8 @@ impl Book {
         self.ended.contains(&run.id)
     }
 
-    /// Takes in what another one was told, of other records of the topic.
-    pub fn merge(&mut self, other: Book) {
+    /// Adds an index of other records of the topic.
+    pub fn merge(&mut self, other: Index) {
         self.letters.extend(other.letters);
         self.replayed.extend(other.replayed);
         self.discarded.extend(other.discarded);
@@ -157,7 +157,7 @@ impl Book {
         }
     }
 
-    /// How many messages wait for somebody's decision.
+    /// Counts the messages that wait for a decision.
     pub fn waiting(&self) -> usize {
         let settled = self.settled();
         let messages = self.letters.iter();
@@ -173,7 +173,7 @@ impl Book {
         self.discarded.contains(&place)
     }
 
-    /// The first of the letters asked for by their places that isn't there.
+    /// Returns the first place asked for that holds no letter.
     pub fn missing(&self) -> Option<Place> {
         let is_there = |place: &&Place| self.letters.iter().any(|letter| letter.place == **place);
         let mut places = self.selection.places.iter();
@@ -195,10 +195,10 @@ impl Book {
                 }
                 (_, State::Waiting | State::Gone) => {
                     due.entry(letter.identity)
-                        .and_modify(|due| due.twins.push(letter.place))
+                        .and_modify(|due| due.duplicates.push(letter.place))
                         .or_insert(Due {
                             place: letter.place,
-                            twins: Vec::new(),
+                            duplicates: Vec::new(),
                             partition: letter.identity.partition,
                         });
                 }
@@ -209,9 +209,9 @@ impl Book {
     }
 }
 
-/// Whether any job could deliver it: it is a `PushMsg`, and names somebody. Another one comes straight back.
-fn is_deliverable(letter: &Found) -> bool {
-    // Which Comets there are doesn't matter to that.
+/// Whether job could deliver it: it is a `PushMsg` and names a room, users or everybody. Any other comes straight back.
+fn is_deliverable(letter: &StoredLetter) -> bool {
+    // The list of Comets makes no difference here.
     let router = Router::new(vec![String::new()]);
     decode(letter.record.value.as_ref()).is_ok_and(|push| router.route(push).is_ok())
 }
@@ -219,7 +219,7 @@ fn is_deliverable(letter: &Found) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::dead_letter::notes::written;
+    use crate::commands::dead_letter::markers::written;
     use crate::commands::dead_letter::select::Sources;
     use crate::dead_letter::letter::letter;
     use crate::message::proto::push::PushMsg;
@@ -239,40 +239,40 @@ mod tests {
 
     #[test]
     fn letters_go_in_the_order_of_the_main_topic() {
-        let mut book = Book::default();
+        let mut index = Index::default();
         for (offset, source) in [(1, 30), (0, 12), (1, 4), (0, 7)].into_iter().enumerate() {
-            book.add(letter(offset as i64, source, &[]));
+            index.add(letter(offset as i64, source, &[]));
         }
-        assert_eq!(due(&book.plan(Aim::Replay)), [3, 1, 2, 0]);
+        assert_eq!(due(&index.plan(Aim::Replay)), [3, 1, 2, 0]);
     }
 
     #[test]
     fn what_was_replayed_is_not_due_again() {
-        let mut book = Book::default();
+        let mut index = Index::default();
         for offset in 0..6 {
-            book.add(letter(offset, (0, 10 + offset), &[]));
+            index.add(letter(offset, (0, 10 + offset), &[]));
         }
-        book.add(written(&Note::Replayed(vec![0, 1, 4]), 6, &run("a")));
-        book.add(letter(7, (0, 20), &[]));
-        let plan = book.plan(Aim::Replay);
+        index.add(written(&Marker::Replayed(vec![0, 1, 4]), 6, &run("a")));
+        index.add(letter(7, (0, 20), &[]));
+        let plan = index.plan(Aim::Replay);
         assert_eq!((due(&plan), plan.replayed), (vec![2, 3, 5, 7], 3));
         // The same offsets of another partition are other letters.
-        let mut elsewhere = written(&Note::Replayed(vec![2]), 0, &run("a"));
+        let mut elsewhere = written(&Marker::Replayed(vec![2]), 0, &run("a"));
         elsewhere.partition = 1;
-        book.add(elsewhere);
-        assert_eq!(due(&book.plan(Aim::Replay)), [2, 3, 5, 7]);
+        index.add(elsewhere);
+        assert_eq!(due(&index.plan(Aim::Replay)), [2, 3, 5, 7]);
     }
 
     #[test]
     fn a_message_with_two_letters_is_replayed_once() {
-        let mut book = Book::default();
-        book.add(letter(0, (0, 10), &[]));
-        book.add(letter(1, (0, 10), &[]));
-        let plan = book.plan(Aim::Replay);
-        assert_eq!((due(&plan), plan.due[0].twins.len()), (vec![0], 1));
-        book.add(written(&Note::Replayed(vec![0]), 2, &run("a")));
-        book.add(letter(3, (0, 10), &[]));
-        let plan = book.plan(Aim::Replay);
+        let mut index = Index::default();
+        index.add(letter(0, (0, 10), &[]));
+        index.add(letter(1, (0, 10), &[]));
+        let plan = index.plan(Aim::Replay);
+        assert_eq!((due(&plan), plan.due[0].duplicates.len()), (vec![0], 1));
+        index.add(written(&Marker::Replayed(vec![0]), 2, &run("a")));
+        index.add(letter(3, (0, 10), &[]));
+        let plan = index.plan(Aim::Replay);
         assert_eq!((due(&plan), plan.replayed), (vec![], 3));
 
         // The main topic was deleted and made again: the same place holds another message.
@@ -281,13 +281,13 @@ mod tests {
             crate::dead_letter::header::TIMESTAMP.into(),
             Some("1800000000000".into()),
         ));
-        book.add(other);
-        assert_eq!(due(&book.plan(Aim::Replay)), [4]);
+        index.add(other);
+        assert_eq!(due(&index.plan(Aim::Replay)), [4]);
     }
 
     #[test]
     fn only_what_is_selected_and_there_is_due() {
-        let mut book = Book::new(Selection {
+        let mut index = Index::new(Selection {
             sources: Sources::parse("0:11-12").ok(),
             ..Selection::default()
         });
@@ -299,31 +299,31 @@ mod tests {
                     .headers
                     .retain(|(name, _)| name != crate::dead_letter::header::TIMESTAMP);
             }
-            book.add(record);
+            index.add(record);
         }
-        let plan = book.plan(Aim::Replay);
+        let plan = index.plan(Aim::Replay);
         assert_eq!((due(&plan), plan.gone), (vec![1], 1));
     }
 
     #[test]
     fn what_was_discarded_is_neither_due_nor_waiting() {
-        let mut book = Book::default();
+        let mut index = Index::default();
         for (offset, source) in [(0, 10), (1, 11), (2, 11), (3, 12)] {
-            book.add(letter(offset, (0, source), &[]));
+            index.add(letter(offset, (0, source), &[]));
         }
-        assert_eq!(book.waiting(), 3);
-        book.add(written(&Note::Discarded(vec![1, 3]), 4, &run("a")));
-        let plan = book.plan(Aim::Replay);
+        assert_eq!(index.waiting(), 3);
+        index.add(written(&Marker::Discarded(vec![1, 3]), 4, &run("a")));
+        let plan = index.plan(Aim::Replay);
         assert_eq!((due(&plan), plan.discarded), (vec![0], 3));
-        assert_eq!(due(&book.plan(Aim::Discard)), [0]);
-        assert_eq!(book.waiting(), 1);
-        assert!(book.is_discarded(Place {
+        assert_eq!(due(&index.plan(Aim::Discard)), [0]);
+        assert_eq!(index.waiting(), 1);
+        assert!(index.is_discarded(Place {
             partition: 0,
             offset: 3
         }));
-        book.add(written(&Note::Replayed(vec![0]), 5, &run("a")));
-        assert_eq!(book.waiting(), 0);
-        assert_eq!(book.settled().counts(), (1, 2));
+        index.add(written(&Marker::Replayed(vec![0]), 5, &run("a")));
+        assert_eq!(index.waiting(), 0);
+        assert_eq!(index.settled().counts(), (1, 2));
     }
 
     #[test]
@@ -331,19 +331,19 @@ mod tests {
         let mut undecodable = letter(1, (0, 11), &[]);
         undecodable.value = Some("hello".into());
         let filled = |places: Vec<Place>| {
-            let mut book = Book::new(Selection {
+            let mut index = Index::new(Selection {
                 places,
                 ..Selection::default()
             });
-            book.add(letter(0, (0, 10), &[]));
-            book.add(undecodable.clone());
-            book
+            index.add(letter(0, (0, 10), &[]));
+            index.add(undecodable.clone());
+            index
         };
-        let book = filled(Vec::new());
-        let plan = book.plan(Aim::Replay);
+        let index = filled(Vec::new());
+        let plan = index.plan(Aim::Replay);
         assert_eq!((due(&plan), plan.undeliverable), (vec![0], 1));
-        assert_eq!(due(&book.plan(Aim::Discard)), [0, 1]);
-        assert_eq!(book.waiting(), 2);
+        assert_eq!(due(&index.plan(Aim::Discard)), [0, 1]);
+        assert_eq!(index.waiting(), 2);
         let place = |offset| Place {
             partition: 0,
             offset,
@@ -355,11 +355,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_backwards_counts_the_same() {
-        let mut late = Book::default();
-        late.add(written(&Note::Replayed(vec![0, 1]), 3, &run("a")));
+    fn records_read_backwards_count_the_same() {
+        let mut late = Index::default();
+        late.add(written(&Marker::Replayed(vec![0, 1]), 3, &run("a")));
         late.add(letter(4, (0, 14), &[]));
-        let mut early = Book::default();
+        let mut early = Index::default();
         for offset in 0..3 {
             early.add(letter(offset, (0, 10 + offset), &[]));
         }
@@ -370,14 +370,14 @@ mod tests {
 
     #[test]
     fn the_last_run_that_began_is_the_one_that_goes_on() {
-        let mut book = Book::default();
+        let mut index = Index::default();
         let (a, b) = (run("a"), run("b"));
-        book.add(written(&Note::Began(a.clone()), 0, &a));
-        assert_eq!(book.last_run, Some(a.clone()));
-        book.add(written(&Note::Began(b.clone()), 1, &b));
-        book.add(written(&Note::Ended("a".into()), 2, &a));
-        assert_eq!(book.last_run, Some(b.clone()));
-        assert!(book.has_ended(&a) && !book.has_ended(&b));
+        index.add(written(&Marker::Began(a.clone()), 0, &a));
+        assert_eq!(index.last_run, Some(a.clone()));
+        index.add(written(&Marker::Began(b.clone()), 1, &b));
+        index.add(written(&Marker::Ended("a".into()), 2, &a));
+        assert_eq!(index.last_run, Some(b.clone()));
+        assert!(index.has_ended(&a) && !index.has_ended(&b));
     }
 
     #[test]
@@ -385,7 +385,7 @@ mod tests {
         let deliverable = |value: Option<Vec<u8>>| {
             let mut record = letter(0, (0, 0), &[]);
             record.value = value.map(Into::into);
-            is_deliverable(&Found::read(record).expect("a letter"))
+            is_deliverable(&StoredLetter::read(record).expect("a letter"))
         };
         let push = |push: PushMsg| Some(push.write_to_bytes().expect("it can be written"));
         let room = PushMsg {

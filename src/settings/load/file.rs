@@ -8,7 +8,10 @@ use toml::de::{DeTable, DeValue};
 use super::parser::Parser;
 use crate::base::text::escape_body;
 
-/// The file's keys and values, each checked.
+/// Reads the file's keys and values, and checks each.
+///
+/// # Errors
+/// The file can't be read, is no UTF-8 or TOML, or has an unknown key or an invalid value. The error names the line.
 pub fn read(path: &Path, folder: &Path, parser: &Parser) -> Result<Vec<(String, String)>, String> {
     let shown = path.display();
     let bytes = std::fs::read(folder.join(path))
@@ -53,7 +56,7 @@ pub fn read(path: &Path, folder: &Path, parser: &Parser) -> Result<Vec<(String, 
     Ok(found)
 }
 
-/// What to say after the name of an unknown key.
+/// Returns the hint that follows an unknown key's name.
 fn hint(parser: &Parser, key: &str, value: &DeValue<'_>) -> String {
     match value {
         DeValue::Table(_) => ": settings stand outside of [sections]".into(),
@@ -61,7 +64,7 @@ fn hint(parser: &Parser, key: &str, value: &DeValue<'_>) -> String {
     }
 }
 
-/// The number of the line in which byte `end` stands.
+/// The line number of the byte at `end`.
 fn line(text: &[u8], end: usize) -> usize {
     1 + text.iter().take(end).filter(|&&byte| byte == b'\n').count()
 }

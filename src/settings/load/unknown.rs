@@ -1,15 +1,15 @@
-//! Variables that look like settings and are none.
+//! Environment variables that look like settings and are none.
 //!
-//! One that is nearly a setting's name is a mistake, and an error: ignored, it would leave the service running with
-//! another value than its operator reads in the environment. Others that begin with `JOB_` belong to somebody else as a
-//! rule (Jenkins sets `JOB_NAME`, Kubernetes `JOB_PORT` for a service of that name), so they are only named.
+//! A name that is nearly a setting's is an error: ignored, the service would run with another value than the operator set.
+//! Other names with `JOB_` usually belong to somebody else (Jenkins sets `JOB_NAME`, Kubernetes `JOB_PORT` for a service of
+//! that name), so they are only listed.
 
 use std::ffi::{OsStr, OsString};
 
-/// The names of `set` that begin as those of settings and are none of `known`, sorted.
+/// Returns the names of `set` that begin like a setting's and are none of `known`, sorted.
 ///
 /// # Errors
-/// Names the first that is nearly one of `known`.
+/// A name is nearly one of `known`. The error shows both.
 pub fn unknown<'a>(
     set: impl Iterator<Item = &'a OsString>,
     known: &[String],
@@ -36,16 +36,16 @@ pub fn unknown<'a>(
     Ok(names)
 }
 
-/// Whether one is a slip away from the other: a letter of short names, two of longer ones.
+/// Whether the names differ by a typo: one letter in a short name, two in a longer one.
 fn nearly(name: &str, known: &str) -> bool {
     const SHORT: usize = "JOB_COMET".len();
     let slips = if known.len() <= SHORT { 1 } else { 2 };
-    // Else a name as long as the environment allows would be compared letter by letter.
+    // Bounds the comparison: a name may be as long as the environment allows.
     name.len().abs_diff(known.len()) <= slips
         && distance(name.to_ascii_uppercase().as_bytes(), known.as_bytes()) <= slips
 }
 
-/// How many letters have to be put in, left out, changed or swapped with their neighbour.
+/// The number of letters to insert, remove, change or swap with a neighbour.
 fn distance(a: &[u8], b: &[u8]) -> usize {
     let mut before = vec![0; b.len() + 1];
     let mut last: Vec<usize> = (0..=b.len()).collect();

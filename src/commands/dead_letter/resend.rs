@@ -2,32 +2,32 @@
 
 use std::time::Duration;
 
-use super::book::Due;
+use super::index::Due;
 use super::topic::Topic;
-use crate::dead_letter::letter::Found;
+use crate::dead_letter::letter::StoredLetter;
 use crate::dead_letter::{LARGEST, header};
 use crate::kafka::client::{Acks, KrafkaError, Producer, Record, RecordMetadata};
 use crate::kafka::{COMMAND_TIMEOUT, is_too_large};
 
-pub struct Rewriter {
+pub struct Resender {
     producer: Producer,
     main: String,
-    /// How many the main topic has.
+    /// The main topic's number of partitions.
     partitions: usize,
 }
 
 /// What became of a message.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Where it stands now.
+    /// Its place in the main topic.
     Written(RecordMetadata),
-    /// The topic refused it for its size.
+    /// The topic refused it as too large.
     TooLarge,
-    /// It is not known to be there.
+    /// Kafka did not acknowledge it.
     Failed,
 }
 
-/// What writes to the dead-letter topic and to the main one, and waits for Kafka's acknowledgement.
+/// Builds a producer for the dead-letter topic and the main one, which waits for all acknowledgements.
 pub async fn producer(topic: &Topic) -> Result<Producer, String> {
     let builder = topic
         .kafka
@@ -43,9 +43,9 @@ pub async fn producer(topic: &Topic) -> Result<Producer, String> {
     built.map_err(|error| topic.tried("starting to write", &error))
 }
 
-impl Rewriter {
-    pub async fn open(topic: &Topic, main: &str, partitions: usize) -> Result<Rewriter, String> {
-        Ok(Rewriter {
+impl Resender {
+    pub async fn open(topic: &Topic, main: &str, partitions: usize) -> Result<Resender, String> {
+        Ok(Resender {
             producer: producer(topic).await?,
             main: main.to_owned(),
             partitions,
@@ -55,13 +55,16 @@ impl Rewriter {
     /// Writes one record.
     ///
     /// # Errors
-    /// When Kafka doesn't acknowledge it.
+    /// Kafka doesn't acknowledge it.
     pub async fn send(&self, record: Record) -> Result<(), KrafkaError> {
         self.producer.send(record).await.map(|_| ())
     }
 
-    /// Writes the letters' messages in order. Returns what became of each, and how Kafka failed, if it did.
-    pub async fn write(&self, letters: &[(&Due, Found)]) -> (Vec<Outcome>, Option<KrafkaError>) {
+    /// Writes the letters' messages in order. Returns the outcome of each, and Kafka's first failure.
+    pub async fn write(
+        &self,
+        letters: &[(&Due, StoredLetter)],
+    ) -> (Vec<Outcome>, Option<KrafkaError>) {
         let mut failure = None;
         let mut handles = Vec::new();
         for (due, letter) in letters {
@@ -79,8 +82,8 @@ impl Rewriter {
         }
         let mut outcomes = Vec::new();
         for ((due, letter), mut answer) in letters.iter().zip(answers) {
-            // It may have failed only for those that went with it. Then order is lost where the topic's limit is
-            // under 16 KiB, which is what goes together at most.
+            // Other messages of its batch may have made it too large. A retry alone loses order where the topic's limit is
+            // under 16 KiB, the largest batch.
             if answer.as_ref().is_err_and(is_too_large) {
                 answer = self.producer.send(self.record(due, letter)).await;
             }
@@ -97,14 +100,14 @@ impl Rewriter {
         (outcomes, failure)
     }
 
-    fn record(&self, due: &Due, letter: &Found) -> Record {
+    fn record(&self, due: &Due, letter: &StoredLetter) -> Record {
         record(&self.main, self.partitions, due, letter)
     }
 }
 
 /// The message as it was, to the partition that it was read from: the order of a key is an order within its
 /// partition, whatever way the producers choose that. Its time is the present one: retention goes by it.
-pub fn record(main: &str, partitions: usize, due: &Due, letter: &Found) -> Record {
+pub fn record(main: &str, partitions: usize, due: &Due, letter: &StoredLetter) -> Record {
     let mut record = Record::new(main, "").without_value();
     record.key = letter.record.key.clone();
     record.value = letter.record.value.clone();
@@ -115,7 +118,10 @@ pub fn record(main: &str, partitions: usize, due: &Due, letter: &Found) -> Recor
     if usize::try_from(due.partition).is_ok_and(|partition| partition < partitions) {
         record.partition = Some(due.partition);
     }
-    record.header(header::ROUNDS, letter.rounds.saturating_add(1).to_string())
+    record.header(
+        header::REPLAYS,
+        letter.replays.saturating_add(1).to_string(),
+    )
 }
 
 #[cfg(test)]
@@ -124,13 +130,13 @@ mod tests {
     use crate::dead_letter::letter;
 
     #[test]
-    fn a_message_goes_back_as_it_was_with_its_rounds() {
+    fn a_message_goes_back_as_it_was_and_counts_the_replay() {
         let mut read = letter::letter(17, (3, 42), &[("trace", "a"), ("job.rounds", "4")]);
         read.key = Some("r1".into());
-        let letter = Found::read(read).expect("a letter");
+        let letter = StoredLetter::read(read).expect("a letter");
         let due = Due {
             place: letter.place(),
-            twins: Vec::new(),
+            duplicates: Vec::new(),
             partition: 3,
         };
         let back = record("t", 4, &due, &letter);

@@ -12,7 +12,7 @@ use crate::message::Assignment;
 use crate::message::group::Read;
 use crate::message::memory::Rounds;
 
-/// A consumer whose partition 3 is to be read from offset 7, and what it tells the group that it read.
+/// A consumer with partition 3 assigned at offset 7, its control channel, and what it tells the group.
 fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
     let (to_consumer, control) = unbounded();
     let (record, reads) = unbounded();
@@ -45,7 +45,7 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
     (consumer, to_consumer, reads)
 }
 
-/// Answers when `go` says so, with nothing but a position one further on, and says that it is done.
+/// Answers on `go`, without records and with the next position. Reports to `done` when dropped.
 struct Slow {
     go: Receiver<()>,
     done: Sender<()>,
@@ -75,7 +75,7 @@ fn one_further((&partition, &position): (&i32, &i64)) -> Batch {
 }
 
 #[test]
-fn a_thread_that_hangs_is_replaced_and_what_it_gets_after_all_is_nobodys() {
+fn a_thread_that_hangs_is_replaced_and_its_late_answer_is_dropped() {
     let (consumer, control, reads) = consumer();
     let made = AtomicUsize::new(0);
     let ((unstick, stuck), (go, going)) = (bounded(1), bounded(1));

@@ -1,27 +1,27 @@
-//! What a replay or a discard writes down, in the dead-letter topic itself: records without key and value, with these headers.
+//! Markers: what a replay or a discard writes into the dead-letter topic itself, as records with headers but no key or value.
 //!
-//! A note stands behind the letters that it is about, in their partition. So it is there for as long as they are,
-//! whatever the topic's retention, and goes with them when the topic is deleted.
+//! A marker follows the letters that it is about, in their partition. So it lives as long as they do under any
+//! retention, and goes with them when the topic is deleted.
 
 use crate::dead_letter::{header, letter};
 use crate::kafka::client::{ConsumerRecord, Record};
 
-/// Offsets of the note's partition whose letters are in the main topic again: `3-7,9`.
+/// Offsets in the marker's partition whose letters are in the main topic again: `3-7,9`.
 const REPLAYED: &str = "job.replayed";
-/// Likewise, whose letters nobody wants to see or replay any more.
+/// Likewise, of letters that were discarded.
 const DISCARDED: &str = "job.discarded";
-/// `began` or `ended`: who replays. Always in the topic's first partition, whose order decides.
+/// `began` or `ended`, of a replay. Always in the topic's first partition, whose order decides which replay goes on.
 const REPLAY: &str = "job.replay";
 /// Which run of `job dead-letter replay` or `discard` wrote this.
 const RUN: &str = "job.replay.run";
-/// Where it runs, for people.
+/// The process and host that run it, for people.
 const BY: &str = "job.replay.by";
 
 const BEGAN: &str = "began";
 const ENDED: &str = "ended";
 
 #[derive(Debug, PartialEq)]
-pub enum Note {
+pub enum Marker {
     Replayed(Vec<i64>),
     Discarded(Vec<i64>),
     Began(Run),
@@ -47,37 +47,37 @@ impl Run {
     }
 }
 
-impl Note {
-    pub fn read(record: &ConsumerRecord) -> Option<Note> {
+impl Marker {
+    pub fn read(record: &ConsumerRecord) -> Option<Marker> {
         if letter::text(record, header::OFFSET).is_some() {
             // A letter, whatever headers its message had.
             return None;
         }
         if let Some(offsets) = letter::text(record, REPLAYED) {
-            return Some(Note::Replayed(read_offsets(&offsets)?));
+            return Some(Marker::Replayed(read_offsets(&offsets)?));
         }
         if let Some(offsets) = letter::text(record, DISCARDED) {
-            return Some(Note::Discarded(read_offsets(&offsets)?));
+            return Some(Marker::Discarded(read_offsets(&offsets)?));
         }
         let id = letter::text(record, RUN)?;
         match letter::text(record, REPLAY)?.as_str() {
-            BEGAN => Some(Note::Began(Run {
+            BEGAN => Some(Marker::Began(Run {
                 id,
                 by: letter::text(record, BY).unwrap_or_default(),
             })),
-            ENDED => Some(Note::Ended(id)),
+            ENDED => Some(Marker::Ended(id)),
             _ => None,
         }
     }
 
-    /// The record that says so, written by `run`.
+    /// Returns the record to write for `run`.
     pub fn record(&self, topic: &str, partition: i32, run: &Run) -> Record {
         let record = Record::new(topic, "").without_value().partition(partition);
         let record = match self {
-            Note::Replayed(offsets) => record.header(REPLAYED, write_offsets(offsets)),
-            Note::Discarded(offsets) => record.header(DISCARDED, write_offsets(offsets)),
-            Note::Began(_) => record.header(REPLAY, BEGAN),
-            Note::Ended(_) => record.header(REPLAY, ENDED),
+            Marker::Replayed(offsets) => record.header(REPLAYED, write_offsets(offsets)),
+            Marker::Discarded(offsets) => record.header(DISCARDED, write_offsets(offsets)),
+            Marker::Began(_) => record.header(REPLAY, BEGAN),
+            Marker::Ended(_) => record.header(REPLAY, ENDED),
         };
         record
             .header(RUN, run.id.clone())
@@ -95,7 +95,7 @@ fn write_offsets(offsets: &[i64]) -> String {
     runs.collect::<Vec<_>>().join(",")
 }
 
-/// What `write_offsets` wrote. More offsets than a note of job's has are not trusted.
+/// What `write_offsets` wrote. Refuses more offsets than a marker can have.
 fn read_offsets(text: &str) -> Option<Vec<i64>> {
     const MOST: i64 = 100_000;
     let mut offsets = Vec::new();
@@ -111,10 +111,10 @@ fn read_offsets(text: &str) -> Option<Vec<i64>> {
     Some(offsets)
 }
 
-/// A note as it is read back, for the tests beside this one.
+/// A marker as it is read back, for tests of this folder.
 #[cfg(test)]
-pub fn written(note: &Note, offset: i64, run: &Run) -> ConsumerRecord {
-    let record = note.record("t.dead-letter", 0, run);
+pub fn written(marker: &Marker, offset: i64, run: &Run) -> ConsumerRecord {
+    let record = marker.record("t.dead-letter", 0, run);
     let mut read = ConsumerRecord::new("t.dead-letter", 0, offset, record.key, record.value);
     read.headers = record.headers;
     read
@@ -125,22 +125,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_note_is_read_as_it_was_written() {
+    fn a_marker_is_read_as_it_was_written() {
         let run = Run::of_this_process();
-        for note in [
-            Note::Replayed(vec![3, 4, 5, 9, 11, 12]),
-            Note::Replayed(vec![0]),
-            Note::Discarded(vec![7, 9, 10]),
-            Note::Began(run.clone()),
-            Note::Ended(run.id.clone()),
+        for marker in [
+            Marker::Replayed(vec![3, 4, 5, 9, 11, 12]),
+            Marker::Replayed(vec![0]),
+            Marker::Discarded(vec![7, 9, 10]),
+            Marker::Began(run.clone()),
+            Marker::Ended(run.id.clone()),
         ] {
-            assert_eq!(Note::read(&written(&note, 1, &run)), Some(note));
+            assert_eq!(Marker::read(&written(&marker, 1, &run)), Some(marker));
         }
         assert_eq!(write_offsets(&[3, 4, 5, 9, 11, 12]), "3-5,9,11-12");
     }
 
     #[test]
-    fn what_is_no_note_of_jobs_says_nothing() {
+    fn records_that_are_no_markers_are_ignored() {
         for wrong in [
             "",
             "x",
@@ -158,6 +158,6 @@ mod tests {
         let ranges = ["0-99999"; 3].join(",");
         assert!(read_offsets(&ranges).is_none());
         let letter = letter::letter(0, (0, 0), &[(REPLAYED, "0-5")]);
-        assert_eq!(Note::read(&letter), None);
+        assert_eq!(Marker::read(&letter), None);
     }
 }

@@ -1,4 +1,4 @@
-//! All layers together.
+//! All sources together.
 
 use super::*;
 use crate::settings::{Coalesce, Fetch, Isolation, Window};
@@ -23,7 +23,7 @@ fn load_all(
         .map_err(|error| error.to_string())?;
     load(
         &matches,
-        &Surroundings {
+        &Environment {
             variables,
             folder: folder.path().to_owned(),
         },

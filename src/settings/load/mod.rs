@@ -1,7 +1,7 @@
-//! Settings from four places: flags win over environment variables, those over the file, that over defaults.
+//! Loads settings from four sources: flags win over environment variables, those over the file, that over defaults.
 //!
-//! Each value of the lower layers is written as `--key=value` and read by the flags' own parser. What a
-//! layer holds is checked even where a higher one wins.
+//! Each value of a lower source is written as `--key=value` and read by the flags' own parser. Every value is checked,
+//! even where a higher source wins.
 
 mod file;
 mod parser;
@@ -27,38 +27,38 @@ const DEFAULT_FILE: &str = "job.toml";
 /// The one flag that is no key of the file: it names the file.
 const CONFIG: &str = "config";
 
-/// What surrounds the command line: the process's, or a test's.
-pub struct Surroundings {
+/// The environment of a command line: the process's, or a test's.
+pub struct Environment {
     /// The environment variables.
     pub variables: HashMap<OsString, OsString>,
     /// The working folder.
     pub folder: PathBuf,
 }
 
-impl Surroundings {
-    /// Those of this process.
-    pub fn of_process() -> Surroundings {
-        Surroundings {
+impl Environment {
+    /// The environment of this process.
+    pub fn of_process() -> Environment {
+        Environment {
             variables: std::env::vars_os().collect(),
             folder: PathBuf::new(),
         }
     }
 
-    /// A variable's value; an empty one counts as not set.
+    /// Returns a variable's value; an empty one counts as not set.
     fn variable(&self, name: &str) -> Option<&OsString> {
         self.variables
             .get(&OsString::from(name))
             .filter(|value| !value.is_empty())
     }
 
-    /// The names of all variables that are set.
+    /// Returns the names of all variables that are set.
     fn set(&self) -> impl Iterator<Item = &OsString> {
         let set = self.variables.iter().filter(|(_, value)| !value.is_empty());
         set.map(|(name, _)| name)
     }
 }
 
-/// The settings, and where each is from.
+/// The settings, each with its source.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The settings.
@@ -66,7 +66,7 @@ pub struct Loaded {
     /// The file that was read.
     pub file: Option<PathBuf>,
     settings: Vec<Setting>,
-    /// Variables with a setting's beginning that are none.
+    /// Variables that begin like settings and are none.
     ignored: Vec<String>,
 }
 
@@ -96,8 +96,8 @@ impl fmt::Display for Origin {
 }
 
 impl Loaded {
-    /// A line for each setting, as `topic = chat (job.toml)`: the value in use, and where it is from. A last one names
-    /// the variables that nobody reads.
+    /// A line for each setting, as `topic = chat (job.toml)`: the value in use and its source. A last line names the
+    /// ignored variables.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let ignored = (!self.ignored.is_empty()).then(|| {
             let names = escape_body(self.ignored.join(", ").as_bytes());
@@ -112,7 +112,7 @@ impl Loaded {
     }
 }
 
-/// The environment variable of a setting; `None` for a flag that is no setting.
+/// Returns a setting's environment variable, or `None` for a flag that is no setting.
 pub fn variable(arg: &Arg) -> Option<String> {
     let settings = SettingArgs::augment_args(clap::Command::new("job"));
     let known = settings
@@ -125,11 +125,14 @@ fn variable_name(key: &str) -> String {
     format!("JOB_{}", key.replace('-', "_").to_ascii_uppercase())
 }
 
-/// Reads all layers under the flags of `matches`. The error names the value, and the variable or the file
-/// and line where it stands.
-pub fn load(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Loaded, String> {
+/// Merges the flags of `matches` with the environment, the file and the defaults.
+///
+/// # Errors
+/// A value is invalid, a key is unknown, a variable is nearly a setting's, or the file can't be read. The error names the
+/// value, and the variable or the file and line.
+pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, String> {
     let parser = Parser::new();
-    let mut layered: BTreeMap<String, (OsString, Origin)> = BTreeMap::new();
+    let mut values: BTreeMap<String, (OsString, Origin)> = BTreeMap::new();
 
     let known: Vec<_> = parser
         .keys
@@ -138,17 +141,17 @@ pub fn load(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Loaded,
         .chain([CONFIG])
         .map(variable_name)
         .collect();
-    let ignored = unknown::unknown(surroundings.set(), &known)?;
+    let ignored = unknown::unknown(environment.set(), &known)?;
 
-    let file = config_file(matches, surroundings)?;
+    let file = config_file(matches, environment)?;
     if let Some(path) = &file {
-        for (key, value) in file::read(path, &surroundings.folder, &parser)? {
-            layered.insert(key, (value.into(), Origin::File(path.clone())));
+        for (key, value) in file::read(path, &environment.folder, &parser)? {
+            values.insert(key, (value.into(), Origin::File(path.clone())));
         }
     }
     for key in &parser.keys {
         let name = variable_name(key);
-        if let Some(value) = surroundings.variable(&name) {
+        if let Some(value) = environment.variable(&name) {
             parser.check(key, value).map_err(|reason| {
                 format!(
                     "environment variable {name}={}: {}",
@@ -156,23 +159,23 @@ pub fn load(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Loaded,
                     reason.of_value()
                 )
             })?;
-            layered.insert(key.clone(), (value.clone(), Origin::Variable(name)));
+            values.insert(key.clone(), (value.clone(), Origin::Variable(name)));
         }
     }
     for key in &parser.keys {
         if let Some(value) = flag(matches, &id(key)) {
-            layered.insert(key.clone(), (value, Origin::Flag(format!("--{key}"))));
+            values.insert(key.clone(), (value, Origin::Flag(format!("--{key}"))));
         }
     }
 
-    let args = layered.iter().map(|(key, (value, _))| argument(key, value));
+    let args = values.iter().map(|(key, (value, _))| argument(key, value));
     let merged = parser.parse(args).map_err(|error| error.to_string())?;
     let settings = parser.keys.iter().map(|key| {
         let value = merged.get_raw(&id(key)).into_iter().flatten().next();
         Setting {
             key: key.clone(),
             value: value.map_or("none".into(), |value| value.to_string_lossy().into_owned()),
-            origin: layered
+            origin: values
                 .get(key)
                 .map_or(Origin::Default, |(_, origin)| origin.clone()),
         }
@@ -192,30 +195,27 @@ fn id(key: &str) -> String {
     key.replace('-', "_")
 }
 
-/// What the command line says itself about an argument (which `job send` may not have).
+/// Returns a flag's value if the command line itself has it. `job send` doesn't know every flag.
 fn flag(matches: &ArgMatches, id: &str) -> Option<OsString> {
     let mut raw = matches.try_get_raw(id).ok()??;
     (matches.value_source(id) == Some(ValueSource::CommandLine))
         .then(|| raw.next().map(OsString::from))?
 }
 
-/// The file to read: `--config`, `JOB_CONFIG`, or `job.toml` where it is there.
-fn config_file(
-    matches: &ArgMatches,
-    surroundings: &Surroundings,
-) -> Result<Option<PathBuf>, String> {
+/// Returns the file to read: `--config`, `JOB_CONFIG`, or `job.toml` if it exists.
+fn config_file(matches: &ArgMatches, environment: &Environment) -> Result<Option<PathBuf>, String> {
     let named = flag(matches, CONFIG).map(|path| (path, format!("--{CONFIG}")));
     let name = variable_name(CONFIG);
-    let named = named.or_else(|| Some((surroundings.variable(&name)?.clone(), name)));
+    let named = named.or_else(|| Some((environment.variable(&name)?.clone(), name)));
     if let Some((path, by)) = named {
         let path = PathBuf::from(path);
-        return match surroundings.folder.join(&path).try_exists() {
+        return match environment.folder.join(&path).try_exists() {
             Ok(true) => Ok(Some(path)),
             Ok(false) => Err(format!("{by} names {}, which is not there", path.display())),
             Err(error) => Err(format!("{by} names {}: {error}", path.display())),
         };
     }
-    let there = surroundings
+    let there = environment
         .folder
         .join(DEFAULT_FILE)
         .try_exists()
