@@ -15,11 +15,10 @@ use crate::dead_letter;
 use crate::group::{self, Channels, Counts, Group};
 use crate::kafka::{fetch, membership};
 use crate::message;
-use crate::message::CometId;
 use crate::message::consumer::Control;
 use crate::settings::Config;
 use crate::worker::coalesce::Coalescer;
-use crate::worker::{Endpoint, EndpointStats, Fleet, Worker};
+use crate::worker::{self, EndpointStats, Fleet, Worker};
 
 // Limits of one room that another one relies on.
 const _: () = assert!(
@@ -81,26 +80,19 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let mut workers = Vec::new();
     for n in 0..config.threads {
         let (own, events) = unbounded();
-        let window = config.window.calls(config.comet.len());
-        let coalescer = Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes);
-        let endpoints = (0..config.comet.len())
-            .map(|comet| {
-                let client =
-                    Client::new(queues.of(n), locations[comet].clone(), config.call_timeout);
-                Endpoint::new(
-                    CometId(comet as u32),
-                    (client, failures[comet].clone()),
-                    (fleet[comet].clone(), fleet.clone()),
-                    window,
-                    coalescer.is_some(),
-                )
+        let connections = (0..config.comet.len())
+            .map(|comet| worker::Connection {
+                client: Client::new(queues.of(n), locations[comet].clone(), config.call_timeout),
+                failures: failures[comet].clone(),
             })
             .collect();
         let worker = Worker::new(
             (own.clone(), events),
             to_group.clone(),
-            endpoints,
-            coalescer,
+            connections,
+            &fleet,
+            config.window.calls(config.comet.len()),
+            Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
             lease.clone(),
         );
         start(&format!("worker-{n}"), move || worker.run())?;

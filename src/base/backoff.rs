@@ -37,7 +37,16 @@ impl Backoff {
 
     /// The next wait.
     pub fn wait(&mut self) -> Duration {
-        let wait = self.base.mul_f64(0.8 + 0.4 * fastrand::f64());
+        self.next(fastrand::f64())
+    }
+
+    /// The next wait, drawn with `rng`.
+    pub fn wait_with(&mut self, rng: &mut fastrand::Rng) -> Duration {
+        self.next(rng.f64())
+    }
+
+    fn next(&mut self, draw: f64) -> Duration {
+        let wait = self.base.mul_f64(0.8 + 0.4 * draw);
         self.base = (self.base * 2).min(self.most);
         wait
     }

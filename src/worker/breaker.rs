@@ -83,11 +83,12 @@ pub struct Breaker {
     asked: u32,
     /// While it refuses everything: the next turn, and when this worker tries to take it.
     lot: Option<(u64, Instant)>,
+    rng: fastrand::Rng,
 }
 
 impl Breaker {
     /// `stats` is the Comet's, one of those in `fleet`.
-    pub fn new(stats: Arc<EndpointStats>, fleet: Fleet, now: Instant) -> Self {
+    pub fn new(stats: Arc<EndpointStats>, fleet: Fleet, now: Instant, rng: fastrand::Rng) -> Self {
         Self {
             stats,
             fleet,
@@ -100,6 +101,7 @@ impl Breaker {
             ask_from: now,
             asked: 0,
             lot: None,
+            rng,
         }
     }
 
@@ -307,7 +309,7 @@ impl Breaker {
         match self.lot {
             Some((of, at)) if of == turn => at,
             _ => {
-                let share = -(1.0 - fastrand::f64()).ln() / waiting.max(1) as f64;
+                let share = -(1.0 - self.rng.f64()).ln() / waiting.max(1) as f64;
                 let at = from + LOT.mul_f64(share).min(LONGEST_LOT);
                 self.lot = Some((turn, at));
                 at
@@ -323,7 +325,7 @@ impl Breaker {
     fn down(&mut self, now: Instant) {
         if self.state != BreakerState::Detached {
             self.enter(BreakerState::Down);
-            self.not_before = now + self.backoff.wait();
+            self.not_before = now + self.backoff.wait_with(&mut self.rng);
         }
     }
 

@@ -1,149 +1,135 @@
-//! What a worker sends: it drives its endpoints, which starts the calls that may be made.
+//! Driving the core's endpoints: what wakes when, which Comets are detached, and which calls start.
+//!
+//! The order for one loop of the worker: [`Core::wake`], then for each [`Core::next_ready`] one [`Core::drive`], as many
+//! [`Core::start_calls`] as it asks for, and [`Core::rest`]. The loop sleeps until [`Core::wake_at`].
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use slab::Slab;
 
 use super::breaker::BreakerState;
 use super::coalesce::Coalescer;
-use super::scheduler::{Id, Start};
-use super::{Event, Pending, Worker};
-use crate::base::lease::Moment;
-use crate::comet::Cork;
+use super::core::{Core, Pending};
+use super::effects::{Effects, Said};
+use super::scheduler::Id;
+use crate::message::CometId;
 use crate::message::call::Call;
 
-/// Limits how many calls leave together: the first waits for the last, some microseconds each.
-const CALLS_AT_ONCE: usize = 64;
+impl Core {
+    /// When to drive again if nothing happens until then. May be too early.
+    pub fn wake_at(&self) -> Option<Instant> {
+        self.wake_at
+    }
 
-/// Wait before looking whether a lapsed lease holds again. Mostly the group says so before.
-const LEASE_AGAIN: Duration = Duration::from_millis(100);
+    /// Drives nothing for now, but all endpoints at `until`.
+    pub fn pause_until(&mut self, until: Instant) {
+        self.wake_at = Some(until);
+    }
 
-impl Worker {
-    /// Drives the endpoints that are ready or whose time has come. Driving all of them each time would cost more than a call
-    /// if there are many.
-    pub(super) fn drive(&mut self) {
-        let now = Instant::now();
-        if !self.may_send() {
-            return;
-        }
-        let all = self.wake_at.is_some_and(|wake_at| wake_at <= now);
-        if all {
+    /// Makes all endpoints ready if their time has come. Driving all of them each time would cost more than a call if there are
+    /// many.
+    pub fn wake(&mut self, now: Instant) {
+        if self.wake_at.is_some_and(|wake_at| wake_at <= now) {
             self.wake_at = None;
-            for n in 0..self.endpoints.len() {
-                self.endpoints[n].mark_ready(n, &mut self.ready);
-            }
-        }
-        while let Some(n) = self.ready.pop() {
-            self.drive_one(n, now);
-            let endpoint = &mut self.endpoints[n];
-            endpoint.ready = false;
-            let times = [
-                self.wake_at,
-                endpoint.scheduler.wake_at(now),
-                endpoint.client.look_at(),
-            ];
-            self.wake_at = times.into_iter().flatten().min();
-        }
-    }
-
-    /// Detaches the Comet if it was gone for long, or attaches it, wakes what waited long enough, and starts the calls that may
-    /// be made.
-    fn drive_one(&mut self, n: usize, now: Instant) {
-        self.detach_or_attach(n, now);
-        let endpoint = &mut self.endpoints[n];
-        endpoint.scheduler.wake(now);
-        if endpoint.scheduler.breaker.probe_due(now) {
-            let (own, comet) = (self.own.clone(), endpoint.comet);
-            endpoint.client.probe(move |answer| {
-                let _ = own.send(Event::Probed { comet, answer });
-            });
-        }
-        endpoint.client.look_after(now);
-        // Looks at the clock before each lot of calls: a process that was halted sends no more than the rest of one.
-        while self.may_send() {
-            // A single call leaves at once.
-            let several = self.endpoints[n].scheduler.startable() > 1;
-            let _cork = several.then(Cork::put_in);
-            if (0..CALLS_AT_ONCE).any(|_| !self.start_call(n, now)) {
-                break;
+            for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
+                endpoint.mark_ready(n, &mut self.ready);
             }
         }
     }
 
-    /// Whether the lease holds. If not, all endpoints are driven when it may hold again: what happened to them meanwhile, such as
-    /// a long silence, says nothing about them.
-    fn may_send(&mut self) -> bool {
-        let holds = self.lease.holds(Moment::now(), self.lapses);
-        if !holds {
-            self.wake_at = Some(Instant::now() + LEASE_AGAIN);
+    /// Takes one of the endpoints that are to be driven now.
+    pub fn next_ready(&mut self) -> Option<CometId> {
+        let n = self.ready.pop()?;
+        Some(self.endpoints[n].comet)
+    }
+
+    /// Detaches the Comet if it was gone for long, or attaches it; wakes what waited long enough; probes if that is due.
+    pub fn drive(&mut self, comet: CometId, now: Instant, effects: &mut impl Effects) {
+        let place = self.place(comet);
+        self.detach_or_attach(place, now, effects);
+        let scheduler = &mut self.endpoints[place].scheduler;
+        scheduler.wake(now);
+        if scheduler.breaker.probe_due(now) {
+            effects.probe(comet);
         }
-        holds
+    }
+
+    /// Estimates how many calls to the Comet may start now, at most.
+    pub fn startable(&self, comet: CometId) -> usize {
+        self.endpoints[self.place(comet)].scheduler.startable()
+    }
+
+    /// Starts the calls to the Comet that may start, `most` at most. Returns whether there may be more.
+    pub fn start_calls(
+        &mut self,
+        comet: CometId,
+        most: usize,
+        now: Instant,
+        effects: &mut impl Effects,
+    ) -> bool {
+        let place = self.place(comet);
+        (0..most).all(|_| self.start_call(place, now, effects))
+    }
+
+    /// Ends what [`Self::next_ready`] began: notes when to drive the endpoint again, at `also` at the latest.
+    pub fn rest(&mut self, comet: CometId, also: Option<Instant>, now: Instant) {
+        let place = self.place(comet);
+        let endpoint = &mut self.endpoints[place];
+        endpoint.ready = false;
+        let times = [self.wake_at, endpoint.scheduler.wake_at(now), also];
+        self.wake_at = times.into_iter().flatten().min();
     }
 
     /// Starts the next call of endpoint `n`. Returns false if there was none.
-    fn start_call(&mut self, n: usize, now: Instant) -> bool {
-        let endpoint = &mut self.endpoints[n];
-        let (messages, suspended) = (&mut self.messages, &self.suspended);
-        let mut merged = None;
-        let started = endpoint.scheduler.start_next(now, |waiting, several| {
-            let first = waiting
-                .front()
-                .map(|&id| messages[id].message.record.assignment);
-            if first.is_some_and(|first| suspended.contains(&first)) {
-                return 0;
-            }
-            if several {
-                merged = merge(self.coalescer.as_ref(), messages, waiting);
-            }
-            let count = merged.as_ref().map_or(1, |(count, _)| *count);
-            for &id in waiting.iter().take(count) {
-                messages[id].started = true;
-            }
-            count
-        });
-        let Some(Start { id, doublings }) = started else {
+    fn start_call(&mut self, n: usize, now: Instant, effects: &mut impl Effects) -> bool {
+        let (messages, endpoint) = (&mut self.messages, &mut self.endpoints[n]);
+        let Some(admission) = endpoint.scheduler.admit(now) else {
             return false;
         };
-        let pending = &self.messages[id];
-        let call = match &merged {
-            Some((_, call)) => call,
-            None => &pending.message.delivery.call,
-        };
-        let (own, comet) = (self.own.clone(), endpoint.comet);
-        endpoint.client.call(call, doublings, now, move |answer| {
-            let _ = own.send(Event::Answered { comet, id, answer });
-        });
-        true
+        while let Some(next) = endpoint.scheduler.peek(admission) {
+            let first = next.messages()[0];
+            if (self.suspended).contains(&messages[first].message.record.assignment) {
+                next.pause();
+                continue;
+            }
+            let coalescer = self.coalescer.as_ref().filter(|_| next.may_merge());
+            let merged = merge(coalescer, messages, next.messages());
+            let count = merged.as_ref().map_or(1, |(count, _)| *count);
+            for &id in next.messages().iter().take(count) {
+                messages[id].started = true;
+            }
+            let doublings = next.start(count);
+            let call = match &merged {
+                Some((_, call)) => call,
+                None => &messages[first].message.delivery.call,
+            };
+            effects.call(endpoint.comet, first, call, doublings, now);
+            return true;
+        }
+        false
     }
 
     /// Detaches or attaches the Comet, and finishes without it the messages that are skipped there.
-    fn detach_or_attach(&mut self, n: usize, now: Instant) {
+    fn detach_or_attach(&mut self, n: usize, now: Instant, effects: &mut impl Effects) {
         let endpoint = &mut self.endpoints[n];
         let (comet, scheduler) = (endpoint.comet, &mut endpoint.scheduler);
-        let address = endpoint.client.address();
-        if scheduler.breaker.is_given_up(now) {
-            if let Some(limit) = scheduler.breaker.detach(now) {
-                log::error!(
-                    "Comet {address} took nothing for {:.0} s while others live: messages pass it by until it answers again \
-                     (its people are gone with it)",
-                    limit.as_secs_f64()
-                );
+        let breaker = &mut scheduler.breaker;
+        if breaker.is_given_up(now) {
+            if let Some(limit) = breaker.detach(now) {
+                effects.say(comet, Said::Detached(limit));
             }
-        } else if scheduler.breaker.is_excused(now) && scheduler.breaker.attach(now) {
-            log::warn!(
-                "Comet {address} is not left out any more, though it doesn't answer: the others were away too. \
-                 Messages wait for it again"
-            );
+        } else if breaker.is_excused(now) && breaker.attach(now) {
+            effects.say(comet, Said::Attached);
         }
-        if scheduler.breaker.state() != BreakerState::Detached || !scheduler.breaker.skips(now) {
+        if breaker.state() != BreakerState::Detached || !breaker.skips(now) {
             return;
         }
         let queued = scheduler.take(|_| true);
         scheduler.breaker.skip(queued.len());
         for id in queued {
             self.messages[id].skipped = Some(comet);
-            self.done_with(id);
+            self.done_with(id, effects);
         }
     }
 }

@@ -78,6 +78,11 @@ impl KeyQueue {
         }
     }
 
+    /// Whether its first message may be sent.
+    pub fn may_start(&self) -> bool {
+        self.state == QueueState::Ready && !self.messages.is_empty()
+    }
+
     /// Whether a call may carry more than the first message.
     pub fn may_merge(&self) -> bool {
         self.one_by_one == 0 && self.messages.len() > 1
@@ -123,8 +128,8 @@ impl KeyQueue {
     }
 
     /// Waits before the first message is tried again. Returns until when.
-    pub fn wait(&mut self, now: Instant) -> Instant {
-        let until = now + self.backoff.wait();
+    pub fn wait(&mut self, now: Instant, rng: &mut fastrand::Rng) -> Instant {
+        let until = now + self.backoff.wait_with(rng);
         self.state = QueueState::WaitingUntil(until);
         until
     }

@@ -32,15 +32,48 @@ pub struct Scheduler {
     timers: BinaryHeap<Reverse<(Instant, OrderingKey)>>,
     /// The key whose message has the turn, at a Comet that refuses everything.
     has_turn: Option<OrderingKey>,
+    rng: fastrand::Rng,
 }
 
-/// A call to make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// The first of its messages.
-    pub id: Id,
-    /// How often its deadline is doubled.
-    pub doublings: u32,
+/// The KeyQueue that is next. It stays the next one until it is started or paused.
+pub struct Candidate<'a> {
+    key: OrderingKey,
+    queue: &'a mut KeyQueue,
+    ready: &'a mut VecDeque<OrderingKey>,
+    in_flight: &'a mut usize,
+    has_turn: &'a mut Option<OrderingKey>,
+    /// What the connection has taken so far.
+    oks: u64,
+    may_merge: bool,
+    is_turn: bool,
+}
+
+impl Candidate<'_> {
+    /// Its messages in order, one at least.
+    pub fn messages(&self) -> &VecDeque<Id> {
+        &self.queue.messages
+    }
+
+    /// Whether a call may carry more than the first message.
+    pub fn may_merge(&self) -> bool {
+        self.may_merge
+    }
+
+    /// Counts a call with the first `carried` messages as in flight. Returns how often its deadline is doubled.
+    pub fn start(self, carried: usize) -> u32 {
+        debug_assert!(carried == 1 || self.may_merge && carried <= self.queue.messages.len());
+        self.ready.pop_front();
+        self.queue.start(carried, self.oks);
+        *self.in_flight += 1;
+        *self.has_turn = self.is_turn.then_some(self.key);
+        self.queue.doublings()
+    }
+
+    /// Pauses it until [`Scheduler::resume`].
+    pub fn pause(self) {
+        self.ready.pop_front();
+        self.queue.state = QueueState::Paused;
+    }
 }
 
 /// What an answer means for the messages of the call.
@@ -58,7 +91,7 @@ pub enum Outcome {
 
 impl Scheduler {
     /// `window` limits the calls in flight; `merging` says whether a call may carry more than one message.
-    pub fn new(window: usize, merging: bool, breaker: Breaker) -> Self {
+    pub fn new(window: usize, merging: bool, breaker: Breaker, rng: fastrand::Rng) -> Self {
         Self {
             breaker,
             window,
@@ -69,6 +102,7 @@ impl Scheduler {
             ready: VecDeque::new(),
             timers: BinaryHeap::new(),
             has_turn: None,
+            rng,
         }
     }
 
@@ -106,14 +140,8 @@ impl Scheduler {
         self.queues.is_empty() && self.backlog.is_empty()
     }
 
-    /// Returns the next call to make now, if the window and the Breaker admit one. `choose` sees the messages of a KeyQueue and
-    /// whether more than one may go, and returns how many of the first go together. These count as in flight. If it returns 0,
-    /// the KeyQueue is paused until [`Self::resume`].
-    pub fn start_next(
-        &mut self,
-        now: Instant,
-        mut choose: impl FnMut(&VecDeque<Id>, bool) -> usize,
-    ) -> Option<Start> {
+    /// Says whether the window and the Breaker admit a call now. A turn is taken with that.
+    pub fn admit(&mut self, now: Instant) -> Option<Admission> {
         let admission = self.breaker.admission(self.waiting());
         let free = match admission {
             Admission::Window => self.in_flight < self.window,
@@ -127,40 +155,37 @@ impl Scheduler {
             }
             Admission::Nothing => false,
         };
-        if !free {
-            return None;
-        }
-        let is_turn = matches!(admission, Admission::TurnFrom(_));
-        loop {
+        free.then_some(admission)
+    }
+
+    /// Returns the KeyQueue that is next, for a call that was admitted.
+    pub fn peek(&mut self, admission: Admission) -> Option<Candidate<'_>> {
+        let key = loop {
             self.fill_queues(self.keep_ready);
-            let key = self.ready.pop_front()?;
-            let Some(queue) = self.queues.get_mut(&key) else {
-                continue;
-            };
-            if queue.state == QueueState::Ready
-                && let Some(&id) = queue.messages.front()
-            {
-                // A Comet that isn't up is tried with one message at a time.
-                let several = admission == Admission::Window && queue.may_merge();
-                let most = if several { queue.messages.len() } else { 1 };
-                let carried = choose(&queue.messages, several).min(most);
-                if carried == 0 {
-                    queue.state = QueueState::Paused;
-                    continue;
-                }
-                queue.start(carried, self.breaker.signs().oks);
-                self.in_flight += 1;
-                self.has_turn = is_turn.then_some(key);
-                let doublings = queue.doublings();
-                return Some(Start { id, doublings });
+            let key = *self.ready.front()?;
+            if self.queues.get(&key).is_some_and(KeyQueue::may_start) {
+                break key;
             }
-        }
+            self.ready.pop_front();
+        };
+        let queue = self.queues.get_mut(&key)?;
+        Some(Candidate {
+            // A Comet that isn't up is tried with one message at a time.
+            may_merge: admission == Admission::Window && queue.may_merge(),
+            is_turn: matches!(admission, Admission::TurnFrom(_)),
+            oks: self.breaker.signs().oks,
+            key,
+            queue,
+            ready: &mut self.ready,
+            in_flight: &mut self.in_flight,
+            has_turn: &mut self.has_turn,
+        })
     }
 
     /// Makes any key the next one, so that good messages don't wait behind all that a Comet refuses.
     fn shuffle(&mut self) {
         self.fill_queues(usize::MAX);
-        fastrand::shuffle(self.ready.make_contiguous());
+        self.rng.shuffle(self.ready.make_contiguous());
     }
 
     /// Estimates how many calls may start now, at most.
@@ -196,7 +221,8 @@ impl Scheduler {
             return outcome;
         }
         if outcome == Outcome::Again {
-            self.timers.push(Reverse((queue.wait(now), key)));
+            self.timers
+                .push(Reverse((queue.wait(now, &mut self.rng), key)));
             return outcome;
         }
         queue.leave();

@@ -7,19 +7,23 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
+fn knowing(stats: &Arc<EndpointStats>, fleet: &Fleet, now: Instant) -> Breaker {
+    Breaker::new(stats.clone(), fleet.clone(), now, fastrand::Rng::new())
+}
+
 /// `N` Comets, each as one worker sees it.
 fn fleet<const N: usize>(now: Instant) -> [Breaker; N] {
     let origin = now - seconds(1);
     let fleet: Fleet = (0..N)
         .map(|_| Arc::new(EndpointStats::new(origin)))
         .collect();
-    std::array::from_fn(|n| Breaker::new(fleet[n].clone(), fleet.clone(), now))
+    std::array::from_fn(|n| knowing(&fleet[n], &fleet, now))
 }
 
 /// A Comet, as several workers see it.
 fn workers<const N: usize>(now: Instant) -> [Breaker; N] {
     let [one] = fleet::<1>(now);
-    std::array::from_fn(|_| Breaker::new(one.stats.clone(), one.fleet.clone(), now))
+    std::array::from_fn(|_| knowing(&one.stats, &one.fleet, now))
 }
 
 #[test]
@@ -170,8 +174,7 @@ fn detached_it_misses_nothing_while_nobody_delivers_and_gets_another_chance_with
 fn one_that_lives_for_another_worker_is_not_given_up() {
     let start = Instant::now();
     let [down, mut other] = fleet(start);
-    let [mut cut_off, mut well] =
-        [(); 2].map(|()| Breaker::new(down.stats.clone(), down.fleet.clone(), start));
+    let [mut cut_off, mut well] = [(); 2].map(|()| knowing(&down.stats, &down.fleet, start));
     other.ok(start);
     cut_off.failed(Verdict::Down, 0, start);
     well.ok(start + seconds(20));

@@ -9,21 +9,52 @@ const A: OrderingKey = OrderingKey(1);
 const B: OrderingKey = OrderingKey(2);
 
 fn breaker(now: Instant) -> Breaker {
-    Breaker::new(Arc::new(EndpointStats::new(now)), Arc::from([]), now)
+    knowing(Arc::new(EndpointStats::new(now)), now)
+}
+
+/// A Breaker of a fleet's only Comet.
+fn knowing(stats: Arc<EndpointStats>, now: Instant) -> Breaker {
+    Breaker::new(stats, Arc::from([]), now, fastrand::Rng::new())
+}
+
+fn with(window: usize, merging: bool, breaker: Breaker) -> Scheduler {
+    Scheduler::new(window, merging, breaker, fastrand::Rng::new())
 }
 
 fn scheduler(window: usize) -> (Scheduler, Instant) {
     let now = Instant::now();
-    (Scheduler::new(window, true, breaker(now)), now)
+    (with(window, true, breaker(now)), now)
 }
 
-/// Starts the next call, and says which message is its first.
+/// Starts the next call as the worker does: `choose` says how many messages of a KeyQueue go together, 0 pauses it. Returns the
+/// first of them and how often the deadline is doubled.
+fn start_next(
+    scheduler: &mut Scheduler,
+    now: Instant,
+    mut choose: impl FnMut(&VecDeque<Id>, bool) -> usize,
+) -> Option<(Id, u32)> {
+    let admission = scheduler.admit(now)?;
+    loop {
+        let next = scheduler.peek(admission)?;
+        let first = next.messages()[0];
+        let most = match next.may_merge() {
+            true => next.messages().len(),
+            false => 1,
+        };
+        match choose(next.messages(), next.may_merge()) {
+            0 => next.pause(),
+            count => return Some((first, next.start(count.min(most)))),
+        }
+    }
+}
+
+/// Starts the next call, and returns its first message.
 fn next(
     scheduler: &mut Scheduler,
     now: Instant,
     choose: impl FnMut(&VecDeque<Id>, bool) -> usize,
 ) -> Option<Id> {
-    scheduler.start_next(now, choose).map(|start| start.id)
+    start_next(scheduler, now, choose).map(|(first, _)| first)
 }
 
 /// Answers as the worker does: the Breaker hears of it first.
@@ -155,7 +186,7 @@ fn taking_messages_out_leaves_the_one_in_flight() {
 #[test]
 fn without_merging_few_messages_are_in_a_queue() {
     let now = Instant::now();
-    let mut scheduler = Scheduler::new(4, false, breaker(now));
+    let mut scheduler = with(4, false, breaker(now));
     (0..100).for_each(|id| scheduler.push(OrderingKey(id as u64), id));
     assert_eq!(scheduler.startable(), 4);
     let started: Vec<Id> = std::iter::from_fn(|| next(&mut scheduler, now, |_, _| 1)).collect();
@@ -175,7 +206,7 @@ fn without_merging_few_messages_are_in_a_queue() {
 #[test]
 fn a_comet_that_is_down_is_tried_again_for_messages_without_a_queue() {
     let now = Instant::now();
-    let mut scheduler = Scheduler::new(1, false, breaker(now));
+    let mut scheduler = with(1, false, breaker(now));
     scheduler.push(A, 0);
     scheduler.push(B, 1);
     assert_eq!(next(&mut scheduler, now, |_, _| 1), Some(0));
@@ -319,7 +350,7 @@ proptest! {
         merges in prop::collection::vec(1usize..6, 1..20),
     ) {
         let mut now = Instant::now();
-        let mut scheduler = Scheduler::new(window, merging, breaker(now));
+        let mut scheduler = with(window, merging, breaker(now));
         for (id, key) in keys.iter().enumerate() {
             scheduler.push(OrderingKey(*key), id);
         }
@@ -427,7 +458,7 @@ fn messages_that_are_given_up_for_probes_leave_one_a_second() {
     let start = Instant::now();
     let stats = Arc::new(EndpointStats::new(Instant::now()));
     let mut schedulers: Vec<Scheduler> = (0..5)
-        .map(|_| Scheduler::new(64, true, Breaker::new(stats.clone(), Arc::from([]), start)))
+        .map(|_| with(64, true, knowing(stats.clone(), start)))
         .collect();
     let mut given_up = Vec::new();
     for scheduler in &mut schedulers {
@@ -446,8 +477,8 @@ fn messages_that_are_given_up_for_probes_leave_one_a_second() {
 fn what_other_connections_finish_counts_against_no_message() {
     let mut now = Instant::now();
     let stats = Arc::new(EndpointStats::new(Instant::now()));
-    let mut other_worker = Breaker::new(stats.clone(), Arc::from([]), now);
-    let mut scheduler = Scheduler::new(64, false, Breaker::new(stats, Arc::from([]), now));
+    let mut other_worker = knowing(stats.clone(), now);
+    let mut scheduler = with(64, false, knowing(stats, now));
     scheduler.push(A, 0);
     for _ in 0..20 {
         other_worker.ok(now);
@@ -468,8 +499,8 @@ fn a_message_that_takes_long_gets_longer() {
     scheduler.push(A, 1);
     for doublings in [0, 1, 2, 2] {
         assert_eq!(
-            scheduler.start_next(now, |_, _| 1),
-            Some(Start { id: 0, doublings })
+            start_next(&mut scheduler, now, |_, _| 1),
+            Some((0, doublings))
         );
         answer(&mut scheduler, A, Verdict::Unclear, now);
         now += RETRY_MOST * 2;
@@ -477,13 +508,7 @@ fn a_message_that_takes_long_gets_longer() {
     }
     assert_eq!(next(&mut scheduler, now, |_, _| 1), Some(0));
     answer(&mut scheduler, A, Verdict::Finished, now);
-    assert_eq!(
-        scheduler.start_next(now, |_, _| 1),
-        Some(Start {
-            id: 1,
-            doublings: 0
-        })
-    );
+    assert_eq!(start_next(&mut scheduler, now, |_, _| 1), Some((1, 0)));
 }
 
 /// A message that was given up leaves nothing to try: what fails much later is another outage.
@@ -523,7 +548,7 @@ fn a_comet_that_refuses_everything_gets_a_message_a_second_from_all_workers() {
     let start = Instant::now();
     let stats = Arc::new(EndpointStats::new(Instant::now()));
     let mut schedulers: Vec<Scheduler> = (0..4)
-        .map(|_| Scheduler::new(64, false, Breaker::new(stats.clone(), Arc::from([]), start)))
+        .map(|_| with(64, false, knowing(stats.clone(), start)))
         .collect();
     let key_of = |id: Id| OrderingKey(id as u64);
     for scheduler in &mut schedulers {

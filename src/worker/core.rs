@@ -1,0 +1,300 @@
+//! The worker's decisions: which messages it holds, what an answer means for them, and when each is done.
+//!
+//! Pure: time comes in as an argument, randomness from a seed, and what is to be done leaves through [`Effects`]. So a test can
+//! run hours of a message's life in no time, and the same way again.
+
+use std::time::Instant;
+
+use slab::Slab;
+
+use super::coalesce::{Coalescer, Shape};
+use super::effects::Effects;
+use super::endpoint::{Endpoint, said};
+use super::endpoint_stats::Fleet;
+use super::scheduler::{Id, Outcome};
+use crate::message::call::Target;
+use crate::message::memory::Memory;
+use crate::message::worker::Event;
+use crate::message::{Answer, Assignment, CometId, Completion, Message, Settled};
+
+pub struct Core {
+    pub(super) endpoints: Vec<Endpoint>,
+    /// Endpoints that something happened to since they were driven last.
+    pub(super) ready: Vec<usize>,
+    /// When to drive all endpoints if nothing happens until then. May be too early.
+    pub(super) wake_at: Option<Instant>,
+    pub(super) coalescer: Option<Coalescer>,
+    pub(super) messages: Slab<Pending>,
+    /// The messages of the call answered last: a buffer.
+    called: Vec<Id>,
+    /// Assignments that are over: what still comes of them is given back.
+    revoked: Vec<Assignment>,
+    /// Assignments that are over and whose partition is another's.
+    forgotten: Vec<Assignment>,
+    /// Assignments of which nothing is sent for now.
+    pub(super) suspended: Vec<Assignment>,
+}
+
+/// A message that this worker holds.
+pub(super) struct Pending {
+    pub message: Message,
+    memory: Memory,
+    /// Whether it can be merged with others of its room.
+    pub shape: Shape,
+    /// Comets that aren't done with it.
+    waiting_for: usize,
+    /// Whether a Comet may have seen it.
+    pub started: bool,
+    /// Whether its partition is another's: it isn't tried again.
+    forgotten: bool,
+    /// Whether a Comet didn't get it because its partition goes, or went, to another owner.
+    dropped: bool,
+    /// Whether a Comet took it.
+    taken: bool,
+    /// The last Comet where it was skipped.
+    pub skipped: Option<CometId>,
+    /// Why a Comet can't get it.
+    undeliverable: Option<String>,
+}
+
+impl Pending {
+    fn new(message: Message) -> Self {
+        Self {
+            message,
+            memory: Memory::default(),
+            shape: Shape::default(),
+            waiting_for: 0,
+            started: false,
+            forgotten: false,
+            dropped: false,
+            taken: false,
+            skipped: None,
+            undeliverable: None,
+        }
+    }
+}
+
+impl Core {
+    /// `addresses` (`host:port`) and `fleet` are the Comets', in the order of their ids. `window` limits the calls in flight at
+    /// each Comet. Messages are merged if there is a `coalescer`.
+    pub fn new(
+        addresses: impl IntoIterator<Item = String>,
+        fleet: &Fleet,
+        window: usize,
+        coalescer: Option<Coalescer>,
+        now: Instant,
+        mut rng: fastrand::Rng,
+    ) -> Self {
+        let limits = (window, coalescer.is_some());
+        let endpoint = |(id, address)| {
+            let comet = (CometId(id), address);
+            let stats = (fleet[id as usize].clone(), fleet.clone());
+            Endpoint::new(comet, stats, limits, now, rng.fork())
+        };
+        Self {
+            endpoints: (0..).zip(addresses).map(endpoint).collect(),
+            ready: Vec::new(),
+            wake_at: None,
+            coalescer,
+            messages: Slab::new(),
+            called: Vec::new(),
+            revoked: Vec::new(),
+            forgotten: Vec::new(),
+            suspended: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened. Calls start only when the endpoints are driven.
+    pub fn step(&mut self, event: Event, now: Instant, effects: &mut impl Effects) {
+        match event {
+            Event::Messages(messages) => messages
+                .into_iter()
+                .for_each(|message| self.take_in(message, effects)),
+            Event::RoundEnded => {
+                for (_, pending) in &mut self.messages {
+                    pending.memory.round_ended(&mut pending.message);
+                }
+            }
+            Event::Answered { comet, id, answer } => {
+                self.answered(comet, id, answer, now, effects);
+            }
+            Event::Probed { comet, answer } => {
+                let place = self.place(comet);
+                self.endpoints[place].on_probe(&answer, now, effects);
+                self.endpoints[place].mark_ready(place, &mut self.ready);
+            }
+            Event::Revoke(assignment) => {
+                self.resume(assignment);
+                self.revoked.push(assignment);
+                self.drop_queued(effects, |pending| {
+                    pending.message.record.assignment == assignment && !pending.started
+                });
+                // What was paused for this assignment is gone or may be sent.
+                self.resume_paused();
+                effects.revoke_ack(assignment);
+            }
+            Event::Suspend(assignment) => self.suspended.push(assignment),
+            Event::Resume(assignment) => self.resume(assignment),
+            Event::Forget(assignment) => {
+                self.resume(assignment);
+                self.forgotten.push(assignment);
+                for (_, pending) in self.messages.iter_mut() {
+                    pending.forgotten |= pending.message.record.assignment == assignment;
+                }
+                self.drop_queued(effects, |pending| pending.forgotten);
+            }
+            Event::Lapsed(_) => {
+                for endpoint in &mut self.endpoints {
+                    endpoint.scheduler.breaker.count_anew(now);
+                }
+            }
+            Event::Stop => {}
+        }
+    }
+
+    /// Where the Comet's endpoint is. The fleet is fixed: Comets are named in the order of their endpoints.
+    pub(super) fn place(&self, comet: CometId) -> usize {
+        comet.0 as usize
+    }
+
+    fn resume(&mut self, assignment: Assignment) {
+        let before = self.suspended.len();
+        self.suspended.retain(|suspended| *suspended != assignment);
+        if self.suspended.len() == before {
+            return;
+        }
+        self.resume_paused();
+    }
+
+    /// Resumes the paused KeyQueues. One whose first message may still not be sent is paused again when its turn comes.
+    fn resume_paused(&mut self) {
+        for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
+            endpoint.scheduler.resume();
+            endpoint.mark_ready(n, &mut self.ready);
+        }
+    }
+
+    fn take_in(&mut self, message: Message, effects: &mut impl Effects) {
+        fail::fail_point!("worker");
+        let assignment = message.record.assignment;
+        if self.forgotten.contains(&assignment) || self.revoked.contains(&assignment) {
+            settle(&message, Completion::Released, effects);
+            return;
+        }
+        // With a new assignment of a partition the earlier ones are forgotten.
+        let is_kept = |one: &Assignment| {
+            one.partition != assignment.partition || one.epoch >= assignment.epoch
+        };
+        self.revoked.retain(is_kept);
+        self.forgotten.retain(is_kept);
+        let (key, target) = (message.delivery.key, message.delivery.target);
+        let id = self.messages.insert(Pending::new(message));
+        for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
+            if target != Target::All && target != Target::One(endpoint.comet) {
+                continue;
+            }
+            endpoint.scheduler.push(key, id);
+            endpoint.mark_ready(n, &mut self.ready);
+            self.messages[id].waiting_for += 1;
+        }
+        self.finish_if_done(id, effects);
+    }
+
+    fn answered(
+        &mut self,
+        comet: CometId,
+        id: Id,
+        answer: Answer,
+        now: Instant,
+        effects: &mut impl Effects,
+    ) {
+        let key = self.messages[id].message.delivery.key;
+        let place = self.place(comet);
+        let endpoint = &mut self.endpoints[place];
+        endpoint.mark_ready(place, &mut self.ready);
+        let oks_at_start = endpoint.scheduler.oks_at_start(key);
+        let verdict = endpoint.on_answer(oks_at_start, &answer, now, effects);
+        let (address, scheduler) = (&endpoint.address, &mut endpoint.scheduler);
+        let mut called = std::mem::take(&mut self.called);
+        called.clear();
+        match scheduler.answered(key, verdict, now, &mut called) {
+            Outcome::Finished => {
+                for &id in &called {
+                    self.messages[id].taken = true;
+                }
+            }
+            Outcome::Refused => {
+                self.messages[id].undeliverable =
+                    Some(format!("refused by Comet {address}: {}", said(&answer)));
+            }
+            Outcome::GivenUp(tries) => {
+                self.messages[id].undeliverable = Some(format!(
+                    "failed {tries} times at Comet {address} while it answered others: {}",
+                    said(&answer)
+                ));
+            }
+            Outcome::Again => {
+                let messages = &mut self.messages;
+                // What isn't tried again leaves its KeyQueue; the others stay there.
+                called.retain(|&id| messages[id].forgotten);
+                if !called.is_empty() {
+                    scheduler.take(|id| called.contains(&id));
+                }
+                for &id in &called {
+                    messages[id].dropped = true;
+                }
+            }
+        }
+        for &id in &called {
+            self.done_with(id, effects);
+        }
+        self.called = called;
+    }
+
+    fn drop_queued(&mut self, effects: &mut impl Effects, which: impl Fn(&Pending) -> bool) {
+        let mut touched = Vec::new();
+        for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
+            touched.extend(endpoint.scheduler.take(|id| which(&self.messages[id])));
+            // Messages behind them may be sent now.
+            endpoint.mark_ready(n, &mut self.ready);
+        }
+        for id in touched {
+            self.messages[id].dropped = true;
+            self.done_with(id, effects);
+        }
+    }
+
+    /// Notes that one Comet is done with the message.
+    pub(super) fn done_with(&mut self, id: Id, effects: &mut impl Effects) {
+        self.messages[id].waiting_for -= 1;
+        self.finish_if_done(id, effects);
+    }
+
+    fn finish_if_done(&mut self, id: Id, effects: &mut impl Effects) {
+        if self.messages[id].waiting_for > 0 {
+            return;
+        }
+        let pending = self.messages.remove(id);
+        let completion = match (pending.undeliverable, pending.skipped) {
+            _ if pending.dropped => Completion::Released,
+            (Some(why), _) => Completion::Undeliverable(why),
+            (None, Some(comet)) if !pending.taken => Completion::Skipped(format!(
+                "no Comet took it: it passed by Comet {}, which is left out",
+                self.endpoints[self.place(comet)].address
+            )),
+            (None, _) => Completion::Delivered,
+        };
+        settle(&pending.message, completion, effects);
+    }
+}
+
+fn settle(message: &Message, completion: Completion, effects: &mut impl Effects) {
+    effects.settled(Settled {
+        record: message.record,
+        bytes: message.bytes,
+        completion,
+    });
+}
+
+#[cfg(test)]
+mod tests;

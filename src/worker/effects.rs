@@ -1,0 +1,42 @@
+//! What the core wants done. The core decides and does nothing itself; who drives it implements [`Effects`].
+
+use std::time::{Duration, Instant};
+
+use super::scheduler::Id;
+use crate::message::call::Call;
+use crate::message::{Assignment, CometId, Settled, Status};
+
+/// Carries out what the core decides, at once and in this order.
+///
+/// A trait rather than a list: nothing is allocated for an effect, and a call's body is lent, not copied.
+pub trait Effects {
+    /// Make this call, its deadline doubled `doublings` times. The answer comes back as `Event::Answered` with `id`.
+    fn call(&mut self, comet: CometId, id: Id, call: &Call, doublings: u32, now: Instant);
+
+    /// Ask the Comet whether it is there. The answer comes back as `Event::Probed`.
+    fn probe(&mut self, comet: CometId);
+
+    /// Report what became of a message. Reports may wait for each other.
+    fn settled(&mut self, settled: Settled);
+
+    /// Confirm a revoke, after all that was settled before.
+    fn revoke_ack(&mut self, assignment: Assignment);
+
+    /// Tell the log.
+    fn say(&mut self, comet: CometId, said: Said<'_>);
+}
+
+/// What the log is to say of a Comet.
+#[derive(Debug)]
+pub enum Said<'a> {
+    /// A call failed, or a probe of a Comet that is detached.
+    Failed { status: &'a Status, detached: bool },
+    /// It refused so many in a row that it gets one message a second until it takes one.
+    RefusesAll(&'a Status),
+    /// It took nothing for this long.
+    Detached(Duration),
+    /// It is attached though it doesn't answer: the others were away too.
+    Attached,
+    /// It answers again.
+    Returned { after: Duration, skipped: u64 },
+}

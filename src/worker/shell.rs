@@ -1,0 +1,116 @@
+//! Does what the core wants done: calls over connections, reports to the group, lines in the log.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::Sender;
+
+use super::effects::{Effects, Said};
+use super::scheduler::Id;
+use crate::comet::{self, Client, FailureLog};
+use crate::message::call::Call;
+use crate::message::worker::Event;
+use crate::message::{Assignment, CometId, Settled, group};
+
+/// One Comet's connection of this worker, and what all workers' lines about it have in common.
+pub struct Connection {
+    pub client: Client,
+    pub failures: Arc<FailureLog>,
+}
+
+pub struct Shell {
+    /// For the answers to calls, which come on gRPC's threads.
+    own: Sender<Event>,
+    group: Sender<group::Event>,
+    connections: Vec<Connection>,
+    settled: Vec<Settled>,
+}
+
+impl Shell {
+    /// `connections` are in the order of the Comets' ids.
+    pub fn new(
+        own: Sender<Event>,
+        group: Sender<group::Event>,
+        connections: Vec<Connection>,
+    ) -> Self {
+        Self {
+            own,
+            group,
+            connections,
+            settled: Vec::new(),
+        }
+    }
+
+    pub fn connection(&mut self, comet: CometId) -> &mut Connection {
+        &mut self.connections[comet.0 as usize]
+    }
+
+    /// Tells the group what was settled.
+    pub fn report(&mut self) {
+        if !self.settled.is_empty() {
+            let settled = std::mem::take(&mut self.settled);
+            let _ = self.group.send(group::Event::Settled(settled));
+        }
+    }
+}
+
+impl Effects for Shell {
+    fn call(&mut self, comet: CometId, id: Id, call: &Call, doublings: u32, now: Instant) {
+        let own = self.own.clone();
+        let client = &mut self.connection(comet).client;
+        client.call(call, doublings, now, move |answer| {
+            let _ = own.send(Event::Answered { comet, id, answer });
+        });
+    }
+
+    fn probe(&mut self, comet: CometId) {
+        let own = self.own.clone();
+        self.connection(comet).client.probe(move |answer| {
+            let _ = own.send(Event::Probed { comet, answer });
+        });
+    }
+
+    fn settled(&mut self, settled: Settled) {
+        self.settled.push(settled);
+    }
+
+    fn revoke_ack(&mut self, assignment: Assignment) {
+        // The group has to know what was given back before it hears the answer.
+        self.report();
+        let _ = self.group.send(group::Event::RevokeAck(assignment));
+    }
+
+    fn say(&mut self, comet: CometId, said: Said<'_>) {
+        let Connection { client, failures } = self.connection(comet);
+        say(client.address(), failures, said);
+    }
+}
+
+fn say(address: &str, failures: &FailureLog, said: Said<'_>) {
+    match said {
+        Said::Failed { status, detached } => failures.failed(address, status, detached),
+        Said::RefusesAll(status) => log::error!(
+            "Comet {address} refuses message after message: going on with one a second until it takes one. \
+             Last answer: {}",
+            comet::said(status)
+        ),
+        Said::Detached(limit) => log::error!(
+            "Comet {address} took nothing for {:.0} s while others live: messages pass it by until it answers again \
+             (its people are gone with it)",
+            limit.as_secs_f64()
+        ),
+        Said::Attached => log::warn!(
+            "Comet {address} is not left out any more, though it doesn't answer: the others were away too. \
+             Messages wait for it again"
+        ),
+        Said::Returned { after, skipped } => log::info!(
+            "Comet {address} answers again after {:.1} s; {}",
+            after.as_secs_f64(),
+            match skipped {
+                0 => "nothing was skipped".to_owned(),
+                1 => "1 message was skipped".to_owned(),
+                count => format!("{count} messages were skipped"),
+            }
+        ),
+    }
+}
