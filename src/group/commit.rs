@@ -45,6 +45,7 @@ impl Group {
         }
     }
 
+    /// Notes what Kafka has now.
     pub(super) fn note_committed(&mut self, commits: Vec<Commit>) {
         for commit in commits {
             if let Some(owned) = self.partitions.get_mut(&commit.partition) {
@@ -69,6 +70,7 @@ impl Group {
             .collect()
     }
 
+    /// Takes Kafka's answer to the commit in flight.
     pub(super) fn committed(&mut self, outcome: CommitOutcome, now: Instant) {
         self.commit_in_flight = false;
         let proves_nothing = std::mem::take(&mut self.commit_is_older);
@@ -98,7 +100,7 @@ impl Group {
         }
     }
 
-    /// The broker refuses longer maps.
+    /// Limits the offset maps to `map_len` bytes: the broker refuses longer ones.
     pub(super) fn shorten_maps(&mut self, map_len: usize) {
         if self.map_len == offset_map::MAX_LEN {
             self.effects.say(Notice::ShorterMaps { map_len });

@@ -121,6 +121,7 @@ impl Group {
         self.look_soon(now);
     }
 
+    /// Takes the answer to the look under way, and goes on where a log is not what it was.
     pub(super) fn looked(&mut self, answer: Result<BTreeMap<i32, Standing>, String>) {
         let asked = self.looks.asked.take().unwrap_or_default();
         let standings = match answer {
