@@ -12,7 +12,7 @@ use crate::base::{limits, panics};
 use crate::comet::{self, Client, FailureLog, Queues};
 use crate::consumer::{self, Consumer};
 use crate::dead_letter;
-use crate::group::{self, Channels, Counts, Group};
+use crate::group::{self, Channels, Counts};
 use crate::kafka::{fetch, membership};
 use crate::message;
 use crate::message::consumer::Control;
@@ -110,14 +110,16 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     membership::spawn(&config, commands, to_group).map_err(no_thread)?;
 
     let channels = Channels {
+        events: group_events,
+        reads,
+        stop,
         consumer: to_consumer.clone(),
         workers: workers.clone(),
         dead_letters: to_dead_letters,
         membership: to_membership,
         lease,
     };
-    let outcome = Group::new(group_events, reads, channels, config.shutdown_timeout)
-        .run(&stop, config.shutdown_timeout);
+    let outcome = group::run(channels, config.shutdown_timeout);
     let _ = to_consumer.send(Control::Stop);
     for worker in &workers {
         let _ = worker.send(message::worker::Event::Stop);

@@ -1,15 +1,16 @@
 //! How an assignment begins: with what Kafka has of it, and what this process knows.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::identity::Known;
 use super::ledger::{self, Ledger};
+use super::notice::Notice;
 use super::partition::{Partition, Phase};
 use super::{Group, look};
 use crate::message::standing::{Standing, TopicTag};
 use crate::message::{offset_map, topic_tag};
 
-/// For so long it is remembered what was finished of a partition that was lost, should it come back.
+/// For how long the group remembers what was finished of a lost partition, should it come back.
 const REMEMBER: Duration = Duration::from_secs(60);
 
 impl Group {
@@ -20,14 +21,16 @@ impl Group {
         begun: (i64, String),
         leader_epoch: Option<i32>,
         standing: Option<Standing>,
+        now: Instant,
     ) {
         let (position, metadata) = (begun.0, &begun.1);
         let (topic, _) = topic_tag::split(metadata);
         let mut finished = offset_map::decode(position, metadata).unwrap_or_else(|why| {
-            log::warn!(
-                "the metadata of the offset committed for partition {partition} is not used: {why}; \
-                 what had been finished above offset {position} may be sent again"
-            );
+            self.effects.say(Notice::MetadataUnused {
+                partition,
+                position,
+                why: why.to_string(),
+            });
             Vec::new()
         });
         let mut log = Known {
@@ -35,7 +38,7 @@ impl Group {
             leader_epoch,
             firm: finished.last().map_or(position, |last| last.end),
         };
-        if let Some(lost) = self.known(partition, position, log.topic) {
+        if let Some(lost) = self.known(partition, position, log.topic, now) {
             finished = ledger::union(&finished, &lost.ledger.finished_from(position));
             log.leader_epoch = log.leader_epoch.max(lost.log.leader_epoch);
             log.firm = log.firm.max(lost.log.firm);
@@ -43,12 +46,16 @@ impl Group {
         let mut ledger = Ledger::new(position, finished);
         if let Some(standing) = standing {
             let verdict = self.looks.judge(&log, position, &standing);
-            look::say(partition, verdict, &log, &ledger);
+            self.effects
+                .say(look::notice(partition, verdict, &log, &ledger));
             log = log.after(position, &standing, verdict);
             ledger.follow(verdict);
         }
         let position = ledger.next();
-        log::info!("partition {partition}: reading from offset {position}");
+        self.effects.say(Notice::Reading {
+            partition,
+            position,
+        });
         let owned = Partition {
             assignment: self.next_assignment(partition),
             earlier: Vec::new(),
@@ -59,7 +66,7 @@ impl Group {
             phase: Phase::Consuming,
             committed: None,
         };
-        self.channels.read(&owned);
+        self.effects.read(&owned);
         self.partitions.insert(partition, owned);
     }
 
@@ -69,10 +76,11 @@ impl Group {
         partition: i32,
         position: i64,
         topic: Option<TopicTag>,
+        now: Instant,
     ) -> Option<Partition> {
         let (at, lost) = self.lost.remove(&partition)?;
         // A position below what was committed is not the same log's: the topic was made anew.
         let is_same = lost.log.topic == topic && position >= lost.at_least();
-        (is_same && at.elapsed() < REMEMBER).then_some(lost)
+        (is_same && now.duration_since(at) < REMEMBER).then_some(lost)
     }
 }

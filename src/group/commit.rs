@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::Group;
+use super::effect::Effect;
+use super::notice::Notice;
 use super::partition::Phase;
 use crate::message::membership::Command;
 use crate::message::{Commit, CommitOutcome, Failure, offset_map};
@@ -37,14 +39,13 @@ impl Group {
         self.uncommitted = 0;
         let changed = self.to_commit();
         if !changed.is_empty() {
-            self.commit_in_flight = self
-                .channels
-                .membership
-                .send(Command::Commit(changed))
-                .is_ok();
+            self.commit_in_flight = true;
+            let commit = Command::Commit(changed);
+            self.effects.push(Effect::Membership(commit));
         }
     }
 
+    /// Notes what Kafka has now.
     pub(super) fn note_committed(&mut self, commits: Vec<Commit>) {
         for commit in commits {
             if let Some(owned) = self.partitions.get_mut(&commit.partition) {
@@ -69,15 +70,16 @@ impl Group {
             .collect()
     }
 
-    pub(super) fn committed(&mut self, outcome: CommitOutcome) {
+    /// Takes Kafka's answer to the commit in flight.
+    pub(super) fn committed(&mut self, outcome: CommitOutcome, now: Instant) {
         self.commit_in_flight = false;
         let proves_nothing = std::mem::take(&mut self.commit_is_older);
         let taken = !outcome.taken.is_empty();
         self.note_committed(outcome.taken);
         match outcome.failed {
-            Some(Failure::NotMember(why)) => return self.is_cut_off(&why),
-            Some(Failure::Other(why)) => self.commit_failed(&why),
-            None => self.commit_worked(),
+            Some(Failure::NotMember(why)) => return self.is_cut_off(why, now),
+            Some(Failure::Other(why)) => self.commit_failed(why, now),
+            None => self.commit_worked(now),
         }
         if proves_nothing {
             self.commit();
@@ -86,30 +88,22 @@ impl Group {
         }
     }
 
-    pub(super) fn commit_failed(&mut self, why: &str) {
-        if self.commit_outage.failed(Instant::now()) {
-            log::warn!("committing offsets failed: {why}; trying again");
+    pub(super) fn commit_failed(&mut self, why: String, now: Instant) {
+        if self.commit_outage.failed(now) {
+            self.effects.say(Notice::CommitsFail { why });
         }
     }
 
-    fn commit_worked(&mut self) {
-        if let Some(lasted) = self.commit_outage.worked(Instant::now()) {
-            log::info!(
-                "committing offsets works again, after {:.1} s",
-                lasted.as_secs_f64()
-            );
+    fn commit_worked(&mut self, now: Instant) {
+        if let Some(lasted) = self.commit_outage.worked(now) {
+            self.effects.say(Notice::CommitsWork { lasted });
         }
     }
 
-    /// The broker refuses longer maps.
+    /// Limits the offset maps to `map_len` bytes: the broker refuses longer ones.
     pub(super) fn shorten_maps(&mut self, map_len: usize) {
         if self.map_len == offset_map::MAX_LEN {
-            log::warn!(
-                "Kafka refused the metadata of a commit as too large (the broker's offset.metadata.max.bytes is below its \
-                 default of {}): it gets {map_len} bytes of it from now on. After a crash, more of what was finished behind \
-                 a message that is not is sent again",
-                offset_map::MAX_LEN
-            );
+            self.effects.say(Notice::ShorterMaps { map_len });
         }
         self.map_len = self.map_len.min(map_len);
     }

@@ -1,23 +1,24 @@
 //! Looks whether the logs are still those that were read, and goes on where one is not.
 //!
-//! A look is one small request a second, one more where a fetch failed or found nothing at its position. What is held of
-//! a log that is gone is delivered all the same, since nothing sends it again; in the account it doesn't count, as other
-//! records come under the same offsets.
+//! A look is one small request a second, and one more where a fetch failed or found nothing at its position. What is held
+//! of a log that is gone is delivered all the same, since nothing sends it again. It doesn't count in the ledger, as
+//! other records come under the same offsets.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Group;
+use super::effect::Effect;
 use super::identity::{Known, Verdict, judge};
 use super::ledger::Ledger;
+use super::notice::Notice;
 use super::partition::Phase;
-use crate::base::text::counted;
 use crate::message::Assignment;
 use crate::message::group::Reached;
 use crate::message::membership::Command;
 use crate::message::standing::{Question, Standing, TopicTag};
 
-/// Between two looks, at least, however much goes wrong.
+/// The shortest time between two looks, however much goes wrong.
 const BETWEEN: Duration = Duration::from_millis(200);
 
 /// What the group knows of its looks.
@@ -64,7 +65,7 @@ impl Looks {
 
 impl Group {
     /// Asks how the logs stand, one look at a time.
-    pub(super) fn look(&mut self) {
+    pub(super) fn look(&mut self, now: Instant) {
         if self.looks.asked.is_some() {
             return;
         }
@@ -81,37 +82,33 @@ impl Group {
                 (question, (owned.assignment, owned.ledger.next()))
             })
             .unzip();
-        if !questions.is_empty()
-            && self
-                .channels
-                .membership
-                .send(Command::Look(questions))
-                .is_ok()
-        {
+        if !questions.is_empty() {
+            let look = Command::Look(questions);
+            self.effects.push(Effect::Membership(look));
             self.looks.asked = Some(asked);
-            self.looks.begun = Some(Instant::now());
+            self.looks.begun = Some(now);
         }
     }
 
-    fn look_soon(&mut self) {
+    fn look_soon(&mut self, now: Instant) {
         let begun = self.looks.begun;
-        if begun.is_none_or(|begun| begun.elapsed() >= BETWEEN) {
-            self.look();
+        if begun.is_none_or(|begun| now.duration_since(begun) >= BETWEEN) {
+            self.look(now);
         }
     }
 
     /// Kafka has nothing at the position.
-    pub(super) fn is_astray(&mut self, assignment: Assignment) {
+    pub(super) fn is_astray(&mut self, assignment: Assignment, now: Instant) {
         if let Some(owned) = self.owned(assignment)
             && owned.phase == Phase::Consuming
         {
             owned.is_astray = true;
-            self.look_soon();
+            self.look_soon(now);
         }
     }
 
     /// Another leader, or another topic, may answer from now on: what was read before is of the one that was known.
-    pub(super) fn interrupted(&mut self, reached: Vec<Reached>) {
+    pub(super) fn interrupted(&mut self, reached: Vec<Reached>, now: Instant) {
         for Reached {
             assignment,
             position,
@@ -121,16 +118,16 @@ impl Group {
                 owned.log.firm = owned.log.firm.max(position);
             }
         }
-        self.look_soon();
+        self.look_soon(now);
     }
 
+    /// Takes the answer to the look under way, and goes on where a log is not what it was.
     pub(super) fn looked(&mut self, answer: Result<BTreeMap<i32, Standing>, String>) {
         let asked = self.looks.asked.take().unwrap_or_default();
         let standings = match answer {
             Ok(standings) => standings,
             Err(why) => {
-                // Whoever reads says that Kafka doesn't answer.
-                log::debug!("asking how the logs stand failed: {why}");
+                self.effects.say(Notice::LookFailed { why });
                 return;
             }
         };
@@ -145,47 +142,48 @@ impl Group {
                 continue;
             };
             let verdict = self.looks.judge(&owned.log, position, standing);
-            say(partition, verdict, &owned.log, &owned.ledger);
+            self.effects
+                .say(notice(partition, verdict, &owned.log, &owned.ledger));
             owned.log = owned.log.after(position, standing, verdict);
             match verdict {
                 Verdict::Open => {}
                 Verdict::Same => {
                     if std::mem::take(&mut owned.is_astray) {
-                        self.channels.read(owned);
+                        self.effects.read(owned);
                     }
                 }
                 _ => {
                     owned.begin_anew(next, verdict);
                     owned.is_astray = false;
-                    self.channels.read(owned);
+                    self.effects.read(owned);
                 }
             }
         }
     }
 }
 
-/// Says what became of a log, of which the account is as it was before.
-pub fn say(partition: i32, verdict: Verdict, known: &Known, ledger: &Ledger) {
+/// What the log says of a verdict. The ledger is as it was before.
+pub fn notice(partition: i32, verdict: Verdict, known: &Known, ledger: &Ledger) -> Option<Notice> {
     let position = ledger.next();
     match verdict {
-        Verdict::Same | Verdict::Open => {}
-        Verdict::Cut { to } => log::error!(
-            "partition {partition}: its log was cut back to offset {to} (a leader was elected that lacked its end, or a disk \
-             lost it): {} that were read from there on are gone from Kafka. What it has there now is new, and is read",
-            counted((known.firm.max(position) - to).max(0) as u64, "record")
-        ),
-        Verdict::Anew { at } => log::error!(
-            "partition {partition}: its topic was deleted and made anew: reading the new one from its start, offset {at}"
-        ),
-        Verdict::Deleted { to } => log::error!(
-            "partition {partition} begins at offset {to}: {} from {position} on were deleted by the topic's retention before \
-             job could read them",
-            counted(unfinished(ledger, to), "record")
-        ),
-        Verdict::Unclear { at } => log::error!(
-            "partition {partition} no longer has offset {position}, and Kafka doesn't say whether it was cut back or made \
-             anew: reading it from its start, offset {at}"
-        ),
+        Verdict::Same | Verdict::Open => None,
+        Verdict::Cut { to } => Some(Notice::LogCut {
+            partition,
+            to,
+            records: (known.firm.max(position) - to).max(0) as u64,
+        }),
+        Verdict::Anew { at } => Some(Notice::LogAnew { partition, at }),
+        Verdict::Deleted { to } => Some(Notice::LogDeleted {
+            partition,
+            position,
+            to,
+            records: unfinished(ledger, to),
+        }),
+        Verdict::Unclear { at } => Some(Notice::LogUnclear {
+            partition,
+            position,
+            at,
+        }),
     }
 }
 

@@ -11,63 +11,59 @@
 use std::time::{Duration, Instant};
 
 use super::Group;
+use super::effect::{Effect, Order, RequestId};
+use super::notice::Notice;
 use super::partition::Phase;
-use crate::base::lease::Moment;
+use crate::base::lease::Lapse;
+use crate::message::Assignment;
 use crate::message::consumer::Control;
-use crate::message::{Assignment, Commit, worker};
 
 /// The grace: how long a lost partition may take to come back. The member joins anew after its parting commit, in some
 /// tenths of a second.
 pub const GRACE: Duration = Duration::from_secs(2);
 
 impl Group {
-    /// krafka lost the partitions. Returns what was finished of them, to commit it if Kafka lets us.
-    pub(super) fn lose(&mut self, partitions: Vec<i32>) -> Vec<Commit> {
+    /// krafka lost the partitions. Replies with what was finished of them, for the parting commit.
+    pub(super) fn lose(&mut self, request: RequestId, partitions: Vec<i32>, now: Instant) {
         let mut commits = Vec::new();
+        self.effects.say(Notice::Lost {
+            partitions: partitions.clone(),
+        });
         for partition in partitions {
             let Some(owned) = self.partitions.get(&partition) else {
                 continue;
             };
             commits.push(owned.commit(partition, self.map_len));
-            self.suspect(partition, true);
+            self.suspect(partition, true, now);
         }
-        self.grace_until = Some(Instant::now() + GRACE);
-        commits
+        self.grace_until = Some(now + GRACE);
+        self.effects.push(Effect::Reply { request, commits });
     }
 
     /// Kafka doesn't know this member any longer. What it has now, krafka is about to say.
-    pub(super) fn is_cut_off(&mut self, why: &str) {
-        let suspects = self.suspect_all();
-        if suspects.is_empty() {
-            self.commit_failed(why);
+    pub(super) fn is_cut_off(&mut self, why: String, now: Instant) {
+        let partitions = self.suspect_all(now);
+        if partitions.is_empty() {
+            self.commit_failed(why, now);
         } else {
-            log::warn!(
-                "partitions {suspects:?} may be another member's by now ({why}): nothing of them is read or sent until \
-                 Kafka says whose they are"
-            );
+            self.effects.say(Notice::CutOff { partitions, why });
         }
     }
 
-    /// Renews the lease under which the workers send. Where it had run out, this process did not run for so long that its
-    /// partitions may be another's.
-    pub(super) fn renew_lease(&mut self) {
-        let Some(lapse) = self.channels.lease.renew(Moment::now()) else {
-            return;
-        };
-        let suspects = self.suspect_all();
+    /// This process did not run for so long that its partitions may be another member's.
+    pub(super) fn was_halted(&mut self, lapse: Lapse, now: Instant) {
+        let partitions = self.suspect_all(now);
         // Its answer may have come before.
         self.commit_is_older = self.commit_in_flight;
-        if !suspects.is_empty() {
-            log::warn!(
-                "this process did not run for {:.1} s (was it halted, or the machine asleep?): partitions {suspects:?} may \
-                 be another member's by now, and nothing of them is read or sent until Kafka says whose they are",
-                lapse.lasted.as_secs_f64()
-            );
+        if !partitions.is_empty() {
+            self.effects.say(Notice::Halted {
+                partitions,
+                lasted: lapse.lasted,
+            });
         }
-        // After the word on each partition.
-        for worker in &self.channels.workers {
-            let _ = worker.send(worker::Event::Lapsed(lapse.number));
-        }
+        // After what each worker is told of each partition.
+        self.effects
+            .push(Effect::Workers(Order::Lapsed(lapse.number)));
     }
 
     /// Kafka took a commit of this member: what krafka didn't lose is ours.
@@ -92,19 +88,19 @@ impl Group {
     }
 
     /// Makes all partitions suspect. Returns those that were not before.
-    fn suspect_all(&mut self) -> Vec<i32> {
+    fn suspect_all(&mut self, now: Instant) -> Vec<i32> {
         let all = self.partitions.iter();
         let sure = all.filter(|(_, owned)| !matches!(owned.phase, Phase::Suspect { .. }));
         let sure: Vec<i32> = sure.map(|(partition, _)| *partition).collect();
         let all: Vec<i32> = self.partitions.keys().copied().collect();
         for partition in all {
-            self.suspect(partition, false);
+            self.suspect(partition, false, now);
         }
         sure
     }
 
     /// Begins the grace: consuming → suspect.
-    fn suspect(&mut self, partition: i32, now_lost: bool) {
+    fn suspect(&mut self, partition: i32, now_lost: bool, now: Instant) {
         let Some(owned) = self.partitions.get_mut(&partition) else {
             return;
         };
@@ -117,11 +113,8 @@ impl Group {
                 };
                 // Where it is read again, the consumer finds that out anew.
                 owned.is_astray = false;
-                let suspend = Control::Suspend(owned.assignment);
-                let _ = self.channels.consumer.send(suspend);
-                for (worker, assignment) in self.channels.workers_and(owned.assignments()) {
-                    let _ = worker.send(worker::Event::Suspend(assignment));
-                }
+                self.effects.consumer(Control::Suspend(owned.assignment));
+                self.effects.workers(owned, Order::Suspend);
             }
             Phase::Suspect {
                 suspended,
@@ -134,12 +127,18 @@ impl Group {
                     lost: now_lost || lost && !back,
                 };
             }
-            Phase::Draining { .. } => self.give_up(partition),
+            Phase::Draining { .. } => self.give_up(partition, now),
         }
     }
 
     /// Lets a suspect partition that is assigned again go on, if it had no other owner in between. Returns whether it does.
-    pub(super) fn is_back(&mut self, partition: i32, position: i64, metadata: &str) -> bool {
+    pub(super) fn is_back(
+        &mut self,
+        partition: i32,
+        position: i64,
+        metadata: &str,
+        now: Instant,
+    ) -> bool {
         let Some(owned) = self.partitions.get_mut(&partition) else {
             return false;
         };
@@ -155,7 +154,7 @@ impl Group {
                 true
             }
             _ => {
-                self.give_up(partition);
+                self.give_up(partition, now);
                 false
             }
         }
@@ -182,49 +181,47 @@ impl Group {
         };
         owned.phase = Phase::Consuming;
         let position = owned.ledger.next();
-        log::info!("partition {partition}: reading from offset {position}, still ours");
-        self.channels.read(owned);
-        for (worker, assignment) in self.channels.workers_and(owned.assignments()) {
-            let _ = worker.send(worker::Event::Resume(assignment));
-        }
+        self.effects.say(Notice::StillOurs {
+            partition,
+            position,
+        });
+        self.effects.read(owned);
+        self.effects.workers(owned, Order::Resume);
     }
 
     /// Gives up what is not back in time.
-    pub(super) fn end_grace(&mut self) {
-        if self.grace_until.is_none_or(|until| Instant::now() < until) {
+    pub(super) fn end_grace(&mut self, now: Instant) {
+        if self.grace_until.is_none_or(|until| now < until) {
             return;
         }
         self.grace_until = None;
-        let suspects: Vec<i32> = self
-            .partitions
-            .iter()
-            .filter(|(_, owned)| {
-                let gone = |phase| {
-                    matches!(
-                        phase,
-                        Phase::Suspect {
-                            back: false,
-                            lost: true,
-                            ..
-                        }
-                    )
-                };
-                gone(owned.phase)
-            })
-            .map(|(partition, _)| *partition)
-            .collect();
-        if !suspects.is_empty() {
-            log::warn!("partitions {suspects:?} are not back: dropping what is held of them");
+        let is_gone = |phase| {
+            matches!(
+                phase,
+                Phase::Suspect {
+                    back: false,
+                    lost: true,
+                    ..
+                }
+            )
+        };
+        let gone = self.partitions.iter();
+        let gone = gone.filter(|(_, owned)| is_gone(owned.phase));
+        let partitions: Vec<i32> = gone.map(|(partition, _)| *partition).collect();
+        if !partitions.is_empty() {
+            self.effects.say(Notice::NotBack {
+                partitions: partitions.clone(),
+            });
         }
-        for partition in suspects {
-            self.give_up(partition);
+        for partition in partitions {
+            self.give_up(partition, now);
         }
     }
 
     /// Drops a partition, but remembers what was finished of it.
-    fn give_up(&mut self, partition: i32) {
+    fn give_up(&mut self, partition: i32, now: Instant) {
         if let Some(owned) = self.forget(partition) {
-            self.lost.insert(partition, (Instant::now(), owned));
+            self.lost.insert(partition, (now, owned));
         }
     }
 }

@@ -1,40 +1,43 @@
 //! The owner of what this process has of the consumer group: partitions, their ledgers, commits, revocations.
 //!
-//! One thread, one queue of events, one owner. Kafka's part (joining, heartbeats, sending commits) is
-//! `kafka::membership`'s; it hears and tells, and decides nothing about offsets.
+//! [`Group`] is the core: it takes an event and the time, and returns what there is to do. It knows no clock, channel,
+//! thread or log. [`run`] is the shell around it: one thread, one queue of events. Kafka's part (joining, heartbeats,
+//! sending commits) is `kafka::membership`'s, which decides nothing about offsets.
 
 mod begin;
 mod commit;
+mod effect;
 mod identity;
 pub mod ledger;
 mod look;
 mod lost;
+mod notice;
 mod partition;
 mod revoke;
+mod shell;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, Sender, select};
-use tokio::sync::mpsc::UnboundedSender;
+use std::vec::Drain;
 
 use crate::base::backoff::Outage;
-use crate::base::lease::Lease;
-use crate::base::text::counted;
+use crate::base::lease::Lapse;
 use crate::message::consumer::Control;
 use crate::message::dead_letter::Letter;
 use crate::message::group::{Event, Read};
 use crate::message::membership::Command;
-use crate::message::{Assignment, Completion, RecordId, Settled, offset_map, worker};
+use crate::message::{Assignment, Completion, RecordId, Settled, offset_map};
 pub use commit::COMMIT_EVERY;
 use commit::{SAY_FIRST, SAY_LAST};
+use effect::{Effect, Effects, Order, RequestId};
 use look::Looks;
 pub use lost::GRACE;
+use notice::Notice;
 use partition::{Partition, Phase};
 use revoke::Revocation;
+pub use shell::{Channels, run};
 
 /// Of the time for a stop, this much is kept for the last commit and for leaving the group.
 pub const LEAVING: Duration = Duration::from_millis(1500);
@@ -50,47 +53,36 @@ pub struct Counts {
     pub unfinished: u64,
 }
 
-/// How the group reaches the other threads.
-pub struct Channels {
-    pub consumer: Sender<Control>,
-    pub workers: Vec<Sender<worker::Event>>,
-    pub dead_letters: Sender<Letter>,
-    pub membership: UnboundedSender<Command>,
-    /// Under which the workers send.
-    pub lease: Arc<Lease>,
+/// What the core is stepped with.
+enum Input {
+    /// What another thread tells. Not what is a request, nor the membership's end: these are the shell's.
+    Told(Event),
+    /// Kafka wants partitions back, and waits for [`Effect::Reply`].
+    Revoked {
+        request: RequestId,
+        partitions: Vec<i32>,
+    },
+    /// krafka lost partitions. The reply says what was finished of them, for the parting commit.
+    Lost {
+        request: RequestId,
+        partitions: Vec<i32>,
+    },
+    /// Comes every [`COMMIT_EVERY`]; `lapse` where this process did not run for so long that the lease ran out.
+    Tick { lapse: Option<Lapse> },
+    /// This process is to end.
+    Stop,
+    /// The time of [`Group::wake_at`] is reached.
+    Due,
 }
 
-impl Channels {
-    /// Each worker with each of these assignments.
-    fn workers_and(
-        &self,
-        assignments: impl Iterator<Item = Assignment>,
-    ) -> impl Iterator<Item = (&Sender<worker::Event>, Assignment)> {
-        assignments
-            .flat_map(|assignment| self.workers.iter().map(move |worker| (worker, assignment)))
-    }
-
-    /// Has the consumer read a partition from where its account stands.
-    fn read(&self, owned: &Partition) {
-        let position = owned.ledger.next();
-        let _ = self.consumer.send(Control::Assign {
-            assignment: owned.assignment,
-            position,
-            finished: owned.ledger.finished_from(position),
-        });
-    }
-}
-
-pub struct Group {
-    events: Receiver<Event>,
-    /// What was read. Nothing waits for it, so it wakes nobody: it is taken in before whatever comes next.
-    reads: Receiver<Read>,
-    channels: Channels,
+struct Group {
+    /// How many workers there are. Each answers each revocation.
+    workers: usize,
     /// Limit for a revocation.
     timeout: Duration,
     partitions: BTreeMap<i32, Partition>,
-    /// Partitions that Kafka took without a word, and when. Often they come back at once, and what was finished and
-    /// not committed need not be sent again.
+    /// Partitions that krafka lost and that were given up, and when. Where one comes back after all, what was finished
+    /// and not committed isn't sent again.
     lost: BTreeMap<i32, (Instant, Partition)>,
     revocations: Vec<Revocation>,
     /// When lost partitions that are not back by then are given up.
@@ -98,31 +90,26 @@ pub struct Group {
     /// Counts the assignments of any partition.
     epochs: u64,
     commit_in_flight: bool,
-    /// Whether that was on its way before this process did not run for a while: its answer doesn't say how things are now.
+    /// Whether the commit in flight began before this process did not run for a while. Its answer doesn't say how things
+    /// are now.
     commit_is_older: bool,
     commit_outage: Outage,
     looks: Looks,
-    /// The longest map of what is finished, in bytes, that goes along with a commit.
+    /// Limit for the offset map that goes along with a commit, in bytes.
     map_len: usize,
     /// Whether this process is to end.
     stopping: bool,
-    /// Messages finished since the last commit was begun.
+    /// Messages finished since the last commit began.
     uncommitted: u64,
     counts: Counts,
+    effects: Effects,
 }
 
 impl Group {
     /// `shutdown_timeout` bounds a stop, and with it each revocation.
-    pub fn new(
-        events: Receiver<Event>,
-        reads: Receiver<Read>,
-        channels: Channels,
-        shutdown_timeout: Duration,
-    ) -> Self {
+    fn new(workers: usize, shutdown_timeout: Duration) -> Self {
         Self {
-            events,
-            reads,
-            channels,
+            workers,
             timeout: shutdown_timeout
                 .saturating_sub(LEAVING)
                 .max(shutdown_timeout / 2),
@@ -139,84 +126,66 @@ impl Group {
             stopping: false,
             uncommitted: 0,
             counts: Counts::default(),
+            effects: Effects::default(),
         }
     }
 
-    /// Runs until `stop` says so and what follows from it is done, `shutdown_timeout` later at most.
-    ///
-    /// # Errors
-    /// When the membership can't be: a sentence that says why.
-    pub fn run(
-        mut self,
-        stop: &Receiver<()>,
-        shutdown_timeout: Duration,
-    ) -> Result<Counts, String> {
-        let tick = crossbeam_channel::tick(COMMIT_EVERY);
-        let mut stop = stop.clone();
-        let mut end = crossbeam_channel::never();
-        loop {
-            let revocations = self
-                .revocations
-                .iter()
-                .map(|revocation| revocation.deadline);
-            let deadline = match revocations.chain(self.grace_until).min() {
-                Some(deadline) => crossbeam_channel::at(deadline),
-                None => crossbeam_channel::never(),
-            };
-            select! {
-                recv(self.events) -> event => match event {
-                    Ok(Event::Left) | Err(_) => break,
-                    Ok(Event::Impossible(why)) => return Err(why),
-                    Ok(event) => {
-                        self.take_reads();
-                        self.handle(event);
-                    }
-                },
-                recv(tick) -> _ => {
-                    self.take_reads();
-                    self.renew_lease();
-                    self.commit();
-                    self.look();
+    /// Notes what the consumer read. This has to come before what became of it.
+    fn read(&mut self, read: Read) {
+        if let Some(owned) = self.owned(read.assignment) {
+            owned.ledger.read(read.offsets, read.next);
+        }
+    }
+
+    /// Takes in what happened, and returns what follows, in the order in which it is to be done.
+    fn step(&mut self, input: Input, now: Instant) -> Drain<'_, Effect> {
+        match input {
+            Input::Told(event) => self.handle(event, now),
+            Input::Revoked {
+                request,
+                partitions,
+            } => self.revoke(request, partitions, now),
+            Input::Lost {
+                request,
+                partitions,
+            } => self.lose(request, partitions, now),
+            Input::Tick { lapse } => {
+                if let Some(lapse) = lapse {
+                    self.was_halted(lapse, now);
                 }
-                recv(stop) -> _ => {
-                    stop = crossbeam_channel::never();
-                    self.stopping = true;
-                    end = crossbeam_channel::after(shutdown_timeout);
-                    let _ = self.channels.membership.send(Command::Leave);
-                }
-                recv(end) -> _ => {
-                    log::warn!("time is up: leaving without a last word to Kafka");
-                    break;
-                }
-                recv(deadline) -> _ => {}
+                self.commit();
+                self.look(now);
             }
-            self.settle_revocations();
-            self.end_grace();
-        }
-        self.take_reads();
-        self.counts.unfinished += self
-            .partitions
-            .values()
-            .map(|p| p.ledger.in_hand() as u64)
-            .sum::<u64>();
-        Ok(self.counts)
-    }
-
-    /// The ledgers have to know of a record before they hear what became of it.
-    fn take_reads(&mut self) {
-        while let Ok(Read {
-            assignment,
-            offsets,
-            next,
-        }) = self.reads.try_recv()
-        {
-            if let Some(owned) = self.owned(assignment) {
-                owned.ledger.read(offsets, next);
+            Input::Stop => {
+                self.stopping = true;
+                self.effects.push(Effect::Membership(Command::Leave));
             }
+            Input::Due => {}
+        }
+        self.settle_revocations(now);
+        self.end_grace(now);
+        self.effects.drain()
+    }
+
+    /// When the next step is due, whatever happens until then; `None`: with the next tick.
+    fn wake_at(&self) -> Option<Instant> {
+        let deadlines = self
+            .revocations
+            .iter()
+            .map(|revocation| revocation.deadline);
+        deadlines.chain(self.grace_until).min()
+    }
+
+    /// Ends it. What is still in hand is unfinished.
+    fn finish(self) -> Counts {
+        let in_hand = self.partitions.values().map(|p| p.ledger.in_hand() as u64);
+        Counts {
+            unfinished: self.counts.unfinished + in_hand.sum::<u64>(),
+            ..self.counts
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Assigned {
                 partition,
@@ -225,23 +194,14 @@ impl Group {
                 leader_epoch,
                 standing,
             } => {
-                if !self.is_back(partition, position, &metadata) {
-                    self.assign(partition, (position, metadata), leader_epoch, standing);
+                if !self.is_back(partition, position, &metadata, now) {
+                    self.assign(partition, (position, metadata), leader_epoch, standing, now);
                 }
-            }
-            Event::Revoked { partitions, reply } => self.revoke(partitions, reply),
-            Event::Lost { partitions, reply } => {
-                let list: Vec<_> = partitions.iter().map(ToString::to_string).collect();
-                log::warn!(
-                    "lost partitions {}: stopped sending their messages",
-                    list.join(", ")
-                );
-                let _ = reply.send(self.lose(partitions));
             }
             Event::PartingCommit(commits) => self.note_committed(commits),
             Event::Suspended(assignment) => self.is_suspended(assignment),
-            Event::Astray(assignment) => self.is_astray(assignment),
-            Event::Interrupted(reached) => self.interrupted(reached),
+            Event::Astray(assignment) => self.is_astray(assignment, now),
+            Event::Interrupted(reached) => self.interrupted(reached, now),
             Event::Looked(answer) => self.looked(answer),
             Event::Settled(settled) => self.settle(settled),
             Event::Unreadable { record, last, why } => {
@@ -268,9 +228,10 @@ impl Group {
                     *workers -= 1;
                 }
             }
-            Event::Committed(outcome) => self.committed(outcome),
+            Event::Committed(outcome) => self.committed(outcome, now),
             Event::ShorterMaps(map_len) => self.shorten_maps(map_len),
-            Event::Left | Event::Impossible(_) => {}
+            // The shell's.
+            Event::Revoked { .. } | Event::Lost { .. } | Event::Left | Event::Impossible(_) => {}
         }
     }
 
@@ -306,10 +267,8 @@ impl Group {
     fn forget(&mut self, partition: i32) -> Option<Partition> {
         let owned = self.partitions.remove(&partition)?;
         self.counts.given_back += owned.ledger.in_hand() as u64;
-        let _ = self.channels.consumer.send(Control::Revoke { partition });
-        for (worker, assignment) in self.channels.workers_and(owned.assignments()) {
-            let _ = worker.send(worker::Event::Forget(assignment));
-        }
+        self.effects.consumer(Control::Revoke { partition });
+        self.effects.workers(&owned, Order::Forget);
         Some(owned)
     }
 
@@ -353,31 +312,25 @@ impl Group {
             bytes += size;
         }
         if gone > 0 {
-            log::error!(
-                "{} that Kafka no longer has could not be delivered, and can't be read again",
-                counted(gone, "message")
-            );
+            self.effects.say(Notice::GoneUndelivered { messages: gone });
         }
         self.credit(messages, bytes);
         self.commit_if_many();
     }
 
-    /// It is held until the letter is written: letters that wait count against the cap too.
-    fn write_letter(&self, record: RecordId, bytes: usize, why: String, last: Option<i64>) {
-        let _ = self.channels.dead_letters.send(Letter {
+    /// The message is held until the letter is written: letters that wait count against the cap too.
+    fn write_letter(&mut self, record: RecordId, bytes: usize, why: String, last: Option<i64>) {
+        self.effects.push(Effect::Letter(Letter {
             record,
             last,
             bytes,
             why,
-        });
+        }));
     }
 
-    fn credit(&self, messages: usize, bytes: usize) {
+    fn credit(&mut self, messages: usize, bytes: usize) {
         if messages > 0 {
-            let _ = self
-                .channels
-                .consumer
-                .send(Control::Credit { messages, bytes });
+            self.effects.consumer(Control::Credit { messages, bytes });
         }
     }
 }

@@ -23,11 +23,12 @@ pub struct Partition {
 pub enum Phase {
     /// It is read and delivered.
     Consuming,
-    /// It goes to another owner once what is in flight is settled; so many workers may still hold unsent messages.
+    /// It is released once what is in flight is settled and the workers have answered for each assignment. So many answers
+    /// are missing.
     Draining { workers: usize },
-    /// It may be another's by now. Nothing of it is sent or read meanwhile.
+    /// It may be another's by now. Nothing of it is sent or read until that is clear.
     Suspect {
-        /// Whether the consumer has said that it doesn't read it.
+        /// Whether the consumer has stopped reading it.
         suspended: bool,
         /// Whether it is certain now that it is ours.
         back: bool,

@@ -2,56 +2,49 @@
 
 use std::time::Instant;
 
-use tokio::sync::oneshot;
-
 use super::Group;
+use super::effect::{Effect, Order, RequestId};
+use super::notice::Notice;
 use super::partition::Phase;
-use crate::base::text::counted;
 use crate::message::consumer::Control;
-use crate::message::{Commit, worker};
 
-/// Partitions that Kafka wants back, and the reply that it waits for.
+/// Partitions that Kafka wants back, and the request that waits for a reply.
 pub struct Revocation {
     partitions: Vec<i32>,
     /// What isn't settled by then stays uncommitted: its next owner sends it again.
     pub deadline: Instant,
-    reply: oneshot::Sender<Vec<Commit>>,
+    request: RequestId,
 }
 
 impl Group {
     /// Begins a revocation: consuming → draining.
-    pub(super) fn revoke(&mut self, partitions: Vec<i32>, reply: oneshot::Sender<Vec<Commit>>) {
+    pub(super) fn revoke(&mut self, request: RequestId, partitions: Vec<i32>, now: Instant) {
         for &partition in &partitions {
             let Some(owned) = self.partitions.get_mut(&partition) else {
                 continue;
             };
-            let _ = self.channels.consumer.send(Control::Revoke { partition });
+            self.effects.consumer(Control::Revoke { partition });
             if self.stopping && matches!(owned.phase, Phase::Suspect { .. }) {
                 // Another may have it, and this stop is no sign that it doesn't: what is queued is dropped, not finished.
                 owned.phase = Phase::Draining { workers: 0 };
-                for (worker, assignment) in self.channels.workers_and(owned.assignments()) {
-                    let _ = worker.send(worker::Event::Forget(assignment));
-                }
+                self.effects.workers(owned, Order::Forget);
                 continue;
             }
             owned.phase = Phase::Draining {
-                workers: self.channels.workers.len() * owned.assignments().count(),
+                workers: self.workers * owned.assignments().count(),
             };
-            // A worker answers after all that the consumer sent it before; what comes later it gives back.
-            for (worker, assignment) in self.channels.workers_and(owned.assignments()) {
-                let _ = worker.send(worker::Event::Revoke(assignment));
-            }
+            // A worker answers after all that the consumer sent it before. What comes later it gives back.
+            self.effects.workers(owned, Order::Revoke);
         }
         self.revocations.push(Revocation {
             partitions,
-            deadline: Instant::now() + self.timeout,
-            reply,
+            deadline: now + self.timeout,
+            request,
         });
     }
 
     /// Ends the revocations that may end: draining → released.
-    pub(super) fn settle_revocations(&mut self) {
-        let now = Instant::now();
+    pub(super) fn settle_revocations(&mut self, now: Instant) {
         for revocation in std::mem::take(&mut self.revocations) {
             let drained = revocation.partitions.iter().all(|partition| {
                 self.partitions
@@ -74,19 +67,24 @@ impl Group {
                 continue;
             };
             if !owned.is_drained() {
-                log::warn!(
-                    "partition {partition}: {} not finished in time, left to its next owner",
-                    counted(owned.ledger.in_hand() as u64, "message")
-                );
+                self.effects.say(Notice::LeftToNextOwner {
+                    partition,
+                    messages: owned.ledger.in_hand() as u64,
+                });
             }
             commits.push(owned.commit(partition, self.map_len));
             self.forget(partition);
         }
-        if !revocation.partitions.is_empty() {
-            log::info!("partitions {:?} are released", revocation.partitions);
-        }
-        // Of what stays too: in the round that follows, a member may be taken for gone.
+        // Of what stays too: in the rebalance that follows, this member may be taken for gone.
         commits.extend(self.to_commit());
-        let _ = revocation.reply.send(commits);
+        let Revocation {
+            partitions,
+            request,
+            ..
+        } = revocation;
+        if !partitions.is_empty() {
+            self.effects.say(Notice::Released { partitions });
+        }
+        self.effects.push(Effect::Reply { request, commits });
     }
 }

@@ -1,127 +1,129 @@
-//! The group's decisions, seen from the channels around it.
+//! The group's decisions: the core in virtual time, and the shell around it.
 
 mod commit;
+mod life;
 mod logs;
 mod lost;
 mod revoke;
+mod shell;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::oneshot;
-
-use super::{Channels, Counts, Event, Group, Read};
-use crate::base::lease::{Lease, Moment};
+use super::effect::{Effect, Order, RequestId};
+use super::notice::Notice;
+use super::{COMMIT_EVERY, Group, Input};
+use crate::base::lease::Lapse;
 use crate::message::consumer::Control;
 use crate::message::dead_letter::Letter;
+use crate::message::group::{Event, Read};
 use crate::message::membership::Command;
 use crate::message::standing::{Question, Standing};
-use crate::message::{
-    Assignment, Commit, CommitOutcome, Completion, Failure, RecordId, Settled, worker,
-};
+use crate::message::{Assignment, Commit, CommitOutcome, Completion, Failure, RecordId, Settled};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A group on a thread of its own, and the other ends of its channels.
-struct Around {
-    events: Sender<Event>,
-    reads: Sender<Read>,
-    stop: Sender<()>,
-    control: Receiver<Control>,
-    worker: Receiver<worker::Event>,
-    letters: Receiver<Letter>,
-    commands: UnboundedReceiver<Command>,
-    lease: Arc<Lease>,
-    group: std::thread::JoinHandle<Result<Counts, String>>,
+/// Partition 0 at a core with one worker, in virtual time; what the core asked for and no test has looked at yet.
+struct Core {
+    group: Group,
+    now: Instant,
+    requests: u64,
+    control: VecDeque<Control>,
+    orders: VecDeque<Order>,
+    letters: VecDeque<Letter>,
+    commands: VecDeque<Command>,
+    replies: BTreeMap<RequestId, Vec<Commit>>,
+    notices: Vec<Notice>,
 }
 
-impl Around {
+impl Core {
     fn new(shutdown_timeout: Duration) -> Self {
-        let (events, group_events) = unbounded();
-        let (record, reads) = unbounded();
-        let (stop, stopped) = unbounded();
-        let (consumer, control) = unbounded();
-        let (to_worker, worker) = unbounded();
-        let (dead_letters, letters) = unbounded();
-        let (membership, commands) = unbounded_channel();
-        let lease = Arc::new(Lease::new(Duration::from_secs(10), Moment::now()));
-        let channels = Channels {
-            consumer,
-            workers: vec![to_worker],
-            dead_letters,
-            membership,
-            lease: lease.clone(),
-        };
-        let group = Group::new(group_events, reads, channels, shutdown_timeout);
-        let group = std::thread::spawn(move || group.run(&stopped, shutdown_timeout));
         Self {
-            events,
-            reads: record,
-            stop,
-            control,
-            worker,
-            letters,
-            commands,
-            lease,
-            group,
+            group: Group::new(1, shutdown_timeout),
+            now: Instant::now(),
+            requests: 0,
+            control: VecDeque::new(),
+            orders: VecDeque::new(),
+            letters: VecDeque::new(),
+            commands: VecDeque::new(),
+            replies: BTreeMap::new(),
+            notices: Vec::new(),
         }
     }
 
-    fn tell(&self, event: Event) {
-        self.events.send(event).unwrap();
+    fn step(&mut self, input: Input) {
+        for effect in self.group.step(input, self.now) {
+            match effect {
+                Effect::Consumer(control) => self.control.push_back(control),
+                Effect::Workers(order) => self.orders.push_back(order),
+                Effect::Letter(letter) => self.letters.push_back(letter),
+                Effect::Membership(command) => self.commands.push_back(command),
+                Effect::Reply { request, commits } => {
+                    let answered = self.replies.insert(request, commits);
+                    assert!(answered.is_none(), "{request:?} is answered twice");
+                }
+                Effect::Say(notice) => self.notices.push(notice),
+            }
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.step(Input::Told(event));
+    }
+
+    fn tick(&mut self) {
+        self.now += COMMIT_EVERY;
+        self.step(Input::Tick { lapse: None });
+    }
+
+    /// As if this process had not run for `time`.
+    fn halt(&mut self, time: Duration) {
+        self.now += time;
+        self.step(Input::Tick {
+            lapse: Some(Lapse {
+                number: 1,
+                lasted: time,
+            }),
+        });
+    }
+
+    /// Lets time pass up to when the core wants to be called, and calls it.
+    fn await_due(&mut self) {
+        let due = self.group.wake_at().expect("nothing is due");
+        assert!(due > self.now, "it is due again at once");
+        self.now = due;
+        self.step(Input::Due);
+    }
+
+    fn assign(&mut self, partition: i32, position: i64, metadata: &str) {
+        self.tell(Event::Assigned {
+            partition,
+            position,
+            metadata: metadata.into(),
+            leader_epoch: None,
+            standing: None,
+        });
+    }
+
+    fn read(&mut self, epoch: u64, offsets: Range<i64>) {
+        self.group.read(Read {
+            assignment: assignment(epoch),
+            next: offsets.end,
+            offsets: offsets.collect(),
+        });
     }
 
     /// Assigns partition 0 from offset 0 and reads `offsets`. Returns the assignment's epoch.
-    fn consuming(&self, offsets: std::ops::Range<i64>) -> u64 {
-        self.tell(Event::Assigned {
-            partition: 0,
-            position: 0,
-            metadata: String::new(),
-            leader_epoch: None,
-            standing: None,
-        });
-        let Control::Assign {
-            assignment: Assignment { epoch, .. },
-            ..
-        } = self.control.recv().unwrap()
-        else {
-            panic!("not assigned")
-        };
-        let next = offsets.end;
-        let read = Read {
-            assignment: Assignment {
-                partition: 0,
-                epoch,
-            },
-            offsets: offsets.collect(),
-            next,
-        };
-        self.reads.send(read).unwrap();
+    fn consuming(&mut self, offsets: Range<i64>) -> u64 {
+        self.assign(0, 0, "");
+        let (epoch, position) = self.assigned();
+        assert_eq!(position, 0);
+        self.read(epoch, offsets);
         epoch
     }
 
-    /// Waits until all events sent before are taken in.
-    fn caught_up(&self) {
-        self.tell(Event::Assigned {
-            partition: 9,
-            position: 0,
-            metadata: String::new(),
-            leader_epoch: None,
-            standing: None,
-        });
-        while !matches!(
-            self.control.recv().unwrap(),
-            Control::Assign {
-                assignment: Assignment { partition: 9, .. },
-                ..
-            }
-        ) {}
-    }
-
-    fn settle(&self, epoch: u64, offset: i64, completion: Completion) {
+    fn settle(&mut self, epoch: u64, offset: i64, completion: Completion) {
         let record = record(epoch, offset);
         self.tell(Event::Settled(vec![Settled {
             record,
@@ -130,46 +132,60 @@ impl Around {
         }]));
     }
 
-    fn revoke(&self) -> oneshot::Receiver<Vec<Commit>> {
-        let (reply, answer) = oneshot::channel();
-        let partitions = vec![0];
-        self.tell(Event::Revoked { partitions, reply });
-        answer
+    fn request(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId(self.requests)
     }
 
-    fn lose(&self) -> oneshot::Receiver<Vec<Commit>> {
-        let (reply, answer) = oneshot::channel();
-        let partitions = vec![0];
-        self.tell(Event::Lost { partitions, reply });
-        answer
+    fn revoke(&mut self) -> RequestId {
+        let request = self.request();
+        self.step(Input::Revoked {
+            request,
+            partitions: vec![0],
+        });
+        request
     }
 
-    /// Waits until a lost partition is given up.
-    fn given_up(&self) {
-        while !matches!(
-            self.control.recv().unwrap(),
-            Control::Revoke { partition: 0 }
-        ) {}
+    /// krafka loses partition 0. Returns what may still be committed.
+    fn lose(&mut self) -> Vec<Commit> {
+        let request = self.request();
+        self.step(Input::Lost {
+            request,
+            partitions: vec![0],
+        });
+        self.reply(request).expect("a reply at once")
     }
 
+    fn reply(&mut self, request: RequestId) -> Option<Vec<Commit>> {
+        self.replies.remove(&request)
+    }
+
+    /// Ticks until a commit is begun.
     fn next_commit(&mut self) -> Vec<Commit> {
-        loop {
-            match self.commands.blocking_recv() {
-                Some(Command::Commit(commits)) => return commits,
-                Some(Command::Look(_)) => {}
-                _ => panic!("no commit"),
+        for _ in 0..10 {
+            while let Some(command) = self.commands.pop_front() {
+                if let Command::Commit(commits) = command {
+                    return commits;
+                }
             }
+            self.tick();
         }
+        panic!("no commit");
     }
 
+    /// Ticks until a look is begun.
     fn next_look(&mut self) -> Vec<Question> {
-        loop {
-            match self.commands.blocking_recv() {
-                Some(Command::Look(questions)) => return questions,
-                Some(Command::Commit(commits)) => self.tell(Event::Committed(taken(commits))),
-                _ => panic!("no look"),
+        for _ in 0..10 {
+            while let Some(command) = self.commands.pop_front() {
+                match command {
+                    Command::Look(questions) => return questions,
+                    Command::Commit(commits) => self.tell(Event::Committed(taken(commits))),
+                    Command::Leave => panic!("it leaves"),
+                }
             }
+            self.tick();
         }
+        panic!("no look");
     }
 
     /// Answers a look at partition 0.
@@ -178,9 +194,15 @@ impl Around {
         self.tell(Event::Looked(Ok(BTreeMap::from([(0, standing)]))));
     }
 
-    /// The epoch and the position from which partition 0 is read anew.
-    fn assigned(&self) -> (u64, i64) {
-        loop {
+    /// The epoch and the position from which the consumer is to read partition 0.
+    fn assigned(&mut self) -> (u64, i64) {
+        let (epoch, position, _) = self.assigned_without();
+        (epoch, position)
+    }
+
+    /// And the offsets that it is to leave out.
+    fn assigned_without(&mut self) -> (u64, i64, Vec<i64>) {
+        while let Some(control) = self.control.pop_front() {
             if let Control::Assign {
                 assignment:
                     Assignment {
@@ -188,40 +210,38 @@ impl Around {
                         epoch,
                     },
                 position,
-                ..
-            } = self.control.recv().unwrap()
+                finished,
+            } = control
             {
-                return (epoch, position);
+                return (epoch, position, finished.into_iter().flatten().collect());
             }
         }
+        panic!("not assigned");
     }
 
-    /// A commit of what there is comes back as of no member of the group.
+    /// A commit of partition 0 comes back as from no member of the group.
     fn refuse(&mut self) {
-        while !self
-            .next_commit()
-            .iter()
-            .any(|commit| commit.partition == 0)
-        {}
+        let commits = self.next_commit();
+        assert!(commits.iter().any(|commit| commit.partition == 0));
         let why = Failure::NotMember("Kafka answered UnknownMemberId".into());
         self.tell(Event::Committed(CommitOutcome::failed(why)));
     }
 
-    /// Waits for the word to a worker, and to the consumer, that nothing of the partition may be read or sent.
-    fn suspended(&self) {
-        while !matches!(
-            self.worker.recv().unwrap(),
-            worker::Event::Suspend(Assignment { partition: 0, .. })
-        ) {}
-        while !matches!(
-            self.control.recv().unwrap(),
-            Control::Suspend(Assignment { partition: 0, .. })
-        ) {}
+    /// Takes what the worker and the consumer were told: that nothing of partition 0 may be read or sent.
+    fn suspended(&mut self, epoch: u64) {
+        assert_eq!(
+            self.orders.pop_front(),
+            Some(Order::Suspend(assignment(epoch)))
+        );
+        let suspends =
+            |control| matches!(control, Control::Suspend(one) if one == assignment(epoch));
+        assert!(self.control.drain(..).any(suspends));
     }
 
-    fn end(self) -> Counts {
-        self.tell(Event::Left);
-        self.group.join().unwrap().unwrap()
+    /// Whether the consumer was told to drop partition 0.
+    fn is_dropped(&mut self) -> bool {
+        let drops = |control| matches!(control, Control::Revoke { partition: 0 });
+        self.control.drain(..).any(drops)
     }
 }
 
@@ -232,12 +252,17 @@ fn taken(commits: Vec<Commit>) -> CommitOutcome {
     }
 }
 
+/// Of partition 0.
+fn assignment(epoch: u64) -> Assignment {
+    Assignment {
+        partition: 0,
+        epoch,
+    }
+}
+
 fn record(epoch: u64, offset: i64) -> RecordId {
     RecordId {
-        assignment: Assignment {
-            partition: 0,
-            epoch,
-        },
+        assignment: assignment(epoch),
         offset,
     }
 }

@@ -21,7 +21,7 @@ pub struct CommitOutcome {
     pub map_len: Option<usize>,
 }
 
-/// Why Kafka didn't take a commit: a sentence that says what came back from where.
+/// Why Kafka didn't take a commit: for the log, what came back, and from which address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// It doesn't know this member any longer: its partitions may be another's.

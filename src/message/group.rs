@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::standing::Standing;
 use super::{Assignment, Commit, CommitOutcome, RecordId, Settled};
 
-/// What the group hears of.
+/// What the group is told.
 pub enum Event {
     /// Kafka gave us a partition, to be read from `position`; `metadata` came with that offset.
     Assigned {
@@ -19,18 +19,18 @@ pub enum Event {
         /// How its log stands, where Kafka could say it.
         standing: Option<Standing>,
     },
-    /// Kafka wants partitions back. It waits for the reply: what to commit of each.
+    /// Kafka wants partitions back. The membership waits for the reply: what to commit of each.
     Revoked {
         partitions: Vec<i32>,
         reply: oneshot::Sender<Vec<Commit>>,
     },
-    /// Partitions are another member's already, or so it seems. The reply: what was finished of each, for a last try
-    /// to commit it.
+    /// krafka lost the partitions: they may be another member's already. The reply says what was finished of each, for the
+    /// parting commit.
     Lost {
         partitions: Vec<i32>,
         reply: oneshot::Sender<Vec<Commit>>,
     },
-    /// What was finished of lost partitions is committed after all.
+    /// Kafka took the parting commit of lost partitions, as it is here.
     PartingCommit(Vec<Commit>),
     /// The consumer reads a partition no longer.
     Suspended(Assignment),
@@ -50,7 +50,7 @@ pub enum Event {
     },
     /// Dead letters that are written.
     Written(Vec<(RecordId, usize)>),
-    /// A worker gave back what it had not sent of a partition that is handed over.
+    /// A worker gave back what it had not sent of a revoked partition.
     RevokeAck(Assignment),
     /// What became of a commit.
     Committed(CommitOutcome),
@@ -58,7 +58,7 @@ pub enum Event {
     ShorterMaps(usize),
     /// The membership ended as asked for.
     Left,
-    /// The membership can't be: a sentence that says why, and what to do.
+    /// The membership can't be: for the log, why, and what to do.
     Impossible(String),
 }
 

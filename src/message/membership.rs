@@ -8,6 +8,6 @@ pub enum Command {
     Commit(Vec<Commit>),
     /// Look how the logs of these partitions stand.
     Look(Vec<Question>),
-    /// Hand everything over, and leave the group.
+    /// Release all partitions, and leave the group.
     Leave,
 }

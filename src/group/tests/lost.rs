@@ -1,73 +1,42 @@
 //! Partitions that are lost, or may be.
 
-use super::{Around, TIMEOUT, taken};
-use crate::group::{Event, Read};
+use std::time::Duration;
+
+use super::{Core, TIMEOUT, assignment, taken};
+use crate::group::effect::Order;
+use crate::group::notice::Notice;
+use crate::group::{Event, GRACE};
+use crate::message::Completion;
 use crate::message::consumer::Control;
-use crate::message::worker;
-use crate::message::{Assignment, Completion};
 
 /// Loses a partition of which offset 0 is finished, and gets it back at `position`. `committed`: whether Kafka took the
 /// parting commit; `read_on`: whether the consumer says late that it reads it no longer. Returns both epochs, the
 /// position that the consumer goes on from, and what is known to be finished.
 fn lost_and_back(committed: bool, read_on: bool, position: i64) -> (u64, u64, i64, Vec<i64>) {
-    let around = Around::new(TIMEOUT);
-    let first = around.consuming(0..4);
-    around.settle(first, 0, Completion::Delivered);
-    let last = around.lose().blocking_recv().unwrap();
-    assert_eq!(last[0].offset, 1, "what is finished may still be committed");
+    let mut core = Core::new(TIMEOUT);
+    let first = core.consuming(0..4);
+    core.settle(first, 0, Completion::Delivered);
+    let parting = core.lose();
+    assert_eq!(
+        parting[0].offset, 1,
+        "what is finished may still be committed"
+    );
     if committed {
-        around.tell(Event::PartingCommit(last.clone()));
+        core.tell(Event::PartingCommit(parting.clone()));
     }
-    let suspended = || {
-        Event::Suspended(Assignment {
-            partition: 0,
-            epoch: first,
-        })
-    };
     if !read_on {
-        around.tell(suspended());
+        core.tell(Event::Suspended(assignment(first)));
     }
     // A call that was in flight comes back.
-    around.settle(first, 2, Completion::Delivered);
-    around.tell(Event::Assigned {
-        partition: 0,
-        position,
-        metadata: match committed {
-            true => last[0].metadata.clone(),
-            false => String::new(),
-        },
-        leader_epoch: None,
-        standing: None,
-    });
-    let mut next = 4;
+    core.settle(first, 2, Completion::Delivered);
+    let metadata = if committed { &parting[0].metadata } else { "" };
+    core.assign(0, position, metadata);
     if read_on {
-        next = 6;
-        let read = Read {
-            assignment: Assignment {
-                partition: 0,
-                epoch: first,
-            },
-            offsets: vec![4, 5],
-            next,
-        };
-        around.reads.send(read).unwrap();
-        around.tell(suspended());
+        core.read(first, 4..6);
+        core.tell(Event::Suspended(assignment(first)));
     }
-    let assigned = loop {
-        if let Control::Assign {
-            assignment: Assignment { epoch, .. },
-            position,
-            finished,
-            ..
-        } = around.control.recv().unwrap()
-        {
-            let finished = finished.into_iter().flatten().collect();
-            break (first, epoch, position, finished);
-        }
-    };
-    assert!(assigned.2 == next || assigned.2 == position);
-    around.end();
-    assigned
+    let (second, next, finished) = core.assigned_without();
+    (first, second, next, finished)
 }
 
 #[test]
@@ -92,101 +61,102 @@ fn what_was_finished_of_a_lost_partition_is_not_sent_again_when_it_comes_back_la
 }
 
 #[test]
+fn what_was_finished_of_a_lost_partition_is_forgotten_after_a_minute() {
+    for (away, known) in [(59, vec![2]), (61, vec![])] {
+        let mut core = Core::new(TIMEOUT);
+        let epoch = core.consuming(0..4);
+        core.settle(epoch, 2, Completion::Delivered);
+        core.lose();
+        core.await_due();
+        core.now += Duration::from_secs(away);
+        core.assign(0, 0, "");
+        assert_eq!(core.assigned_without().2, known, "after {away} s");
+    }
+}
+
+#[test]
 fn a_lost_partition_that_does_not_come_back_is_given_up() {
-    let around = Around::new(TIMEOUT);
-    around.consuming(0..4);
-    drop(around.lose());
-    around.given_up();
-    assert_eq!(around.end().given_back, 4);
+    let mut core = Core::new(TIMEOUT);
+    core.consuming(0..4);
+    let lost_at = core.now;
+    core.lose();
+    assert!(!core.is_dropped());
+    core.await_due();
+    assert_eq!(core.now, lost_at + GRACE);
+    assert!(core.is_dropped());
+    let partitions = vec![0];
+    assert_eq!(core.notices.last(), Some(&Notice::NotBack { partitions }));
+    assert_eq!(core.group.finish().given_back, 4);
 }
 
 #[test]
 fn what_krafka_lost_is_not_committed() {
-    let mut around = Around::new(TIMEOUT);
-    let epoch = around.consuming(0..4);
-    drop(around.lose());
-    around.settle(epoch, 0, Completion::Delivered);
-    around.caught_up();
-    let commits = around.next_commit();
+    let mut core = Core::new(TIMEOUT);
+    let epoch = core.consuming(0..4);
+    core.lose();
+    core.settle(epoch, 0, Completion::Delivered);
+    core.assign(9, 0, "");
+    let commits = core.next_commit();
     assert!(commits.iter().all(|commit| commit.partition == 9));
-    around.end();
 }
 
 #[test]
 fn a_commit_refused_as_of_no_member_stops_reading_and_sending_until_one_is_taken() {
-    let mut around = Around::new(TIMEOUT);
-    let epoch = around.consuming(0..4);
-    around.settle(epoch, 0, Completion::Delivered);
-    around.refuse();
-    around.suspended();
-    let suspended = Event::Suspended(Assignment {
-        partition: 0,
-        epoch,
-    });
-    around.tell(suspended);
-    // What was in flight is finished; it doesn't go on until Kafka takes a commit, though nothing else changed.
-    let asked = around.next_commit();
+    let mut core = Core::new(TIMEOUT);
+    let epoch = core.consuming(0..4);
+    core.settle(epoch, 0, Completion::Delivered);
+    core.refuse();
+    core.suspended(epoch);
+    core.tell(Event::Suspended(assignment(epoch)));
+    // What was in flight is finished. The partition doesn't go on until Kafka takes a commit, though nothing else changed.
+    let asked = core.next_commit();
     assert_eq!(asked[0].offset, 1);
-    assert!(
-        around
-            .control
-            .try_iter()
-            .all(|control| !matches!(control, Control::Assign { .. }))
+    assert!(core.control.is_empty() && core.orders.is_empty());
+    core.tell(Event::Committed(taken(asked)));
+    assert_eq!(
+        core.orders.pop_front(),
+        Some(Order::Resume(assignment(epoch)))
     );
-    around.tell(Event::Committed(taken(asked)));
-    let resumed = around.worker.recv().unwrap();
-    assert!(
-        matches!(resumed, worker::Event::Resume(Assignment { partition: 0, epoch: same }) if same == epoch)
-    );
-    let Control::Assign { position, .. } = around.control.recv().unwrap() else {
-        panic!("it is not read")
-    };
-    assert_eq!(position, 4);
-    assert_eq!(around.end().unfinished, 3);
+    assert_eq!(core.assigned(), (epoch, 4));
+    assert_eq!(core.group.finish().unfinished, 3);
 }
 
 #[test]
 fn what_krafka_lost_is_not_taken_for_ours_when_a_commit_goes_through() {
-    let mut around = Around::new(TIMEOUT);
-    let epoch = around.consuming(0..4);
-    around.refuse();
-    around.suspended();
-    drop(around.lose());
-    around.tell(Event::Suspended(Assignment {
-        partition: 0,
-        epoch,
-    }));
-    around.caught_up();
-    let others = around.next_commit();
+    let mut core = Core::new(TIMEOUT);
+    let epoch = core.consuming(0..4);
+    core.refuse();
+    core.suspended(epoch);
+    core.lose();
+    core.tell(Event::Suspended(assignment(epoch)));
+    core.assign(9, 0, "");
+    let others = core.next_commit();
     assert!(others.iter().all(|commit| commit.partition == 9));
-    around.tell(Event::Committed(taken(others)));
-    around.given_up();
-    assert_eq!(around.end().given_back, 4);
+    core.tell(Event::Committed(taken(others)));
+    assert!(core.orders.is_empty(), "it goes on");
+    core.await_due();
+    assert!(core.is_dropped());
+    assert_eq!(core.group.finish().given_back, 4);
 }
 
 /// A commit that was on its way before this process was halted says nothing about what came after.
 #[test]
 fn a_process_that_was_halted_sends_nothing_until_a_later_commit_is_taken() {
-    let mut around = Around::new(TIMEOUT);
-    let epoch = around.consuming(0..4);
-    let older = around.next_commit();
-    around.lease.run_out();
-    around.suspended();
-    assert!(matches!(
-        around.worker.recv().unwrap(),
-        worker::Event::Lapsed(1)
-    ));
-    around.tell(Event::Suspended(Assignment {
-        partition: 0,
-        epoch,
-    }));
-    around.tell(Event::Committed(taken(older)));
-    let later = around.next_commit();
-    assert!(around.worker.try_recv().is_err(), "it sends on too early");
-    around.tell(Event::Committed(taken(later)));
-    assert!(matches!(
-        around.worker.recv().unwrap(),
-        worker::Event::Resume(Assignment { partition: 0, .. })
-    ));
-    around.end();
+    let mut core = Core::new(TIMEOUT);
+    let epoch = core.consuming(0..4);
+    let older = core.next_commit();
+    core.halt(Duration::from_secs(15));
+    core.suspended(epoch);
+    assert_eq!(core.orders.pop_front(), Some(Order::Lapsed(1)));
+    core.tell(Event::Suspended(assignment(epoch)));
+    core.tell(Event::Committed(taken(older)));
+    let later = core.next_commit();
+    assert!(core.orders.is_empty(), "it sends on too early");
+    let reads = |control: &Control| matches!(control, Control::Assign { .. });
+    assert!(!core.control.iter().any(reads), "it reads on too early");
+    core.tell(Event::Committed(taken(later)));
+    assert_eq!(
+        core.orders.pop_front(),
+        Some(Order::Resume(assignment(epoch)))
+    );
 }

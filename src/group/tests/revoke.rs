@@ -2,67 +2,31 @@
 
 use std::time::Duration;
 
-use super::{Around, TIMEOUT, taken};
-use crate::group::Event;
+use super::{Core, TIMEOUT, assignment, taken};
+use crate::group::effect::Order;
+use crate::group::notice::Notice;
+use crate::group::{Event, Input};
+use crate::message::Completion;
 use crate::message::membership::Command;
-use crate::message::worker;
-use crate::message::{Assignment, Completion};
 
 #[test]
 fn a_revocation_waits_for_what_is_in_flight_and_for_the_workers_answers() {
-    let around = Around::new(TIMEOUT);
-    let epoch = around.consuming(0..3);
-    let mut answer = around.revoke();
-    assert!(matches!(
-        around.worker.recv(),
-        Ok(worker::Event::Revoke(Assignment { partition: 0, .. }))
-    ));
-    around.settle(epoch, 0, Completion::Delivered);
-    around.settle(epoch, 1, Completion::Released);
-    around.tell(Event::RevokeAck(Assignment {
-        partition: 0,
-        epoch,
-    }));
-    around.caught_up();
-    assert!(answer.try_recv().is_err(), "offset 2 is in flight still");
-    around.settle(epoch, 2, Completion::Delivered);
-    assert_eq!(answer.blocking_recv().unwrap()[0].offset, 1);
-    around.end();
-}
-
-#[test]
-fn a_revocation_commits_what_stays_too() {
-    let around = Around::new(TIMEOUT);
-    let epoch = around.consuming(0..1);
-    around.settle(epoch, 0, Completion::Delivered);
-    around.caught_up();
-    let answer = around.revoke();
-    around.tell(Event::RevokeAck(Assignment {
-        partition: 0,
-        epoch,
-    }));
-    let commits = answer.blocking_recv().unwrap();
-    let at: Vec<_> = commits.iter().map(|c| (c.partition, c.offset)).collect();
-    assert_eq!(at, [(0, 1), (9, 0)]);
-    around.end();
-}
-
-#[test]
-fn a_revocation_says_what_to_commit() {
-    let around = Around::new(TIMEOUT);
-    let epoch = around.consuming(0..3);
-    let answer = around.revoke();
-    around.settle(epoch, 0, Completion::Delivered);
-    around.settle(epoch, 1, Completion::Released);
-    around.settle(epoch, 2, Completion::Delivered);
-    around.tell(Event::RevokeAck(Assignment {
-        partition: 0,
-        epoch,
-    }));
-    let commits = answer.blocking_recv().unwrap();
+    let mut core = Core::new(TIMEOUT);
+    let epoch = core.consuming(0..3);
+    let request = core.revoke();
+    assert_eq!(
+        core.orders.pop_front(),
+        Some(Order::Revoke(assignment(epoch)))
+    );
+    core.settle(epoch, 0, Completion::Delivered);
+    core.settle(epoch, 1, Completion::Released);
+    core.tell(Event::RevokeAck(assignment(epoch)));
+    assert!(core.reply(request).is_none(), "offset 2 is in flight still");
+    core.settle(epoch, 2, Completion::Delivered);
+    let commits = core.reply(request).unwrap();
     assert_eq!(commits[0].offset, 1);
     assert!(!commits[0].metadata.is_empty(), "offset 2 is finished");
-    let counts = around.end();
+    let counts = core.group.finish();
     assert_eq!(
         (counts.delivered, counts.given_back, counts.unfinished),
         (2, 1, 0)
@@ -70,79 +34,92 @@ fn a_revocation_says_what_to_commit() {
 }
 
 #[test]
+fn a_revocation_waits_for_a_worker_that_has_not_answered_though_all_is_settled() {
+    let mut core = Core::new(TIMEOUT);
+    let epoch = core.consuming(0..1);
+    let request = core.revoke();
+    core.settle(epoch, 0, Completion::Delivered);
+    assert!(core.reply(request).is_none());
+    core.tell(Event::RevokeAck(assignment(epoch)));
+    assert_eq!(core.reply(request).unwrap()[0].offset, 1);
+}
+
+#[test]
+fn a_revocation_commits_what_stays_too() {
+    let mut core = Core::new(TIMEOUT);
+    let epoch = core.consuming(0..1);
+    core.settle(epoch, 0, Completion::Delivered);
+    core.assign(9, 0, "");
+    let request = core.revoke();
+    core.tell(Event::RevokeAck(assignment(epoch)));
+    let commits = core.reply(request).unwrap();
+    let at: Vec<_> = commits.iter().map(|c| (c.partition, c.offset)).collect();
+    assert_eq!(at, [(0, 1), (9, 0)]);
+}
+
+#[test]
 fn an_older_commit_under_way_holds_a_revocation_up() {
-    let mut around = Around::new(TIMEOUT);
-    let epoch = around.consuming(0..1);
-    around.settle(epoch, 0, Completion::Delivered);
-    let commits = around.next_commit();
-    let mut answer = around.revoke();
-    around.tell(Event::RevokeAck(Assignment {
-        partition: 0,
-        epoch,
-    }));
-    around.caught_up();
-    assert!(answer.try_recv().is_err());
-    around.tell(Event::Committed(taken(commits)));
-    assert_eq!(answer.blocking_recv().unwrap()[0].offset, 1);
-    around.end();
+    let mut core = Core::new(TIMEOUT);
+    let epoch = core.consuming(0..1);
+    core.settle(epoch, 0, Completion::Delivered);
+    let commits = core.next_commit();
+    let request = core.revoke();
+    core.tell(Event::RevokeAck(assignment(epoch)));
+    assert!(core.reply(request).is_none());
+    core.tell(Event::Committed(taken(commits)));
+    assert_eq!(core.reply(request).unwrap()[0].offset, 1);
 }
 
 #[test]
 fn a_revocation_ends_in_time_whatever_hangs() {
-    let around = Around::new(Duration::from_millis(100));
-    around.consuming(0..3);
-    let commits = around.revoke().blocking_recv().unwrap();
-    assert_eq!(commits[0].offset, 0);
-    assert_eq!(around.end().given_back, 3);
+    let mut core = Core::new(Duration::from_secs(10));
+    core.consuming(0..3);
+    let request = core.revoke();
+    let begun = core.now;
+    core.await_due();
+    assert!(core.now < begun + Duration::from_secs(10));
+    assert_eq!(core.reply(request).unwrap()[0].offset, 0);
+    assert!(core.notices.contains(&Notice::LeftToNextOwner {
+        partition: 0,
+        messages: 3
+    }));
+    assert_eq!(core.group.finish().given_back, 3);
 }
 
 #[test]
-fn what_comes_of_an_earlier_turn_counts_no_more() {
-    let around = Around::new(TIMEOUT);
-    let first = around.consuming(0..2);
-    drop(around.lose());
-    around.given_up();
-    let second = around.consuming(0..2);
+fn what_comes_of_an_earlier_assignment_counts_no_more() {
+    let mut core = Core::new(TIMEOUT);
+    let first = core.consuming(0..2);
+    core.lose();
+    core.await_due();
+    let second = core.consuming(0..2);
     assert_ne!(first, second);
-    around.settle(first, 0, Completion::Delivered);
-    around.settle(first, 1, Completion::Delivered);
-    let answer = around.revoke();
-    around.settle(second, 0, Completion::Released);
-    around.settle(second, 1, Completion::Released);
-    around.tell(Event::RevokeAck(Assignment {
-        partition: 0,
-        epoch: second,
-    }));
-    assert_eq!(answer.blocking_recv().unwrap()[0].offset, 0);
-    around.end();
+    core.settle(first, 0, Completion::Delivered);
+    core.settle(first, 1, Completion::Delivered);
+    let request = core.revoke();
+    core.settle(second, 0, Completion::Released);
+    core.settle(second, 1, Completion::Released);
+    core.tell(Event::RevokeAck(assignment(second)));
+    assert_eq!(core.reply(request).unwrap()[0].offset, 0);
 }
 
 #[test]
 fn a_stop_with_suspect_partitions_sends_nothing_more_and_commits_what_is_finished() {
-    let mut around = Around::new(TIMEOUT);
-    let epoch = around.consuming(0..4);
-    around.refuse();
-    around.suspended();
-    around.stop.send(()).unwrap();
-    while !matches!(around.commands.blocking_recv(), Some(Command::Leave)) {}
-    let answer = around.revoke();
-    assert!(matches!(
-        around.worker.recv().unwrap(),
-        worker::Event::Forget(Assignment { partition: 0, .. })
-    ));
-    around.settle(epoch, 0, Completion::Delivered);
+    let mut core = Core::new(TIMEOUT);
+    let epoch = core.consuming(0..4);
+    core.refuse();
+    core.suspended(epoch);
+    core.step(Input::Stop);
+    assert!(matches!(core.commands.pop_back(), Some(Command::Leave)));
+    let request = core.revoke();
+    assert_eq!(
+        core.orders.pop_front(),
+        Some(Order::Forget(assignment(epoch)))
+    );
+    core.settle(epoch, 0, Completion::Delivered);
     for offset in 1..4 {
-        around.settle(epoch, offset, Completion::Released);
+        core.settle(epoch, offset, Completion::Released);
     }
-    assert_eq!(answer.blocking_recv().unwrap()[0].offset, 1);
-    assert_eq!(around.end().given_back, 3);
-}
-
-#[test]
-fn a_stop_ends_in_time_whatever_kafka_does() {
-    let mut around = Around::new(Duration::from_millis(100));
-    around.consuming(0..3);
-    around.stop.send(()).unwrap();
-    while !matches!(around.commands.blocking_recv(), Some(Command::Leave)) {}
-    assert_eq!(around.group.join().unwrap().unwrap().unfinished, 3);
+    assert_eq!(core.reply(request).unwrap()[0].offset, 1);
+    assert_eq!(core.group.finish().given_back, 3);
 }

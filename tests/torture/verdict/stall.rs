@@ -339,8 +339,8 @@ mod tests {
     #[test]
     fn a_line_lists_its_partitions() {
         for line in [
-            "INFO  partitions [1, 13] are released - revoke.rs:85",
-            "WARN  lost partitions 1, 13: stopped sending their messages - mod.rs:222",
+            "INFO  partitions [1, 13] are released - notice.rs:138",
+            "WARN  lost partitions 1, 13: stopped sending their messages - notice.rs:109",
         ] {
             let listed: Vec<i32> = (0..300).filter(|&p| lists(line, p)).collect();
             assert_eq!(listed, [1, 13], "{line}");

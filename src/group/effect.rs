@@ -1,0 +1,79 @@
+//! What the core asks of the other threads. The shell does it, in this order.
+
+use std::vec::Drain;
+
+use super::notice::Notice;
+use super::partition::Partition;
+use crate::message::consumer::Control;
+use crate::message::dead_letter::Letter;
+use crate::message::membership::Command;
+use crate::message::{Assignment, Commit};
+
+/// One thing to do.
+pub enum Effect {
+    Consumer(Control),
+    /// For each worker.
+    Workers(Order),
+    Letter(Letter),
+    Membership(Command),
+    /// The answer to a request of the membership: what to commit of the partitions.
+    Reply {
+        request: RequestId,
+        commits: Vec<Commit>,
+    },
+    /// A line for the log.
+    Say(Notice),
+}
+
+/// Names a request of the membership, which waits for its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// What each worker is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    Revoke(Assignment),
+    Suspend(Assignment),
+    Resume(Assignment),
+    Forget(Assignment),
+    /// The lease ran out for the nth time, and is renewed.
+    Lapsed(u64),
+}
+
+/// Collects the effects of a step. The buffer is kept from step to step.
+#[derive(Default)]
+pub struct Effects(Vec<Effect>);
+
+impl Effects {
+    pub fn push(&mut self, effect: Effect) {
+        self.0.push(effect);
+    }
+
+    pub fn say(&mut self, notice: impl Into<Option<Notice>>) {
+        self.0.extend(notice.into().map(Effect::Say));
+    }
+
+    pub fn consumer(&mut self, control: Control) {
+        self.push(Effect::Consumer(control));
+    }
+
+    /// Tells the workers, for each assignment of the partition.
+    pub fn workers(&mut self, owned: &Partition, order: fn(Assignment) -> Order) {
+        let orders = owned.assignments().map(order);
+        self.0.extend(orders.map(Effect::Workers));
+    }
+
+    /// Has the consumer read a partition from where its ledger stands.
+    pub fn read(&mut self, owned: &Partition) {
+        let position = owned.ledger.next();
+        self.consumer(Control::Assign {
+            assignment: owned.assignment,
+            position,
+            finished: owned.ledger.finished_from(position),
+        });
+    }
+
+    pub fn drain(&mut self) -> Drain<'_, Effect> {
+        self.0.drain(..)
+    }
+}

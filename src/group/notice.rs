@@ -1,0 +1,189 @@
+//! What the group says in the log. The core says that something happened; the words and their level stand here.
+
+use std::time::Duration;
+
+use crate::base::text::counted;
+use crate::message::offset_map;
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// The metadata of the committed offset can't be decoded.
+    MetadataUnused {
+        partition: i32,
+        position: i64,
+        why: String,
+    },
+    Reading {
+        partition: i32,
+        position: i64,
+    },
+    /// A suspect partition goes on.
+    StillOurs {
+        partition: i32,
+        position: i64,
+    },
+    /// krafka lost the partitions.
+    Lost {
+        partitions: Vec<i32>,
+    },
+    /// A commit was refused as from no member.
+    CutOff {
+        partitions: Vec<i32>,
+        why: String,
+    },
+    /// The lease had run out.
+    Halted {
+        partitions: Vec<i32>,
+        lasted: Duration,
+    },
+    /// The grace is over.
+    NotBack {
+        partitions: Vec<i32>,
+    },
+    /// A revocation's time is over.
+    LeftToNextOwner {
+        partition: i32,
+        messages: u64,
+    },
+    Released {
+        partitions: Vec<i32>,
+    },
+    CommitsFail {
+        why: String,
+    },
+    CommitsWork {
+        lasted: Duration,
+    },
+    /// The broker refuses longer offset maps, in bytes.
+    ShorterMaps {
+        map_len: usize,
+    },
+    /// Messages of a log that is gone were not delivered.
+    GoneUndelivered {
+        messages: u64,
+    },
+    LookFailed {
+        why: String,
+    },
+    LogCut {
+        partition: i32,
+        to: i64,
+        records: u64,
+    },
+    LogAnew {
+        partition: i32,
+        at: i64,
+    },
+    LogDeleted {
+        partition: i32,
+        position: i64,
+        to: i64,
+        records: u64,
+    },
+    LogUnclear {
+        partition: i32,
+        position: i64,
+        at: i64,
+    },
+}
+
+impl Notice {
+    /// Writes the line.
+    pub fn log(self) {
+        match self {
+            Self::MetadataUnused {
+                partition,
+                position,
+                why,
+            } => log::warn!(
+                "the metadata of the offset committed for partition {partition} is not used: {why}; \
+                 what had been finished above offset {position} may be sent again"
+            ),
+            Self::Reading {
+                partition,
+                position,
+            } => log::info!("partition {partition}: reading from offset {position}"),
+            Self::StillOurs {
+                partition,
+                position,
+            } => log::info!("partition {partition}: reading from offset {position}, still ours"),
+            Self::Lost { partitions } => {
+                let list: Vec<_> = partitions.iter().map(ToString::to_string).collect();
+                log::warn!(
+                    "lost partitions {}: stopped sending their messages",
+                    list.join(", ")
+                );
+            }
+            Self::CutOff { partitions, why } => log::warn!(
+                "partitions {partitions:?} may be another member's by now ({why}): nothing of them is read or sent until \
+                 Kafka says whose they are"
+            ),
+            Self::Halted { partitions, lasted } => log::warn!(
+                "this process did not run for {:.1} s (was it halted, or the machine asleep?): partitions {partitions:?} may \
+                 be another member's by now, and nothing of them is read or sent until Kafka says whose they are",
+                lasted.as_secs_f64()
+            ),
+            Self::NotBack { partitions } => {
+                log::warn!("partitions {partitions:?} are not back: dropping what is held of them");
+            }
+            Self::LeftToNextOwner {
+                partition,
+                messages,
+            } => log::warn!(
+                "partition {partition}: {} not finished in time, left to its next owner",
+                counted(messages, "message")
+            ),
+            Self::Released { partitions } => log::info!("partitions {partitions:?} are released"),
+            Self::CommitsFail { why } => {
+                log::warn!("committing offsets failed: {why}; trying again");
+            }
+            Self::CommitsWork { lasted } => log::info!(
+                "committing offsets works again, after {:.1} s",
+                lasted.as_secs_f64()
+            ),
+            Self::ShorterMaps { map_len } => log::warn!(
+                "Kafka refused the metadata of a commit as too large (the broker's offset.metadata.max.bytes is below its \
+                 default of {}): it gets {map_len} bytes of it from now on. After a crash, more of what was finished behind \
+                 a message that is not is sent again",
+                offset_map::MAX_LEN
+            ),
+            Self::GoneUndelivered { messages } => log::error!(
+                "{} that Kafka no longer has could not be delivered, and can't be read again",
+                counted(messages, "message")
+            ),
+            // Whoever reads says that Kafka doesn't answer.
+            Self::LookFailed { why } => log::debug!("asking how the logs stand failed: {why}"),
+            Self::LogCut {
+                partition,
+                to,
+                records,
+            } => log::error!(
+                "partition {partition}: its log was cut back to offset {to} (a leader was elected that lacked its end, or a disk \
+                 lost it): {} that were read from there on are gone from Kafka. What it has there now is new, and is read",
+                counted(records, "record")
+            ),
+            Self::LogAnew { partition, at } => log::error!(
+                "partition {partition}: its topic was deleted and made anew: reading the new one from its start, offset {at}"
+            ),
+            Self::LogDeleted {
+                partition,
+                position,
+                to,
+                records,
+            } => log::error!(
+                "partition {partition} begins at offset {to}: {} from {position} on were deleted by the topic's retention before \
+                 job could read them",
+                counted(records, "record")
+            ),
+            Self::LogUnclear {
+                partition,
+                position,
+                at,
+            } => log::error!(
+                "partition {partition} no longer has offset {position}, and Kafka doesn't say whether it was cut back or made \
+                 anew: reading it from its start, offset {at}"
+            ),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The group's thread: it hears the events, steps the core, and does what the core asks for. It decides nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, select};
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
+
+use super::effect::{Effect, Order, RequestId};
+use super::{COMMIT_EVERY, Counts, Group, Input};
+use crate::base::lease::{Lease, Moment};
+use crate::message::consumer::Control;
+use crate::message::dead_letter::Letter;
+use crate::message::group::{Event, Read};
+use crate::message::membership::Command;
+use crate::message::{Commit, worker};
+
+/// How the group hears from the other threads, and reaches them.
+pub struct Channels {
+    pub events: Receiver<Event>,
+    /// What was read. Nothing waits for it, so it wakes nobody: it is taken in before whatever comes next.
+    pub reads: Receiver<Read>,
+    /// Ends the service.
+    pub stop: Receiver<()>,
+    pub consumer: Sender<Control>,
+    pub workers: Vec<Sender<worker::Event>>,
+    pub dead_letters: Sender<Letter>,
+    pub membership: UnboundedSender<Command>,
+    /// The workers send under it.
+    pub lease: Arc<Lease>,
+}
+
+/// Blocks until `stop` gets a message and the membership has ended, `shutdown_timeout` later at most.
+///
+/// # Errors
+/// The membership can't be: the broker refuses the settings for good, or another process has this member's name.
+pub fn run(channels: Channels, shutdown_timeout: Duration) -> Result<Counts, String> {
+    let shell = Shell {
+        group: Group::new(channels.workers.len(), shutdown_timeout),
+        channels,
+        replies: BTreeMap::new(),
+        requests: 0,
+    };
+    shell.run(shutdown_timeout)
+}
+
+struct Shell {
+    group: Group,
+    channels: Channels,
+    /// Where the membership waits for a reply.
+    replies: BTreeMap<RequestId, oneshot::Sender<Vec<Commit>>>,
+    /// Counts its requests.
+    requests: u64,
+}
+
+impl Shell {
+    fn run(mut self, shutdown_timeout: Duration) -> Result<Counts, String> {
+        let tick = crossbeam_channel::tick(COMMIT_EVERY);
+        let mut stop = self.channels.stop.clone();
+        let mut end = crossbeam_channel::never();
+        loop {
+            let due = match self.group.wake_at() {
+                Some(at) => crossbeam_channel::at(at),
+                None => crossbeam_channel::never(),
+            };
+            let input = select! {
+                recv(self.channels.events) -> event => match event {
+                    Ok(Event::Left) | Err(_) => break,
+                    Ok(Event::Impossible(why)) => return Err(why),
+                    Ok(Event::Revoked { partitions, reply }) => {
+                        Input::Revoked { request: self.keep(reply), partitions }
+                    }
+                    Ok(Event::Lost { partitions, reply }) => {
+                        Input::Lost { request: self.keep(reply), partitions }
+                    }
+                    Ok(event) => Input::Told(event),
+                },
+                recv(tick) -> _ => Input::Tick { lapse: self.channels.lease.renew(Moment::now()) },
+                recv(stop) -> _ => {
+                    stop = crossbeam_channel::never();
+                    end = crossbeam_channel::after(shutdown_timeout);
+                    Input::Stop
+                }
+                recv(end) -> _ => {
+                    log::warn!("time is up: leaving without a last word to Kafka");
+                    break;
+                }
+                recv(due) -> _ => Input::Due,
+            };
+            self.take_reads();
+            self.step(input);
+        }
+        self.take_reads();
+        Ok(self.group.finish())
+    }
+
+    /// Keeps where a request is answered, and names it.
+    fn keep(&mut self, reply: oneshot::Sender<Vec<Commit>>) -> RequestId {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        self.replies.insert(request, reply);
+        request
+    }
+
+    /// The ledgers have to know of a record before they hear what became of it.
+    fn take_reads(&mut self) {
+        while let Ok(read) = self.channels.reads.try_recv() {
+            self.group.read(read);
+        }
+    }
+
+    /// Steps the core. A thread that is gone is not told: the process ends.
+    fn step(&mut self, input: Input) {
+        for effect in self.group.step(input, Instant::now()) {
+            match effect {
+                Effect::Consumer(control) => drop(self.channels.consumer.send(control)),
+                Effect::Workers(order) => {
+                    for worker in &self.channels.workers {
+                        let _ = worker.send(order.into());
+                    }
+                }
+                Effect::Letter(letter) => drop(self.channels.dead_letters.send(letter)),
+                Effect::Membership(command) => drop(self.channels.membership.send(command)),
+                Effect::Reply { request, commits } => {
+                    if let Some(reply) = self.replies.remove(&request) {
+                        let _ = reply.send(commits);
+                    }
+                }
+                Effect::Say(notice) => notice.log(),
+            }
+        }
+    }
+}
+
+impl From<Order> for worker::Event {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Revoke(assignment) => Self::Revoke(assignment),
+            Order::Suspend(assignment) => Self::Suspend(assignment),
+            Order::Resume(assignment) => Self::Resume(assignment),
+            Order::Forget(assignment) => Self::Forget(assignment),
+            Order::Lapsed(number) => Self::Lapsed(number),
+        }
+    }
+}
