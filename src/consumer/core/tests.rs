@@ -292,22 +292,23 @@ fn an_unreadable_batch_that_an_earlier_owner_finished_leaves_no_second_letter() 
     for (finished, says, letter) in [
         // All of it, in two ranges.
         (
-            vec![7..9, 9..12],
+            &[(7, 9), (9, 12)][..],
             "say unreadable 7 to 11, known true",
             false,
         ),
-        (vec![5..40], "say unreadable 7 to 11, known true", false),
+        (&[(5, 40)][..], "say unreadable 7 to 11, known true", false),
         // The letter is of the first open offset on, as far as the batch goes.
-        (vec![7..9], "say unreadable 9 to 11, known false", true),
+        (&[(7, 9)][..], "say unreadable 9 to 11, known false", true),
         (
-            vec![7..9, 10..11],
+            &[(7, 9), (10, 11)][..],
             "say unreadable 9 to 11, known false",
             true,
         ),
-        (vec![8..12], "say unreadable 7 to 11, known false", true),
-        (vec![3..5], "say unreadable 7 to 11, known false", true),
+        (&[(8, 12)][..], "say unreadable 7 to 11, known false", true),
+        (&[(3, 5)][..], "say unreadable 7 to 11, known false", true),
     ] {
         let mut bench = Bench::unlimited();
+        let finished: Vec<_> = finished.iter().map(|(from, to)| *from..*to).collect();
         bench.assign(epoch(1), 7, &finished);
         bench.fetched(unreadable(11));
         let effects = bench.effects();
