@@ -70,6 +70,7 @@ pub struct Held {
     pub bytes: usize,
 }
 
+/// Which partitions are read and from where, and what is held.
 pub struct Core {
     workers: usize,
     router: Router,
