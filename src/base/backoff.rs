@@ -1,11 +1,11 @@
-//! How long to wait before trying again, twice as long each time, with jitter; and how often to say so.
+//! Waits before retries, doubled each time, with jitter; and how often to log a failure.
 
 use std::time::{Duration, Instant};
 
-/// While something keeps failing, it is said this often.
+/// Logs a lasting failure this often.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
-/// Stops the build where these can't be the first and the longest of growing waits: `const _: () = grows(FIRST, MOST);`
+/// Fails the build unless these can be the first and the longest of growing waits: `const _: () = grows(FIRST, MOST);`
 pub const fn grows(first: Duration, most: Duration) {
     assert!(
         !first.is_zero(),
@@ -17,8 +17,8 @@ pub const fn grows(first: Duration, most: Duration) {
     );
 }
 
-/// Doubles from a first wait to the longest one; each wait is drawn from 80 to 120 % of that, so that many who
-/// failed together don't come back together.
+/// Doubles from the first wait to the longest. Draws each wait from 80 to 120 % of that, so that many that failed together
+/// don't retry together.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     first: Duration,
@@ -35,7 +35,7 @@ impl Backoff {
         }
     }
 
-    /// The next wait.
+    /// Returns the next wait.
     pub fn wait(&mut self) -> Duration {
         self.next(fastrand::f64())
     }
@@ -51,18 +51,18 @@ impl Backoff {
         wait
     }
 
-    /// Starts again from the first wait.
+    /// Restarts from the first wait.
     pub fn reset(&mut self) {
         self.base = self.first;
     }
 }
 
-/// Something that is tried until it works.
+/// The retries of something until it works.
 #[derive(Debug)]
 pub struct Retry {
     backoff: Backoff,
     failing_since: Option<Instant>,
-    /// What was said last, and when.
+    /// The last message, and its time.
     said: Option<(Instant, String)>,
 }
 
@@ -75,8 +75,7 @@ impl Retry {
         }
     }
 
-    /// It failed, for the reason `why`. Calls `say` with it if it is new or time for another word on it; returns how
-    /// long to wait.
+    /// Records a failure. Calls `say` if the reason is new or a repeat is due; returns the wait before the next try.
     pub fn failed(&mut self, why: &str, say: impl FnOnce(&str)) -> Duration {
         self.failing_since.get_or_insert_with(Instant::now);
         let known = self
@@ -90,7 +89,7 @@ impl Retry {
         self.backoff.wait()
     }
 
-    /// It worked. Returns for how long it had failed, if it had.
+    /// Records a success. Returns how long it had failed, if it had.
     pub fn worked(&mut self) -> Option<Duration> {
         let since = self.failing_since.take()?;
         self.backoff.reset();
@@ -99,16 +98,16 @@ impl Retry {
     }
 }
 
-/// Something that is done again and again, and fails for a while: that is said at once, then ever more rarely.
+/// The outage of something that is done again and again: logged at once, then ever more rarely.
 #[derive(Debug)]
 pub struct Outage {
     pauses: Backoff,
-    /// Since when it fails, and until when nothing more is said of it.
+    /// The start of the outage, and the time of the next message.
     failing: Option<(Instant, Instant)>,
 }
 
 impl Outage {
-    /// Between two words on it pass `first` to `most`.
+    /// The pause between messages grows from `first` to `most`.
     pub const fn new(first: Duration, most: Duration) -> Self {
         Self {
             pauses: Backoff::new(first, most),
@@ -116,7 +115,7 @@ impl Outage {
         }
     }
 
-    /// It failed. Returns whether to say so.
+    /// Records a failure. Returns whether to log it.
     pub fn failed(&mut self, now: Instant) -> bool {
         let (since, quiet_until) = self.failing.unwrap_or((now, now));
         let is_due = now >= quiet_until;
@@ -126,7 +125,7 @@ impl Outage {
         is_due
     }
 
-    /// It worked. Returns for how long it had failed, if it had.
+    /// Records a success. Returns how long it had failed, if it had.
     pub fn worked(&mut self, now: Instant) -> Option<Duration> {
         let (since, _) = self.failing.take()?;
         self.pauses.reset();

@@ -1,22 +1,22 @@
-//! Notices that this process itself did not run for a while: halted (SIGSTOP, a frozen container), swapped out, asleep.
+//! Detects that this process did not run for a while: halted (SIGSTOP, a frozen container), swapped out, or asleep.
 //!
-//! Kafka gives a member's partitions to another once its session is over, and a process that goes on after such a time doesn't
-//! know. Its workers have messages in their queues, which the other has sent by then. So they send only under a lease that
-//! the group's thread renews every second: it runs out while the process doesn't run, and the group first has Kafka say
+//! Kafka gives a member's partitions to others when its session ends, and a process that resumes later doesn't know. Its
+//! workers still hold messages that the new owner has sent by then. So workers send only under a lease, which the group's
+//! thread renews every second. The lease expires while the process doesn't run, and then the group asks Kafka first
 //! whether this is still a member.
 //!
-//! It is a lease on this process's own life, not on Kafka: while Kafka is away and the process runs, it is renewed, and what is held
-//! goes on being delivered.
+//! The lease covers this process's own life, not Kafka's: during a Kafka outage it is renewed, and held messages are
+//! delivered.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// The group renews it every second: one that is shorter than this would run out on a busy machine.
+/// The least length of a lease. The group renews it every second; a shorter one would expire on a busy machine.
 pub const SHORTEST: Duration = Duration::from_secs(3);
 
-/// The shortest session that Kafka takes, as brokers are set (`group.min.session.timeout.ms`).
+/// The shortest session that brokers allow by default (`group.min.session.timeout.ms`).
 pub const SHORTEST_SESSION: Duration = Duration::from_secs(6);
 
 /// A time of the lease's clock.
@@ -24,7 +24,7 @@ pub const SHORTEST_SESSION: Duration = Duration::from_secs(6);
 pub struct Moment(u64);
 
 impl Moment {
-    /// Read from the clock that also counts the time in which the machine is asleep.
+    /// Reads the clock that also counts while the machine sleeps.
     pub fn now() -> Self {
         // It can't fail for a clock that Linux has; if it did, the lease would never run out.
         let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
@@ -36,27 +36,27 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Shared by the group, which renews it, and the workers, which look at it before they start calls.
+/// Shared by the group, which renews it, and the workers, which check it before they start calls.
 #[derive(Debug)]
 pub struct Lease {
     length: u64,
     until: AtomicU64,
-    /// How many times it ran out.
+    /// Counts how often it expired.
     lapses: AtomicU64,
 }
 
-/// The lease ran out before it was renewed.
+/// The lease expired before it was renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lapse {
     /// Counts the lapses, from one.
     pub number: u64,
-    /// How long it was not renewed.
+    /// The time without a renewal.
     pub lasted: Duration,
 }
 
 impl Lease {
-    /// A lease that runs out long before Kafka gives this member's partitions to another: half a session after it was
-    /// renewed last. Kafka's heartbeats are a second apart at most, and a session is 6 s at least.
+    /// A lease of half a session, so that it expires long before Kafka gives the partitions away. Heartbeats are at most a
+    /// second apart, and a session is at least 6 s.
     pub fn new(session_timeout: Duration, now: Moment) -> Self {
         let length = millis((session_timeout / 2).max(SHORTEST));
         Self {
@@ -66,7 +66,7 @@ impl Lease {
         }
     }
 
-    /// Renews it. Says where it had run out: that each worker has to be told before it sends again.
+    /// Renews the lease. Returns the lapse if it had expired; no worker sends again before it is told of it.
     pub fn renew(&self, now: Moment) -> Option<Lapse> {
         let until = self.until.load(Ordering::Relaxed);
         // First the number, so that no worker sees the lease renewed without it.
@@ -79,13 +79,13 @@ impl Lease {
         lapse
     }
 
-    /// As if this process had not run for long.
+    /// Expires the lease, as if the process had not run.
     #[cfg(test)]
     pub(crate) fn run_out(&self) {
         self.until.store(0, Ordering::Relaxed);
     }
 
-    /// Whether a worker may send that was told of so many lapses.
+    /// Whether a worker that knows of this many lapses may send.
     pub fn holds(&self, now: Moment, lapses: u64) -> bool {
         now.0 < self.until.load(Ordering::Acquire) && self.lapses.load(Ordering::Relaxed) == lapses
     }

@@ -1,12 +1,12 @@
-//! What the system lets a process have, and what to say where that is too little.
+//! The system's limits on a process, and what to advise when one is too low.
 
 use std::io;
 
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Raises the limit on open files to the highest that this process may set. The lower one that a shell or a supervisor
-/// starts with is for programs that use `select`, which none of this does.
+/// Raises the limit on open files as far as this process may. The lower default protects programs that use `select`; job
+/// doesn't.
 pub fn raise_open_files() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
@@ -15,14 +15,14 @@ pub fn raise_open_files() {
     }
 }
 
-/// Files that a command has open which people run and read, and some to spare.
+/// Open files of a command that people run, with some to spare.
 pub const OF_A_COMMAND: u64 = 24;
 
-/// Looks whether this process may open as many files as it needs: one that can't connect for want of one looks as if
-/// the other side were down, and gRPC's core aborts where it gets none at its start.
+/// Checks that this process may open the files that it needs. A connection that fails for want of a file looks as if the
+/// peer were down, and gRPC's core aborts at its start.
 ///
 /// # Errors
-/// Names the limit, what is needed, and how to raise it.
+/// The limit is too low. The text names it, the need, and how to raise it.
 pub fn enough_open_files(needed: u64) -> Result<(), String> {
     match getrlimit(Resource::RLIMIT_NOFILE) {
         Ok((allowed, _)) if allowed < needed => Err(format!(
@@ -37,7 +37,7 @@ pub fn enough_open_files(needed: u64) -> Result<(), String> {
 pub const RAISE_FILES: &str =
     "Raise it: ulimit -n in a shell, LimitNOFILE in a systemd unit, --ulimit nofile for docker";
 
-/// An error of the system, with the limit that was reached and how to raise it, where it is one.
+/// Words a system error. If a limit was reached, names it and how to raise it.
 pub fn explained(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::EMFILE) => {

@@ -1,4 +1,4 @@
-//! What every room may use, and what knows of none: waits, text for people, and what the process and its system are.
+//! Helpers that every room may use and that know none: waits, text for people, the process and its system.
 
 pub mod backoff;
 pub mod lease;

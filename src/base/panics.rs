@@ -1,4 +1,4 @@
-//! What a panic does: it ends the process, but where somebody is prepared for it.
+//! A panic ends the process, unless a caller expects it.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
@@ -8,8 +8,8 @@ thread_local! {
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A thread that is gone would leave its messages undelivered and unseen. The process ends instead, without a
-/// commit, so that whoever supervises it starts it again and nothing is lost.
+/// Makes any thread's panic end the process. A service without one of its threads would silently deliver nothing. The
+/// process ends without a commit, so that its supervisor restarts it and nothing is lost.
 pub fn abort() {
     set_hook(Box::new(|panic| {
         if CAUGHT.get() {
@@ -25,8 +25,8 @@ pub fn abort() {
     }));
 }
 
-/// What `work` returns, or `None` where it panics: for a library's code that does so on what a peer sends. What `work` had
-/// hold of isn't to be used after that.
+/// Returns `None` if `work` panics: for a library's code that panics on a peer's data. Don't use what `work` borrowed after
+/// that.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     let before = CAUGHT.replace(true);
     let done = catch_unwind(AssertUnwindSafe(work));

@@ -8,19 +8,19 @@ use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction,
 };
 
-/// The exit code after a second signal: what shells show for SIGINT. ctrlc doesn't tell which signal it was.
+/// Exit code after a second signal: that of SIGINT in shells. ctrlc doesn't tell which signal came.
 const EXIT_AT_ONCE: i32 = 130;
 
-/// Takes the signals over. The receiver gets one message, at the first of them; at the second the process
-/// ends with exit code 130, without finishing or committing what is in flight.
+/// Handles the signals. The receiver gets one message at the first; the second ends the process with exit code 130,
+/// without finishing or committing what is in flight.
 ///
-/// A SIGHUP that was ignored when the process started stays ignored: that is what `nohup` asks for. Else it
-/// is one of the signals, so that closing the terminal is a clean stop.
+/// A SIGHUP that was ignored at the start stays ignored, as `nohup` asks for. Otherwise it counts, so that closing the
+/// terminal is a clean stop.
 ///
-/// To be called once, before other threads are started.
+/// Call it once, before other threads start.
 ///
 /// # Errors
-/// When the system refuses a handler.
+/// The system refuses a handler.
 pub fn stop_on_signals() -> io::Result<Receiver<()>> {
     let (stop, stopped) = bounded(1);
     // ctrlc takes SIGHUP over whatever it was. While it is blocked none can come through its handler, and
@@ -37,8 +37,8 @@ pub fn stop_on_signals() -> io::Result<Receiver<()>> {
     Ok(stopped)
 }
 
-/// What ctrlc's thread does at each signal. It must never be stuck, or the second signal would do nothing: so
-/// the log, whose reader may be, is waited for only briefly.
+/// Runs on ctrlc's thread at each signal. It must never block, or the second signal would do nothing: so it waits only
+/// briefly for the log, whose reader may be blocked.
 fn on_signal(stop: Sender<()>) -> impl FnMut() + Send + 'static {
     let mut stopping = false;
     move || {
@@ -62,7 +62,7 @@ pub fn exit(code: i32) -> ! {
     unsafe { nix::libc::_exit(code) }
 }
 
-/// Logs, and waits for it a moment at most.
+/// Logs, and waits at most a moment until it is written.
 fn say(text: &'static str) {
     let (done, said) = bounded::<()>(0);
     let logger = std::thread::Builder::new().spawn(move || {
@@ -74,7 +74,7 @@ fn say(text: &'static str) {
     }
 }
 
-/// Sets what SIGHUP does, and tells what it did before.
+/// Sets SIGHUP's action. Returns the one before.
 fn set_hangup(handler: SigHandler) -> io::Result<SigHandler> {
     let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
     // SAFETY: only the default and "ignore" are set here; neither runs code of this process.

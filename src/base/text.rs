@@ -1,26 +1,25 @@
-//! Text for people: what comes from outside, as a part of a line, and numbers with their nouns.
+//! Text for people: text from outside as a part of a line, and numbers with their nouns.
 
 use std::fmt::Write as _;
 
-/// How much of a body is shown, in bytes.
+/// Limits the bytes shown of a body.
 const SHOWN: usize = 1024;
-/// How much of a name or of what another program said is shown, in bytes.
+/// Limits the bytes shown of a name, or of another program's text.
 const LINE_SHOWN: usize = 200;
 
-/// Text from outside as one line that can be read, and that can't pass for another line of the log: bytes
-/// that aren't UTF-8 become `\xNN`; a new line becomes `\n`; other control characters but the tab, and those
-/// that would turn the direction of the text, become `\u{N}`. Of more than 1 KiB the first part is
-/// shown, and its length said.
+/// Escapes text from outside to one readable line that can't forge a line of the log: bytes that aren't UTF-8 become
+/// `\xNN`; a new line becomes `\n`; other control characters except the tab, and direction marks, become `\u{N}`. Of more
+/// than 1 KiB it shows the first part and the length.
 pub fn escape_body(body: &[u8]) -> String {
     escape_first(body, SHOWN)
 }
 
-/// A name or what another program said, as a part of a line: as `escape_body`, and cut after 200 bytes.
+/// Escapes a name or another program's text as `escape_body` does, and cuts it after 200 bytes.
 pub fn one_line(text: &str) -> String {
     escape_first(text.as_bytes(), LINE_SHOWN)
 }
 
-/// As `escape_body`, with so many bytes shown at most.
+/// Escapes as `escape_body` does, and shows at most this many bytes.
 pub fn escape_first(body: &[u8], most: usize) -> String {
     let shown = &body[..shown_length(body, most)];
     let mut text = String::with_capacity(shown.len() + 16);
@@ -49,7 +48,7 @@ pub fn escape_first(body: &[u8], most: usize) -> String {
     text
 }
 
-/// How many bytes are shown: not more than `most`, and not a part of a character.
+/// The bytes to show: at most `most`, and no part of a character.
 fn shown_length(body: &[u8], most: usize) -> usize {
     if body.len() <= most {
         return body.len();

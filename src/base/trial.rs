@@ -1,12 +1,12 @@
-//! Limits that a test shortens, so that a test of minutes takes seconds. Builds for users have no such handle.
+//! Limits that tests shorten, so that a test of minutes takes seconds. Builds for users always have the normal limits.
 
 use std::time::Duration;
 
-/// `normal`, or in a test's build what the failpoint `name` returns, in milliseconds:
+/// Returns `normal`, or in a test's build the failpoint's value in milliseconds:
 /// `FAILPOINTS='leave-out-after=return(2000)'`.
 ///
 /// # Panics
-/// In a test's build, when that isn't a whole number.
+/// The failpoint's value isn't a whole number.
 pub fn limit(name: &str, normal: Duration) -> Duration {
     fail::fail_point!(name, |millis| {
         let millis = millis.unwrap_or_default();

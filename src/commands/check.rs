@@ -1,4 +1,4 @@
-//! `job check`: tries each thing that the service needs, in the order in which it needs them.
+//! `job check`: tries everything that the service needs, in the order in which it needs it.
 
 mod session;
 
@@ -28,7 +28,7 @@ const COMET_DEADLINE: Duration = Duration::from_secs(3);
 /// Tries everything, and prints a line for each to standard output. Returns whether all is well.
 ///
 /// # Errors
-/// When this process can't start a runtime.
+/// The process can't start a runtime.
 pub fn check(loaded: &Loaded) -> Result<bool, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -83,7 +83,7 @@ impl<W: Write> Report<W> {
         self.detail(to_do);
     }
 
-    /// What can't be tried because of what failed before.
+    /// Not tried, because an earlier try failed.
     fn skipped(&mut self, what: impl Display) {
         self.line(
             "33",

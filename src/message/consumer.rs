@@ -6,7 +6,7 @@ use super::Assignment;
 
 /// What the group tells the consumer.
 pub enum Control {
-    /// Read a partition from `position` on, but for the offsets `finished` (ascending ranges).
+    /// Read a partition from `position` on. Skip the offsets `finished` (ascending ranges).
     Assign {
         assignment: Assignment,
         position: i64,
@@ -14,9 +14,9 @@ pub enum Control {
     },
     /// Stop reading a partition.
     Revoke { partition: i32 },
-    /// Stop reading a partition, and say so to the group.
+    /// Stop reading a partition, and confirm with `Suspended`.
     Suspend(Assignment),
-    /// This much is settled and no longer held.
+    /// These messages and bytes are settled, and no longer held.
     Credit { messages: usize, bytes: usize },
     /// End the thread.
     Stop,

@@ -1,21 +1,21 @@
 //! How long a message may share the memory that it was fetched in.
 //!
-//! Nothing is copied on a message's way: its body is a piece of the block that Kafka's answer, or what that unpacked to, lies in.
-//! The block stays in memory while any message of it is held. Mostly they are all settled soon. But a room that is stuck has
-//! messages in many blocks, and would keep all of them. So a message that others overtake gets a body of its own.
+//! A message's body is never copied on its way: it is a slice of the block that holds Kafka's answer, or what that unpacked
+//! to. The block stays in memory while any message of it is held. Usually all settle soon. But a stuck room has messages
+//! in many blocks, and would keep them all. So a message that others overtake gets a body of its own.
 
 use super::Message;
 
-/// A round is this long at least, in bytes read. So much is never too much to keep.
+/// The least length of a round, in bytes read. Keeping this much is always affordable.
 const LEAST_ROUND: usize = 4 << 20;
 
 /// The consumer's part: cuts what it reads into rounds.
 ///
-/// A round ends when as much was read in it as is held. If messages were settled in the order of reading, those
-/// of earlier rounds would be gone by then: what is left of them was overtaken.
+/// A round ends when as many bytes were read in it as are held. If messages settled in reading order, those of earlier
+/// rounds would be gone by then: the remaining ones were overtaken.
 #[derive(Debug, Default)]
 pub struct Rounds {
-    /// In this round, in bytes.
+    /// Bytes read in this round.
     read: usize,
 }
 
@@ -25,7 +25,7 @@ impl Rounds {
         self.read += bytes;
     }
 
-    /// Ends the round if it is time, now that `held` bytes are held. Returns whether it ended.
+    /// Ends the round if as much was read as `held`, in bytes. Returns whether it ended.
     pub fn end(&mut self, held: usize) -> bool {
         let ends = self.read >= held.max(LEAST_ROUND);
         if ends {
@@ -35,20 +35,20 @@ impl Rounds {
     }
 }
 
-/// The worker's part: where a message's body lies.
+/// The worker's part: where a message's body is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Memory {
-    /// In the block that it was fetched in, in this round.
+    /// In its fetched block, of this round.
     #[default]
     New,
-    /// In such a block, of an earlier round.
+    /// In its fetched block, of an earlier round.
     Old,
     /// In a copy.
     Own,
 }
 
 impl Memory {
-    /// A round ended. A message that was fetched before it gets a copy, and no longer keeps its block.
+    /// Records that a round ended. Copies the body of a message from before the round, so that its block is freed.
     pub fn round_ended(&mut self, message: &mut Message) {
         *self = match self {
             Memory::New => Memory::Old,

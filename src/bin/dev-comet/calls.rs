@@ -19,9 +19,9 @@ use chatroom_job::message::proto::comet::{
 };
 use chatroom_job::message::proto::protocol::Proto;
 
-/// Where calls are taken. A call is answered when everybody's frame is queued, never before.
+/// Takes calls. It answers a call when everybody's frame is queued, never before.
 #[derive(Clone)]
-pub struct Desk {
+pub struct Handler {
     pub hub: Arc<Hub>,
     pub recorder: Option<Arc<Recorder>>,
     pub faults: Option<Arc<Faults>>,
@@ -29,9 +29,9 @@ pub struct Desk {
     pub runtime: Handle,
 }
 
-/// The service of `comet.proto` over a desk.
-pub fn service(desk: Desk) -> Service {
-    let [push, all, room, rooms] = [desk.clone(), desk.clone(), desk.clone(), desk];
+/// The service of `comet.proto` over a handler.
+pub fn service(handler: Handler) -> Service {
+    let [push, all, room, rooms] = [handler.clone(), handler.clone(), handler.clone(), handler];
     ServiceBuilder::new()
         .add_unary_handler(&methods::PUSH_MSG, move |ctx, req: PushMsgReq, sink| {
             let (target, body) = (req.keys.join(","), body(req.proto));
@@ -77,7 +77,7 @@ fn body(proto: MessageField<Proto>) -> Result<Bytes, RpcStatus> {
     })
 }
 
-impl Desk {
+impl Handler {
     fn take<R: Send + 'static>(
         &self,
         ctx: RpcContext<'_>,
@@ -117,7 +117,7 @@ impl Desk {
                 Err(status) => sink.fail(status),
             }
         };
-        // Sending fails where the caller has gone away, who then asks again if it cares.
+        // Sending fails when the caller has gone; it calls again if it cares.
         if delay.is_zero() {
             let sent = finish();
             ctx.spawn(async move { drop(sent.await) });

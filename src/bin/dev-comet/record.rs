@@ -1,4 +1,4 @@
-//! What a Comet took and answered, line by line in a file: for tests that have to know it to the last call.
+//! Records every call and answer as a line in a file, for tests that must know each call.
 //!
 //! Fields are separated by tabs:
 //!
@@ -21,49 +21,49 @@ use std::time::Duration;
 use grpcio::RpcStatusCode;
 use nix::time::{ClockId, clock_gettime};
 
-/// Of a body, so many bytes are written down.
+/// Limits the bytes recorded of a body.
 const SHOWN: usize = 96;
 
 /// Appends to a file. Each line is in the system's hands when the call that wrote it returns, so that it
 /// outlives the process.
-pub struct Recorder(Mutex<Book>);
+pub struct Recorder(Mutex<Journal>);
 
-struct Book {
+struct Journal {
     file: File,
     calls: u64,
 }
 
 impl Recorder {
     /// # Errors
-    /// When the file can't be written to.
+    /// The file can't be opened for writing.
     pub fn open(path: &Path) -> Result<Self, String> {
         OpenOptions::new()
             .create(true)
             .append(true)
             .open(path)
-            .map(|file| Self(Mutex::new(Book { file, calls: 0 })))
+            .map(|file| Self(Mutex::new(Journal { file, calls: 0 })))
             .map_err(|error| format!("cannot record calls in {}: {error}", path.display()))
     }
 
-    /// Writes a call down; returns its number.
+    /// Records a call; returns its number.
     ///
     /// # Errors
-    /// When the file can't be written to: a record with holes would be worse than none.
+    /// The file can't be written to. A record with holes would be worse than none.
     pub fn call(&self, rpc: &str, target: &str, peer: &str, body: &[u8]) -> io::Result<u64> {
-        let mut book = self.book();
-        book.calls += 1;
-        let number = book.calls;
+        let mut journal = self.journal();
+        journal.calls += 1;
+        let number = journal.calls;
         let line = format!(
             "call\t{number}\t{}\t{rpc}\t{}\t{peer}\t{}\n",
             now().as_micros(),
             target.escape_debug(),
             body[..body.len().min(SHOWN)].escape_ascii()
         );
-        book.file.write_all(line.as_bytes())?;
+        journal.file.write_all(line.as_bytes())?;
         Ok(number)
     }
 
-    /// Writes down what a call is about to be answered.
+    /// Records the answer that a call is about to get.
     ///
     /// # Errors
     /// As [`Self::call`].
@@ -73,11 +73,11 @@ impl Recorder {
             now().as_micros(),
             i32::from(code)
         );
-        self.book().file.write_all(line.as_bytes())
+        self.journal().file.write_all(line.as_bytes())
     }
 
-    fn book(&self) -> std::sync::MutexGuard<'_, Book> {
-        self.0.lock().expect("the book's lock is never poisoned")
+    fn journal(&self) -> std::sync::MutexGuard<'_, Journal> {
+        self.0.lock().expect("the journal's lock is never poisoned")
     }
 }
 

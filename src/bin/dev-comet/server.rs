@@ -11,7 +11,7 @@ use grpcio::{ChannelBuilder, Environment, Server, ServerBuilder, ServerCredentia
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use super::calls::{self, Desk};
+use super::calls::{self, Handler};
 use super::faults::Faults;
 use super::hub::{Hub, Limits};
 use super::record::Recorder;
@@ -65,13 +65,13 @@ impl DevComet {
             .map_err(|error| format!("cannot start the web server's threads: {error}"))?;
         let recorder = settings.record.as_deref().map(Recorder::open).transpose()?;
         let faults = settings.faults.then(Arc::<Faults>::default);
-        let desk = Desk {
+        let handler = Handler {
             hub: hub.clone(),
             recorder: recorder.map(Arc::new),
             faults: faults.clone(),
             runtime: runtime.handle().clone(),
         };
-        let (mut server, grpc) = serve_calls(&settings.listen, desk)?;
+        let (mut server, grpc) = serve_calls(&settings.listen, handler)?;
         let listener = TcpListener::bind(web)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| cannot_listen("the page", web, "--web", &error))?;
@@ -124,7 +124,7 @@ impl DevComet {
     }
 }
 
-fn serve_calls(listen: &str, desk: Desk) -> Result<(Server, String), String> {
+fn serve_calls(listen: &str, handler: Handler) -> Result<(Server, String), String> {
     let host = match listen.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => host,
         _ => {
@@ -143,7 +143,7 @@ fn serve_calls(listen: &str, desk: Desk) -> Result<(Server, String), String> {
         .build_args();
     let mut server = ServerBuilder::new(env)
         .channel_args(arguments)
-        .register_service(calls::service(desk))
+        .register_service(calls::service(handler))
         .build()
         .map_err(|error| format!("cannot set up the gRPC server: {error}"))?;
     let port = server

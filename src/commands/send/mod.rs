@@ -20,17 +20,17 @@ use crate::kafka::client::{
 use crate::settings::Config;
 use template::Template;
 
-/// Up to so many messages each gets a line; of more there is a line for each partition.
+/// Lists each message up to this many; more get a line for each partition.
 const LISTED: u64 = 20;
-/// How long a topic that was just made may take to be seen.
+/// Limit for a new topic to become visible.
 const NEW_TOPIC: Duration = Duration::from_secs(1);
-/// Records written and not yet acknowledged, at most.
+/// Limits the unacknowledged records.
 const UNACKNOWLEDGED: usize = 10_000;
 
 /// Sends the messages, and writes to `out` where each one went.
 ///
 /// # Errors
-/// Says what was tried, what came back, what to do, and how many messages were written before.
+/// Kafka can't be reached, the topic isn't there, or Kafka refuses a message. The text says how many were written before.
 pub fn send(config: &Config, args: &SendArgs, out: &mut impl Write) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -92,7 +92,7 @@ async fn send_all(config: &Config, args: &SendArgs, out: &mut impl Write) -> Res
     })
 }
 
-/// Whether the topic is there. The producer itself would wait long for one that isn't.
+/// Whether the topic exists. The producer itself would wait long for a missing one.
 async fn has_topic(kafka: &Kafka, topic: &str) -> Result<bool, KrafkaError> {
     let begin = Instant::now();
     loop {
@@ -107,7 +107,7 @@ async fn has_topic(kafka: &Kafka, topic: &str) -> Result<bool, KrafkaError> {
     }
 }
 
-/// Hands the messages to the producer, in order and at the rate asked for. A send that failed ends it.
+/// Enqueues the messages in order, at the rate asked for. Stops after a failure.
 async fn produce(
     producer: &Producer,
     topic: &str,
@@ -135,7 +135,7 @@ async fn produce(
     Ok(())
 }
 
-/// When a message is due, counted from the first one: by its number, so that no delay adds up.
+/// When a message is due, counted from the first: by its number, so that delays don't add up.
 fn due(number: u64, rate: u32) -> Duration {
     let nanoseconds = u128::from(number - 1) * 1_000_000_000 / u128::from(rate);
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))

@@ -1,16 +1,14 @@
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use super::super::{Control, Held, RETRY_FIRST, RETRY_MOST};
+use super::super::{Control, Core, Held, Outputs, RETRY_FIRST, RETRY_MOST};
 use super::*;
 use crate::base::backoff::Retry;
 use crate::consumer::route::Router;
 use crate::kafka::fetch::{Batch, Fetcher, Outcome};
 use crate::message::Assignment;
 use crate::message::group::Read;
-use crate::message::memory::Rounds;
 
 /// A consumer with partition 3 assigned at offset 7, its control channel, and what it tells the group.
 fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
@@ -25,22 +23,20 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
         finished: Vec::new(),
     };
     to_consumer.send(assign).unwrap();
-    let most = usize::MAX;
+    let caps = Held {
+        messages: usize::MAX,
+        bytes: usize::MAX,
+    };
     let consumer = Consumer {
+        core: Core::new(0, Router::new(Vec::new()), caps),
         control,
-        group: unbounded().0,
-        reads: record,
-        workers: Vec::new(),
-        router: Router::new(Vec::new()),
-        topic: "chat".into(),
-        partitions: BTreeMap::new(),
-        attempts: Retry::new(RETRY_FIRST, RETRY_MOST),
-        held: Held::default(),
-        caps: Held {
-            messages: most,
-            bytes: most,
+        outputs: Outputs {
+            group: unbounded().0,
+            reads: record,
+            workers: Vec::new(),
+            topic: "chat".into(),
         },
-        rounds: Rounds::default(),
+        attempts: Retry::new(RETRY_FIRST, RETRY_MOST),
     };
     (consumer, to_consumer, reads)
 }

@@ -1,4 +1,4 @@
-//! Classic where the broker serves it, modern from the first record that classic can't read.
+//! Classic if the broker serves it; modern from the first record that classic can't read.
 
 use super::classic::Classic;
 use super::modern::Modern;
@@ -6,7 +6,7 @@ use super::transactions::Transactions;
 use super::{Batch, FetchError, Fetcher, Outcome, Positions};
 use crate::settings::Config;
 
-/// The classic client waits for one broker after the other, so it serves well only where there is one.
+/// The classic client waits for one broker after the other, so it suits only a single broker.
 const MOST_BROKERS: usize = 1;
 
 pub struct Auto {
@@ -39,7 +39,7 @@ impl Fetcher for Auto {
             Reader::Classic { client, proven } => {
                 let mut outcome = client.fetch(positions);
                 if outcome.is_err() && !*proven && client.was_closed() {
-                    // A second time shows whether that is how it answers the protocol.
+                    // A second close shows that the broker answers this protocol so.
                     outcome = client.fetch(positions);
                 }
                 if outcome.is_ok() && !*proven {
@@ -48,7 +48,7 @@ impl Fetcher for Auto {
                     );
                     *proven = true;
                 }
-                // What stands before a gap may be of a transaction that the marker in it aborts.
+                // Records before a gap may belong to a transaction that a marker in the gap aborts.
                 let gap = client.take_gap().filter(|_| self.transactions.matter());
                 outcome.and_then(|batches| {
                     gap.map_or(Ok(batches), |why| Err(FetchError::Unsupported(why)))
@@ -59,23 +59,27 @@ impl Fetcher for Auto {
         let why = match outcome {
             Err(FetchError::Unsupported(why)) => why,
             Err(failed) => return Err(failed),
-            Ok(batches) => match worth_modern(&batches) {
+            Ok(batches) => match unreadable(&batches) {
                 Some(why) => why,
                 None if batches.is_empty() => return Ok(batches),
-                None => match self.transactions.found(positions) {
+                None => match self.transactions.needed(positions) {
                     Ok(Some(why)) => why,
                     Ok(None) => return Ok(batches),
                     Err(why) => return Err(FetchError::Failed(why)),
                 },
             },
         };
-        self.go_modern(&why, positions)
+        self.switch_to_modern(&why, positions)
     }
 }
 
 impl Auto {
-    /// Reads with the modern client from now on. What the classic one brought last is read again.
-    fn go_modern(&mut self, why: &str, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
+    /// Switches to the modern client. It reads the classic client's last batches again.
+    fn switch_to_modern(
+        &mut self,
+        why: &str,
+        positions: &Positions,
+    ) -> Result<Vec<Batch>, FetchError> {
         log::info!("reading with the modern fetcher: {why}");
         let mut modern = Box::new(Modern::new(&self.config));
         let outcome = modern.fetch(positions);
@@ -84,8 +88,8 @@ impl Auto {
     }
 }
 
-/// What the classic client can't read, the modern one may.
-fn worth_modern(batches: &[Batch]) -> Option<String> {
+/// Returns why the classic client can't read a batch. The modern one may.
+fn unreadable(batches: &[Batch]) -> Option<String> {
     batches.iter().find_map(|batch| match &batch.outcome {
         Outcome::Unreadable { why, .. } => Some(why.clone()),
         _ => None,

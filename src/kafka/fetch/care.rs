@@ -1,9 +1,8 @@
-//! Keeps one partition's trouble its own: what can't be read is tried again beside the others, and then passed by.
+//! Isolates partitions that can't be read: retries them beside the others, and then skips the unreadable batch.
 //!
-//! A fetcher says which partition it can't read at its position. That one is taken out, and tried again for some
-//! seconds: a disk or a network may be at fault. Where it still fails, the bytes that the broker serves there tell how
-//! far it goes. A partition that brings nothing though its log goes on, without a word from the fetcher's client, is
-//! found here too.
+//! A fetcher reports a partition that it can't read at its position. This one is retried for some seconds, because a disk
+//! or a network may be at fault. If it still fails, the bytes that the broker serves there tell where the batch ends. A
+//! partition that brings nothing although its log goes on, without an error from the client, is detected here too.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,22 +14,22 @@ use crate::base::backoff::grows;
 use crate::base::trial::limit;
 use crate::settings::{Config, Fetch};
 
-/// For so long a position is tried before it is passed by.
+/// Retries a position for this long before it is skipped.
 const TRY_FOR: Duration = Duration::from_secs(5);
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const MOST_WAIT: Duration = Duration::from_secs(2);
 const _: () = grows(FIRST_WAIT, MOST_WAIT);
 const _: () = assert!(
     2 * MOST_WAIT.as_millis() <= TRY_FOR.as_millis(),
-    "a position would be passed by after a try or two"
+    "a position would be skipped after a try or two"
 );
-/// Between two tries of what can't be passed by. A batch that is sound is tried more often for so long: what keeps it from
-/// coming may end.
+/// Wait between tries of a batch that can't be skipped. An intact batch is retried more often during its first
+/// `STUCK_WAIT`: the obstacle may end.
 const STUCK_WAIT: Duration = Duration::from_secs(30);
 
-/// A partition that brings nothing for so long is compared with the end of its log.
+/// Compares a partition with the end of its log when it has brought nothing for this long.
 const QUIET: Duration = Duration::from_secs(3);
-/// What was not asked for during so long (what is held was at its cap) is not quiet.
+/// A partition that was not fetched for this long (reading paused at a cap) doesn't count as quiet.
 const ASKED_AGAIN: Duration = Duration::from_secs(1);
 const _: () = assert!(
     MAX_WAIT.as_millis() < ASKED_AGAIN.as_millis() && ASKED_AGAIN.as_millis() < QUIET.as_millis(),
@@ -42,7 +41,7 @@ pub struct Care {
     inspector: Inspector,
     troubles: BTreeMap<i32, Trouble>,
     quiet: Quiet,
-    /// What else could read what this reader can't.
+    /// Advice for what this client can't read and another could.
     other_way: Option<&'static str>,
     try_for: Duration,
 }
@@ -54,7 +53,7 @@ struct Trouble {
     since: Instant,
     tries: u32,
     next: Instant,
-    /// The broker brings nothing, and the reader doesn't notice.
+    /// The partition brings nothing, and the client reports no error.
     is_silent: bool,
     is_stuck: bool,
 }
@@ -83,7 +82,7 @@ impl Care {
         }
     }
 
-    /// Reads all partitions but those that are to wait.
+    /// Fetches all partitions except those that wait for their next try.
     fn read(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
         if self.troubles.is_empty() {
             return self.reader.fetch(positions);
@@ -102,8 +101,8 @@ impl Care {
         self.reader.fetch(&asked)
     }
 
-    /// Ends the troubles of partitions that stand elsewhere by now, or went to another owner.
-    fn forget_the_past(&mut self, positions: &Positions) {
+    /// Ends the troubles of partitions whose position has moved, or that went to another owner.
+    fn forget_solved(&mut self, positions: &Positions) {
         self.troubles.retain(|partition, trouble| {
             let position = positions.get(partition);
             if position.is_some_and(|at| *at > trouble.position) && trouble.tries > 0 {
@@ -117,7 +116,7 @@ impl Care {
         });
     }
 
-    /// What comes of a partition that can't be read at `position`.
+    /// Handles a partition that can't be read at `position`. Returns an outcome when reading can go on.
     fn unreadable(
         &mut self,
         partition: i32,
@@ -156,7 +155,7 @@ impl Care {
             Ok(Look::Batch { .. }) if is_sound && self.other_way.is_some() => Ok(None),
             Ok(Look::Batch { last, .. }) => Ok(Some(last)),
             Ok(Look::Broken(_)) => self.inspector.last_before_next(partition, position),
-            // It is no longer there.
+            // The batch is no longer there.
             Ok(Look::End | Look::Nothing { .. }) => return None,
             Err(why) => Err(why),
         };
@@ -169,7 +168,7 @@ impl Care {
                 })
             }
             Ok(None) => {
-                self.is_stuck(partition, why);
+                self.tell_stuck(partition, why);
                 None
             }
             Err(other) => {
@@ -179,7 +178,7 @@ impl Care {
         }
     }
 
-    fn is_stuck(&mut self, partition: i32, why: &str) {
+    fn tell_stuck(&mut self, partition: i32, why: &str) {
         let Some(trouble) = self.troubles.get_mut(&partition) else {
             return;
         };
@@ -197,14 +196,14 @@ impl Care {
         }
     }
 
-    /// Looks at partitions that bring nothing, though their logs go on.
-    fn look_at_quiet_ones(&mut self, positions: &Positions) -> Vec<Batch> {
+    /// Inspects partitions that bring nothing although their logs go on.
+    fn inspect_quiet(&mut self, positions: &Positions) -> Vec<Batch> {
         let now = Instant::now();
         let mut suspects: Vec<i32> = Vec::new();
         if let Some(quiet) = self.quiet.look(positions, now) {
             let in_trouble = |partition: &i32| self.troubles.contains_key(partition);
             let quiet: Vec<i32> = quiet.into_iter().filter(|p| !in_trouble(p)).collect();
-            // Where Kafka doesn't say, the reader has the same trouble, and says so.
+            // If Kafka doesn't answer, the client fails too, and reports it.
             let ends = self.inspector.ends(&quiet).unwrap_or_default();
             let goes_on = |partition: &i32| ends.get(partition) > positions.get(partition);
             suspects.extend(quiet.into_iter().filter(goes_on));
@@ -230,7 +229,7 @@ impl Care {
 
 impl Fetcher for Care {
     fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
-        self.forget_the_past(positions);
+        self.forget_solved(positions);
         let mut batches = Vec::new();
         for Batch { partition, outcome } in self.read(positions)? {
             let outcome = match (outcome, positions.get(&partition)) {
@@ -241,12 +240,12 @@ impl Fetcher for Care {
             };
             batches.extend(outcome.map(|outcome| Batch { partition, outcome }));
         }
-        batches.extend(self.look_at_quiet_ones(positions));
+        batches.extend(self.inspect_quiet(positions));
         Ok(batches)
     }
 }
 
-/// Which partitions stand where they stood a while ago, though they were asked for all the time.
+/// Finds partitions whose position hasn't moved for a while although they were fetched all the time.
 #[derive(Debug, Default)]
 struct Quiet {
     stood: Positions,
@@ -255,7 +254,7 @@ struct Quiet {
 }
 
 impl Quiet {
-    /// The quiet ones, each time that [`QUIET`] is over.
+    /// Returns the quiet partitions, once every [`QUIET`].
     fn look(&mut self, positions: &Positions, now: Instant) -> Option<Vec<i32>> {
         let asked = self.asked.replace(now);
         let is_gap = asked.is_none_or(|asked| now.duration_since(asked) > ASKED_AGAIN);

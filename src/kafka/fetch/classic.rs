@@ -13,14 +13,14 @@ use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record};
 use crate::kafka::CLIENT_ID;
 use crate::settings::{Coalesce, Config};
 
-/// A record larger than this is not asked for: the broker's own limit is 1 MiB unless raised.
+/// Limits the bytes asked for from one partition. The broker's own limit on a record is 1 MiB unless raised.
 const LARGEST: i32 = 256 << 20;
 
-/// A batch takes more than this.
+/// Every batch is larger than this, in bytes.
 const LEAST_BATCH: i32 = 60;
 
-/// After this many closed connections in a row, each right after the broker answered on a new one, it
-/// doesn't serve the protocol: Kafka 4 closes the connection on a v0 request.
+/// After this many connections in a row that the broker closes on a fetch, it doesn't serve the protocol: Kafka 4 closes
+/// the connection on a v0 request.
 const CLOSED_IS_UNSUPPORTED: u32 = 2;
 
 pub struct Classic {
@@ -28,24 +28,24 @@ pub struct Classic {
     topic: String,
     coalesce: Coalesce,
     leaders: Leaders,
-    /// Thrown away after any I/O error: a late answer would be taken for the next request's.
+    /// Dropped after any I/O error: a late answer would be taken for the next request's.
     client: Option<KafkaClient>,
-    /// What to ask for from a partition whose next record is larger than usual.
+    /// Bytes to ask for, by partition whose next record is larger than usual.
     enlarged: HashMap<i32, i32>,
-    /// Connections that were closed on a fetch, since one was answered.
+    /// Connections closed on a fetch since the last answer.
     closed: u32,
     /// Whether a broker has served the protocol.
     has_answered: bool,
-    /// Offsets that did not come, in the middle of what came.
+    /// Offsets missing in the middle of an answer, in words.
     gap: Option<String>,
-    /// Partitions that a broker answered with an error which says that they can't be read.
+    /// Partitions that a broker's error calls unreadable.
     accused: Vec<i32>,
-    /// One partition's failure, while others brought something: said on the next round.
+    /// One partition's failure while others brought records. The next fetch reports it.
     failure: Option<FetchError>,
 }
 
 impl Classic {
-    /// One that reads from so many brokers at most.
+    /// A fetcher that reads from at most `most_brokers`.
     pub fn new(config: &Config, most_brokers: usize) -> Self {
         Self {
             leaders: Leaders::new(&config.brokers, &config.topic, most_brokers),
@@ -62,7 +62,7 @@ impl Classic {
         }
     }
 
-    /// Has a client that knows the topic as it is, as far as these positions want it.
+    /// Ensures a client with current metadata for these positions.
     fn connect(&mut self, positions: &Positions) -> Result<(), FetchError> {
         match self.leaders.look(positions, self.client.is_some())? {
             true => Ok(()),
@@ -70,15 +70,15 @@ impl Classic {
         }
     }
 
-    /// Makes a client that knows the topic as it was seen last.
+    /// Makes a client with the topic of the last look.
     fn make_client(&mut self) -> Result<(), FetchError> {
         let connected = self.leaders.connect(|hosts| {
             let mut client = KafkaClient::new(hosts);
             client.set_client_id(CLIENT_ID.into());
-            // Without this a single chat message waits for the broker to have 4,096 bytes.
+            // With the default a single chat message waits until the broker has 4,096 bytes.
             client.set_fetch_min_bytes(1);
-            // The broker makes these sums when it turns its batches into v0: they say nothing of what it stores, and
-            // take the crate longer than all the rest.
+            // The broker computes these checksums when it converts batches to v0. They prove nothing about its disk, and take
+            // the crate longer than all the rest.
             client.set_fetch_crc_validation(false);
             client
         });
@@ -94,7 +94,7 @@ impl Classic {
             .ok_or_else(|| FetchError::Failed("not connected".into()))
     }
 
-    /// Sorts a failure into what may pass and what this client can never do.
+    /// Sorts a failure: one that may pass, or one that this client can't overcome.
     fn failed(&mut self, doing: &str, error: Error) -> FetchError {
         self.client = None;
         let said = format!("{doing} at {}: {error}", self.brokers.join(","));
@@ -138,7 +138,7 @@ impl Classic {
 
     fn refused(&mut self, code: KafkaCode, said: String) -> FetchError {
         match code {
-            // -1 is also what the crate makes of codes that it doesn't know, such as 76 for zstd.
+            // The crate also turns codes that it doesn't know into -1, such as 76 for zstd.
             KafkaCode::Unknown | KafkaCode::UnsupportedVersion | KafkaCode::CorruptMessage => {
                 FetchError::Unsupported(said)
             }
@@ -146,7 +146,7 @@ impl Classic {
         }
     }
 
-    /// What was left out of the last answer from a gap on, if anything.
+    /// Returns the gap in the last answer, in words, if there was one. Records from the gap on were dropped.
     pub fn take_gap(&mut self) -> Option<String> {
         self.gap.take()
     }
@@ -155,7 +155,7 @@ impl Classic {
         let messages = up_to_gap(data.messages());
         let Some(first) = messages.first() else {
             if data.highwatermark_offset() > from {
-                // The next record doesn't fit into what was asked for, so none of it came whole.
+                // The next record is larger than the bytes asked for, so none came whole.
                 if asked >= LARGEST {
                     self.enlarged.remove(&partition);
                     return unreadable(
@@ -173,8 +173,8 @@ impl Classic {
             return None;
         };
         if first.offset > from {
-            // The crate drops plain records that stand before a compressed batch in one answer. A gap that compaction
-            // or a transaction left looks the same, so it is never taken for one.
+            // The crate drops plain records before a compressed batch in one answer. A gap of compaction or a transaction
+            // looks the same, so every gap counts as such a loss.
             return unreadable(partition, did_not_come(partition, from, first));
         }
         self.enlarged.remove(&partition);
@@ -205,7 +205,7 @@ fn did_not_come(partition: i32, from: i64, behind: &kafka::client::fetch::Messag
     )
 }
 
-/// The messages before the first offset that is missing.
+/// Returns the messages before the first missing offset.
 fn up_to_gap<'a, 'b>(
     messages: &'a [kafka::client::fetch::Message<'b>],
 ) -> &'a [kafka::client::fetch::Message<'b>] {
@@ -215,7 +215,7 @@ fn up_to_gap<'a, 'b>(
     gap.map_or(messages, |before| &messages[..=before])
 }
 
-/// One copy for the whole batch, which the records then share.
+/// Copies the whole batch once; the records share the copy.
 fn records(messages: &[kafka::client::fetch::Message<'_>]) -> Vec<Record> {
     let mut block = Vec::with_capacity(messages.iter().map(|m| m.value.len()).sum());
     for message in messages {
@@ -238,7 +238,7 @@ impl Fetcher for Classic {
             return Err(failure);
         }
         let usual = super::bytes_per_partition(self.coalesce, positions.len()) as i32;
-        // What the client could never read, such as a topic on several brokers, is no matter of single partitions.
+        // A topic that the client can't read at all, such as one on several brokers, is no matter of single partitions.
         let connected = match self.leaders.look(positions, self.client.is_some())? {
             true => Ok(()),
             false => self.make_client(),
@@ -246,7 +246,7 @@ impl Fetcher for Classic {
         let answer = connected.and_then(|()| self.request(positions, usual, MAX_WAIT));
         let why = match answer {
             Ok(responses) if responses.is_empty() => {
-                // What became of their leaders is looked up at the next try.
+                // The next try looks up their leaders.
                 self.client = None;
                 return Err(FetchError::Failed(format!(
                     "no partition of {} can be read now",
@@ -256,14 +256,14 @@ impl Fetcher for Classic {
             Ok(responses) => {
                 self.accused.clear();
                 let mut batches = self.take(&responses, positions, usual);
-                // Where a broker fails at one partition, it answers the same error for all of the request.
+                // A broker that fails at one partition answers the same error for the whole request.
                 let accused = std::mem::take(&mut self.accused);
                 batches.retain(|batch| !accused.contains(&batch.partition));
                 batches.extend(self.each_alone(accused.into_iter(), positions, usual));
                 return self.or_failure(batches);
             }
             Err(FetchError::Unsupported(why)) => why,
-            // It serves the protocol: something that it can't turn into it may stand in its way.
+            // It serves the protocol, so it may have closed on a batch that it can't convert.
             Err(FetchError::Failed(why)) if self.has_answered && self.was_closed() => why,
             Err(failed) => return Err(failed),
         };
@@ -302,8 +302,7 @@ impl Classic {
         answer.map_err(|error| self.failed("reading", error))
     }
 
-    /// Finds out which partitions make a request fail as a whole, and reads the others. Where that ends early,
-    /// `self.failure` says why.
+    /// Finds the partitions that make a whole request fail, and reads the others. Sets `self.failure` if it ends early.
     fn each_alone(
         &mut self,
         partitions: impl Iterator<Item = i32>,
@@ -314,7 +313,7 @@ impl Classic {
         for partition in partitions {
             match self.alone(partition, all, usual) {
                 Ok(batch) => batches.extend(batch),
-                // The broker can't be reached: it is the same for the others.
+                // The broker can't be reached, for the others neither.
                 Err(failed) => {
                     self.failure = Some(failed);
                     break;
@@ -328,8 +327,8 @@ impl Classic {
         batches
     }
 
-    /// Reads one partition, without waiting for new records. Where the broker closes the connection in the middle of an
-    /// answer, what stands before it comes with a smaller one: the one that has a batch, and not the next.
+    /// Reads one partition, without waiting for new records. If the broker closes the connection, searches for a smaller size
+    /// that brings the batches before the one that it can't convert.
     fn alone(
         &mut self,
         partition: i32,
@@ -338,7 +337,7 @@ impl Classic {
     ) -> Result<Option<Batch>, FetchError> {
         let mut alone = all.clone();
         alone.retain(|other, _| *other == partition);
-        // The connection may have been closed for another reason: so it is tried twice.
+        // Tries twice: the connection may have been closed for another reason.
         let mut tries = 2;
         let (mut bytes, mut too_little, mut too_much) = (usual, 0, usual);
         while tries > 0 || too_much - too_little > LEAST_BATCH {
@@ -371,7 +370,7 @@ impl Classic {
         Ok(unreadable(partition, why))
     }
 
-    /// What the partitions brought. What failed for one of them is left in `self.failure`.
+    /// Turns responses into batches. A single partition's failure goes into `self.failure`.
     fn take(&mut self, responses: &[Response], positions: &Positions, usual: i32) -> Vec<Batch> {
         if !responses.is_empty() {
             self.closed = 0;
@@ -399,7 +398,7 @@ impl Classic {
         batches
     }
 
-    /// What came, or the failure where nothing did. Else the failure is for the next round.
+    /// Returns the batches, or the failure if there are none. Otherwise keeps the failure for the next fetch.
     fn or_failure(&mut self, batches: Vec<Batch>) -> Result<Vec<Batch>, FetchError> {
         match self.failure.take() {
             Some(failure) if batches.is_empty() => Err(failure),
@@ -425,13 +424,13 @@ impl Classic {
                 | KafkaCode::ReplicaNotAvailable
                 | KafkaCode::UnknownTopicOrPartition
         ) {
-            // The others go on, and its new leader is looked for.
+            // The others go on; the next look finds its new leader.
             let why = format!("its broker answered {code:?}");
             self.leaders.disown(partition, why);
             return Ok(None);
         }
         if *code != KafkaCode::OffsetOutOfRange {
-            // A new leader is found with new metadata.
+            // New metadata may name a new leader.
             self.client = None;
             let said = format!("reading partition {partition}: {code:?}");
             return match self.refused(*code, said) {

@@ -1,5 +1,5 @@
-//! Asks the brokers what the fetchers' clients don't tell: what stands at a position, where the log ends, whether a
-//! partition has transactions.
+//! Asks the brokers what the clients don't tell: which batch is at a position, where the log ends, whether a partition has
+//! transactions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,20 +21,21 @@ use crate::kafka::bootstrap::Bootstrap;
 use crate::kafka::layout::Layout;
 use crate::settings::{Config, Isolation};
 
-/// The protocol's versions that Kafka 2.8 to 4.3 serve.
+/// Protocol versions that Kafka 2.8 to 4.3 serve.
 const FETCH: i16 = 11;
 const LIST_OFFSETS: i16 = 5;
 const DESCRIBE_PRODUCERS: i16 = 0;
 
-/// A broker that is well answers within milliseconds, and nothing is read meanwhile.
+/// Limits of the frequent question, about transactions, and of all others. A healthy broker answers within milliseconds,
+/// and no fetch runs meanwhile.
 const EACH: Duration = Duration::from_secs(1);
 pub(super) const ALL: Duration = Duration::from_secs(5);
 
-/// What is asked for at first: most batches, and the head of the next one. A larger one is asked for again, up to what
-/// Kafka can have.
+/// Bytes asked for at first: they hold most batches, and the head of the next one. A larger batch is asked for again, up
+/// to Kafka's limit.
 const USUAL: usize = 1 << 20;
 const LARGEST: usize = 128 << 20;
-/// How much an answer is longer than its records, and how long a list of producers may be.
+/// Limits an answer's bytes beyond its records, and a list of producers.
 const AROUND: usize = 4 << 20;
 
 pub struct Inspector {
@@ -65,16 +66,16 @@ impl Inspector {
         }
     }
 
-    /// What stands at a position.
+    /// Looks at the batch at a position.
     ///
     /// # Errors
-    /// When the partition's leader doesn't say: that is no word about what stands there.
+    /// The partition's leader doesn't answer, which says nothing about the batch.
     pub fn look(&mut self, partition: i32, position: i64) -> Result<Look, String> {
         self.run(ALL, async |brokers| brokers.look(partition, position).await)
     }
 
-    /// Where what stands at `position` can't be made out: the last offset before the next one that an intact batch is
-    /// served from. `None` where there is none.
+    /// For a batch at `position` whose end can't be told: returns the last offset before the next intact batch, or `None` if
+    /// none follows.
     ///
     /// # Errors
     /// As [`look`](Self::look).
@@ -88,26 +89,25 @@ impl Inspector {
         })
     }
 
-    /// Up to where these partitions can be read, as far as they have leaders.
+    /// Returns the end of what is readable, by partition with a leader.
     ///
     /// # Errors
-    /// When a leader doesn't say.
+    /// A leader doesn't answer.
     pub fn ends(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, String> {
         self.run(ALL, async |brokers| brokers.ends(partitions).await)
     }
 
-    /// The first of these partitions that has, or had lately, a producer with transactions.
+    /// Returns the first of these partitions that has, or had lately, a transactional producer.
     ///
     /// # Errors
-    /// When a leader doesn't say: within a second, where it is known which one to ask.
+    /// A leader doesn't answer within a second (or [`ALL`], while the leaders are unknown).
     pub fn transactional(&mut self, partitions: &[i32]) -> Result<Option<i32>, String> {
         self.run(EACH, async |brokers| {
             brokers.transactional(partitions).await
         })
     }
 
-    /// Asks a second time where the first may have failed for what is known from before: a broker closes a connection that
-    /// is idle for long, and a partition's leader changes.
+    /// Asks a second time if the first failed with known leaders: brokers close idle connections, and leaders change.
     fn run<T>(
         &mut self,
         limit: Duration,
@@ -122,7 +122,7 @@ impl Inspector {
         };
         let answer = runtime.block_on(async {
             let was_known = !self.brokers.leaders.is_empty();
-            // Of several addresses of the cluster some may be dead.
+            // Some of the bootstrap addresses may be dead.
             let limit = if was_known { limit } else { ALL };
             let late = |_| Err(format!("no answer within {} s", limit.as_secs()));
             let twice = async {
@@ -166,7 +166,7 @@ impl Brokers {
         partition: i32,
         position: i64,
     ) -> Result<Option<i64>, String> {
-        // Steps grow until there is something; then the first such place is looked for in between.
+        // Doubles the step until a batch is served, then searches for the first such offset in between.
         let end = self.ends(&[partition]).await?.remove(&partition);
         let end = end.ok_or_else(|| format!("partition {partition} has no leader"))?;
         let (mut bad, mut step) = (position, 1);
@@ -188,15 +188,15 @@ impl Brokers {
                 None => bad = middle,
             }
         }
-        // What can be read by now was never broken.
+        // A batch that is readable now was never broken.
         match self.look(partition, position).await? {
-            // The broker serves a batch whole, but not from each of its offsets, where it stands behind a damaged one.
+            // Behind a damaged batch, the broker serves the next one whole but not from each of its offsets.
             Look::Broken(_) => Ok(Some(good.0.max(good.1) - 1)),
             _ => Ok(None),
         }
     }
 
-    /// Where the first intact batch begins that is served from `position`.
+    /// Returns the first offset of the first intact batch served from `position`.
     async fn begins(
         &mut self,
         partition: i32,
@@ -226,7 +226,7 @@ impl Brokers {
                     .with_partitions(vec![wanted]),
             ]);
         let leader = self.connected(partition).await?;
-        // The first batch comes whole, however long it is.
+        // The broker sends the first batch whole, at any size.
         let asked = leader.ask_within(&request, FETCH, bytes.max(LARGEST) + AROUND);
         let answer = within(asked).await?;
         let address = leader.address.clone();
@@ -238,7 +238,7 @@ impl Brokers {
         };
         match data.error_code.err() {
             None => Ok(self.read(data, None)),
-            // These say something of what stands there.
+            // These errors are about the batch itself.
             Some(code @ (ResponseError::CorruptMessage | ResponseError::UnknownServerError)) => {
                 Ok(self.read(data, Some(code)))
             }
@@ -309,7 +309,7 @@ impl Brokers {
                         "Kafka at {leader} answered {code:?} for partition {partition}"
                     ));
                 }
-                // The coordinator writes its epoch with a transaction's marker.
+                // A coordinator epoch means that a transaction marker was written.
                 let mut producers = described.active_producers.iter();
                 if producers.any(|p| p.coordinator_epoch >= 0 || p.current_txn_start_offset >= 0) {
                     return Ok(Some(described.partition_index));
@@ -319,7 +319,7 @@ impl Brokers {
         Ok(None)
     }
 
-    /// The partitions that have a leader, by its address.
+    /// Groups partitions by their leader's address; omits those without one.
     async fn by_leader(
         &mut self,
         partitions: &[i32],
@@ -336,7 +336,7 @@ impl Brokers {
         Ok(by_leader)
     }
 
-    /// A connection to the partition's leader.
+    /// Connects to the partition's leader.
     async fn connected(&mut self, partition: i32) -> Result<&mut Connection, String> {
         let leader = self.by_leader(&[partition]).await?.into_keys().next();
         let leader = leader.ok_or_else(|| format!("partition {partition} has no leader"))?;
@@ -368,7 +368,7 @@ impl Brokers {
 
 /// What a broker served.
 struct Read {
-    /// What it said instead of serving what stands there.
+    /// Its error in place of the batch.
     refused: Option<ResponseError>,
     end: i64,
     records: bytes::Bytes,

@@ -1,8 +1,8 @@
 //! Which partitions the kafka crate can read, and connecting it.
 //!
-//! The crate learns once who leads which partition, passes silently over those whose leader it doesn't know, waits for a
-//! connection for as long as the system does (two minutes), and panics on partition numbers with a gap. So all that is
-//! looked at first, here; and again, as long as a partition that is to be read can't be.
+//! The crate loads leaders once, skips partitions without a known leader silently, waits for a connection as long as the
+//! system does (two minutes), and panics on partition numbers with a gap. So this looks first, and looks again as long as
+//! an assigned partition can't be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -16,13 +16,13 @@ use crate::kafka::ask::Connection;
 use crate::kafka::bootstrap::{ANSWER_TIMEOUT, Bootstrap};
 use crate::kafka::layout::Layout;
 
-/// Between two looks at the topic, at least.
+/// Least time between two looks at the topic.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// And so many times as long as the last one took: the partitions that can be read wait for it.
+/// And at least this many times the length of the last look: the readable partitions wait for a look.
 const LOOK_SHARE: u32 = 4;
 
-/// How long a leader may take to accept a connection, with looking up its name.
+/// Limits the connection to a leader, with its name's lookup.
 const REACH: Duration = Duration::from_secs(4);
 
 /// Limits a look: asking for the topic, and trying its leaders.
@@ -31,32 +31,32 @@ pub(super) const LOOK_WITHIN: Duration = ANSWER_TIMEOUT.saturating_add(REACH);
 pub(super) struct Leaders {
     bootstrap: Bootstrap,
     topic: String,
-    /// More brokers than these are not read from.
+    /// The client reads from no more brokers than this.
     most_brokers: usize,
     seen: Option<Seen>,
     look_at: Instant,
-    /// The partitions to read that can't be, as it was said last.
+    /// Unreadable partitions, as last logged.
     said: BTreeSet<i32>,
 }
 
-/// The topic, as it was seen last.
+/// The topic at the last look.
 struct Seen {
     layout: Layout,
-    /// Why a leader can't be reached.
+    /// Unreachable leaders, and why.
     unreachable: BTreeMap<String, String>,
-    /// Partitions that a broker doesn't lead by its own word, and what it said.
+    /// Partitions whose supposed leader denies to lead them, and its words.
     disowned: BTreeMap<i32, String>,
 }
 
 impl Seen {
-    /// Whether a client that was connected by this serves as well as one that is connected by `new`.
+    /// Whether a client that was connected by this look still fits `new`.
     fn serves_as(&self, new: &Seen) -> bool {
         self.layout.leaders == new.layout.leaders
             && self.unreachable == new.unreachable
             && self.disowned.is_empty()
     }
 
-    /// Why a partition can't be read, where it can't.
+    /// Returns why a partition can't be read, or `None` if it can.
     fn trouble(&self, partition: i32) -> Option<String> {
         if let Some(why) = self.disowned.get(&partition) {
             return Some(why.clone());
@@ -82,23 +82,23 @@ impl Leaders {
         }
     }
 
-    /// Whether a partition can be read, as far as is known.
+    /// Whether a partition can be read, by the last look.
     pub(super) fn can_read(&self, partition: i32) -> bool {
         let seen = self.seen.as_ref();
         seen.is_some_and(|seen| seen.trouble(partition).is_none())
     }
 
-    /// A broker says that it doesn't lead this partition.
+    /// Records that a broker denies to lead this partition.
     pub(super) fn disown(&mut self, partition: i32, why: String) {
         if let Some(seen) = &mut self.seen {
             seen.disowned.insert(partition, why);
         }
     }
 
-    /// Looks at the topic where that is needed and due. Returns whether a client that is there still fits.
+    /// Looks at the topic if needed and due. Returns whether the connected client still fits.
     ///
     /// # Errors
-    /// Where nothing can be read.
+    /// No broker answers, the crate can't read this topic, or no assigned partition is readable.
     pub(super) fn look(
         &mut self,
         positions: &Positions,
@@ -114,11 +114,11 @@ impl Leaders {
         self.look_at = start + LOOK_EVERY.max(took * LOOK_SHARE);
         let seen = match seen {
             Ok(seen) => seen,
-            // What can be read needs no new knowledge.
+            // Readable partitions need no new look.
             Err(_) if connected => return Ok(true),
             Err(why) => return Err(FetchError::Failed(why)),
         };
-        self.judge(&seen.layout)?;
+        self.check_supported(&seen.layout)?;
         let before = self.seen.replace(seen);
         self.say(positions)?;
         let now = self.seen.as_ref();
@@ -128,8 +128,8 @@ impl Leaders {
         Ok(connected && serves)
     }
 
-    /// What the crate could never read.
-    fn judge(&self, layout: &Layout) -> Result<(), FetchError> {
+    /// Refuses a topic that the crate can never read.
+    fn check_supported(&self, layout: &Layout) -> Result<(), FetchError> {
         let topic = &self.topic;
         if !layout.is_gapless() {
             let partitions: Vec<i32> = layout.leaders.keys().copied().collect();
@@ -160,15 +160,15 @@ impl Leaders {
                 disowned: BTreeMap::new(),
             })
         });
-        // A name that is being looked up isn't waited for.
+        // Doesn't wait for a name lookup under way.
         runtime.shutdown_background();
         seen
     }
 
-    /// Says which of the partitions to read can't be, where that has changed.
+    /// Logs which assigned partitions can't be read, when that has changed.
     ///
     /// # Errors
-    /// Where it is all of them.
+    /// None of them can be read.
     fn say(&mut self, positions: &Positions) -> Result<(), FetchError> {
         let seen = self.seen.as_ref();
         let troubles: BTreeMap<i32, String> = positions
@@ -196,10 +196,10 @@ impl Leaders {
         Ok(())
     }
 
-    /// Makes the crate's client know the topic as it was seen.
+    /// Connects a client of the crate and loads the topic.
     ///
     /// # Errors
-    /// The crate's.
+    /// The crate's errors.
     pub(super) fn connect(
         &mut self,
         make: impl FnOnce(Vec<String>) -> KafkaClient,
@@ -208,7 +208,7 @@ impl Leaders {
             return Err(kafka::Error::NoHostReachable);
         };
         let mut client = make(vec![seen.layout.asked.clone()]);
-        // Asked for by its name, a topic that is gone would be made anew where the broker does that: it was there just now.
+        // Asking by name may create a missing topic, where the broker does that. The topic was there just now.
         client.load_metadata(&[&self.topic])?;
         let known: BTreeMap<i32, String> = client
             .topics()
@@ -217,7 +217,7 @@ impl Leaders {
             .flat_map(|partitions| partitions.iter().collect::<Vec<_>>())
             .filter_map(|p| Some((p.id(), p.leader()?.host().to_owned())))
             .collect();
-        // What moved between the two questions is not asked for: nobody has tried its leader.
+        // Excludes partitions that moved between the two questions: nobody has tried their leaders.
         for (partition, leader) in &seen.layout.leaders {
             if leader.is_some() && leader.as_ref() != known.get(partition) {
                 let why = format!(

@@ -1,4 +1,4 @@
-//! Reading records: two clients behind one trait, and the choice between them.
+//! Fetching records: two clients behind one trait, and the choice between them.
 
 mod auto;
 mod care;
@@ -19,25 +19,25 @@ use crate::settings::{Coalesce, Config, Fetch, Isolation};
 
 pub(crate) use modern::Reader;
 
-/// How long a fetch waits at the broker while there is nothing to read. New records end the wait.
+/// Limits a fetch's wait at the broker for new records. The first one ends the wait.
 pub const MAX_WAIT: Duration = Duration::from_millis(100);
 
-/// How long a fetcher takes at most to learn what it can read, before a fetch.
+/// Limits the time that a fetcher takes to learn what it can read, before a fetch.
 pub const LONGEST_LOOK: Duration = leaders::LOOK_WITHIN;
 const _: () = assert!(
     inspect::ALL.as_millis() <= LONGEST_LOOK.as_millis(),
     "there is a longer look"
 );
 
-/// The most that one fetch brings, over all partitions; what is held grows by this at most beyond its cap.
+/// Limits the bytes of one fetch over all partitions. What is held exceeds its cap by no more than this.
 const FETCH_BYTES: usize = 16 << 20;
 
-/// What a fetch asks for over all partitions: enough to keep the workers busy until the next one is there. More takes
-/// memory and brings no speed, unless messages go together: of what comes at once, more meet in a room.
+/// Bytes that a fetch asks for over all partitions: enough to keep the workers busy until the next one arrives. More costs
+/// memory without speed, except with coalescing: more messages of one room then arrive together.
 const FETCH_WANTED: usize = 1 << 20;
 const FETCH_WANTED_COALESCING: usize = 4 << 20;
 
-/// What is asked for from one partition at least, and at most at first. A record that doesn't fit raises it.
+/// Bytes to ask for from one partition, at least and at most. A record that doesn't fit raises it.
 const PARTITION_LEAST: usize = 64 << 10;
 const PARTITION_BYTES: usize = 1 << 20;
 const _: () = assert!(
@@ -54,17 +54,17 @@ const _: () = assert!(
 /// Next offset to read, by partition.
 pub type Positions = BTreeMap<i32, i64>;
 
-/// A record, as far as delivery needs it. Key, headers and time are read again for a dead letter.
+/// A record, as far as delivery needs it. Key, headers and timestamp are read again for a dead letter.
 #[derive(Debug)]
 pub struct Record {
     pub offset: i64,
-    /// `None` for a null value (where the client can tell it from an empty one).
+    /// `None` for a null value, if the client can tell it from an empty one.
     pub value: Option<Bytes>,
-    /// Bytes that it takes of the memory that it was fetched in, which stays while the value is held.
+    /// Its share in bytes of the fetched block, which stays in memory while the value is held.
     pub size: usize,
 }
 
-/// What one partition brought.
+/// A fetch's outcome for one partition.
 #[derive(Debug)]
 pub struct Batch {
     pub partition: i32,
@@ -77,34 +77,34 @@ pub enum Outcome {
     Records { records: Vec<Record>, next: i64 },
     /// The broker doesn't hold the position asked for.
     OutOfRange,
-    /// What stands at the position can't be read: the reason. Up to offset `last` nothing can, where that is known; what
-    /// reaches the consumer says so.
+    /// The batch at the position can't be read, for the reason `why`. `last` is its last offset if known, as it always is
+    /// when this reaches the consumer.
     Unreadable { last: Option<i64>, why: String },
 }
 
 #[derive(Debug)]
 pub enum FetchError {
-    /// The client can't read what the broker holds, or the broker doesn't serve the client: the reason.
+    /// The client can't read what the broker holds, or the broker doesn't serve its protocol: the reason.
     Unsupported(String),
-    /// Anything that may pass: the connection broke, a leader is being elected …
+    /// A failure that may pass, such as a broken connection or an election: the reason.
     Failed(String),
 }
 
-/// Reads records from given positions.
+/// Fetches records from given positions.
 pub trait Fetcher {
-    /// One round of reading: returns when there is something, or after [`MAX_WAIT`].
+    /// Fetches once: returns on the first records, or after [`MAX_WAIT`].
     ///
-    /// A partition that has nothing new is left out of the result.
+    /// The result omits partitions without new records.
     ///
     /// # Errors
-    /// When no partition could be read. Positions are the caller's: trying again loses nothing.
+    /// No partition could be read. The caller owns the positions, so a retry loses nothing.
     fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError>;
 }
 
-/// Makes a fetcher, on the thread that will use it.
+/// Makes a fetcher on the thread that will use it.
 pub type Make = dyn Fn() -> Box<dyn Fetcher> + Send + Sync;
 
-/// Makes what the configuration asks for.
+/// Returns what makes the configured fetcher.
 pub fn fetchers(config: &Config) -> Arc<Make> {
     let config = config.clone();
     Arc::new(move || {
@@ -130,7 +130,7 @@ pub fn fetchers(config: &Config) -> Arc<Make> {
     })
 }
 
-/// How much to ask for from each of `partitions`.
+/// Bytes to ask for from each of `partitions`.
 fn bytes_per_partition(coalesce: Coalesce, partitions: usize) -> usize {
     let wanted = match coalesce {
         Coalesce::Off => FETCH_WANTED,

@@ -16,7 +16,7 @@ pub struct Modern {
     brokers: Vec<String>,
     topic: String,
     isolation: Isolation,
-    /// Runs only while a fetch does: the consumer thread is its one thread.
+    /// Runs only during a fetch, on the consumer thread.
     runtime: Option<Runtime>,
     reader: Option<Reader>,
 }
@@ -68,19 +68,19 @@ impl Fetcher for Modern {
     }
 }
 
-/// A connected consumer and where it stands.
+/// A connected consumer and its positions.
 pub(crate) struct Reader {
     consumer: Consumer,
     topic: String,
-    /// Where the consumer stands, and which partitions it reads.
+    /// The consumer's partitions and positions.
     at: Positions,
-    /// When something came last, or all partitions were asked for afresh.
+    /// The time of the last records, or of the last seek of all partitions.
     heard: Instant,
 }
 
-/// krafka waits twice as long after each failure of a partition, up to 30 s, and says so to nobody; a seek ends that.
-/// After so long without a record all partitions are sought, so that a broker that is back is read from.
-const ASK_AFRESH: Duration = Duration::from_secs(2);
+/// Seeks all partitions after this long without a record. krafka doubles a partition's wait after each failure, up to 30 s,
+/// without telling; a seek ends the wait, so that a broker that is back is read from.
+const SEEK_AFTER: Duration = Duration::from_secs(2);
 
 impl Reader {
     pub(crate) async fn connect(
@@ -91,7 +91,7 @@ impl Reader {
         let kafka = kafka::connect(brokers).await?;
         let consumer = kafka
             .consumer_without_group()
-            // A position that the broker doesn't hold is for us to see, not to be silently changed.
+            // Reports a position that the broker doesn't hold, in place of a silent reset.
             .auto_offset_reset(AutoOffsetReset::None)
             .isolation_level(match isolation {
                 Isolation::ReadCommitted => IsolationLevel::ReadCommitted,
@@ -115,18 +115,18 @@ impl Reader {
         })
     }
 
-    /// krafka warns of one that just goes, as if a group waited for it.
+    /// Closes the consumer. krafka logs a warning about one that is dropped.
     pub(crate) async fn close(self) {
         let options = CloseOptions::new().timeout(kafka::CLOSING);
         let _ = self.consumer.close_with(options).await;
     }
 
-    /// The records from `positions` on, as they are in Kafka.
+    /// Reads records from `positions` on, as they are in Kafka.
     pub(crate) async fn read(
         &mut self,
         positions: &Positions,
     ) -> Result<Vec<ConsumerRecord>, KrafkaError> {
-        if self.heard.elapsed() >= ASK_AFRESH {
+        if self.heard.elapsed() >= SEEK_AFTER {
             self.at.clear();
             self.heard = Instant::now();
         }
@@ -169,10 +169,10 @@ impl Reader {
             }
             Err(error) => {
                 if let Some(batch) = self.unreadable(&error) {
-                    // What the others brought in this round comes with the next one.
+                    // The next fetch brings the other partitions' records.
                     return Ok(vec![batch]);
                 }
-                // Where it stands now is not known for sure.
+                // The positions are unknown after a failure.
                 self.at.clear();
                 return Err(error);
             }
@@ -195,7 +195,7 @@ impl Reader {
                 batches.push(batch);
                 continue;
             }
-            // What a transaction leaves in the log moves the position and brings no record.
+            // Transaction markers move the position without a record.
             let after = self
                 .consumer
                 .position(&self.topic, partition)
@@ -209,7 +209,7 @@ impl Reader {
             }
             self.at.insert(partition, next);
             let outcome = match records.first() {
-                // The log was cut back (an unclean election): what stands there now was never read.
+                // The log was truncated (an unclean election): the records there now were never read.
                 Some(first) if first.offset < from => {
                     self.at.clear();
                     Outcome::OutOfRange
@@ -225,7 +225,7 @@ impl Reader {
         Ok(batches)
     }
 
-    /// Which partition krafka's poll failed for: it fails as a whole, and says in words where it could not go on.
+    /// Returns the partition that krafka's poll failed for: the poll fails as a whole, and its text names the place.
     fn unreadable(&self, error: &KrafkaError) -> Option<Batch> {
         error.protocol_error_kind()?;
         let said = error.to_string();
@@ -238,8 +238,8 @@ impl Reader {
         Some(Batch { partition, outcome })
     }
 
-    /// Looks whether offsets that don't follow each other can be. Where the first can't, that is what came; else those
-    /// that can are what comes, and the next read is from there.
+    /// Checks offsets that don't follow each other. Returns `None` if all are plausible. Otherwise returns the plausible
+    /// records, so that the next fetch continues behind them, or an unreadable batch if there are none.
     async fn implausible(
         &mut self,
         partition: i32,
@@ -255,12 +255,12 @@ impl Reader {
         let of = TopicPartition::new(self.topic.clone(), partition);
         let lag = self.consumer.lag().await;
         let end = lag.get(&of).and_then(|lag| lag.high_watermark);
-        // A log that was cut back is another matter.
+        // The caller handles a truncated log.
         let good = raw::plausible(&offsets, from, end.unwrap_or(i64::MAX));
         if good.len() == offsets.len() || first < from {
             return None;
         }
-        // It is to be sought wherever it goes on.
+        // Forces a seek at the next fetch.
         self.at.insert(partition, -1);
         records.truncate(good.end);
         records.drain(..good.start);
@@ -279,7 +279,7 @@ impl Reader {
     }
 }
 
-/// Key, value and headers are parts of the broker's whole answer, or of what a batch unpacked to.
+/// Bytes of key, value and headers. They share the broker's answer, or the block that the batch unpacked to.
 fn size(record: &ConsumerRecord) -> usize {
     let value = |of: &Option<Bytes>| of.as_ref().map_or(0, Bytes::len);
     let header = |(name, of): &(String, Option<Bytes>)| name.len() + value(of);

@@ -1,7 +1,7 @@
-//! What a partition's bytes say of themselves: where batches begin and end, without reading their records.
+//! Where batches begin and end in a partition's bytes, without reading their records.
 //!
-//! The bytes may be damaged, so that nothing in them is believed that the next batch, the reading position or the log's end
-//! speaks against. A batch's checksum covers neither its offset nor its length.
+//! The bytes may be damaged. So nothing counts that contradicts the next batch, the reading position or the log's end. A
+//! batch's checksum covers neither its offset nor its length.
 
 use std::ops::Range;
 
@@ -9,19 +9,19 @@ use std::ops::Range;
 const BEFORE: usize = 12;
 const HEADER: usize = 61;
 const CHECKED_FROM: usize = 21;
-/// The bit of a batch's attributes that makes it a transaction's marker.
+/// The attribute bit of a transaction marker.
 const CONTROL: i16 = 0x20;
 
-/// What stands at a position.
+/// What a look at a position found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
     /// The log ends there.
     End,
-    /// No record: a transaction's marker, or what compaction took out. What is next stands at `next`.
+    /// No record: a transaction marker, or offsets that compaction removed. Reading continues at `next`.
     Nothing { next: i64 },
-    /// A batch, up to `last`. It is `intact` where its checksum is right.
+    /// A batch up to offset `last`. It is `intact` if its checksum is right.
     Batch { last: i64, intact: bool },
-    /// Where it ends can't be told: the reason.
+    /// A batch whose end can't be told: the reason.
     Broken(String),
 }
 
@@ -30,7 +30,7 @@ pub enum Look {
 struct Head {
     first: i64,
     last: i64,
-    /// The whole batch in bytes.
+    /// The whole batch's length in bytes.
     size: usize,
     magic: u8,
     attributes: i16,
@@ -38,7 +38,7 @@ struct Head {
 }
 
 impl Head {
-    /// `None` where there are too few bytes for one, or its length can't be.
+    /// Returns `None` if there are too few bytes, or the length is impossible.
     fn read(bytes: &[u8]) -> Option<Head> {
         let first = i64::from_be_bytes(at(bytes, 0)?);
         let length = usize::try_from(i32::from_be_bytes(at(bytes, 8)?)).ok()?;
@@ -50,7 +50,7 @@ impl Head {
         }
         Some(Head {
             first,
-            // Before format 2 an entry has the offset of its last record.
+            // Before format 2 an entry carries its last record's offset.
             last: if is_old {
                 first
             } else {
@@ -63,7 +63,7 @@ impl Head {
         })
     }
 
-    /// Whether it can stand in a log that ends before `end`, where a batch that reaches to `position` or further is wanted.
+    /// Whether it is plausible in a log that ends before `end`, for a batch that reaches `position` or further.
     fn fits(&self, position: i64, end: i64) -> bool {
         self.magic <= 2
             && 0 <= self.first
@@ -71,7 +71,7 @@ impl Head {
             && (position..end).contains(&self.last)
     }
 
-    /// Whether its checksum is right. Formats before 2 have other ones, which nobody writes any more: they are not known to be.
+    /// Whether its checksum is right. Batches of formats before 2, which nobody writes any more, count as not intact.
     fn is_intact(&self, bytes: &[u8]) -> bool {
         let sum = at(bytes, 17).map(u32::from_be_bytes);
         let covered = bytes.get(CHECKED_FROM..self.size);
@@ -83,12 +83,12 @@ impl Head {
     }
 }
 
-/// Bytes that are needed to see a first batch whole, and the head of the next one.
+/// Bytes needed to hold the first batch whole, and the head of the next one.
 pub fn needed(bytes: &[u8]) -> usize {
     Head::read(bytes).map_or(HEADER, |head| head.size.saturating_add(HEADER))
 }
 
-/// What stands at `position` in a log that is read up to `end`, where the broker serves `bytes` from there.
+/// Tells what is at `position` in a log that is readable up to `end`, by the bytes that the broker serves from there.
 pub fn look(mut bytes: &[u8], position: i64, end: i64) -> Look {
     let mut at = position;
     loop {
@@ -99,7 +99,7 @@ pub fn look(mut bytes: &[u8], position: i64, end: i64) -> Look {
                 here => here,
             };
         };
-        // A gap ends before its batch, and a batch without records behind itself.
+        // A gap ends before the batch; a batch without records ends behind itself.
         let passed = Head::read(bytes).filter(|head| head.last < next);
         at = next;
         match passed.and_then(|head| bytes.get(head.size..)) {
@@ -143,7 +143,7 @@ fn look_once(bytes: &[u8], position: i64, end: i64) -> Look {
                 }
             }
         }
-        // What is next is a better witness than a batch that is damaged.
+        // The next batch is more reliable than a damaged one.
         (_, Some(next)) => Look::Batch {
             last: next.first - 1,
             intact: false,
@@ -161,14 +161,14 @@ fn look_once(bytes: &[u8], position: i64, end: i64) -> Look {
     }
 }
 
-/// Where the first intact batch begins in what the broker serves from `position`.
+/// Returns the offset of the first intact batch in the bytes that the broker serves from `position`.
 pub fn begins(bytes: &[u8], position: i64, end: i64) -> Option<i64> {
     let head = Head::read(bytes).filter(|head| head.fits(position, end))?;
     head.is_intact(bytes).then_some(head.first)
 }
 
-/// Which of a partition's records, by their offsets, can be what a log that ends at `end` holds from `position` on. A batch
-/// whose own offset is damaged has offsets behind the end, or among those of others.
+/// Returns which of a partition's offsets are plausible in a log that ends at `end`, read from `position` on. A batch with a
+/// damaged base offset has offsets behind the end, or among those of others.
 pub fn plausible(offsets: &[i64], position: i64, end: i64) -> Range<usize> {
     let mut lowest_behind = vec![end; offsets.len() + 1];
     for place in (0..offsets.len()).rev() {
@@ -181,7 +181,7 @@ pub fn plausible(offsets: &[i64], position: i64, end: i64) -> Range<usize> {
         let place = begin..begin + run.len();
         begin = place.end;
         let (first, last) = (run[0], run[run.len() - 1]);
-        // One that begins there once more is whole: this is the end of one that reaches over it.
+        // A batch that begins here again is whole: this is the tail of one that overlaps it.
         let is_whole = || !offsets[place.end..].contains(&expected);
         let follows = first == expected && is_whole();
         let may_be_gap =
@@ -205,7 +205,7 @@ fn at<const N: usize>(bytes: &[u8], place: usize) -> Option<[u8; N]> {
     bytes.get(place..place + N)?.try_into().ok()
 }
 
-/// Castagnoli's sum, bit by bit: it is made once in a while, of one batch.
+/// CRC-32C, bit by bit: it is computed rarely, for one batch.
 fn crc32c(bytes: &[u8]) -> u32 {
     let step = |sum: u32, _| (sum >> 1) ^ (0x82f6_3b78 & (sum & 1).wrapping_neg());
     !bytes.iter().fold(!0, |sum: u32, &byte| {

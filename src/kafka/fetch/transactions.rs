@@ -1,4 +1,4 @@
-//! Whether partitions have transactions, for a reader that can't tell an aborted record from others.
+//! Whether partitions have transactions, for a client that can't tell aborted records from others.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -7,19 +7,19 @@ use super::Positions;
 use super::inspect::Inspector;
 use crate::settings::{Config, Isolation};
 
-/// What comes later than this after a look is not given out before the next one: where little comes, that is each time.
+/// How long an answer stays valid. With little traffic every fetch asks anew.
 const GOOD_FOR: Duration = Duration::from_millis(100);
 
-/// A broker that doesn't answer so many times in a row, though it gives out records, doesn't know the question (Kafka before
-/// 2.8), or doesn't let job ask.
+/// After this many failures in a row the answer counts as unknowable: Kafka before 2.8 doesn't know the question, and ACLs
+/// may forbid it.
 const FAILURES: u32 = 5;
 
 pub struct Transactions {
-    /// `None` where nobody wants to know.
+    /// `None` with read_uncommitted: transactions don't matter.
     inspector: Option<Inspector>,
-    /// Partitions that had none at the last look, and when that was.
-    had_none: BTreeSet<i32>,
-    looked: Instant,
+    /// Partitions without transactions at the last answer, and its time.
+    without: BTreeSet<i32>,
+    asked: Instant,
     /// In a row.
     failures: u32,
 }
@@ -29,36 +29,35 @@ impl Transactions {
         let wanted = config.isolation == Isolation::ReadCommitted;
         Self {
             inspector: wanted.then(|| Inspector::new(config)),
-            had_none: BTreeSet::new(),
-            looked: Instant::now(),
+            without: BTreeSet::new(),
+            asked: Instant::now(),
             failures: 0,
         }
     }
 
-    /// Whether anybody wants to know.
+    /// Whether transactions matter (read_committed).
     pub fn matter(&self) -> bool {
         self.inspector.is_some()
     }
 
-    /// Says why these partitions must be read by a client that knows of transactions. To be asked before anything is given
-    /// out that was read.
+    /// Returns why these partitions need a client that knows transactions, or `None`. Callers ask before they hand out records.
     ///
     /// # Errors
-    /// When Kafka doesn't say: then nothing should be given out.
-    pub fn found(&mut self, positions: &Positions) -> Result<Option<String>, String> {
+    /// Kafka doesn't answer. Callers then hand out nothing.
+    pub fn needed(&mut self, positions: &Positions) -> Result<Option<String>, String> {
         let Some(inspector) = &mut self.inspector else {
             return Ok(None);
         };
-        let is_known = positions.keys().all(|p| self.had_none.contains(p));
-        if is_known && self.looked.elapsed() < GOOD_FOR {
+        let is_known = positions.keys().all(|p| self.without.contains(p));
+        if is_known && self.asked.elapsed() < GOOD_FOR {
             return Ok(None);
         }
         let partitions: Vec<i32> = positions.keys().copied().collect();
         match inspector.transactional(&partitions) {
             Ok(Some(partition)) => Ok(Some(format!("partition {partition} has transactions"))),
             Ok(None) => {
-                self.had_none = partitions.into_iter().collect();
-                self.looked = Instant::now();
+                self.without = partitions.into_iter().collect();
+                self.asked = Instant::now();
                 self.failures = 0;
                 Ok(None)
             }

@@ -1,0 +1,349 @@
+//! What the consumer decides, without a clock, channel, thread, Kafka client or log line: positions, credit, rounds of
+//! memory, and where each record goes.
+//!
+//! [`Core::step`] takes an event and hands its effects to the caller, in the order in which they have to happen. An effect
+//! is handed over, not returned: a list of them would cost an allocation for each message.
+//!
+//! Of the Kafka room the core uses the plain data of `kafka::fetch` alone: [`Batch`], [`Outcome`], [`Record`] and
+//! [`Positions`]. They name no type of a Kafka client; a record's value is `bytes::Bytes`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+
+use super::decode::decode;
+use super::dispatch::worker_of;
+use super::route::Router;
+use crate::kafka::fetch::{Batch, Outcome, Positions, Record};
+use crate::message::call::Delivery;
+use crate::message::consumer::Control;
+use crate::message::memory::Rounds;
+use crate::message::proto::push::PushMsg;
+use crate::message::{Assignment, Completion, Message, RecordId, Settled, group, worker};
+
+/// What the core is told.
+pub enum Event<'a> {
+    /// A control message, but for `Stop`, which ends the thread and is not the core's.
+    Control(Control),
+    /// A fetch from `positions` brought these batches.
+    Fetched {
+        positions: &'a Positions,
+        batches: Vec<Batch>,
+    },
+    /// A fetch failed, or works again after failures. The logs may have changed meanwhile.
+    Interrupted,
+}
+
+/// What the core wants done.
+pub enum Effect<'a> {
+    /// Tell the group what was read. This precedes every event about these records.
+    Read(group::Read),
+    Group(group::Event),
+    /// Send to the worker of this number.
+    Worker(usize, worker::Event),
+    Say(Notice<'a>),
+}
+
+/// What the log says.
+#[derive(Debug)]
+pub enum Notice<'a> {
+    /// A record was decoded.
+    Received(&'a PushMsg),
+    /// A record is no `PushMsg`. It becomes a dead letter.
+    Undecodable { record: RecordId, why: &'a str },
+    /// A record names nobody. It becomes a dead letter.
+    Unroutable { record: RecordId, why: &'a str },
+    /// Offsets `first` to `last` can't be read and are skipped.
+    Unreadable {
+        partition: i32,
+        first: i64,
+        last: i64,
+        why: &'a str,
+        /// An earlier owner finished them, so they need no dead letter.
+        is_known: bool,
+    },
+}
+
+/// Messages and bytes that are held: read, and not settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    pub messages: usize,
+    pub bytes: usize,
+}
+
+/// Which partitions are read and from where, and what is held.
+pub struct Core {
+    workers: usize,
+    router: Router,
+    partitions: BTreeMap<i32, Reading>,
+    held: Held,
+    caps: Held,
+    rounds: Rounds,
+}
+
+/// A partition that is assigned.
+struct Reading {
+    assignment: Assignment,
+    position: i64,
+    /// What an earlier owner finished, as ascending ranges. Those that the position has passed are dropped.
+    finished: VecDeque<Range<i64>>,
+}
+
+impl Reading {
+    /// Whether an earlier owner finished this offset. Forgets all ranges below it: offsets only ascend.
+    fn is_finished(&mut self, offset: i64) -> bool {
+        self.forget_finished_below(offset);
+        let next = self.finished.front();
+        next.is_some_and(|range| range.contains(&offset))
+    }
+
+    fn forget_finished_below(&mut self, offset: i64) {
+        while self
+            .finished
+            .pop_front_if(|range| range.end <= offset)
+            .is_some()
+        {}
+    }
+
+    /// Moves the position past unreadable offsets. Returns the first of them that no earlier owner finished: it is above
+    /// `last` if all are finished.
+    fn skip_to(&mut self, next: i64) -> i64 {
+        let mut open = self.position;
+        while open < next && self.is_finished(open) {
+            open = self.finished.front().map_or(open, |range| range.end);
+        }
+        self.position = next;
+        self.forget_finished_below(next);
+        open
+    }
+}
+
+impl Core {
+    /// A core without partitions, for `workers` workers. It reads until one of the `caps` is reached.
+    pub fn new(workers: usize, router: Router, caps: Held) -> Self {
+        Self {
+            workers,
+            router,
+            partitions: BTreeMap::new(),
+            held: Held::default(),
+            caps,
+            rounds: Rounds::default(),
+        }
+    }
+
+    /// Returns the positions to fetch next, or `None` while no partition is assigned or a cap is reached. Only a control
+    /// message changes that.
+    pub fn positions(&self) -> Option<Positions> {
+        if self.partitions.is_empty() || self.is_full() {
+            return None;
+        }
+        let positions = self.partitions.iter();
+        Some(positions.map(|(p, r)| (*p, r.position)).collect())
+    }
+
+    fn is_full(&self) -> bool {
+        self.held.messages >= self.caps.messages || self.held.bytes >= self.caps.bytes
+    }
+
+    /// Takes an event, and calls `perform` with each effect, in order.
+    pub fn step(&mut self, event: Event<'_>, perform: &mut impl FnMut(Effect<'_>)) {
+        match event {
+            Event::Control(control) => self.apply(control, perform),
+            Event::Fetched { positions, batches } => {
+                for batch in batches {
+                    self.take(batch, positions, perform);
+                }
+                if self.rounds.end(self.held.bytes) {
+                    for worker in 0..self.workers {
+                        perform(Effect::Worker(worker, worker::Event::RoundEnded));
+                    }
+                }
+            }
+            Event::Interrupted => {
+                let reached = self.partitions.values().map(|reading| group::Reached {
+                    assignment: reading.assignment,
+                    position: reading.position,
+                });
+                let interrupted = group::Event::Interrupted(reached.collect());
+                perform(Effect::Group(interrupted));
+            }
+        }
+    }
+
+    fn apply(&mut self, control: Control, perform: &mut impl FnMut(Effect<'_>)) {
+        match control {
+            Control::Assign {
+                assignment,
+                position,
+                finished,
+            } => {
+                let reading = Reading {
+                    assignment,
+                    position,
+                    finished: finished.into(),
+                };
+                self.partitions.insert(assignment.partition, reading);
+            }
+            Control::Revoke { partition } => {
+                self.partitions.remove(&partition);
+            }
+            Control::Suspend(assignment) => {
+                self.partitions.remove(&assignment.partition);
+                perform(Effect::Group(group::Event::Suspended(assignment)));
+            }
+            Control::Credit { messages, bytes } => {
+                self.held.messages -= messages;
+                self.held.bytes -= bytes;
+            }
+            Control::Stop => {}
+        }
+    }
+
+    fn take(&mut self, batch: Batch, positions: &Positions, perform: &mut impl FnMut(Effect<'_>)) {
+        let Batch { partition, outcome } = batch;
+        let Some(reading) = self.partitions.get_mut(&partition) else {
+            return;
+        };
+        if positions.get(&partition) != Some(&reading.position) {
+            // The partition went away and came back during the fetch: the batch belongs to an earlier assignment.
+            return;
+        }
+        match outcome {
+            Outcome::Records { records, next } => self.dispatch(partition, records, next, perform),
+            Outcome::Unreadable {
+                last: Some(last),
+                why,
+            } => self.skip_unreadable(partition, last, &why, perform),
+            // Reading on behind it needs its end.
+            Outcome::Unreadable { last: None, .. } => {}
+            Outcome::OutOfRange => {
+                let assignment = reading.assignment;
+                self.partitions.remove(&partition);
+                perform(Effect::Group(group::Event::Astray(assignment)));
+            }
+        }
+    }
+
+    /// Continues behind unreadable offsets, which become one dead letter.
+    fn skip_unreadable(
+        &mut self,
+        partition: i32,
+        last: i64,
+        why: &str,
+        perform: &mut impl FnMut(Effect<'_>),
+    ) {
+        let Some(reading) = self.partitions.get_mut(&partition) else {
+            return;
+        };
+        let position = reading.position;
+        // An earlier owner may have finished some of them, or written the letter.
+        let open = reading.skip_to(last + 1);
+        let is_known = open > last;
+        let first = if is_known { position } else { open };
+        perform(Effect::Say(Notice::Unreadable {
+            partition,
+            first,
+            last,
+            why,
+            is_known,
+        }));
+        let record = RecordId {
+            assignment: reading.assignment,
+            offset: first,
+        };
+        perform(Effect::Read(group::Read {
+            assignment: record.assignment,
+            offsets: vec![first],
+            next: last + 1,
+        }));
+        if !is_known {
+            self.held.messages += 1;
+            let why = format!("offsets {first} to {last} can't be read: {why}");
+            let unreadable = group::Event::Unreadable { record, last, why };
+            perform(Effect::Group(unreadable));
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        partition: i32,
+        records: Vec<Record>,
+        next: i64,
+        perform: &mut impl FnMut(Effect<'_>),
+    ) {
+        let Some(reading) = self.partitions.get_mut(&partition) else {
+            return;
+        };
+        let assignment = reading.assignment;
+        let mut offsets = Vec::with_capacity(records.len());
+        let mut messages: Vec<Vec<Message>> = (0..self.workers).map(|_| Vec::new()).collect();
+        let mut settled = Vec::new();
+        for record in records {
+            let id = RecordId {
+                assignment,
+                offset: record.offset,
+            };
+            offsets.push(id.offset);
+            self.rounds.read(record.size);
+            if reading.is_finished(id.offset) {
+                continue;
+            }
+            let bytes = record.value.as_ref().map_or(0, |value| value.len());
+            self.held.messages += 1;
+            self.held.bytes += bytes;
+            match delivery(&self.router, id, &record, perform) {
+                Ok(delivery) => {
+                    let worker = worker_of(delivery.key, self.workers);
+                    messages[worker.0 as usize].push(Message {
+                        record: id,
+                        bytes,
+                        delivery,
+                    });
+                }
+                Err(why) => settled.push(Settled {
+                    record: id,
+                    bytes,
+                    completion: Completion::Undeliverable(why),
+                }),
+            }
+        }
+        reading.position = next;
+        reading.forget_finished_below(next);
+        perform(Effect::Read(group::Read {
+            assignment,
+            offsets,
+            next,
+        }));
+        if !settled.is_empty() {
+            perform(Effect::Group(group::Event::Settled(settled)));
+        }
+        for (worker, messages) in messages.into_iter().enumerate() {
+            if !messages.is_empty() {
+                perform(Effect::Worker(worker, worker::Event::Messages(messages)));
+            }
+        }
+    }
+}
+
+/// Decodes and routes a record.
+///
+/// # Errors
+/// It is no `PushMsg`, or names nobody. The text is for its dead letter.
+fn delivery(
+    router: &Router,
+    record: RecordId,
+    from: &Record,
+    perform: &mut impl FnMut(Effect<'_>),
+) -> Result<Delivery, String> {
+    let push = decode(from.value.as_ref()).map_err(|why| {
+        perform(Effect::Say(Notice::Undecodable { record, why: &why }));
+        format!("Failed to parse message as PushMsg: {why}")
+    })?;
+    perform(Effect::Say(Notice::Received(&push)));
+    router.route(push).map_err(|why| {
+        perform(Effect::Say(Notice::Unroutable { record, why: &why }));
+        format!("Nowhere to deliver: {why}")
+    })
+}
+
+#[cfg(test)]
+mod tests;
