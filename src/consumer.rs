@@ -1,6 +1,6 @@
 //! The consumer thread: fetches batches, decodes and routes each record, and hands it to its key's worker.
 //!
-//! [`core`] decides, and this file acts: it owns the channels, the back-off and the log lines. [`watchdog`] owns the thread.
+//! [`Core`] decides, and this file acts: it owns the channels, the back-off and the log lines. [`watchdog`] owns the thread.
 
 pub mod core;
 pub mod decode;

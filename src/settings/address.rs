@@ -5,14 +5,14 @@ use std::net::Ipv6Addr;
 use super::ascii::{instead, meant, named};
 use crate::base::text::one_line;
 
-/// A comma-separated list of `host:port`, of one address at least.
+/// A list of one or more `host:port`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Addresses(pub Vec<String>);
 
 /// Reads a comma-separated list of `host:port`.
 ///
 /// # Errors
-/// Says which address or character is wrong, and what to write.
+/// An address is missing or invalid. The error names it or its wrong character, and what to write.
 pub fn addresses(text: &str) -> Result<Addresses, String> {
     separators(text)?;
     text.split(',')
@@ -21,10 +21,10 @@ pub fn addresses(text: &str) -> Result<Addresses, String> {
         .map(Addresses)
 }
 
-/// As `addresses`, and none may stand twice: a Comet listed twice would show each message twice.
+/// Reads a list as `addresses` does; refuses duplicates, because a Comet listed twice would get each message twice.
 ///
 /// # Errors
-/// Likewise.
+/// As [`addresses`], or an address is listed twice.
 pub fn distinct_addresses(text: &str) -> Result<Addresses, String> {
     let list = addresses(text)?;
     for (i, one) in list.0.iter().enumerate() {
@@ -38,7 +38,7 @@ pub fn distinct_addresses(text: &str) -> Result<Addresses, String> {
     Ok(list)
 }
 
-/// Other separators make one strange address of two, and an error about its port would lead nowhere.
+/// Other separators join two addresses to one, whose error would be about its port and misleading.
 fn separators(text: &str) -> Result<(), String> {
     for c in text.chars() {
         let wrong = match meant(c).unwrap_or(c) {

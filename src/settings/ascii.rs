@@ -1,6 +1,6 @@
-//! Characters that look like what was meant: those of a Chinese keyboard, and what a copied text brings along.
+//! Characters that look like ASCII and aren't: from a Chinese keyboard, or from copied text.
 
-/// The ASCII character that `c` stands for, where it is one of a Chinese keyboard.
+/// Returns the ASCII character that a Chinese keyboard's `c` stands for.
 pub fn meant(c: char) -> Option<char> {
     match c {
         '、' => Some(','),
@@ -15,7 +15,7 @@ pub fn meant(c: char) -> Option<char> {
     }
 }
 
-/// Says which character of `text` is none of ASCII, and what to write instead.
+/// Names the first character of `text` that isn't ASCII, and what to write instead.
 pub fn foreign(text: &str) -> Option<String> {
     let c = text.chars().find(|c| !c.is_ascii())?;
     Some(match meant(c) {
@@ -29,7 +29,7 @@ pub fn instead(c: char, this: &str) -> String {
     format!("{}: write {this} instead", named(c))
 }
 
-/// The character and its number; the number alone where it can't be seen.
+/// The character and its code point; the code point alone if the character is invisible.
 pub fn named(c: char) -> String {
     let number = format!("U+{:04X}", c as u32);
     let invisible =

@@ -18,7 +18,7 @@ pub use quantity::{bytes, count, duration, duration_or_none};
 pub struct Config {
     /// Kafka's bootstrap brokers, `host:port` each.
     pub brokers: Vec<String>,
-    /// The topic that Logic writes `PushMsg` records to.
+    /// The topic of Logic's `PushMsg` records.
     pub topic: String,
     /// The consumer group, as `kafka-consumer-groups.sh` names it.
     pub group: String,
@@ -28,7 +28,7 @@ pub struct Config {
     pub session_timeout: Duration,
     /// The Comet nodes, `host:port` each.
     pub comet: Vec<String>,
-    /// Workers.
+    /// Number of workers.
     pub threads: usize,
     /// Calls in flight at once, for each worker and Comet.
     pub window: Window,
@@ -38,27 +38,27 @@ pub struct Config {
     pub fetch: Fetch,
     /// Whether records of transactions wait for their commit.
     pub isolation: Isolation,
-    /// Whether messages that wait for a room go together in one call, and in which form.
+    /// Whether and how a room's waiting messages are merged into one call.
     pub coalesce: Coalesce,
-    /// Messages in such a call at most.
+    /// Limits the messages of a merged call.
     pub coalesce_max: usize,
-    /// Bytes of its body at most.
+    /// Limits the body's bytes of a merged call.
     pub coalesce_bytes: usize,
     /// Deadline of one call to a Comet.
     pub call_timeout: Duration,
-    /// How long a stop, or a partition's hand-over, waits for what is in flight.
+    /// How long a stop or a partition's revoke waits for calls in flight.
     pub shutdown_timeout: Duration,
-    /// Messages held at most between Kafka and the Comets; reading pauses there.
+    /// Limits the messages held between Kafka and the Comets; reading pauses at it.
     pub hold_messages: usize,
-    /// Bytes of them held at most.
+    /// Limits their bytes.
     pub hold_bytes: usize,
 }
 
-/// What the dead-letter topic's name adds to its source topic's.
+/// Suffix of the dead-letter topic's name.
 const DEAD_LETTER_SUFFIX: &str = ".dead-letter";
 
 impl Config {
-    /// Where messages go that can never be delivered.
+    /// The topic of undeliverable messages.
     pub fn dead_letter_topic(&self) -> String {
         format!("{}{DEAD_LETTER_SUFFIX}", self.topic)
     }
@@ -89,7 +89,7 @@ pub fn fetch() -> impl TypedValueParser<Value = Fetch> {
     })
 }
 
-/// What is read of transactions.
+/// Which records of transactions are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
     /// Records of a transaction after its commit, and none of an aborted one.
@@ -118,14 +118,14 @@ pub fn isolation() -> impl TypedValueParser<Value = Isolation> {
     })
 }
 
-/// How the messages that wait for a room become one call.
+/// How a room's waiting messages are merged into one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coalesce {
-    /// They don't: each is a call.
+    /// Not merged: each message is a call.
     Off,
-    /// Web bodies are joined to one web body with all their messages.
+    /// Merged into one web body with all their messages.
     Json,
-    /// Each becomes a frame of goim's, for a Comet that knows the operation 9 (raw).
+    /// Each message becomes a frame of goim's, for a Comet that knows operation 9 (raw).
     Goim,
 }
 
@@ -138,7 +138,7 @@ pub fn coalesce() -> impl TypedValueParser<Value = Coalesce> {
     })
 }
 
-/// Reads how large a merged body may be. What a gRPC server takes is 4 MiB, where nothing else is set.
+/// Reads the limit of a merged body. A gRPC server takes 4 MiB by default.
 pub fn coalesce_bytes(text: &str) -> Result<usize, String> {
     match bytes(text)? {
         count if count > 3 << 20 => {
@@ -151,14 +151,14 @@ pub fn coalesce_bytes(text: &str) -> Result<usize, String> {
 /// Calls in flight at once for each worker and Comet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
-    /// As many as are fastest for so many Comets of a worker.
+    /// The fastest number for a worker's number of Comets.
     Auto,
     Calls(usize),
 }
 
 impl Window {
-    /// Measured (docs/PERFORMANCE.md): a worker is fastest with 64 calls in flight. With more, what they take of memory
-    /// doesn't fit into the processor's caches, whichever Comets they are for.
+    /// Measured (docs/PERFORMANCE.md): a worker is fastest with 64 calls in flight, over all its Comets. The memory of more
+    /// calls doesn't fit into the processor's caches.
     pub fn calls(self, comets: usize) -> usize {
         const TOGETHER: usize = 64;
         const LEAST: usize = 8;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::ascii::foreign;
 
-/// Reads a time: `500ms`, `10s`, `2m` or `1h`. A day at most, and not nothing.
+/// Reads a time above zero, up to a day: `500ms`, `10s`, `2m` or `1h`.
 ///
 /// # Errors
-/// Says what to write.
+/// The text is not of this form, or out of range. The error shows what to write.
 pub fn duration(text: &str) -> Result<Duration, String> {
     match duration_or_none(text)? {
         Duration::ZERO => Err("must be more than nothing".into()),
@@ -15,10 +15,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// As `duration`, and 0 is allowed, which needs no unit.
+/// Reads a time as `duration` does; allows 0, which needs no unit.
 ///
 /// # Errors
-/// Likewise.
+/// As [`duration`].
 pub fn duration_or_none(text: &str) -> Result<Duration, String> {
     const DAY: Duration = Duration::from_secs(86_400);
     let text = text.trim();
@@ -56,7 +56,7 @@ pub fn duration_or_none(text: &str) -> Result<Duration, String> {
 /// Reads a number of bytes: `65536`, `64KiB`, `64MiB`, `1GiB`.
 ///
 /// # Errors
-/// Says what to write.
+/// The text is not of this form, or out of range. The error shows what to write.
 pub fn bytes(text: &str) -> Result<usize, String> {
     let (number, unit) = split_unit(text.trim());
     let factor = match unit.to_ascii_lowercase().as_str() {
@@ -79,7 +79,7 @@ pub fn bytes(text: &str) -> Result<usize, String> {
     }
 }
 
-/// The digits in front, and what follows them.
+/// Splits the leading digits from the rest.
 fn split_unit(text: &str) -> (&str, &str) {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
@@ -87,7 +87,7 @@ fn split_unit(text: &str) -> (&str, &str) {
     (&text[..end], text[end..].trim_start())
 }
 
-/// A reader of whole numbers from `min` to `max`.
+/// Returns a reader of whole numbers from `min` to `max`.
 pub fn count(min: usize, max: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
     move |text| match text.trim().parse() {
         Ok(n) if (min..=max).contains(&n) => Ok(n),
