@@ -59,7 +59,9 @@ fn routing(c: &mut Criterion) {
         let deliveries = pushes
             .into_iter()
             .filter_map(|push| router.route(push).ok());
-        deliveries.map(|delivery| worker_of(delivery.key, 4)).sum()
+        deliveries
+            .map(|delivery| worker_of(delivery.key, 4).0 as usize)
+            .sum()
     };
     c.bench_function("route", |b| {
         b.iter_batched(pushes, route, BatchSize::SmallInput);

@@ -94,7 +94,7 @@ impl Consumer {
         if let Some(failed_for) = self.attempts.worked() {
             self.step(Event::Interrupted);
             let seconds = failed_for.as_secs_f64();
-            log::info!("reading from Kafka again, after {seconds:.1} s");
+            log::warn!("reading from Kafka again, after {seconds:.1} s");
         }
         // A partition may have gone to another owner while the broker was waiting for records.
         self.apply_pending()?;

@@ -124,7 +124,17 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     for worker in &workers {
         let _ = worker.send(message::worker::Event::Stop);
     }
-    say_goodbye(outcome?, started);
+    let counts = outcome?;
+    for (address, stats) in config.comet.iter().zip(fleet.iter()) {
+        let skipped = stats.skipped();
+        if skipped > 0 {
+            log::warn!(
+                "Comet {address} is still left out: {} skipped there since, and not sent later",
+                worker::were(skipped)
+            );
+        }
+    }
+    say_goodbye(counts, started);
     Ok(())
 }
 

@@ -72,6 +72,11 @@ impl EndpointStats {
         }
     }
 
+    /// Messages skipped there since it was detached.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Relaxed)
+    }
+
     /// Notes that it took a message.
     pub(super) fn took(&self, now: Instant) {
         if self.refusals.load(Relaxed) > 0 {

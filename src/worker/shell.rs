@@ -7,6 +7,7 @@ use crossbeam_channel::Sender;
 
 use super::effects::{Effects, Said};
 use super::scheduler::Id;
+use crate::base::text::counted;
 use crate::comet::{self, Client, FailureLog};
 use crate::message::call::Call;
 use crate::message::worker::Event;
@@ -86,6 +87,12 @@ impl Effects for Shell {
     }
 }
 
+/// So many messages, with their verb.
+pub fn were(messages: u64) -> String {
+    let verb = if messages == 1 { "was" } else { "were" };
+    format!("{} {verb}", counted(messages, "message"))
+}
+
 fn say(address: &str, failures: &FailureLog, said: Said<'_>) {
     match said {
         Said::Failed { status, detached } => failures.failed(address, status, detached),
@@ -103,14 +110,15 @@ fn say(address: &str, failures: &FailureLog, said: Said<'_>) {
             "Comet {address} is not left out any more, though it doesn't answer: the others were away too. \
              Messages wait for it again"
         ),
-        Said::Returned { after, skipped } => log::info!(
-            "Comet {address} answers again after {:.1} s; {}",
+        Said::Returned { after, skipped: 0 } => log::info!(
+            "Comet {address} answers again after {:.1} s; nothing was skipped",
+            after.as_secs_f64()
+        ),
+        // As loud as the outage was: what was skipped is not sent later.
+        Said::Returned { after, skipped } => log::warn!(
+            "Comet {address} answers again after {:.1} s; {} skipped",
             after.as_secs_f64(),
-            match skipped {
-                0 => "nothing was skipped".to_owned(),
-                1 => "1 message was skipped".to_owned(),
-                count => format!("{count} messages were skipped"),
-            }
+            were(skipped)
         ),
     }
 }

@@ -298,9 +298,8 @@ fn the_only_comet_is_never_left_out() {
     job.stop();
 }
 
-/// Its workers call no other Comet, and know of the others all the same.
 #[test]
-fn a_comet_that_only_some_workers_call_is_left_out() {
+fn many_workers_leave_a_comet_out_together() {
     is_left_out("64");
 }
 
