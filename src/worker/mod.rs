@@ -1,7 +1,7 @@
 //! A worker: takes the messages of its keys, calls the Comets, and reports what became of each message.
 //!
-//! [`core::Core`] decides, and knows no clock, channel or connection. This file is the thread around it, and [`shell`] does what
-//! the core wants done.
+//! The core (`core`, `drive` and what they use) decides, and knows no clock, channel or connection. This file is the thread
+//! around it; `shell` does what the core wants done.
 
 mod breaker;
 pub mod coalesce;

@@ -1,228 +1,17 @@
-use std::sync::Arc;
+mod sim;
+
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use bytes::Bytes;
+use proptest::prelude::*;
 
-use super::super::effects::Said;
-use super::super::endpoint_stats::{DETACH_AFTER, EndpointStats};
+use super::super::endpoint_stats::DETACH_AFTER;
 use super::*;
-use crate::message::call::{Call, Delivery, Frame, OrderingKey};
-use crate::message::{RecordId, Status};
+use sim::{Done, OURS, Sim, called, delivered, failed, message, messages, released};
 
-const NOW_AND_LATER: Assignment = Assignment {
-    partition: 3,
-    epoch: 1,
-};
 const DOWN: i32 = 14;
 const UNCLEAR: i32 = 2;
 const REFUSED: i32 = 3;
-
-/// What the core wanted done. Messages are named by their offsets.
-#[derive(Clone, Debug, PartialEq)]
-enum Done {
-    Called {
-        comet: u32,
-        offset: i64,
-        doublings: u32,
-    },
-    Probed(u32),
-    Settled(i64, String),
-    Acked(Assignment),
-    Said(u32, String),
-}
-
-/// Notes what is done. Nothing is: the test answers calls as it likes.
-#[derive(Default)]
-struct Recorder {
-    done: Vec<Done>,
-    calls: Vec<(CometId, Id, i64)>,
-    probes: Vec<CometId>,
-}
-
-impl Effects for Recorder {
-    fn call(&mut self, comet: CometId, id: Id, call: &Call, doublings: u32, _now: Instant) {
-        let body = call.clone().body_mut().clone();
-        let offset = i64::from_be_bytes(body[..].try_into().expect("an offset"));
-        self.calls.push((comet, id, offset));
-        self.done.push(Done::Called {
-            comet: comet.0,
-            offset,
-            doublings,
-        });
-    }
-
-    fn probe(&mut self, comet: CometId) {
-        self.probes.push(comet);
-        self.done.push(Done::Probed(comet.0));
-    }
-
-    fn settled(&mut self, settled: Settled) {
-        let offset = settled.record.offset;
-        self.done
-            .push(Done::Settled(offset, format!("{:?}", settled.completion)));
-    }
-
-    fn revoke_ack(&mut self, assignment: Assignment) {
-        self.done.push(Done::Acked(assignment));
-    }
-
-    fn say(&mut self, comet: CometId, said: Said<'_>) {
-        self.done.push(Done::Said(comet.0, format!("{said:?}")));
-    }
-}
-
-/// A worker without a thread: time goes on as far as the test says.
-struct Sim {
-    core: Core,
-    start: Instant,
-    now: Instant,
-    recorder: Recorder,
-    /// All that was done, and when since the start.
-    trace: Vec<(Duration, Done)>,
-}
-
-impl Sim {
-    fn new(comets: usize, window: usize) -> Self {
-        let start = Instant::now();
-        let fleet: Fleet = (0..comets)
-            .map(|_| Arc::new(EndpointStats::new(start)))
-            .collect();
-        let addresses = (0..comets).map(|n| format!("comet-{n}:1"));
-        let rng = fastrand::Rng::with_seed(7);
-        Self {
-            core: Core::new(addresses, &fleet, window, None, start, rng),
-            start,
-            now: start,
-            recorder: Recorder::default(),
-            trace: Vec::new(),
-        }
-    }
-
-    /// Tells the core of an event, as one loop of the worker does. Returns what was done then.
-    fn tell(&mut self, event: Event) -> Vec<Done> {
-        self.core.step(event, self.now, &mut self.recorder);
-        self.drive()
-    }
-
-    fn drive(&mut self) -> Vec<Done> {
-        let (core, now) = (&mut self.core, self.now);
-        core.wake(now);
-        while let Some(comet) = core.next_ready() {
-            core.drive(comet, now, &mut self.recorder);
-            while core.start_calls(comet, 2, now, &mut self.recorder) {}
-            core.rest(comet, None, now);
-        }
-        let done = std::mem::take(&mut self.recorder.done);
-        let since = now - self.start;
-        self.trace
-            .extend(done.iter().map(|done| (since, done.clone())));
-        done
-    }
-
-    fn answer(&mut self, comet: u32, offset: i64, answer: Answer) -> Vec<Done> {
-        let calls = &mut self.recorder.calls;
-        let call = calls
-            .iter()
-            .position(|call| call.0 == CometId(comet) && call.2 == offset);
-        let (comet, id, _) = calls.swap_remove(call.expect("such a call is in flight"));
-        self.tell(Event::Answered { comet, id, answer })
-    }
-
-    /// Lets time go on to `end`. Whatever is in flight is answered at once, by each Comet as `answers` says.
-    fn run_until(&mut self, end: Instant, answers: impl Fn(u32) -> Answer) {
-        loop {
-            if let Some(&(comet, _, offset)) = self.recorder.calls.first() {
-                self.answer(comet.0, offset, answers(comet.0));
-            } else if let Some(comet) = self.recorder.probes.pop() {
-                let answer = answers(comet.0);
-                self.tell(Event::Probed { comet, answer });
-            } else {
-                let next = self.core.wake_at().filter(|at| *at < end);
-                self.now = next.map_or(end, |at| at.max(self.now + Duration::from_millis(1)));
-                self.drive();
-                if next.is_none() {
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Lets time go on until something is called; probes hang meanwhile. Returns how long that took.
-    fn run_to_call(&mut self) -> Duration {
-        let before = self.now;
-        while self.recorder.calls.is_empty() {
-            self.now = self.core.wake_at().expect("something waits");
-            self.drive();
-        }
-        self.now - before
-    }
-
-    /// The offsets that were settled and how, in offset order.
-    fn settled(&self) -> Vec<(i64, &str)> {
-        let settled = self.trace.iter().filter_map(|(_, done)| match done {
-            Done::Settled(offset, completion) => Some((*offset, completion.as_str())),
-            _ => None,
-        });
-        let mut settled: Vec<_> = settled.collect();
-        settled.sort_unstable();
-        settled
-    }
-
-    /// When the core first said something of the Comet that begins like this.
-    fn said(&self, comet: u32, text: &str) -> Option<Duration> {
-        let is_it = |done: &Done| matches!(done, Done::Said(of, said) if *of == comet && said.starts_with(text));
-        let line = self.trace.iter().find(|(_, done)| is_it(done));
-        line.map(|(at, _)| *at)
-    }
-}
-
-fn message(key: u64, offset: i64, target: Target) -> Message {
-    let body = Bytes::copy_from_slice(&offset.to_be_bytes());
-    Message {
-        record: RecordId {
-            assignment: NOW_AND_LATER,
-            offset,
-        },
-        bytes: body.len(),
-        delivery: Delivery {
-            key: OrderingKey(key),
-            target,
-            call: Call::BroadcastRoom {
-                room: key.to_string(),
-                frame: Frame { op: 4, body },
-            },
-        },
-    }
-}
-
-/// A message of each key, the offsets count from `first`.
-fn messages(first: i64, keys: &[u64]) -> Event {
-    let message = |(offset, key): (i64, &u64)| message(*key, offset, Target::All);
-    Event::Messages((first..).zip(keys).map(message).collect())
-}
-
-fn failed(code: i32) -> Answer {
-    Err(Status {
-        code,
-        text: "no".into(),
-    })
-}
-
-fn called(comet: u32, offset: i64) -> Done {
-    Done::Called {
-        comet,
-        offset,
-        doublings: 0,
-    }
-}
-
-fn delivered(offset: i64) -> Done {
-    Done::Settled(offset, "Delivered".into())
-}
-
-fn released(offset: i64) -> Done {
-    Done::Settled(offset, "Released".into())
-}
 
 #[test]
 fn a_message_is_called_fails_waits_is_called_again_and_is_reported() {
@@ -261,8 +50,8 @@ fn a_message_is_called_fails_waits_is_called_again_and_is_reported() {
 fn a_revoke_gives_back_what_is_queued_and_finishes_what_is_in_flight() {
     let mut sim = Sim::new(1, 64);
     assert_eq!(sim.tell(messages(0, &[1, 1])), [called(0, 0)]);
-    let done = sim.tell(Event::Revoke(NOW_AND_LATER));
-    assert_eq!(done, [released(1), Done::Acked(NOW_AND_LATER)]);
+    let done = sim.tell(Event::Revoke(OURS));
+    assert_eq!(done, [released(1), Done::Acked(OURS)]);
     // What comes late goes back at once.
     assert_eq!(sim.tell(messages(2, &[1])), [released(2)]);
 
@@ -277,7 +66,7 @@ fn a_revoke_gives_back_what_is_queued_and_finishes_what_is_in_flight() {
 fn what_is_forgotten_is_not_tried_again() {
     let mut sim = Sim::new(1, 64);
     assert_eq!(sim.tell(messages(0, &[1, 1])), [called(0, 0)]);
-    assert_eq!(sim.tell(Event::Forget(NOW_AND_LATER)), [released(1)]);
+    assert_eq!(sim.tell(Event::Forget(OURS)), [released(1)]);
     let done = sim.answer(0, 0, failed(DOWN));
     assert_eq!(done.last(), Some(&released(0)), "{done:?}");
     assert!(sim.core.messages.is_empty());
@@ -286,13 +75,13 @@ fn what_is_forgotten_is_not_tried_again() {
 #[test]
 fn what_is_suspended_waits_and_others_go_on_beside_it() {
     let mut sim = Sim::new(1, 1);
-    sim.tell(Event::Suspend(NOW_AND_LATER));
+    sim.tell(Event::Suspend(OURS));
     assert_eq!(sim.tell(messages(0, &[1, 2])), []);
     let mut other = message(3, 9, Target::All);
     other.record.assignment.partition += 1;
     assert_eq!(sim.tell(Event::Messages(vec![other])), [called(0, 9)]);
     assert_eq!(sim.answer(0, 9, Ok(())), [delivered(9)]);
-    let done = sim.tell(Event::Resume(NOW_AND_LATER));
+    let done = sim.tell(Event::Resume(OURS));
     assert!(matches!(done[..], [Done::Called { .. }]), "{done:?}");
 }
 
@@ -396,5 +185,68 @@ fn the_core_names_no_clock_channel_thread_connection_or_log() {
             .filter(|word| source.contains(**word))
             .collect();
         assert!(named.is_empty(), "{title} {named:?}");
+    }
+}
+
+proptest! {
+    /// Whatever is answered: each message is settled once, each Comet takes a key's messages in order, and no two calls of a key
+    /// are in flight at a Comet. After a revoke is confirmed, nothing is given back any more.
+    #[test]
+    fn all_is_settled_once_and_in_order(
+        messages in prop::collection::vec((0u64..4, 0u32..6), 1..40),
+        answers in prop::collection::vec((any::<prop::sample::Index>(), 0u8..8, 0u64..3_000), 0..200),
+        window in 1usize..4,
+        revoke_at in prop::option::of(0usize..60),
+    ) {
+        const COMETS: u32 = 3;
+        let mut sim = Sim::new(COMETS as usize, window);
+        let all = (0..).zip(&messages).map(|(offset, &(key, comet))| {
+            let one = Target::One(CometId(comet));
+            message(key, offset, if comet < COMETS { one } else { Target::All })
+        });
+        sim.tell(Event::Messages(all.collect()));
+        let key_of = |offset: i64| messages[offset as usize].0;
+        let mut answers = answers.into_iter();
+        let mut taken: HashMap<(CometId, u64), i64> = HashMap::new();
+        for step in 0.. {
+            if revoke_at == Some(step) {
+                sim.tell(Event::Revoke(OURS));
+            }
+            if sim.core.messages.is_empty() {
+                break;
+            }
+            let in_flight = &sim.recorder.calls;
+            let keys = in_flight.iter().map(|&(comet, _, offset)| (comet, key_of(offset)));
+            let keys: HashSet<_> = keys.collect();
+            prop_assert_eq!(keys.len(), in_flight.len(), "two calls of one key");
+            prop_assert!((0..COMETS).all(|n| in_flight.iter().filter(|call| call.0 == CometId(n)).count() <= window));
+            let (index, kind, wait) = answers.next().map_or((0, 0, 0), |(at, kind, wait)| (at.index(in_flight.len().max(1)), kind, wait));
+            if let Some(&(comet, _, offset)) = in_flight.get(index) {
+                let answer = match kind {
+                    0..=3 => Ok(()),
+                    4 => failed(REFUSED),
+                    5 | 6 => failed(DOWN),
+                    _ => failed(UNCLEAR),
+                };
+                if answer.is_ok() {
+                    let before = taken.insert((comet, key_of(offset)), offset);
+                    prop_assert!(before.is_none_or(|before| before < offset), "{offset} after {before:?}");
+                }
+                sim.now += Duration::from_millis(wait);
+                sim.answer(comet.0, offset, answer);
+            } else if let Some(comet) = sim.recorder.probes.pop() {
+                sim.tell(Event::Probed { comet, answer: Ok(()) });
+            } else {
+                let at = sim.core.wake_at().expect("something waits, and has its time");
+                sim.now = at.max(sim.now + Duration::from_millis(1));
+                sim.drive();
+            }
+        }
+        let after_ack = sim.trace.iter().skip_while(|(_, done)| !matches!(done, Done::Acked(_)));
+        let late = after_ack.filter(|(_, done)| matches!(done, Done::Settled(_, how) if how == "Released"));
+        prop_assert_eq!(late.count(), 0);
+        let settled: Vec<i64> = sim.settled().iter().map(|(offset, _)| *offset).collect();
+        let expected: Vec<i64> = (0..messages.len() as i64).collect();
+        prop_assert_eq!(settled, expected);
     }
 }
