@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chatroom_job::kafka::ask::{Connection, text};
 use kafka_protocol::messages::offset_commit_request::{
@@ -27,6 +27,9 @@ use krafka::producer::TransactionalProducer;
 use krafka::{Kafka as Client, Record};
 
 use super::{await_until, free_port, is, runtime};
+
+/// Limit for the leader of a partition to be known.
+const LEADER_WITHIN: Duration = Duration::from_secs(60);
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
 
@@ -342,19 +345,27 @@ impl Kafka {
             let partitions = description
                 .partitions
                 .iter()
-                .map(|p| (TopicPartition::new(topic, p.partition), OffsetSpec::Latest));
-            admin
-                .list_offsets(partitions, Default::default())
-                .await
-                .expect("Kafka answers")
-                .into_iter()
-                .map(|(tp, end)| {
-                    (
-                        tp.partition,
-                        end.expect("the partition has a leader").offset,
-                    )
-                })
-                .collect()
+                .map(|p| (TopicPartition::new(topic, p.partition), OffsetSpec::Latest))
+                .collect::<Vec<_>>();
+            // The leader of a topic that was made a moment ago may not know it yet.
+            let begun = Instant::now();
+            loop {
+                let listed = admin
+                    .list_offsets(partitions.clone(), Default::default())
+                    .await
+                    .expect("Kafka answers");
+                let ends: Result<BTreeMap<_, _>, _> = listed
+                    .into_iter()
+                    .map(|(tp, end)| end.map(|end| (tp.partition, end.offset)))
+                    .collect();
+                match ends {
+                    Ok(ends) => return ends,
+                    Err(error) if begun.elapsed() > LEADER_WITHIN => {
+                        panic!("the partitions of {topic} have no leader: {error}")
+                    }
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
         })
     }
 
