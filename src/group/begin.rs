@@ -6,7 +6,7 @@ use super::identity::Known;
 use super::ledger::{self, Ledger};
 use super::notice::Notice;
 use super::partition::{Partition, Phase};
-use super::{Group, look};
+use super::{Group, look, next_assignment};
 use crate::message::standing::{Standing, TopicTag};
 use crate::message::{offset_map, topic_tag};
 
@@ -57,7 +57,7 @@ impl Group {
             position,
         });
         let owned = Partition {
-            assignment: self.next_assignment(partition),
+            assignment: next_assignment(&mut self.epochs, partition),
             earlier: Vec::new(),
             log,
             is_astray: false,

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::Group;
 use super::effect::Effect;
 use super::identity::{Known, Verdict, judge};
 use super::ledger::Ledger;
 use super::notice::Notice;
 use super::partition::Phase;
+use super::{Group, next_assignment};
 use crate::message::Assignment;
 use crate::message::group::Reached;
 use crate::message::membership::Command;
@@ -133,8 +133,6 @@ impl Group {
         };
         for (assignment, position) in asked {
             let partition = assignment.partition;
-            // Taken before the partition is borrowed; unused numbers do no harm.
-            let next = self.next_assignment(partition);
             let owned = self.partitions.get_mut(&partition);
             let owned = owned
                 .filter(|owned| owned.assignment == assignment && owned.phase == Phase::Consuming);
@@ -153,7 +151,8 @@ impl Group {
                     }
                 }
                 _ => {
-                    owned.begin_anew(next, verdict);
+                    let assignment = next_assignment(&mut self.epochs, partition);
+                    owned.begin_anew(assignment, verdict);
                     owned.is_astray = false;
                     self.effects.read(owned);
                 }

@@ -105,6 +105,15 @@ struct Group {
     effects: Effects,
 }
 
+/// The next assignment of a partition. `epochs` counts the assignments of any.
+fn next_assignment(epochs: &mut u64, partition: i32) -> Assignment {
+    *epochs += 1;
+    Assignment {
+        partition,
+        epoch: *epochs,
+    }
+}
+
 impl Group {
     /// `shutdown_timeout` bounds a stop, and with it each revocation.
     fn new(workers: usize, shutdown_timeout: Duration) -> Self {
@@ -240,15 +249,6 @@ impl Group {
         self.partitions
             .get_mut(&assignment.partition)
             .filter(|owned| owned.assignment == assignment)
-    }
-
-    /// The next assignment of a partition.
-    fn next_assignment(&mut self, partition: i32) -> Assignment {
-        self.epochs += 1;
-        Assignment {
-            partition,
-            epoch: self.epochs,
-        }
     }
 
     /// The partition in whose account a record is.
