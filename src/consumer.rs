@@ -2,19 +2,23 @@
 //!
 //! [`Core`] decides, and this file acts: it owns the channels, the back-off and the log lines. [`watchdog`] owns the thread.
 
+mod again;
+mod catch_up;
 pub mod core;
 pub mod decode;
 pub mod dispatch;
 pub mod route;
 mod watchdog;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 
+use self::again::Again;
 use self::core::{Core, Effect, Event, Held, Notice};
 use crate::base::backoff::{Retry, grows};
-use crate::kafka::fetch::{Batch, FetchError, Positions};
+use crate::kafka::fetch::{Batch, FetchError, Make, Positions};
 use crate::message::consumer::Control;
 use crate::message::{group, worker};
 use crate::observe::logging;
@@ -32,6 +36,7 @@ pub use watchdog::spawn;
 pub struct Consumer {
     core: Core,
     control: Receiver<Control>,
+    again: Again,
     outputs: Outputs,
     attempts: Retry,
 }
@@ -45,18 +50,23 @@ struct Outputs {
 }
 
 impl Consumer {
-    /// A consumer that hands messages to `workers`.
+    /// A consumer that hands messages to `workers`. `again` makes what reads again for Comets that catch up.
+    ///
+    /// # Errors
+    /// The system refuses a thread.
     pub fn new(
         config: &Config,
         control: Receiver<Control>,
         (group, reads): (Sender<group::Event>, Sender<group::Read>),
         workers: Vec<Sender<worker::Event>>,
-    ) -> Self {
+        again: Arc<Make>,
+    ) -> std::io::Result<Self> {
         let caps = Held {
             messages: config.hold_messages,
             bytes: config.hold_bytes,
         };
-        Self {
+        Ok(Self {
+            again: again::spawn(again)?,
             core: Core::new(workers.len(), Router::new(config.comet.clone()), caps),
             control,
             outputs: Outputs {
@@ -66,7 +76,7 @@ impl Consumer {
                 topic: config.topic.clone(),
             },
             attempts: Retry::new(RETRY_FIRST, RETRY_MOST),
-        }
+        })
     }
 
     /// Blocks until a partition is assigned and the caps leave room. Returns the positions to fetch, or `None` when stopped.
@@ -76,8 +86,10 @@ impl Consumer {
             if let Some(positions) = self.core.positions() {
                 return Some(positions);
             }
-            let control = self.control.recv().ok()?;
-            self.apply(control)?;
+            select! {
+                recv(self.control) -> control => self.apply(control.ok()?)?,
+                recv(self.again.answers) -> answer => self.read_again(answer.ok()?),
+            }
         }
     }
 
@@ -122,7 +134,21 @@ impl Consumer {
         while let Ok(control) = self.control.try_recv() {
             self.apply(control)?;
         }
+        if let Ok(answer) = self.again.answers.try_recv() {
+            self.read_again(answer);
+        }
+        let core = &mut self.core;
+        self.again.ask(|| core.positions_again());
         Some(())
+    }
+
+    fn read_again(&mut self, answer: again::Answer) {
+        let again::Answer { positions, batches } = answer;
+        self.again.answered();
+        self.step(Event::FetchedAgain {
+            positions: &positions,
+            batches,
+        });
     }
 
     /// Returns `None` when stopped.

@@ -104,7 +104,9 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         control,
         (to_group.clone(), record),
         workers.clone(),
-    );
+        fetch::modern_fetchers(&config),
+    )
+    .map_err(no_thread)?;
     consumer::spawn(consumer, fetch::fetchers(&config)).map_err(no_thread)?;
     dead_letter::spawn(&config, letters, to_group.clone()).map_err(no_thread)?;
     membership::spawn(&config, commands, to_group).map_err(no_thread)?;
@@ -125,15 +127,6 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         let _ = worker.send(message::worker::Event::Stop);
     }
     let counts = outcome?;
-    for (address, stats) in config.comet.iter().zip(fleet.iter()) {
-        let skipped = stats.skipped();
-        if skipped > 0 {
-            log::warn!(
-                "Comet {address} is still left out: {} skipped there since, and not sent later",
-                worker::were(skipped)
-            );
-        }
-    }
     say_goodbye(counts, started);
     Ok(())
 }

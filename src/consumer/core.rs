@@ -10,12 +10,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
+use super::catch_up::{CatchUp, Lags};
 use super::decode::decode;
 use super::dispatch::worker_of;
 use super::route::Router;
 use crate::kafka::fetch::{Batch, Outcome, Positions, Record};
 use crate::message::call::Delivery;
-use crate::message::consumer::Control;
+use crate::message::consumer::{Behind, Control};
 use crate::message::memory::Rounds;
 use crate::message::proto::push::PushMsg;
 use crate::message::{Assignment, Completion, Message, RecordId, Settled, group, worker};
@@ -26,6 +27,11 @@ pub enum Event<'a> {
     Control(Control),
     /// A fetch from `positions` brought these batches.
     Fetched {
+        positions: &'a Positions,
+        batches: Vec<Batch>,
+    },
+    /// A fetch of what Comets miss, from `positions`, brought these batches.
+    FetchedAgain {
         positions: &'a Positions,
         batches: Vec<Batch>,
     },
@@ -72,23 +78,33 @@ pub struct Held {
 
 /// Which partitions are read and from where, and what is held.
 pub struct Core {
-    workers: usize,
-    router: Router,
-    partitions: BTreeMap<i32, Reading>,
+    pub(super) workers: usize,
+    pub(super) router: Router,
+    pub(super) partitions: BTreeMap<i32, Reading>,
     held: Held,
     caps: Held,
-    rounds: Rounds,
+    pub(super) rounds: Rounds,
+    pub(super) catch_up: CatchUp,
+    /// Whether the workers know that a cap is reached.
+    said_full: bool,
 }
 
 /// A partition that is assigned.
-struct Reading {
-    assignment: Assignment,
-    position: i64,
+pub(super) struct Reading {
+    pub assignment: Assignment,
+    pub position: i64,
     /// What an earlier owner finished, as ascending ranges. Those that the position has passed are dropped.
     finished: VecDeque<Range<i64>>,
+    pub behind: Lags,
 }
 
 impl Reading {
+    /// Each record from this offset on is read for all: no earlier owner finished it.
+    pub fn live_from(&self) -> i64 {
+        let finished = self.finished.back().map_or(self.position, |last| last.end);
+        finished.max(self.position)
+    }
+
     /// Whether an earlier owner finished this offset. Forgets all ranges below it: offsets only ascend.
     fn is_finished(&mut self, offset: i64) -> bool {
         self.forget_finished_below(offset);
@@ -127,6 +143,8 @@ impl Core {
             held: Held::default(),
             caps,
             rounds: Rounds::default(),
+            catch_up: CatchUp::new(caps),
+            said_full: false,
         }
     }
 
@@ -138,6 +156,30 @@ impl Core {
         }
         let positions = self.partitions.iter();
         Some(positions.map(|(p, r)| (*p, r.position)).collect())
+    }
+
+    /// Tells the workers when a cap is reached, and when half of it is free.
+    fn say_full(&mut self, perform: &mut impl FnMut(Effect<'_>)) {
+        let is_full = match self.said_full {
+            false => self.is_full(),
+            true => {
+                self.held.messages >= self.caps.messages / 2
+                    || self.held.bytes >= self.caps.bytes / 2
+            }
+        };
+        if std::mem::replace(&mut self.said_full, is_full) != is_full {
+            self.tell_workers(|| worker::Event::Full(is_full), perform);
+        }
+    }
+
+    fn tell_workers(
+        &self,
+        event: impl Fn() -> worker::Event,
+        perform: &mut impl FnMut(Effect<'_>),
+    ) {
+        for worker in 0..self.workers {
+            perform(Effect::Worker(worker, event()));
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -152,11 +194,11 @@ impl Core {
                 for batch in batches {
                     self.take(batch, positions, perform);
                 }
-                if self.rounds.end(self.held.bytes) {
-                    for worker in 0..self.workers {
-                        perform(Effect::Worker(worker, worker::Event::RoundEnded));
-                    }
-                }
+                self.end_round(perform);
+            }
+            Event::FetchedAgain { positions, batches } => {
+                self.take_again(positions, batches, perform);
+                self.end_round(perform);
             }
             Event::Interrupted => {
                 let reached = self.partitions.values().map(|reading| group::Reached {
@@ -167,6 +209,13 @@ impl Core {
                 perform(Effect::Group(interrupted));
             }
         }
+        self.say_full(perform);
+    }
+
+    fn end_round(&mut self, perform: &mut impl FnMut(Effect<'_>)) {
+        if self.rounds.end(self.held.bytes + self.catch_up.held.bytes) {
+            self.tell_workers(|| worker::Event::RoundEnded, perform);
+        }
     }
 
     fn apply(&mut self, control: Control, perform: &mut impl FnMut(Effect<'_>)) {
@@ -175,13 +224,35 @@ impl Core {
                 assignment,
                 position,
                 finished,
+                behind,
             } => {
-                let reading = Reading {
+                let mut reading = Reading {
                     assignment,
                     position,
                     finished: finished.into(),
+                    behind: Lags::default(),
                 };
+                reading.behind = Lags::new(behind, reading.live_from());
                 self.partitions.insert(assignment.partition, reading);
+            }
+            Control::Detach(comet) => {
+                self.catch_up.away.insert(comet);
+                for reading in self.partitions.values_mut() {
+                    reading.behind.detach(comet, reading.position);
+                }
+                self.tell_workers(|| worker::Event::Detach(comet), perform);
+            }
+            Control::CatchUp { comet, missing } => {
+                self.catch_up.away.remove(&comet);
+                for (assignment, missing) in missing {
+                    if let Some(reading) = self.partitions.get_mut(&assignment.partition)
+                        && reading.assignment == assignment
+                    {
+                        let live = reading.live_from();
+                        reading.behind.catch_up(Behind { comet, missing }, live);
+                    }
+                }
+                self.tell_workers(|| worker::Event::Return(comet), perform);
             }
             Control::Revoke { partition } => {
                 self.partitions.remove(&partition);
@@ -190,9 +261,14 @@ impl Core {
                 self.partitions.remove(&assignment.partition);
                 perform(Effect::Group(group::Event::Suspended(assignment)));
             }
-            Control::Credit { messages, bytes } => {
-                self.held.messages -= messages;
-                self.held.bytes -= bytes;
+            Control::Credit {
+                messages,
+                bytes,
+                again,
+            } => {
+                let held = if again { &mut self.catch_up.held } else { &mut self.held };
+                held.messages -= messages;
+                held.bytes -= bytes;
             }
             Control::Stop => {}
         }
@@ -254,6 +330,8 @@ impl Core {
             assignment: record.assignment,
             offsets: vec![first],
             next: last + 1,
+            // Nobody gets them.
+            behind: Vec::new(),
         }));
         if !is_known {
             self.held.messages += 1;
@@ -274,6 +352,7 @@ impl Core {
             return;
         };
         let assignment = reading.assignment;
+        let without = reading.behind.comets();
         let mut offsets = Vec::with_capacity(records.len());
         let mut messages: Vec<Vec<Message>> = (0..self.workers).map(|_| Vec::new()).collect();
         let mut settled = Vec::new();
@@ -297,12 +376,14 @@ impl Core {
                         record: id,
                         bytes,
                         delivery,
+                        without: without.clone(),
+                        again: false,
                     });
                 }
                 Err(why) => settled.push(Settled {
                     record: id,
                     bytes,
-                    completion: Completion::Undeliverable(why),
+                    completion: Completion::Undeliverable { why, at: None },
                 }),
             }
         }
@@ -312,6 +393,7 @@ impl Core {
             assignment,
             offsets,
             next,
+            behind: without.map_or(Vec::new(), |comets| comets.to_vec()),
         }));
         if !settled.is_empty() {
             perform(Effect::Group(group::Event::Settled(settled)));
@@ -324,7 +406,7 @@ impl Core {
     }
 }
 
-/// Decodes and routes a record.
+/// Decodes and routes a record, and says what it is.
 ///
 /// # Errors
 /// It is no `PushMsg`, or names nobody. The text is for its dead letter.

@@ -64,7 +64,11 @@ pub fn spawn(
                 let written = runtime.block_on(writer.write(fresh));
                 let written: Vec<_> = written
                     .into_iter()
-                    .map(|letter| (letter.record, letter.bytes))
+                    .map(|letter| group::Written {
+                        record: letter.record,
+                        bytes: letter.bytes,
+                        at: letter.at,
+                    })
                     .collect();
                 if !written.is_empty() && group.send(group::Event::Written(written)).is_err() {
                     break;

@@ -61,12 +61,13 @@ impl Group {
             earlier: Vec::new(),
             log,
             is_astray: false,
+            misses_deleted: false,
             begun,
             ledger,
             phase: Phase::Consuming,
             committed: None,
         };
-        self.effects.read(&owned);
+        self.effects.read(&owned, self.comets.detached());
         self.partitions.insert(partition, owned);
     }
 

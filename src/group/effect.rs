@@ -7,7 +7,7 @@ use super::partition::Partition;
 use crate::message::consumer::Control;
 use crate::message::dead_letter::Letter;
 use crate::message::membership::Command;
-use crate::message::{Assignment, Commit};
+use crate::message::{Assignment, CometId, Commit};
 
 /// One thing to do.
 pub enum Effect {
@@ -63,13 +63,14 @@ impl Effects {
         self.0.extend(orders.map(Effect::Workers));
     }
 
-    /// Has the consumer read a partition from where its ledger stands.
-    pub fn read(&mut self, owned: &Partition) {
+    /// Has the consumer read a partition from where its ledger stands. `detached` are Comets that get nothing of it now.
+    pub fn read(&mut self, owned: &Partition, detached: impl Iterator<Item = CometId>) {
         let position = owned.ledger.next();
         self.consumer(Control::Assign {
             assignment: owned.assignment,
             position,
             finished: owned.ledger.finished_from(position),
+            behind: owned.behind(detached),
         });
     }
 

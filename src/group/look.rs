@@ -77,7 +77,7 @@ impl Group {
                     partition,
                     topic: owned.log.topic,
                     leader_epoch: owned.log.leader_epoch,
-                    thorough: owned.is_astray,
+                    thorough: owned.is_astray || owned.misses_deleted,
                 };
                 (question, (owned.assignment, owned.ledger.next()))
             })
@@ -90,7 +90,7 @@ impl Group {
         }
     }
 
-    fn look_soon(&mut self, now: Instant) {
+    pub(super) fn look_soon(&mut self, now: Instant) {
         let begun = self.looks.begun;
         if begun.is_none_or(|begun| now.duration_since(begun) >= BETWEEN) {
             self.look(now);
@@ -147,15 +147,18 @@ impl Group {
                 Verdict::Open => {}
                 Verdict::Same => {
                     if std::mem::take(&mut owned.is_astray) {
-                        self.effects.read(owned);
+                        self.effects.read(owned, self.comets.detached());
                     }
                 }
                 _ => {
                     let assignment = next_assignment(&mut self.epochs, partition);
                     owned.begin_anew(assignment, verdict);
                     owned.is_astray = false;
-                    self.effects.read(owned);
+                    self.effects.read(owned, self.comets.detached());
                 }
+            }
+            if let Some(log) = &standing.log {
+                self.forget_deleted(partition, log.start);
             }
         }
     }

@@ -185,7 +185,7 @@ impl Group {
             partition,
             position,
         });
-        self.effects.read(owned);
+        self.effects.read(owned, self.comets.detached());
         self.effects.workers(owned, Order::Resume);
     }
 

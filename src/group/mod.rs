@@ -5,6 +5,7 @@
 //! sending commits) is `kafka::membership`'s, which decides nothing about offsets.
 
 mod begin;
+mod catch_up;
 mod commit;
 mod effect;
 mod identity;
@@ -26,10 +27,11 @@ use crate::base::backoff::Outage;
 use crate::base::lease::Lapse;
 use crate::message::consumer::Control;
 use crate::message::dead_letter::Letter;
-use crate::message::group::{Event, Read};
+use crate::message::group::{Event, Read, Written};
 use crate::message::membership::Command;
-use crate::message::{Assignment, Completion, RecordId, Settled, offset_map};
+use crate::message::{Assignment, CometId, Completion, RecordId, Settled, offset_map};
 pub use commit::COMMIT_EVERY;
+use catch_up::Comets;
 use commit::{SAY_FIRST, SAY_LAST};
 use effect::{Effect, Effects, Order, RequestId};
 use look::Looks;
@@ -51,6 +53,13 @@ pub struct Counts {
     pub given_back: u64,
     /// Messages whose fate was still open when time was up.
     pub unfinished: u64,
+}
+
+/// Messages and bytes that are no longer held.
+#[derive(Default)]
+struct Held {
+    messages: usize,
+    bytes: usize,
 }
 
 /// What the core is stepped with.
@@ -95,6 +104,7 @@ struct Group {
     commit_is_older: bool,
     commit_outage: Outage,
     looks: Looks,
+    comets: Comets,
     /// Limit for the offset map that goes along with a commit, in bytes.
     map_len: usize,
     /// Whether this process is to end.
@@ -131,6 +141,7 @@ impl Group {
             commit_is_older: false,
             commit_outage: Outage::new(SAY_FIRST, SAY_LAST),
             looks: Looks::new(),
+            comets: Comets::new(names.len()),
             map_len: offset_map::MAX_LEN,
             stopping: false,
             uncommitted: 0,
@@ -142,7 +153,9 @@ impl Group {
     /// Notes what the consumer read. This has to come before what became of it.
     fn read(&mut self, read: Read) {
         if let Some(owned) = self.owned(read.assignment) {
-            owned.ledger.read(read.offsets, read.next);
+            owned
+                .ledger
+                .read(read.offsets, read.next, &read.behind);
         }
     }
 
@@ -164,6 +177,7 @@ impl Group {
                 }
                 self.commit();
                 self.look(now);
+                self.say_caught_up(now);
             }
             Input::Stop => {
                 self.stopping = true;
@@ -215,20 +229,29 @@ impl Group {
             Event::Settled(settled) => self.settle(settled),
             Event::Unreadable { record, last, why } => {
                 if self.owner(record).is_some() {
-                    self.write_letter(record, 0, why, Some(last));
+                    self.write_letter(record, (0, None), why, Some(last));
                 } else {
-                    self.credit(1, 0);
+                    self.credit(1, 0, false);
                 }
             }
             Event::Written(letters) => {
                 self.counts.dead_letters += letters.len() as u64;
-                self.credit(letters.len(), letters.iter().map(|(_, bytes)| bytes).sum());
-                for (record, _) in letters {
-                    if let Some(owned) = self.owner(record) {
-                        owned.ledger.finish(record.offset);
+                for Written { record, bytes, at } in letters {
+                    self.credit(1, bytes, at.is_some());
+                    let Some(owned) = self.owner(record) else {
+                        continue;
+                    };
+                    match at {
+                        None => owned.ledger.finish(record.offset),
+                        Some(comet) => owned.ledger.took(comet, record.offset),
                     }
                 }
             }
+            Event::Away(comet) => self.is_away(comet, now),
+            Event::Detached(comet) => self.is_detached(comet),
+            Event::Answers(comet) => self.answers(comet, now),
+            Event::ReadAgain(read) => self.read_again(read),
+            Event::AgainAstray(assignment) => self.is_again_astray(assignment, now),
             Event::RevokeAck(assignment) => {
                 if let Some(owned) = self.partitions.get_mut(&assignment.partition)
                     && owned.assignments().any(|one| one == assignment)
@@ -273,33 +296,29 @@ impl Group {
     }
 
     fn settle(&mut self, settled: Vec<Settled>) {
-        let (mut messages, mut bytes, mut gone) = (0, 0, 0u64);
+        let (mut live, mut again) = (Held::default(), Held::default());
+        let mut gone = 0u64;
         for Settled {
             record,
-            bytes: size,
+            bytes,
             completion,
         } in settled
         {
+            let mut held = &mut live;
             match completion {
-                Completion::Undeliverable(why) | Completion::Skipped(why)
-                    if self.owner(record).is_some() =>
-                {
-                    self.write_letter(record, size, why, None);
+                Completion::Undeliverable { why, at } if self.owner(record).is_some() => {
+                    self.write_letter(record, (bytes, at), why, None);
                     continue;
                 }
                 Completion::Delivered => {
                     self.counts.delivered += 1;
                     self.uncommitted += 1;
-                    if let Some(owned) = self.owner(record) {
-                        owned.ledger.finish(record.offset);
-                    } else if let Some((_, lost)) = self.lost.get_mut(&record.assignment.partition)
-                        && lost.counts(record)
-                    {
-                        lost.ledger.finish(record.offset);
+                    if let Some(ledger) = self.ledger_of(record) {
+                        ledger.finish(record.offset);
                     }
                 }
                 // What can't be delivered of a partition that is another's is the other's dead letter.
-                Completion::Released | Completion::Undeliverable(_) | Completion::Skipped(_) => {
+                Completion::Released | Completion::Undeliverable { at: None, .. } => {
                     if let Some(owned) = self.owner(record) {
                         owned.ledger.release(record.offset);
                         self.counts.given_back += 1;
@@ -307,30 +326,53 @@ impl Group {
                         gone += 1;
                     }
                 }
+                Completion::Lacks { .. } | Completion::CameBack { .. } => {
+                    self.at_comet(record, &completion);
+                    continue;
+                }
+                Completion::Again { .. } => {
+                    self.uncommitted += 1;
+                    self.at_comet(record, &completion);
+                    held = &mut again;
+                }
+                Completion::Undeliverable { at: Some(_), .. } => held = &mut again,
             }
-            messages += 1;
-            bytes += size;
+            held.messages += 1;
+            held.bytes += bytes;
         }
         if gone > 0 {
             self.effects.say(Notice::GoneUndelivered { messages: gone });
         }
-        self.credit(messages, bytes);
+        self.credit(live.messages, live.bytes, false);
+        self.credit(again.messages, again.bytes, true);
         self.commit_if_many();
     }
 
     /// The message is held until the letter is written: letters that wait count against the cap too.
-    fn write_letter(&mut self, record: RecordId, bytes: usize, why: String, last: Option<i64>) {
+    fn write_letter(
+        &mut self,
+        record: RecordId,
+        (bytes, at): (usize, Option<CometId>),
+        why: String,
+        last: Option<i64>,
+    ) {
         self.effects.push(Effect::Letter(Letter {
             record,
             last,
             bytes,
+            at,
             why,
         }));
     }
 
-    fn credit(&mut self, messages: usize, bytes: usize) {
+    /// `again`: they were read again for a Comet that catches up.
+    fn credit(&mut self, messages: usize, bytes: usize, again: bool) {
         if messages > 0 {
-            self.effects.consumer(Control::Credit { messages, bytes });
+            self.effects.consumer(Control::Credit {
+                messages,
+                bytes,
+                again,
+            });
         }
     }
 }

@@ -63,6 +63,33 @@ pub enum Notice {
     GoneUndelivered {
         messages: u64,
     },
+    /// Messages pass the Comet by until it answers.
+    CometDetached {
+        comet: String,
+    },
+    /// It answers after this long, and gets what it missed.
+    CometReturns {
+        comet: String,
+        after: Duration,
+        messages: u64,
+    },
+    CometCaughtUp {
+        comet: String,
+        messages: u64,
+        within: Duration,
+    },
+    /// Retention took what a Comet misses below `start`.
+    MissedDeleted {
+        comet: String,
+        partition: i32,
+        records: u64,
+        start: i64,
+    },
+    /// A Comet is behind at the end.
+    StillBehind {
+        comet: String,
+        messages: u64,
+    },
     LookFailed {
         why: String,
     },
@@ -151,6 +178,41 @@ impl Notice {
             Self::GoneUndelivered { messages } => log::error!(
                 "{} that Kafka no longer has could not be delivered, and can't be read again",
                 counted(messages, "message")
+            ),
+            Self::CometDetached { comet } => log::error!(
+                "Comet {comet} takes nothing while others deliver: it is detached, and the others no longer wait for it. Kafka keeps                  what it misses; it catches up when it answers"
+            ),
+            Self::CometReturns {
+                comet,
+                after,
+                messages,
+            } => log::warn!(
+                "Comet {comet} answers again after {:.1} s: it catches up on {}",
+                after.as_secs_f64(),
+                counted(messages, "record")
+            ),
+            Self::CometCaughtUp {
+                comet,
+                messages,
+                within,
+            } => log::info!(
+                "Comet {comet} has caught up: it took {} within {:.1} s",
+                counted(messages, "message"),
+                within.as_secs_f64()
+            ),
+            Self::MissedDeleted {
+                comet,
+                partition,
+                records,
+                start,
+            } => log::error!(
+                "partition {partition} begins at offset {start} now: {} that Comet {comet} missed were deleted by the topic's \
+                 retention before it answered",
+                counted(records, "record")
+            ),
+            Self::StillBehind { comet, messages } => log::warn!(
+                "Comet {comet} is still behind by {}: the next owner of the partitions delivers them",
+                counted(messages, "record")
             ),
             // Whoever reads says that Kafka doesn't answer.
             Self::LookFailed { why } => log::debug!("asking how the logs stand failed: {why}"),

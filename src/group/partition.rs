@@ -12,6 +12,8 @@ pub struct Partition {
     pub log: Known,
     /// Whether Kafka has no record at the position. It is not read then until it is clear why.
     pub is_astray: bool,
+    /// Whether Kafka no longer has some of what a Comet misses.
+    pub misses_deleted: bool,
     /// Where it was read from first, and the metadata that stood there.
     pub begun: (i64, String),
     pub ledger: Ledger,

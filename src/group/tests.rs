@@ -1,5 +1,6 @@
 //! The group's decisions: the core in virtual time, and the shell around it.
 
+mod catch_up;
 mod commit;
 mod life;
 mod logs;
@@ -17,10 +18,10 @@ use super::{COMMIT_EVERY, Group, Input};
 use crate::base::lease::Lapse;
 use crate::message::consumer::Control;
 use crate::message::dead_letter::Letter;
-use crate::message::group::{Event, Read};
+use crate::message::group::{Event, Read, ReadAgain, Written};
 use crate::message::membership::Command;
 use crate::message::standing::{Question, Standing};
-use crate::message::{Assignment, Commit, CommitOutcome, Completion, Failure, RecordId, Settled};
+use crate::message::{Assignment, CometId, Commit, CommitOutcome, Completion, Failure, RecordId, Settled};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -35,6 +36,8 @@ struct Core {
     commands: VecDeque<Command>,
     replies: BTreeMap<RequestId, Vec<Commit>>,
     notices: Vec<Notice>,
+    /// Comets that live records pass by.
+    behind: Vec<CometId>,
 }
 
 impl Core {
@@ -49,6 +52,7 @@ impl Core {
             commands: VecDeque::new(),
             replies: BTreeMap::new(),
             notices: Vec::new(),
+            behind: Vec::new(),
         }
     }
 
@@ -111,6 +115,7 @@ impl Core {
             assignment: assignment(epoch),
             next: offsets.end,
             offsets: offsets.collect(),
+            behind: self.behind.clone(),
         });
     }
 
@@ -265,4 +270,12 @@ fn record(epoch: u64, offset: i64) -> RecordId {
         assignment: assignment(epoch),
         offset,
     }
+}
+
+fn written(letter: &Letter) -> Event {
+    Event::Written(vec![Written {
+        record: letter.record,
+        bytes: letter.bytes,
+        at: letter.at,
+    }])
 }

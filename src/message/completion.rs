@@ -1,6 +1,6 @@
 //! What became of a message.
 
-use super::RecordId;
+use super::{CometId, RecordId};
 
 /// A message that its holder is done with.
 #[derive(Debug, PartialEq)]
@@ -12,12 +12,24 @@ pub struct Settled {
 
 #[derive(Debug, PartialEq)]
 pub enum Completion {
-    /// Each Comet that should have it took it, but for those that are left out.
+    /// Each Comet that should have it took it, but for those of which [`Self::Lacks`] was said before.
     Delivered,
-    /// Each Comet that should have it is left out: the reason, for the dead letter.
-    Skipped(String),
-    /// It can't be delivered: the reason, for the dead letter.
-    Undeliverable(String),
+    /// It can't be delivered: the reason, for the dead letter. `at`: it was read again for this Comet, and the others are done
+    /// with it.
+    Undeliverable { why: String, at: Option<CometId> },
     /// Given back unsent: its partition goes to another owner.
     Released,
+    /// This Comet doesn't get it now: it is behind. `in_flight`: a call with it may still come back; [`Self::CameBack`] tells.
+    Lacks { comet: CometId, in_flight: bool },
+    /// The call that was in flight when the Comet was detached came back.
+    CameBack { comet: CometId, took: bool },
+    /// It was read again for this Comet, which took it, or it was given back.
+    Again { comet: CometId, took: bool },
+}
+
+impl Completion {
+    /// Whether the message is no longer held with this.
+    pub fn is_end(&self) -> bool {
+        !matches!(self, Self::Lacks { .. } | Self::CameBack { .. })
+    }
 }

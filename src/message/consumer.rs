@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Assignment;
+use super::{Assignment, CometId};
 
 /// What the group tells the consumer.
 pub enum Control {
@@ -11,13 +11,34 @@ pub enum Control {
         assignment: Assignment,
         position: i64,
         finished: Vec<Range<i64>>,
+        behind: Vec<Behind>,
+    },
+    /// The Comet takes nothing: it is behind in every partition from here on.
+    Detach(CometId),
+    /// The Comet answers: read again what it misses of each partition.
+    CatchUp {
+        comet: CometId,
+        missing: Vec<(Assignment, Vec<Range<i64>>)>,
     },
     /// Stop reading a partition.
     Revoke { partition: i32 },
     /// Stop reading a partition, and confirm with `Suspended`.
     Suspend(Assignment),
     /// These messages and bytes are settled, and no longer held.
-    Credit { messages: usize, bytes: usize },
+    Credit {
+        messages: usize,
+        bytes: usize,
+        /// Whether they were read again for a Comet that catches up.
+        again: bool,
+    },
     /// End the thread.
     Stop,
+}
+
+/// A Comet that is behind in a partition, and the offsets to read again for it (ascending ranges). The last one has no end: it
+/// holds all that is read while the Comet is behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behind {
+    pub comet: CometId,
+    pub missing: Vec<Range<i64>>,
 }

@@ -1,11 +1,12 @@
 //! What the group is told, and by whom.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use tokio::sync::oneshot;
 
 use super::standing::Standing;
-use super::{Assignment, Commit, CommitOutcome, RecordId, Settled};
+use super::{Assignment, CometId, Commit, CommitOutcome, RecordId, Settled};
 
 /// What the group is told.
 pub enum Event {
@@ -49,7 +50,17 @@ pub enum Event {
         why: String,
     },
     /// Dead letters that are written.
-    Written(Vec<(RecordId, usize)>),
+    Written(Vec<Written>),
+    /// The Comet took nothing for a while, from any worker, and another one delivers.
+    Away(CometId),
+    /// A worker holds nothing more for the Comet but what is in flight.
+    Detached(CometId),
+    /// The Comet answers a probe.
+    Answers(CometId),
+    /// The consumer read again for a Comet.
+    ReadAgain(ReadAgain),
+    /// The broker no longer holds what is to be read again next.
+    AgainAstray(Assignment),
     /// A worker gave back what it had not sent of a revoked partition.
     RevokeAck(Assignment),
     /// What became of a commit.
@@ -60,6 +71,15 @@ pub enum Event {
     Left,
     /// The membership can't be: for the log, why, and what to do.
     Impossible(String),
+}
+
+/// A dead letter that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub record: RecordId,
+    pub bytes: usize,
+    /// The one Comet that it is about, where the others are done with the message.
+    pub at: Option<CometId>,
 }
 
 /// Up to where a partition was read.
@@ -74,4 +94,15 @@ pub struct Read {
     pub assignment: Assignment,
     pub offsets: Vec<i64>,
     pub next: i64,
+    /// Comets that didn't get them, because they are behind.
+    pub behind: Vec<CometId>,
+}
+
+/// The consumer read a partition again for a Comet that catches up.
+pub struct ReadAgain {
+    pub assignment: Assignment,
+    pub comet: CometId,
+    pub offsets: Range<i64>,
+    /// Of these, what is on its way to the Comet. The rest holds nothing for it.
+    pub sent: Vec<i64>,
 }

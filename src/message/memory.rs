@@ -101,6 +101,8 @@ mod tests {
                 },
                 bytes,
                 delivery,
+                without: None,
+                again: false,
             });
         }
         (block, messages)

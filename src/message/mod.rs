@@ -18,6 +18,8 @@ pub mod standing;
 pub mod topic_tag;
 pub mod worker;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 pub use answer::{Answer, Status};
@@ -25,7 +27,7 @@ pub use commit::{Commit, CommitOutcome, Failure};
 pub use completion::{Completion, Settled};
 pub use ids::{Assignment, CometId, RecordId, WorkerId};
 
-use call::Delivery;
+use call::{Delivery, Target};
 
 /// A message on its way to the Comets.
 #[derive(Debug)]
@@ -34,9 +36,21 @@ pub struct Message {
     /// What it counts against the cap on bytes held.
     pub bytes: usize,
     pub delivery: Delivery,
+    /// The Comets that are behind in its partition: it doesn't go there now. They read it again when they catch up.
+    pub without: Option<Arc<Vec<CometId>>>,
+    /// Whether it was read again, for the one Comet of its target, which misses it.
+    pub again: bool,
 }
 
 impl Message {
+    /// The Comet that it was read again for.
+    pub fn again_for(&self) -> Option<CometId> {
+        match self.delivery.target {
+            Target::One(comet) if self.again => Some(comet),
+            _ => None,
+        }
+    }
+
     /// Puts the body into memory of its own.
     pub fn copy_body(&mut self) {
         let body = self.delivery.call.body_mut();

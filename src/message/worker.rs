@@ -16,6 +16,13 @@ pub enum Event {
     },
     /// A Comet was asked whether it is there.
     Probed { comet: CometId, answer: Answer },
+    /// The Comet is behind from here on: give back what waits for it, and send it nothing. Messages that were read again for it come
+    /// after `Return`.
+    Detach(CometId),
+    /// The Comet answers: it is tried with one message at a time until it takes one.
+    Return(CometId),
+    /// Whether as much is held as may be, so that nothing is read.
+    Full(bool),
     /// The partition goes to another owner: give back what no Comet has seen, finish the rest.
     Revoke(Assignment),
     /// The partition may be another's: send nothing more of it for now.

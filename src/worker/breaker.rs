@@ -1,12 +1,15 @@
 //! The Breaker of one Comet in one worker: how many calls it admits now, and when the Comet is detached.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::endpoint_stats::{EndpointStats, Fleet, REFUSALS_IN_A_ROW, TURN};
 use crate::base::backoff::{Backoff, grows};
 use crate::comet::Verdict;
+
+/// A Comet at which everything fails for this long is tried with one message at a time.
+const FAILS_FOR_LONG: Duration = Duration::from_secs(30);
 
 /// Wait between two looks at a Comet that is detached, or may be soon.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -32,7 +35,7 @@ pub enum BreakerState {
     Up,
     /// Tried with one message at a time.
     Down,
-    /// Gets probes until it answers one. Messages are skipped here while other Comets deliver.
+    /// Gets probes, and nothing else until [`Breaker::attach`].
     Detached,
 }
 
@@ -58,13 +61,6 @@ pub struct Signs {
     pub probes: u64,
 }
 
-/// A Comet's return: for how long it had taken nothing, and how many messages were skipped there meanwhile.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Return {
-    pub after: Duration,
-    pub skipped: u64,
-}
-
 #[derive(Debug)]
 pub struct Breaker {
     stats: Arc<EndpointStats>,
@@ -72,6 +68,8 @@ pub struct Breaker {
     state: BreakerState,
     /// When it first failed since it last took something from this worker.
     failing_since: Option<Instant>,
+    /// When it was `Up` last.
+    away_since: Instant,
     /// The next try is not before this, in any state but `Up`.
     not_before: Instant,
     backoff: Backoff,
@@ -94,6 +92,7 @@ impl Breaker {
             fleet,
             state: BreakerState::Up,
             failing_since: None,
+            away_since: now,
             not_before: now,
             backoff: Backoff::new(DOWN_FIRST, DOWN_MOST),
             signs: Signs::default(),
@@ -127,9 +126,8 @@ impl Breaker {
         }
     }
 
-    /// Notes that it took a message. Returns the outage's length and what was skipped when this makes the Comet up for all
-    /// workers.
-    pub fn ok(&mut self, now: Instant) -> Option<Return> {
+    /// Notes that it took a message. Returns the outage's length when this makes the Comet up for all workers.
+    pub fn ok(&mut self, now: Instant) -> Option<Duration> {
         self.signs.oks += 1;
         self.stats.took(now);
         self.is_there(now)
@@ -137,29 +135,28 @@ impl Breaker {
 
     /// Notes the answer to a probe. `few`: hardly anything waits, so that an answered probe means that the messages are at
     /// fault, not the Comet. Returns the same as [`Self::ok`].
-    pub fn probed(&mut self, answers: bool, few: bool, now: Instant) -> Option<Return> {
+    pub fn probed(&mut self, answers: bool, few: bool, now: Instant) -> Option<Duration> {
         self.asked = self.asked.saturating_sub(1);
         if !answers {
             return None;
         }
         self.signs.probes += 1;
-        if self.state != BreakerState::Detached && !few {
+        if self.state == BreakerState::Detached || !few {
             return None;
         }
         self.is_there(now)
     }
 
-    fn is_there(&mut self, now: Instant) -> Option<Return> {
-        let since = self.failing_since.take();
-        if self.state == BreakerState::Up {
+    fn is_there(&mut self, now: Instant) -> Option<Duration> {
+        self.failing_since = None;
+        // A call may still be answered while it is detached. It is tried again when the group says so.
+        if self.state != BreakerState::Down {
             return None;
         }
         self.backoff.reset();
-        self.enter(BreakerState::Up);
-        (self.stats.not_up.load(Relaxed) == 0).then(|| Return {
-            after: since.map_or(Duration::ZERO, |since| now.duration_since(since)),
-            skipped: self.stats.skipped.swap(0, Relaxed),
-        })
+        let since = self.away_since;
+        self.enter(BreakerState::Up, now);
+        (self.stats.not_up.load(Relaxed) == 0).then(|| now.saturating_duration_since(since))
     }
 
     /// Notes that a call failed that started when [`Self::signs`] had `oks_at_start`. Returns true for the refusal after which
@@ -175,7 +172,7 @@ impl Breaker {
         if verdict == Verdict::Refused {
             if self.state == BreakerState::Down {
                 self.backoff.reset();
-                self.enter(BreakerState::Up);
+                self.enter(BreakerState::Up, now);
             }
             return self.stats.refused(now) == REFUSALS_IN_A_ROW;
         }
@@ -189,35 +186,25 @@ impl Breaker {
         false
     }
 
-    /// Whether to detach it: it took nothing for long, from any worker, and another one delivers. If all were away, the time
-    /// counts from the return of the first.
-    pub fn is_given_up(&self, now: Instant) -> bool {
-        self.state != BreakerState::Detached && self.is_failing_for_long(now) && self.skips(now)
+    /// Whether to detach it: it took nothing for `limit`, from any worker, and another one delivers for as long. If all were away,
+    /// the time counts from the return of the first. `hangs`: a call that isn't answered counts like one that failed.
+    pub fn is_given_up(&self, limit: Duration, hangs: bool, now: Instant) -> bool {
+        let is_long = |since: Instant| now.saturating_duration_since(since) >= limit;
+        let others = || self.stats.others_deliver_since(&self.fleet, now);
+        self.state != BreakerState::Detached
+            && (hangs || self.failing_since.is_some_and(is_long))
+            && self.stats.last_ok().is_none_or(is_long)
+            && others().is_some_and(is_long)
     }
 
-    /// Whether messages are skipped here while it is detached: another one has delivered for long and still does, and this one takes
-    /// nothing from other workers either. Otherwise they wait.
-    pub fn skips(&self, now: Instant) -> bool {
-        let others = || self.stats.others_deliver_since(&self.fleet, now);
-        let last_ok = self.stats.last_ok();
-        last_ok.is_none_or(|ok| self.is_long(ok, now))
-            && others().is_some_and(|since| self.is_long(since, now))
-    }
-
-    /// Whether it is detached and gets another chance: the others were away too, and one of them is back.
-    pub fn is_excused(&self, now: Instant) -> bool {
-        let others = || self.stats.others_deliver_since(&self.fleet, now);
-        self.state == BreakerState::Detached
-            && others().is_some_and(|since| !self.is_long(since, now))
+    /// How long it may fail before it is detached.
+    pub fn detach_after(&self) -> Duration {
+        self.stats.detach_after
     }
 
     fn is_failing_for_long(&self, now: Instant) -> bool {
-        self.failing_since
-            .is_some_and(|since| self.is_long(since, now))
-    }
-
-    fn is_long(&self, since: Instant, now: Instant) -> bool {
-        now.saturating_duration_since(since) >= self.stats.detach_after
+        let is_long = |since| now.saturating_duration_since(since) >= FAILS_FOR_LONG;
+        self.failing_since.is_some_and(is_long)
     }
 
     /// Forgets an outage because nothing is left to send: from now on nobody knows whether it would take something.
@@ -234,23 +221,21 @@ impl Breaker {
         }
     }
 
-    /// Detaches it. Returns for how long it took nothing if this worker is the first to do so.
-    pub fn detach(&mut self, now: Instant) -> Option<Duration> {
-        self.enter(BreakerState::Detached);
+    /// Stops all calls until [`Self::attach`].
+    pub fn detach(&mut self, now: Instant) {
+        self.enter(BreakerState::Detached, now);
         self.not_before = now + LOOK_AGAIN;
-        (self.stats.detached.load(Relaxed) == 1).then_some(self.stats.detach_after)
     }
 
-    /// Attaches it though it doesn't answer. Returns true if this worker is the last to do so.
-    pub fn attach(&mut self, now: Instant) -> bool {
-        self.enter(BreakerState::Down);
-        self.not_before = now;
-        self.stats.detached.load(Relaxed) == 0
-    }
-
-    /// Counts messages that are skipped here.
-    pub fn skip(&self, messages: usize) {
-        self.stats.skipped.fetch_add(messages as u64, Relaxed);
+    /// Tries it with one message at a time, if it was detached.
+    pub fn attach(&mut self, now: Instant) {
+        if self.state == BreakerState::Detached {
+            self.enter(BreakerState::Down, now);
+            self.failing_since = None;
+            self.backoff.reset();
+            self.not_before = now;
+            self.ask();
+        }
     }
 
     /// Asks for a probe: something failed, and nothing else was answered on this connection. The probe tells whether it is the
@@ -324,28 +309,21 @@ impl Breaker {
 
     fn down(&mut self, now: Instant) {
         if self.state != BreakerState::Detached {
-            self.enter(BreakerState::Down);
+            self.enter(BreakerState::Down, now);
             self.not_before = now + self.backoff.wait_with(&mut self.rng);
         }
     }
 
-    fn enter(&mut self, state: BreakerState) {
-        let count = |workers: &AtomicU32, was: bool, is: bool| match (was, is) {
-            (false, true) => drop(workers.fetch_add(1, Relaxed)),
-            (true, false) => drop(workers.fetch_sub(1, Relaxed)),
-            _ => {}
-        };
+    fn enter(&mut self, state: BreakerState, now: Instant) {
+        if self.state == BreakerState::Up {
+            self.away_since = self.failing_since.unwrap_or(now);
+        }
         let was = std::mem::replace(&mut self.state, state);
-        count(
-            &self.stats.not_up,
-            was != BreakerState::Up,
-            state != BreakerState::Up,
-        );
-        count(
-            &self.stats.detached,
-            was == BreakerState::Detached,
-            state == BreakerState::Detached,
-        );
+        match (was == BreakerState::Up, state == BreakerState::Up) {
+            (true, false) => drop(self.stats.not_up.fetch_add(1, Relaxed)),
+            (false, true) => drop(self.stats.not_up.fetch_sub(1, Relaxed)),
+            _ => {}
+        }
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Core {
     forgotten: Vec<Assignment>,
     /// Assignments of which nothing is sent for now.
     pub(super) suspended: Vec<Assignment>,
+    /// Whether the process holds as much as it may.
+    pub(super) full: bool,
 }
 
 /// A message that this worker holds.
@@ -45,16 +47,14 @@ pub(super) struct Pending {
     waiting_for: usize,
     /// Whether a Comet may have seen it.
     pub started: bool,
-    /// Whether its partition is another's: it isn't tried again.
+    /// Whether it isn't tried again: its partition is another's, or its Comet is detached.
     forgotten: bool,
-    /// Whether a Comet didn't get it because its partition goes, or went, to another owner.
+    /// Whether a Comet didn't get it because of that.
     dropped: bool,
-    /// Whether a Comet took it.
-    taken: bool,
-    /// The last Comet where it was skipped.
-    pub skipped: Option<CometId>,
     /// Why a Comet can't get it.
     undeliverable: Option<String>,
+    /// Comets that were detached while a call with it was in flight. It stays until these calls are back.
+    late: Vec<CometId>,
 }
 
 impl Pending {
@@ -67,10 +67,14 @@ impl Pending {
             started: false,
             forgotten: false,
             dropped: false,
-            taken: false,
-            skipped: None,
             undeliverable: None,
+            late: Vec::new(),
         }
+    }
+
+    /// Whether nothing is left to hear of it.
+    fn is_done(&self) -> bool {
+        self.waiting_for == 0 && self.late.is_empty()
     }
 }
 
@@ -101,6 +105,7 @@ impl Core {
             revoked: Vec::new(),
             forgotten: Vec::new(),
             suspended: Vec::new(),
+            full: false,
         }
     }
 
@@ -123,11 +128,29 @@ impl Core {
                 self.endpoints[place].on_probe(&answer, now, effects);
                 self.endpoints[place].mark_ready(place, &mut self.ready);
             }
+            Event::Detach(comet) => self.detach(comet, now, effects),
+            Event::Return(comet) => {
+                let place = self.place(comet);
+                self.endpoints[place].scheduler.breaker.attach(now);
+                self.endpoints[place].mark_ready(place, &mut self.ready);
+            }
+            Event::Full(full) => {
+                self.full = full;
+                if full {
+                    self.wake_all();
+                }
+            }
             Event::Revoke(assignment) => {
                 self.resume(assignment);
                 self.revoked.push(assignment);
+                for (_, pending) in self.messages.iter_mut() {
+                    // Another owner tries again what was read again.
+                    pending.forgotten |=
+                        pending.message.again && pending.message.record.assignment == assignment;
+                }
                 self.drop_queued(effects, |pending| {
-                    pending.message.record.assignment == assignment && !pending.started
+                    let is_untried = !pending.started || pending.message.again;
+                    pending.message.record.assignment == assignment && is_untried
                 });
                 // What was paused for this assignment is gone or may be sent.
                 self.resume_paused();
@@ -178,7 +201,8 @@ impl Core {
         fail::fail_point!("worker");
         let assignment = message.record.assignment;
         if self.forgotten.contains(&assignment) || self.revoked.contains(&assignment) {
-            settle(&message, Completion::Released, effects);
+            let completion = given_back(&message);
+            settle(&message, completion, effects);
             return;
         }
         // With a new assignment of a partition the earlier ones are forgotten.
@@ -188,9 +212,13 @@ impl Core {
         self.revoked.retain(is_kept);
         self.forgotten.retain(is_kept);
         let (key, target) = (message.delivery.key, message.delivery.target);
+        let without = message.without.clone();
         let id = self.messages.insert(Pending::new(message));
         for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
             if target != Target::All && target != Target::One(endpoint.comet) {
+                continue;
+            }
+            if without.as_ref().is_some_and(|without| without.contains(&endpoint.comet)) {
                 continue;
             }
             endpoint.scheduler.push(key, id);
@@ -217,38 +245,97 @@ impl Core {
         let (address, scheduler) = (&endpoint.address, &mut endpoint.scheduler);
         let mut called = std::mem::take(&mut self.called);
         called.clear();
+        let messages = &mut self.messages;
+        let mut took = false;
         match scheduler.answered(key, verdict, now, &mut called) {
-            Outcome::Finished => {
-                for &id in &called {
-                    self.messages[id].taken = true;
-                }
-            }
+            Outcome::Finished => took = true,
             Outcome::Refused => {
-                self.messages[id].undeliverable =
-                    Some(format!("refused by Comet {address}: {}", said(&answer)));
+                let said = said(&answer);
+                messages[id].undeliverable = Some(format!("refused by Comet {address}: {said}"));
             }
             Outcome::GivenUp(tries) => {
-                self.messages[id].undeliverable = Some(format!(
+                messages[id].undeliverable = Some(format!(
                     "failed {tries} times at Comet {address} while it answered others: {}",
                     said(&answer)
                 ));
             }
             Outcome::Again => {
-                let messages = &mut self.messages;
                 // What isn't tried again leaves its KeyQueue; the others stay there.
-                called.retain(|&id| messages[id].forgotten);
+                called.retain(|&id| messages[id].forgotten || messages[id].late.contains(&comet));
                 if !called.is_empty() {
                     scheduler.take(|id| called.contains(&id));
                 }
                 for &id in &called {
-                    messages[id].dropped = true;
+                    messages[id].dropped |= messages[id].forgotten;
                 }
             }
         }
         for &id in &called {
-            self.done_with(id, effects);
+            if self.messages[id].late.contains(&comet) {
+                self.came_back(id, comet, took, effects);
+            } else {
+                self.done_with(id, effects);
+            }
         }
         self.called = called;
+    }
+
+    /// Gives back all that waits for a Comet that is behind from now on. What is in flight may still be taken.
+    fn detach(&mut self, comet: CometId, now: Instant, effects: &mut impl Effects) {
+        let place = self.place(comet);
+        let scheduler = &mut self.endpoints[place].scheduler;
+        scheduler.breaker.detach(now);
+        let queued = scheduler.take(|_| true);
+        let in_flight: Vec<Id> = scheduler.called().collect();
+        self.endpoints[place].mark_ready(place, &mut self.ready);
+        for id in queued {
+            if self.messages[id].message.again {
+                self.messages[id].dropped = true;
+            } else {
+                self.lacks(id, comet, false, effects);
+            }
+            self.done_with(id, effects);
+        }
+        for id in in_flight {
+            let pending = &mut self.messages[id];
+            if pending.message.again {
+                // It is read again once more, unless it is taken now.
+                pending.forgotten = true;
+            } else if !pending.late.contains(&comet) {
+                pending.late.push(comet);
+                self.lacks(id, comet, true, effects);
+                self.done_with(id, effects);
+            }
+        }
+        effects.detached(comet);
+    }
+
+    fn lacks(&self, id: Id, comet: CometId, in_flight: bool, effects: &mut impl Effects) {
+        let completion = Completion::Lacks { comet, in_flight };
+        settle(&self.messages[id].message, completion, effects);
+    }
+
+    /// Ends a call that was in flight when its Comet was detached.
+    fn came_back(&mut self, id: Id, comet: CometId, took: bool, effects: &mut impl Effects) {
+        let pending = &mut self.messages[id];
+        pending.late.retain(|late| *late != comet);
+        let completion = Completion::CameBack { comet, took };
+        settle(&pending.message, completion, effects);
+        let record = pending.message.record;
+        if pending.is_done() {
+            self.messages.remove(id);
+        }
+        if !took {
+            return;
+        }
+        // It may have been read again meanwhile. The Comet has it.
+        let place = self.place(comet);
+        let messages = &self.messages;
+        let is_same = |id| messages[id].message.again && messages[id].message.record == record;
+        let scheduler = &mut self.endpoints[place].scheduler;
+        for id in scheduler.take(is_same) {
+            self.done_with(id, effects);
+        }
     }
 
     fn drop_queued(&mut self, effects: &mut impl Effects, which: impl Fn(&Pending) -> bool) {
@@ -271,20 +358,33 @@ impl Core {
     }
 
     fn finish_if_done(&mut self, id: Id, effects: &mut impl Effects) {
-        if self.messages[id].waiting_for > 0 {
+        let pending = &mut self.messages[id];
+        if pending.waiting_for > 0 {
             return;
         }
-        let pending = self.messages.remove(id);
-        let completion = match (pending.undeliverable, pending.skipped) {
-            _ if pending.dropped => Completion::Released,
-            (Some(why), _) => Completion::Undeliverable(why),
-            (None, Some(comet)) if !pending.taken => Completion::Skipped(format!(
-                "no Comet took it: it passed by Comet {}, which is left out",
-                self.endpoints[self.place(comet)].address
-            )),
-            (None, _) => Completion::Delivered,
+        let completion = match pending.undeliverable.take() {
+            _ if pending.dropped => given_back(&pending.message),
+            Some(why) => Completion::Undeliverable {
+                why,
+                at: pending.message.again_for(),
+            },
+            None => match pending.message.again_for() {
+                Some(comet) => Completion::Again { comet, took: true },
+                None => Completion::Delivered,
+            },
         };
         settle(&pending.message, completion, effects);
+        if pending.is_done() {
+            self.messages.remove(id);
+        }
+    }
+}
+
+/// What becomes of a message that isn't sent.
+fn given_back(message: &Message) -> Completion {
+    match message.again_for() {
+        Some(comet) => Completion::Again { comet, took: false },
+        None => Completion::Released,
     }
 }
 

@@ -1,20 +1,22 @@
-//! Driving the core's endpoints: what wakes when, which Comets are detached, and which calls start.
+//! Driving the core's endpoints: what wakes when, which Comets are given up, and which calls start.
 //!
 //! The order for one loop of the worker: [`Core::wake`], then for each [`Core::next_ready`] one [`Core::drive`], as many
 //! [`Core::start_calls`] as it asks for, and [`Core::rest`]. The loop sleeps until [`Core::wake_at`].
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use super::breaker::BreakerState;
 use super::coalesce::Coalescer;
 use super::core::{Core, Pending};
-use super::effects::{Effects, Said};
+use super::effects::Effects;
 use super::scheduler::Id;
 use crate::message::CometId;
 use crate::message::call::Call;
+
+/// How long a Comet may take nothing while nothing is read because as much is held as may be: all others wait for it.
+const FULL_LIMIT: Duration = Duration::from_secs(1);
 
 impl Core {
     /// When to drive again if nothing happens until then. May be too early.
@@ -32,9 +34,14 @@ impl Core {
     pub fn wake(&mut self, now: Instant) {
         if self.wake_at.is_some_and(|wake_at| wake_at <= now) {
             self.wake_at = None;
-            for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
-                endpoint.mark_ready(n, &mut self.ready);
-            }
+            self.wake_all();
+        }
+    }
+
+    /// Makes all endpoints ready.
+    pub(super) fn wake_all(&mut self) {
+        for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
+            endpoint.mark_ready(n, &mut self.ready);
         }
     }
 
@@ -44,10 +51,10 @@ impl Core {
         Some(self.endpoints[n].comet)
     }
 
-    /// Detaches the Comet if it was gone for long, or attaches it; wakes what waited long enough; probes if that is due.
+    /// Gives the Comet up if it was gone for long; wakes what waited long enough; probes if that is due.
     pub fn drive(&mut self, comet: CometId, now: Instant, effects: &mut impl Effects) {
         let place = self.place(comet);
-        self.detach_or_attach(place, now, effects);
+        self.give_up(place, now, effects);
         let scheduler = &mut self.endpoints[place].scheduler;
         scheduler.wake(now);
         if scheduler.breaker.probe_due(now) {
@@ -77,7 +84,8 @@ impl Core {
         let place = self.place(comet);
         let endpoint = &mut self.endpoints[place];
         endpoint.ready = false;
-        let times = [self.wake_at, endpoint.scheduler.wake_at(now), also];
+        let look = (self.full && endpoint.scheduler.is_calling()).then_some(now + FULL_LIMIT);
+        let times = [self.wake_at, endpoint.scheduler.wake_at(now), also, look];
         self.wake_at = times.into_iter().flatten().min();
     }
 
@@ -110,26 +118,18 @@ impl Core {
         false
     }
 
-    /// Detaches or attaches the Comet, and finishes without it the messages that are skipped there.
-    fn detach_or_attach(&mut self, n: usize, now: Instant, effects: &mut impl Effects) {
+    /// Asks the group to detach the Comet if it took nothing for long while another one delivers.
+    fn give_up(&mut self, n: usize, now: Instant, effects: &mut impl Effects) {
         let endpoint = &mut self.endpoints[n];
-        let (comet, scheduler) = (endpoint.comet, &mut endpoint.scheduler);
-        let breaker = &mut scheduler.breaker;
-        if breaker.is_given_up(now) {
-            if let Some(limit) = breaker.detach(now) {
-                effects.say(comet, Said::Detached(limit));
-            }
-        } else if breaker.is_excused(now) && breaker.attach(now) {
-            effects.say(comet, Said::Attached);
-        }
-        if breaker.state() != BreakerState::Detached || !breaker.skips(now) {
-            return;
-        }
-        let queued = scheduler.take(|_| true);
-        scheduler.breaker.skip(queued.len());
-        for id in queued {
-            self.messages[id].skipped = Some(comet);
-            self.done_with(id, effects);
+        let hangs = endpoint.scheduler.is_calling();
+        let breaker = &mut endpoint.scheduler.breaker;
+        let gives_up = match self.full {
+            true => breaker.is_given_up(FULL_LIMIT, hangs, now),
+            false => breaker.is_given_up(breaker.detach_after(), false, now),
+        };
+        if gives_up {
+            breaker.detach(now);
+            effects.away(endpoint.comet);
         }
     }
 }

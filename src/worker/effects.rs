@@ -22,6 +22,15 @@ pub trait Effects {
     /// Confirm a revoke, after all that was settled before.
     fn revoke_ack(&mut self, assignment: Assignment);
 
+    /// Tell the group that the Comet took nothing for long while another one delivers.
+    fn away(&mut self, comet: CometId);
+
+    /// Confirm that a Comet is detached, after all that was settled before.
+    fn detached(&mut self, comet: CometId);
+
+    /// Tell the group that a Comet which is detached answers.
+    fn answers(&mut self, comet: CometId);
+
     /// Tell the log.
     fn say(&mut self, comet: CometId, said: Said<'_>);
 }
@@ -33,10 +42,6 @@ pub enum Said<'a> {
     Failed { status: &'a Status, detached: bool },
     /// It refused so many in a row that it gets one message a second until it takes one.
     RefusesAll(&'a Status),
-    /// It took nothing for this long.
-    Detached(Duration),
-    /// It is attached though it doesn't answer: the others were away too.
-    Attached,
-    /// It answers again.
-    Returned { after: Duration, skipped: u64 },
+    /// It answers again, after this long.
+    Returned(Duration),
 }

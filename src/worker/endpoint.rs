@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::breaker::{Breaker, BreakerState, Return};
+use super::breaker::{Breaker, BreakerState};
 use super::effects::{Effects, Said};
 use super::endpoint_stats::{EndpointStats, Fleet};
 use super::scheduler::Scheduler;
@@ -79,15 +79,16 @@ impl Endpoint {
         }
         let few = self.scheduler.few_wait();
         let answers = verdict_on(answer) == Verdict::Finished;
+        if detached && answers {
+            effects.answers(self.comet);
+        }
         let back = self.scheduler.breaker.probed(answers, few, now);
         self.say_return(back, effects);
     }
 
-    fn say_return(&self, back: Option<Return>, effects: &mut impl Effects) {
-        if let Some(Return { after, skipped }) = back
-            && (after >= WORTH_SAYING || skipped > 0)
-        {
-            effects.say(self.comet, Said::Returned { after, skipped });
+    fn say_return(&self, after: Option<Duration>, effects: &mut impl Effects) {
+        if let Some(after) = after.filter(|after| *after >= WORTH_SAYING) {
+            effects.say(self.comet, Said::Returned(after));
         }
     }
 }

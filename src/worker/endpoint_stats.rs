@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use crate::base::trial;
 use Ordering::{Acquire, Relaxed, Release};
 
-/// A Comet that took nothing for this long is detached while others deliver: its people are gone with it.
-pub const DETACH_AFTER: Duration = Duration::from_secs(30);
+/// A Comet that took nothing for this long is detached while others deliver, and catches up later. A restart is mostly over by then.
+pub const DETACH_AFTER: Duration = Duration::from_secs(3);
 
 /// A Comet counts as delivering for this long after each message that it took. A longer pause with failed calls is an outage.
 pub const DELIVERS_FOR: Duration = Duration::from_secs(2);
 const _: () = assert!(
     DELIVERS_FOR.as_millis() < DETACH_AFTER.as_millis(),
-    "where all Comets are gone, the one that went last would count as delivering, and the others be left out"
+    "where all Comets are gone, the one that went last would count as delivering, and the others be detached"
 );
 
 /// After this many refusals in a row the Comet is at fault, not the messages.
@@ -42,11 +42,8 @@ pub struct EndpointStats {
     next_turn: AtomicU64,
     /// When the next message may become a dead letter, while it takes nothing else.
     next_giving_up: AtomicU64,
-    /// Workers for which it isn't up, and workers for which it is detached.
+    /// Workers for which it isn't up.
     pub(super) not_up: AtomicU32,
-    pub(super) detached: AtomicU32,
-    /// Messages skipped there since it was detached.
-    pub(super) skipped: AtomicU64,
 }
 
 /// Keeps what all workers write with each call on a cache line of its own, so that the rest stays in each processor's cache.
@@ -59,7 +56,7 @@ impl EndpointStats {
     pub fn new(origin: Instant) -> Self {
         Self {
             origin,
-            detach_after: trial::limit("leave-out-after", DETACH_AFTER),
+            detach_after: trial::limit("detach-after", DETACH_AFTER),
             last_ok: OwnLine::default(),
             delivers_since: AtomicU64::default(),
             failing: AtomicBool::default(),
@@ -67,14 +64,7 @@ impl EndpointStats {
             next_turn: AtomicU64::default(),
             next_giving_up: AtomicU64::default(),
             not_up: AtomicU32::default(),
-            detached: AtomicU32::default(),
-            skipped: AtomicU64::default(),
         }
-    }
-
-    /// Messages skipped there since it was detached.
-    pub fn skipped(&self) -> u64 {
-        self.skipped.load(Relaxed)
     }
 
     /// Notes that it took a message.

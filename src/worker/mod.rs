@@ -27,7 +27,7 @@ use crate::message::{CometId, group};
 use coalesce::Coalescer;
 pub use endpoint_stats::{EndpointStats, Fleet};
 use shell::Shell;
-pub use shell::{Connection, were};
+pub use shell::Connection;
 
 /// Limits how many events are handled before calls start and results are reported.
 const EVENTS_AT_ONCE: usize = 256;

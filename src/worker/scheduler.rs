@@ -238,6 +238,17 @@ impl Scheduler {
         outcome
     }
 
+    /// The messages in flight.
+    pub fn called(&self) -> impl Iterator<Item = Id> {
+        let calling = self.queues.values().filter(|queue| queue.in_flight() > 0);
+        calling.flat_map(KeyQueue::called)
+    }
+
+    /// Whether a call is in flight.
+    pub fn is_calling(&self) -> bool {
+        self.in_flight > 0
+    }
+
     /// How many messages the connection had taken when the call in flight for `key` started.
     pub fn oks_at_start(&self, key: OrderingKey) -> u64 {
         self.queues.get(&key).map_or(0, |queue| queue.oks_at_start)

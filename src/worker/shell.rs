@@ -7,7 +7,6 @@ use crossbeam_channel::Sender;
 
 use super::effects::{Effects, Said};
 use super::scheduler::Id;
-use crate::base::text::counted;
 use crate::comet::{self, Client, FailureLog};
 use crate::message::call::Call;
 use crate::message::worker::Event;
@@ -81,16 +80,24 @@ impl Effects for Shell {
         let _ = self.group.send(group::Event::RevokeAck(assignment));
     }
 
+    fn away(&mut self, comet: CometId) {
+        let _ = self.group.send(group::Event::Away(comet));
+    }
+
+    fn detached(&mut self, comet: CometId) {
+        // The group has to know what the Comet lacks before it hears the answer.
+        self.report();
+        let _ = self.group.send(group::Event::Detached(comet));
+    }
+
+    fn answers(&mut self, comet: CometId) {
+        let _ = self.group.send(group::Event::Answers(comet));
+    }
+
     fn say(&mut self, comet: CometId, said: Said<'_>) {
         let Connection { client, failures } = self.connection(comet);
         say(client.address(), failures, said);
     }
-}
-
-/// So many messages, with their verb.
-pub fn were(messages: u64) -> String {
-    let verb = if messages == 1 { "was" } else { "were" };
-    format!("{} {verb}", counted(messages, "message"))
 }
 
 fn say(address: &str, failures: &FailureLog, said: Said<'_>) {
@@ -101,24 +108,9 @@ fn say(address: &str, failures: &FailureLog, said: Said<'_>) {
              Last answer: {}",
             comet::said(status)
         ),
-        Said::Detached(limit) => log::error!(
-            "Comet {address} took nothing for {:.0} s while others live: messages pass it by until it answers again \
-             (its people are gone with it)",
-            limit.as_secs_f64()
-        ),
-        Said::Attached => log::warn!(
-            "Comet {address} is not left out any more, though it doesn't answer: the others were away too. \
-             Messages wait for it again"
-        ),
-        Said::Returned { after, skipped: 0 } => log::info!(
-            "Comet {address} answers again after {:.1} s; nothing was skipped",
+        Said::Returned(after) => log::info!(
+            "Comet {address} answers again after {:.1} s",
             after.as_secs_f64()
-        ),
-        // As loud as the outage was: what was skipped is not sent later.
-        Said::Returned { after, skipped } => log::warn!(
-            "Comet {address} answers again after {:.1} s; {} skipped",
-            after.as_secs_f64(),
-            were(skipped)
         ),
     }
 }

@@ -41,7 +41,7 @@ fn a_commit_is_begun_when_the_one_before_is_answered_and_something_changed() {
 fn a_dead_letter_holds_its_offset_until_it_is_written() {
     let mut core = Core::new(TIMEOUT);
     let epoch = core.consuming(0..1);
-    core.settle(epoch, 0, Completion::Undeliverable("why".into()));
+    core.settle(epoch, 0, Completion::Undeliverable { why: "why".into(), at: None });
     let letter = core.letters.pop_front().unwrap();
     assert_eq!(
         (letter.record, letter.why.as_str()),
@@ -50,7 +50,7 @@ fn a_dead_letter_holds_its_offset_until_it_is_written() {
     let held = core.next_commit();
     assert_eq!(held[0].offset, 0);
     core.tell(Event::Committed(taken(held)));
-    core.tell(Event::Written(vec![(letter.record, letter.bytes)]));
+    core.tell(written(&letter));
     assert_eq!(core.next_commit()[0].offset, 1);
     assert_eq!(core.group.finish().dead_letters, 1);
 }

@@ -41,7 +41,8 @@ fn a_partition_is_assigned_read_committed_lost_had_back_and_revoked() {
         core.control.pop_front(),
         Some(Control::Credit {
             messages: 3,
-            bytes: 30
+            bytes: 30,
+            again: false
         })
     ));
     assert!(core.control.is_empty(), "more than one credit for a batch");
@@ -80,7 +81,7 @@ fn a_partition_is_assigned_read_committed_lost_had_back_and_revoked() {
 
     // Revoked, with messages in flight and a dead letter on its way.
     core.read(epoch, 110..113);
-    core.settle(epoch, 108, Completion::Undeliverable("why".into()));
+    core.settle(epoch, 108, Completion::Undeliverable { why: "why".into(), at: None });
     let letter = core.letters.pop_front().unwrap();
     let request = core.revoke();
     assert!(core.is_dropped(), "the consumer reads on");
@@ -93,7 +94,7 @@ fn a_partition_is_assigned_read_committed_lost_had_back_and_revoked() {
     core.settle(epoch, 112, Completion::Released);
     core.tell(Event::RevokeAck(assignment(epoch)));
     assert!(core.reply(request).is_none(), "the letter isn't written");
-    core.tell(Event::Written(vec![(letter.record, letter.bytes)]));
+    core.tell(written(&letter));
 
     // Released, with what is to be committed.
     let commits = core.reply(request).unwrap();

@@ -87,6 +87,7 @@ impl Around {
             assignment: assigned,
             offsets: vec![0, 1, 2],
             next: 3,
+            behind: Vec::new(),
         };
         self.reads.send(read).unwrap();
         assigned.epoch
@@ -121,7 +122,7 @@ fn each_thread_gets_what_is_for_it_and_the_membership_its_replies() {
     let epoch = around.consuming();
     let settled = [
         (0, Completion::Delivered),
-        (1, Completion::Undeliverable("why".into())),
+        (1, Completion::Undeliverable { why: "why".into(), at: None }),
         (2, Completion::Delivered),
     ];
     let settled = settled.map(|(offset, completion)| Settled {
@@ -136,7 +137,8 @@ fn each_thread_gets_what_is_for_it_and_the_membership_its_replies() {
         around.control.recv().unwrap(),
         Control::Credit {
             messages: 2,
-            bytes: 2
+            bytes: 2,
+            again: false
         }
     ));
     assert_eq!(commits.recv().unwrap()[0].partition, 0);
@@ -151,7 +153,7 @@ fn each_thread_gets_what_is_for_it_and_the_membership_its_replies() {
     let order = around.worker.recv().unwrap();
     assert!(matches!(order, worker::Event::Revoke(one) if one == assignment(epoch)));
     around.tell(Event::RevokeAck(assignment(epoch)));
-    around.tell(Event::Written(vec![(letter.record, letter.bytes)]));
+    around.tell(written(&letter));
     assert_eq!(revoked.blocking_recv().unwrap()[0].offset, 3);
     let counts = around.end();
     assert_eq!((counts.delivered, counts.dead_letters), (2, 1));

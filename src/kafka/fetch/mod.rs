@@ -130,6 +130,13 @@ pub fn fetchers(config: &Config) -> Arc<Make> {
     })
 }
 
+/// Returns what makes the fetcher that reads again what a Comet missed: the modern one, whatever is configured. Its waits
+/// never hang.
+pub fn modern_fetchers(config: &Config) -> Arc<Make> {
+    let config = config.clone();
+    Arc::new(move || Box::new(care::Care::new(&config, Box::new(modern::Modern::new(&config)))))
+}
+
 /// Bytes to ask for from each of `partitions`.
 fn bytes_per_partition(coalesce: Coalesce, partitions: usize) -> usize {
     let wanted = match coalesce {

@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 
-use super::super::endpoint_stats::{DELIVERS_FOR, DETACH_AFTER};
+use super::super::endpoint_stats::DELIVERS_FOR;
 use super::*;
+
+/// How long a Comet may fail in these tests.
+const LONG: Duration = Duration::from_secs(30);
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -35,11 +38,7 @@ fn a_comet_that_is_gone_gets_one_call_at_a_time_until_it_answers() {
         panic!("{breaker:?}")
     };
     assert!(next > now && next <= now + DOWN_MOST * 2);
-    let back = Return {
-        after: seconds(3),
-        skipped: 0,
-    };
-    assert_eq!(breaker.ok(now + seconds(3)), Some(back));
+    assert_eq!(breaker.ok(now + seconds(3)), Some(seconds(3)));
     assert_eq!(breaker.admission(1), Admission::Window);
 }
 
@@ -60,11 +59,11 @@ fn one_that_fails_everything_for_long_is_like_down() {
     breaker.failed(Verdict::Unclear, 0, start);
     breaker.failed(Verdict::Unclear, 0, start + seconds(29));
     assert_eq!(breaker.state(), BreakerState::Up);
-    let later = start + DETACH_AFTER;
+    let later = start + FAILS_FOR_LONG;
     breaker.failed(Verdict::Unclear, 0, later);
     assert_eq!(breaker.state(), BreakerState::Down);
     other.ok(later);
-    assert!(breaker.is_given_up(later));
+    assert!(breaker.is_given_up(LONG, false, later));
 }
 
 #[test]
@@ -73,7 +72,7 @@ fn a_single_comet_is_never_given_up() {
     let [mut breaker] = fleet(start);
     breaker.ok(start);
     breaker.failed(Verdict::Down, 1, start + seconds(1));
-    assert!(!breaker.is_given_up(start + seconds(3_600)));
+    assert!(!breaker.is_given_up(LONG, false, start + seconds(3_600)));
 }
 
 #[test]
@@ -82,12 +81,12 @@ fn it_is_given_up_only_while_another_one_delivers() {
     let [mut down, mut other] = fleet(start);
     other.ok(start);
     down.failed(Verdict::Down, 0, start);
-    assert!(!down.is_given_up(start + seconds(40)), "nobody delivers");
+    assert!(!down.is_given_up(LONG, false, start + seconds(40)), "nobody delivers");
     // The other one had nothing to deliver, which is no outage.
     other.ok(start + seconds(60));
-    assert!(down.is_given_up(start + seconds(60)));
-    assert!(down.is_given_up(start + seconds(60) + DELIVERS_FOR));
-    assert!(!down.is_given_up(start + seconds(61) + DELIVERS_FOR));
+    assert!(down.is_given_up(LONG, false, start + seconds(60)));
+    assert!(down.is_given_up(LONG, false, start + seconds(60) + DELIVERS_FOR));
+    assert!(!down.is_given_up(LONG, false, start + seconds(61) + DELIVERS_FOR));
 }
 
 #[test]
@@ -96,7 +95,7 @@ fn an_answered_probe_is_no_evidence_against_others() {
     let [mut down, mut other] = fleet(start);
     down.failed(Verdict::Down, 0, start);
     other.probed(true, true, start + seconds(40));
-    assert!(!down.is_given_up(start + seconds(40)));
+    assert!(!down.is_given_up(LONG, false, start + seconds(40)));
 }
 
 #[test]
@@ -110,12 +109,12 @@ fn after_an_outage_of_all_the_time_counts_from_the_first_ones_return() {
     let back = start + seconds(100);
     for n in 0..30 {
         first.ok(back + seconds(n));
-        assert!(!second.is_given_up(back + seconds(n)), "{n} s");
+        assert!(!second.is_given_up(LONG, false, back + seconds(n)), "{n} s");
     }
     second.ok(back + seconds(29));
     first.ok(back + seconds(30));
-    assert!(!second.is_given_up(back + seconds(30)));
-    assert!(third.is_given_up(back + seconds(30)));
+    assert!(!second.is_given_up(LONG, false, back + seconds(30)));
+    assert!(third.is_given_up(LONG, false, back + seconds(30)));
 }
 
 /// Probes are answered before the first message is taken.
@@ -130,7 +129,7 @@ fn an_answered_probe_does_not_hide_an_outage_of_all() {
     let back = start + seconds(60);
     first.probed(true, true, back);
     first.ok(back);
-    assert!(!second.is_given_up(back));
+    assert!(!second.is_given_up(LONG, false, back));
 }
 
 #[test]
@@ -142,32 +141,18 @@ fn before_the_first_comet_delivers_nobody_is_away() {
         second.failed(Verdict::Down, 0, start + seconds(n));
     }
     first.ok(start + seconds(38));
-    assert!(!second.is_given_up(start + seconds(38)));
+    assert!(!second.is_given_up(LONG, false, start + seconds(38)));
 }
 
 #[test]
-fn detached_it_misses_nothing_while_nobody_delivers_and_gets_another_chance_with_the_others() {
+fn a_call_that_hangs_counts_only_where_the_caller_says_so() {
     let start = Instant::now();
-    let [mut first, mut second] = fleet(start);
+    let [mut first, second] = fleet(start);
     first.ok(start);
-    second.failed(Verdict::Down, 0, start);
-    first.ok(start + seconds(30));
-    assert!(second.is_given_up(start + seconds(30)));
-    assert_eq!(second.detach(start + seconds(30)), Some(DETACH_AFTER));
-    assert!(second.skips(start + seconds(31)));
-    // The other one goes down too.
-    first.failed(Verdict::Down, 2, start + seconds(31));
-    assert!(!second.skips(start + seconds(33)));
-    assert!(!second.is_excused(start + seconds(90)), "nobody is back");
-    first.ok(start + seconds(90));
-    assert!(!second.skips(start + seconds(90)));
-    assert!(second.is_excused(start + seconds(90)));
-    assert!(second.attach(start + seconds(90)));
-    assert_eq!(second.admission(1), Admission::OneFrom(start + seconds(90)));
-    first.ok(start + seconds(119));
-    assert!(!second.is_given_up(start + seconds(119)));
-    first.ok(start + seconds(120));
-    assert!(second.is_given_up(start + seconds(120)));
+    first.ok(start + seconds(1));
+    let now = start + seconds(1);
+    assert!(!second.is_given_up(seconds(1), false, now));
+    assert!(second.is_given_up(seconds(1), true, now));
 }
 
 #[test]
@@ -181,9 +166,9 @@ fn one_that_lives_for_another_worker_is_not_given_up() {
     cut_off.failed(Verdict::Down, 0, start + seconds(40));
     assert_eq!(cut_off.state(), BreakerState::Down);
     other.ok(start + seconds(40));
-    assert!(!cut_off.is_given_up(start + seconds(40)));
+    assert!(!cut_off.is_given_up(LONG, false, start + seconds(40)));
     other.ok(start + seconds(60));
-    assert!(cut_off.is_given_up(start + seconds(60)));
+    assert!(cut_off.is_given_up(LONG, false, start + seconds(60)));
 }
 
 #[test]
@@ -213,7 +198,7 @@ fn one_that_answers_probes_is_there_unless_much_waits() {
         assert!(!breaker.probe_due(start + seconds(1)), "one at a time");
         breaker.probed(true, few, start + seconds(2));
         other.ok(start + seconds(30));
-        assert_eq!(breaker.is_given_up(start + seconds(30)), !few);
+        assert_eq!(breaker.is_given_up(LONG, false, start + seconds(30)), !few);
     }
 }
 
@@ -269,12 +254,12 @@ fn an_outage_is_counted_only_while_something_is_tried() {
     breaker.failed(Verdict::Down, 0, start);
     breaker.reset();
     other.ok(later);
-    assert!(!breaker.is_given_up(later));
+    assert!(!breaker.is_given_up(LONG, false, later));
     breaker.failed(Verdict::Down, 0, later);
     other.ok(later + seconds(29));
-    assert!(!breaker.is_given_up(later + seconds(29)));
+    assert!(!breaker.is_given_up(LONG, false, later + seconds(29)));
     other.ok(later + seconds(30));
-    assert!(breaker.is_given_up(later + seconds(30)));
+    assert!(breaker.is_given_up(LONG, false, later + seconds(30)));
 }
 
 #[test]
@@ -286,9 +271,9 @@ fn time_in_which_this_process_did_not_run_is_no_outage() {
     let thaw = start + seconds(60);
     breaker.count_anew(thaw);
     other.ok(thaw + seconds(29));
-    assert!(!breaker.is_given_up(thaw + seconds(29)));
+    assert!(!breaker.is_given_up(LONG, false, thaw + seconds(29)));
     other.ok(thaw + seconds(30));
-    assert!(breaker.is_given_up(thaw + seconds(30)));
+    assert!(breaker.is_given_up(LONG, false, thaw + seconds(30)));
 }
 
 #[test]
@@ -302,25 +287,23 @@ fn an_outage_begins_after_the_last_sign_of_life() {
         let oks = breaker.signs().oks;
         breaker.failed(Verdict::Down, oks, later);
         other.ok(later);
-        assert!(!breaker.is_given_up(later), "after {failure:?}");
+        assert!(!breaker.is_given_up(LONG, false, later), "after {failure:?}");
     }
 }
 
 #[test]
-fn workers_speak_of_it_once() {
+fn workers_speak_of_its_return_once() {
     let now = Instant::now();
     let [mut first, mut second] = workers(now);
     for breaker in [&mut first, &mut second] {
         breaker.failed(Verdict::Down, 0, now);
     }
-    assert!(first.detach(now).is_some());
-    assert!(second.detach(now).is_none());
     assert!(first.ok(now).is_none(), "the other one doesn't know yet");
     assert!(second.ok(now).is_some());
 }
 
 #[test]
-fn detached_it_is_asked_now_and_then_and_comes_back_with_an_answer() {
+fn detached_it_is_asked_now_and_then_and_gets_nothing_until_it_is_attached() {
     let start = Instant::now();
     let [mut breaker] = fleet(start);
     breaker.failed(Verdict::Down, 0, start);
@@ -332,14 +315,15 @@ fn detached_it_is_asked_now_and_then_and_comes_back_with_an_answer() {
     assert!(!breaker.probe_due(later + LOOK_AGAIN));
     assert_eq!(breaker.probed(false, true, later + LOOK_AGAIN), None);
     breaker.failed(Verdict::Down, 0, later + LOOK_AGAIN);
-    assert_eq!(breaker.state(), BreakerState::Detached);
-    breaker.skip(7);
-    let back = Return {
-        after: seconds(40),
-        skipped: 7,
-    };
-    assert_eq!(breaker.probed(true, false, later + seconds(9)), Some(back));
-    assert_eq!(breaker.state(), BreakerState::Up);
+    assert_eq!(breaker.probed(true, false, later + seconds(9)), None);
+    assert_eq!(breaker.ok(later + seconds(9)), None, "a call that was late");
+    assert_eq!(breaker.admission(1), Admission::Nothing);
+
+    let now = later + seconds(10);
+    breaker.attach(now);
+    assert_eq!(breaker.admission(1), Admission::OneFrom(now));
+    assert_eq!(breaker.ok(now), Some(seconds(41)));
+    assert_eq!(breaker.admission(1), Admission::Window);
 }
 
 proptest! {
@@ -363,10 +347,8 @@ proptest! {
                 _ => drop(breaker.probed(true, true, now)),
             }
             for n in 0..3 {
-                if comets[n].is_given_up(now) {
+                if comets[n].is_given_up(LONG, false, now) {
                     comets[n].detach(now);
-                }
-                if comets[n].state() == BreakerState::Detached && comets[n].skips(now) {
                     let evidence = (0..3).filter(|other| *other != n).filter_map(|other| oks[other]);
                     // Times are kept in whole milliseconds.
                     let fresh = DELIVERS_FOR + Duration::from_millis(1);

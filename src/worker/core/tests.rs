@@ -102,19 +102,14 @@ fn outage() -> Sim {
 
 #[test]
 fn a_comet_that_is_away_is_detached_while_another_delivers_and_attached_when_it_answers() {
-    let mut sim = outage();
-    let detached = sim.said(1, "Detached").expect("it is detached");
+    let sim = outage();
+    let away = sim.when(|done| *done == Done::Away(1)).expect("it is given up");
     let from = Duration::from_secs(10) + DETACH_AFTER;
     let most = from + Duration::from_secs(3);
-    assert!((from..=most).contains(&detached), "{detached:?}");
-    let returned = sim.said(1, "Returned").expect("it returns");
-    assert!(returned >= Duration::from_secs(60) && returned < Duration::from_secs(63));
-    assert_eq!(sim.said(0, ""), None, "the first one was never away");
-
-    // All were delivered at the first one; none was skipped there, nor is one left.
-    let expected: Vec<_> = (0..70).map(|offset| (offset, "Delivered")).collect();
-    assert_eq!(sim.settled(), expected);
-    assert!(sim.core.messages.is_empty());
+    assert!((from..=most).contains(&away), "{away:?}");
+    let answers = sim.when(|done| *done == Done::Answers(1)).expect("it answers");
+    assert!(answers >= Duration::from_secs(60) && answers < Duration::from_secs(63));
+    assert_eq!(sim.when(|done| *done == Done::Away(0)), None);
     let called = |of: u32| {
         let calls = sim.trace.iter().filter_map(move |(at, done)| match done {
             Done::Called { comet, offset, .. } if *comet == of => Some((*at, *offset)),
@@ -123,24 +118,105 @@ fn a_comet_that_is_away_is_detached_while_another_delivers_and_attached_when_it_
         calls.collect::<Vec<_>>()
     };
     assert_eq!(called(0).len(), 70, "each once");
-    let while_detached = |at: &Duration| (detached..returned).contains(at);
-    assert!(!called(1).iter().any(|(at, _)| while_detached(at)));
-    assert_eq!(called(1).last().map(|(_, offset)| *offset), Some(69));
+    assert!(called(1).iter().all(|(at, _)| *at <= away), "nothing more until it is attached");
+}
 
-    // One that only it should have is a dead letter while it is away.
-    sim.now += Duration::from_secs(1);
-    for second in 100..140 {
-        sim.tell(messages(second, &[1, 2]));
-        let end = sim.now + Duration::from_secs(1);
-        sim.run_until(end, |comet| match comet {
-            1 => failed(DOWN),
-            _ => Ok(()),
-        });
+/// One Comet takes everything; at the other one a call is in flight and two messages wait.
+fn with_one_behind() -> Sim {
+    let mut sim = Sim::new(2, 1);
+    sim.tell(messages(0, &[1, 1, 2]));
+    for offset in [0, 2, 1] {
+        sim.answer(0, offset, Ok(()));
     }
-    let target = Target::One(CometId(1));
-    let done = sim.tell(Event::Messages(vec![message(5, 999, target)]));
-    let skipped = |done: &Done| matches!(done, Done::Settled(999, why) if why.starts_with("Skipped") && why.contains("comet-1:1"));
-    assert!(done.iter().any(skipped), "{done:?}");
+    assert!(sim.settled().is_empty(), "the other one has nothing yet");
+    sim
+}
+
+fn settled(offset: i64, completion: Completion) -> Done {
+    Done::Settled(offset, format!("{completion:?}"))
+}
+
+fn lacks(offset: i64, in_flight: bool) -> Done {
+    let comet = CometId(1);
+    settled(offset, Completion::Lacks { comet, in_flight })
+}
+
+fn again(offset: i64, took: bool) -> Done {
+    let comet = CometId(1);
+    settled(offset, Completion::Again { comet, took })
+}
+
+fn came_back(offset: i64, took: bool) -> Done {
+    let comet = CometId(1);
+    settled(offset, Completion::CameBack { comet, took })
+}
+
+/// The message read again for the second Comet.
+fn read_again(key: u64, offset: i64) -> Event {
+    let mut message = message(key, offset, Target::One(CometId(1)));
+    message.again = true;
+    Event::Messages(vec![message])
+}
+
+#[test]
+fn what_a_detached_comet_lacks_is_said_and_the_messages_are_delivered_without_it() {
+    let mut sim = with_one_behind();
+    let mut done = sim.tell(Event::Detach(CometId(1)));
+    assert_eq!(done.pop(), Some(Done::Detached(1)));
+    let lack = |done: &&Done| [lacks(0, true), lacks(1, false), lacks(2, false)].contains(*done);
+    assert_eq!(done.iter().filter(lack).count(), 3, "{done:?}");
+    assert_eq!(done.iter().filter(|done| *done == &delivered(2)).count(), 1);
+    let place = |of: &Done| done.iter().position(|done| done == of);
+    for (offset, in_flight) in [(0, true), (1, false), (2, false)] {
+        let said = place(&lacks(offset, in_flight));
+        assert!(said < place(&delivered(offset)), "{done:?}");
+    }
+    // Live messages pass it by.
+    let mut live = message(1, 3, Target::All);
+    live.without = Some(std::sync::Arc::new(vec![CometId(1)]));
+    assert_eq!(sim.tell(Event::Messages(vec![live])), [called(0, 3)]);
+    assert_eq!(sim.answer(0, 3, Ok(())), [delivered(3)]);
+    assert_eq!(sim.answer(1, 0, Ok(())), [came_back(0, true)]);
+    assert!(sim.core.messages.is_empty());
+}
+
+#[test]
+fn what_is_read_again_waits_for_the_late_call_of_its_key_and_is_not_sent_if_that_was_taken() {
+    for took in [true, false] {
+        let mut sim = with_one_behind();
+        sim.tell(Event::Detach(CometId(1)));
+        sim.tell(Event::Return(CometId(1)));
+        assert_eq!(sim.tell(read_again(1, 0)), []);
+        assert_eq!(sim.tell(read_again(1, 1)), []);
+        let answer = if took { Ok(()) } else { failed(DOWN) };
+        let mut done = sim.answer(1, 0, answer);
+        done.retain(|done| !matches!(done, Done::Said(..)));
+        assert_eq!(done[0], came_back(0, took));
+        let next = i64::from(took);
+        if took {
+            assert_eq!(done[1..], [again(0, true), called(1, 1)]);
+        } else {
+            sim.run_to_call();
+            assert_eq!(sim.answer(1, 0, Ok(()))[..2], [again(0, true), called(1, 1)]);
+        }
+        assert_eq!(sim.answer(1, 1, Ok(())), [again(1, true)], "{next}");
+        assert!(sim.core.messages.is_empty());
+    }
+}
+
+#[test]
+fn what_was_read_again_is_given_back_when_the_comet_goes_away_again() {
+    let mut sim = with_one_behind();
+    sim.tell(Event::Detach(CometId(1)));
+    sim.answer(1, 0, failed(DOWN));
+    sim.tell(Event::Return(CometId(1)));
+    assert_eq!(sim.tell(read_again(1, 0)), [called(1, 0)]);
+    sim.tell(read_again(1, 1));
+    let done = sim.tell(Event::Detach(CometId(1)));
+    assert_eq!(done, [again(1, false), Done::Detached(1)]);
+    let done = sim.answer(1, 0, failed(DOWN));
+    assert!(done.contains(&again(0, false)), "{done:?}");
+    assert!(sim.core.messages.is_empty());
 }
 
 #[test]

@@ -29,6 +29,9 @@ pub enum Done {
     Probed(u32),
     Settled(i64, String),
     Acked(Assignment),
+    Away(u32),
+    Detached(u32),
+    Answers(u32),
     Said(u32, String),
 }
 
@@ -65,6 +68,18 @@ impl Effects for Recorder {
 
     fn revoke_ack(&mut self, assignment: Assignment) {
         self.done.push(Done::Acked(assignment));
+    }
+
+    fn away(&mut self, comet: CometId) {
+        self.done.push(Done::Away(comet.0));
+    }
+
+    fn detached(&mut self, comet: CometId) {
+        self.done.push(Done::Detached(comet.0));
+    }
+
+    fn answers(&mut self, comet: CometId) {
+        self.done.push(Done::Answers(comet.0));
     }
 
     fn say(&mut self, comet: CometId, said: Said<'_>) {
@@ -169,11 +184,10 @@ impl Sim {
         settled
     }
 
-    /// When the core first said something of the Comet that begins like this.
-    pub fn said(&self, comet: u32, text: &str) -> Option<Duration> {
-        let is_it = |done: &Done| matches!(done, Done::Said(of, said) if *of == comet && said.starts_with(text));
-        let line = self.trace.iter().find(|(_, done)| is_it(done));
-        line.map(|(at, _)| *at)
+    /// When such a thing was done first.
+    pub fn when(&self, is_it: impl Fn(&Done) -> bool) -> Option<Duration> {
+        let first = self.trace.iter().find(|(_, done)| is_it(done));
+        first.map(|(at, _)| *at)
     }
 }
 
@@ -185,6 +199,8 @@ pub fn message(key: u64, offset: i64, target: Target) -> Message {
             offset,
         },
         bytes: body.len(),
+        without: None,
+        again: false,
         delivery: Delivery {
             key: OrderingKey(key),
             target,

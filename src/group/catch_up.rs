@@ -1,0 +1,269 @@
+//! Comets that are behind: when one is detached, when it catches up, and what it misses meanwhile.
+//!
+//! A Comet is detached when a worker finds that it takes nothing while another one delivers. The consumer hears of it first, and
+//! tells the workers behind the last message that was for it. Each worker then says what the Comet lacks, and confirms. From
+//! then on the ledgers know all that it misses, and it may catch up as soon as it answers.
+
+use std::time::{Duration, Instant};
+
+use super::Group;
+use super::ledger::Ledger;
+use super::notice::Notice;
+use super::partition::Partition;
+use crate::message::consumer::{Behind, Control};
+use crate::message::group::ReadAgain;
+use crate::message::{Assignment, CometId, Completion, RecordId};
+
+/// Limits of the wait after a return in which the Comet took nothing.
+const WAIT_FIRST: Duration = Duration::from_secs(1);
+const WAIT_MOST: Duration = Duration::from_secs(30);
+
+/// The Comets, in the order of their ids.
+pub(super) struct Comets(Vec<Comet>);
+
+struct Comet {
+    state: State,
+    /// The wait before its next return, if it takes nothing in this one.
+    wait: Duration,
+}
+
+enum State {
+    Attached,
+    Detached {
+        since: Instant,
+        /// Workers that have not confirmed.
+        workers: usize,
+        /// It doesn't return before this.
+        not_before: Instant,
+    },
+    /// It answers, and gets what it missed.
+    Returning {
+        since: Instant,
+        /// What it took of that.
+        messages: u64,
+    },
+}
+
+impl Comets {
+    pub fn new(count: usize) -> Self {
+        let comet = |_| Comet {
+            state: State::Attached,
+            wait: WAIT_FIRST,
+        };
+        Self((0..count).map(comet).collect())
+    }
+
+    fn get(&mut self, comet: CometId) -> &mut Comet {
+        &mut self.0[comet.0 as usize]
+    }
+
+    /// The Comets that are detached.
+    pub fn detached(&self) -> impl Iterator<Item = CometId> {
+        let is_detached = |comet: &Comet| matches!(comet.state, State::Detached { .. });
+        let comets = (0..).map(CometId).zip(&self.0);
+        comets.filter_map(move |(id, comet)| is_detached(comet).then_some(id))
+    }
+}
+
+impl Partition {
+    /// The Comets that are behind here, and what is to be read again for each. `detached` are behind in all partitions.
+    pub(super) fn behind(&self, detached: impl Iterator<Item = CometId>) -> Vec<Behind> {
+        let mut comets: Vec<_> = self.ledger.missing().keys().copied().collect();
+        comets.extend(detached);
+        comets.sort_unstable();
+        comets.dedup();
+        let behind = |comet| Behind {
+            comet,
+            missing: self.ledger.to_send_again(comet),
+        };
+        comets.into_iter().map(behind).collect()
+    }
+}
+
+impl Group {
+    /// A worker found that the Comet takes nothing while another one delivers.
+    pub(super) fn is_away(&mut self, comet: CometId, now: Instant) {
+        let of = self.comets.get(comet);
+        let wait = match of.state {
+            State::Detached { .. } => return,
+            State::Attached => Duration::ZERO,
+            // It answers probes and takes no message.
+            State::Returning { messages: 0, .. } => {
+                let wait = of.wait;
+                of.wait = (2 * wait).min(WAIT_MOST);
+                wait
+            }
+            State::Returning { .. } => Duration::ZERO,
+        };
+        if wait.is_zero() {
+            of.wait = WAIT_FIRST;
+        }
+        of.state = State::Detached {
+            since: now,
+            workers: self.workers,
+            not_before: now + wait,
+        };
+        self.effects.consumer(Control::Detach(comet));
+        let comet = self.names[comet.0 as usize].clone();
+        self.effects.say(Notice::CometDetached { comet });
+    }
+
+    /// A worker holds nothing more for the Comet but calls in flight.
+    pub(super) fn is_detached(&mut self, comet: CometId) {
+        if let State::Detached { workers, .. } = &mut self.comets.get(comet).state {
+            *workers = workers.saturating_sub(1);
+        }
+    }
+
+    /// A Comet that is detached answers a probe. There will be more probes.
+    pub(super) fn answers(&mut self, comet: CometId, now: Instant) {
+        let of = self.comets.get(comet);
+        let State::Detached {
+            since,
+            workers: 0,
+            not_before,
+        } = of.state
+        else {
+            return;
+        };
+        if now < not_before {
+            return;
+        }
+        of.state = State::Returning {
+            since: now,
+            messages: 0,
+        };
+        let mut messages = 0;
+        let partitions = self.partitions.values();
+        let missing = partitions.map(|owned| {
+            let missing = owned.ledger.missing().get(&comet);
+            messages += missing.map_or(0, |missing| missing.count());
+            (owned.assignment, owned.ledger.to_catch_up(comet))
+        });
+        let missing = missing.collect();
+        self.effects.consumer(Control::CatchUp { comet, missing });
+        self.effects.say(Notice::CometReturns {
+            comet: self.names[comet.0 as usize].clone(),
+            after: now.saturating_duration_since(since),
+            messages,
+        });
+    }
+
+    /// The consumer read again for a Comet.
+    pub(super) fn read_again(&mut self, read: ReadAgain) {
+        let ReadAgain {
+            assignment,
+            comet,
+            offsets,
+            sent,
+        } = read;
+        // Of a partition that isn't ours any more the workers give it back.
+        if let Some(owned) = self.owned(assignment) {
+            owned.ledger.sent_again(comet, offsets, &sent);
+        }
+    }
+
+    /// Takes in what became of a message at one Comet.
+    pub(super) fn at_comet(&mut self, record: RecordId, completion: &Completion) {
+        let mut took_one = None;
+        if let Some(ledger) = self.ledger_of(record) {
+            match *completion {
+                Completion::Lacks { comet, in_flight } => {
+                    ledger.lacks(record.offset, comet, in_flight);
+                }
+                Completion::CameBack { comet, took: true }
+                | Completion::Again { comet, took: true } => {
+                    ledger.took(comet, record.offset);
+                    took_one = Some(comet);
+                }
+                Completion::CameBack { comet, took: false }
+                | Completion::Again { comet, took: false } => {
+                    ledger.still_lacks(comet, record.offset);
+                }
+                _ => {}
+            }
+        }
+        if let Some(comet) = took_one
+            && let State::Returning { messages, .. } = &mut self.comets.get(comet).state
+        {
+            *messages += 1;
+        }
+    }
+
+    /// The ledger that a record counts in: of a partition that is ours, or was a moment ago.
+    pub(super) fn ledger_of(&mut self, record: RecordId) -> Option<&mut Ledger> {
+        let partition = record.assignment.partition;
+        let lost = self.lost.get_mut(&partition).map(|(_, lost)| lost);
+        let owned = self.partitions.get_mut(&partition).into_iter().chain(lost);
+        let mut owned = owned.filter(|owned| owned.counts(record));
+        owned.next().map(|owned| &mut owned.ledger)
+    }
+
+    /// Says which Comets have caught up.
+    pub(super) fn say_caught_up(&mut self, now: Instant) {
+        for (place, comet) in (0..).zip(&mut self.comets.0) {
+            let State::Returning { since, messages } = comet.state else {
+                continue;
+            };
+            let misses = |owned: &Partition| owned.ledger.missing().contains_key(&CometId(place));
+            if self.partitions.values().any(misses) {
+                continue;
+            }
+            comet.state = State::Attached;
+            comet.wait = WAIT_FIRST;
+            self.effects.say(Notice::CometCaughtUp {
+                comet: self.names[place as usize].clone(),
+                messages,
+                within: now.saturating_duration_since(since),
+            });
+        }
+    }
+
+    /// Kafka doesn't hold what is to be read again next: a look tells what is left.
+    pub(super) fn is_again_astray(&mut self, assignment: Assignment, now: Instant) {
+        if let Some(owned) = self.owned(assignment) {
+            owned.misses_deleted = true;
+            self.look_soon(now);
+        }
+    }
+
+    /// Forgets what Comets miss and Kafka no longer has: the partition's log begins at `start`.
+    pub(super) fn forget_deleted(&mut self, partition: i32, start: i64) {
+        let Some(owned) = self.partitions.get_mut(&partition) else {
+            return;
+        };
+        if !std::mem::take(&mut owned.misses_deleted) {
+            return;
+        }
+        for (comet, records) in owned.ledger.delete_missing(start) {
+            self.effects.say(Notice::MissedDeleted {
+                comet: self.names[comet.0 as usize].clone(),
+                partition,
+                records,
+                start,
+            });
+        }
+        let owned = &self.partitions[&partition];
+        for Behind { comet, missing } in owned.behind(std::iter::empty()) {
+            let is_detached = self.comets.detached().any(|detached| detached == comet);
+            if !is_detached {
+                let missing = vec![(owned.assignment, missing)];
+                self.effects.consumer(Control::CatchUp { comet, missing });
+            }
+        }
+    }
+
+    /// What Comets miss of the partitions that are ours, by Comet.
+    pub(super) fn say_missing(&mut self) {
+        for (comet, name) in (0..).map(CometId).zip(&self.names) {
+            let missing = self.partitions.values().filter_map(|owned| owned.ledger.missing().get(&comet));
+            let messages: u64 = missing.map(|missing| missing.count()).sum();
+            if messages > 0 {
+                self.effects.say(Notice::StillBehind {
+                    comet: name.clone(),
+                    messages,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Comets that are behind, as the group sees them.
+
+use super::*;
+use crate::message::consumer::Behind;
+use crate::message::offset_map;
+
+const COMET: CometId = CometId(1);
+const LIVE: i64 = i64::MAX;
+
+fn lacks(in_flight: bool) -> Completion {
+    let comet = COMET;
+    Completion::Lacks { comet, in_flight }
+}
+
+fn again(took: bool) -> Completion {
+    let comet = COMET;
+    Completion::Again { comet, took }
+}
+
+fn came_back(took: bool) -> Completion {
+    let comet = COMET;
+    Completion::CameBack { comet, took }
+}
+
+/// A core that read the offsets 0 to 9, of which a Comet lacks 3 (a call is in flight) and 5. The others took all.
+fn with_one_behind() -> (Core, u64) {
+    let mut core = Core::new(TIMEOUT);
+    core.assign(0, 0, "");
+    let epoch = core.assigned().0;
+    core.control.clear();
+    core.read(epoch, 0..10);
+    core.tell(Event::Away(COMET));
+    assert!(matches!(core.control.pop_front(), Some(Control::Detach(COMET))));
+    core.tell(Event::Away(COMET));
+    core.tell(Event::Answers(COMET));
+    assert!(core.control.is_empty(), "a worker may still say what it lacks");
+    core.settle(epoch, 3, lacks(true));
+    core.settle(epoch, 5, lacks(false));
+    core.tell(Event::Detached(COMET));
+    for offset in 0..10 {
+        core.settle(epoch, offset, Completion::Delivered);
+    }
+    core.control.clear();
+    (core, epoch)
+}
+
+fn read_again(core: &mut Core, epoch: u64, offsets: Range<i64>, sent: &[i64]) {
+    core.tell(Event::ReadAgain(ReadAgain {
+        assignment: assignment(epoch),
+        comet: COMET,
+        offsets,
+        sent: sent.to_vec(),
+    }));
+}
+
+/// What the committed metadata says the Comet misses.
+fn committed_missing(commit: &Commit) -> Vec<Range<i64>> {
+    let map = offset_map::decode(commit.offset, &commit.metadata).unwrap();
+    let missing = map.missing.values().flat_map(|missing| missing.ranges());
+    missing.collect()
+}
+
+/// What is committed next. Kafka takes it.
+fn commit(core: &mut Core) -> Commit {
+    let commits = core.next_commit();
+    core.tell(Event::Committed(taken(commits.clone())));
+    commits[0].clone()
+}
+
+fn returned(core: &mut Core) -> Vec<Range<i64>> {
+    core.tell(Event::Answers(COMET));
+    match core.control.pop_front() {
+        Some(Control::CatchUp { comet, mut missing }) => {
+            assert_eq!(comet, COMET);
+            missing.remove(0).1
+        }
+        _ => panic!("it doesn't catch up"),
+    }
+}
+
+#[test]
+fn a_commit_names_what_a_comet_misses_and_does_not_wait_for_it() {
+    let (mut core, epoch) = with_one_behind();
+    core.behind = vec![COMET];
+    core.read(epoch, 10..20);
+    for offset in 10..18 {
+        core.settle(epoch, offset, Completion::Delivered);
+    }
+    let commit = commit(&mut core);
+    assert_eq!(commit.offset, 18);
+    assert_eq!(committed_missing(&commit), [3..4, 5..6, 10..20]);
+}
+
+#[test]
+fn a_comet_that_answers_catches_up_and_then_misses_nothing() {
+    let (mut core, epoch) = with_one_behind();
+    assert_eq!(returned(&mut core), [3..4, 5..6, 10..LIVE]);
+    read_again(&mut core, epoch, 3..4, &[3]);
+    read_again(&mut core, epoch, 5..6, &[5]);
+    core.settle(epoch, 3, came_back(false));
+    core.settle(epoch, 3, again(true));
+    assert!(matches!(
+        core.control.pop_back(),
+        Some(Control::Credit { messages: 1, again: true, .. })
+    ));
+    assert_eq!(committed_missing(&commit(&mut core)), [5..6]);
+    core.settle(epoch, 5, again(true));
+    core.tick();
+    let caught_up = |notice: &Notice| matches!(notice, Notice::CometCaughtUp { messages: 2, .. });
+    assert!(core.notices.iter().any(caught_up), "{:?}", core.notices);
+}
+
+#[test]
+fn a_new_owner_reads_again_what_the_metadata_names() {
+    let (mut core, _) = with_one_behind();
+    let commit = commit(&mut core);
+    let mut next = Core::new(TIMEOUT);
+    next.assign(0, commit.offset, &commit.metadata);
+    let Some(Control::Assign { position, behind, .. }) = next.control.pop_front() else {
+        panic!("not assigned")
+    };
+    let missing = vec![3..4, 5..6, 10..LIVE];
+    let comet = COMET;
+    assert_eq!((position, behind), (10, vec![Behind { comet, missing }]));
+}
+
+#[test]
+fn what_goes_on_its_way_twice_is_not_read_a_third_time() {
+    let (mut core, epoch) = with_one_behind();
+    returned(&mut core);
+    read_again(&mut core, epoch, 3..4, &[3]);
+    // The partition is read anew, and 3 is still with a worker.
+    let group = &core.group;
+    let behind = group.partitions[&0].behind(group.comets.detached());
+    assert_eq!(behind[0].missing, [5..6, 10..LIVE]);
+}
+
+#[test]
+fn a_comet_that_answers_and_takes_nothing_waits_longer_each_time() {
+    let (mut core, _) = with_one_behind();
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        let since = core.now;
+        loop {
+            core.tell(Event::Answers(COMET));
+            if matches!(core.control.pop_front(), Some(Control::CatchUp { .. })) {
+                break;
+            }
+            core.now += Duration::from_secs(1);
+        }
+        waits.push((core.now - since).as_secs());
+        core.tell(Event::Away(COMET));
+        core.tell(Event::Detached(COMET));
+        core.control.clear();
+    }
+    assert_eq!(waits, [0, 1, 2, 4, 8, 16, 30, 30]);
+}
+
+#[test]
+fn a_stop_waits_for_the_late_call() {
+    let (mut core, epoch) = with_one_behind();
+    let request = core.revoke();
+    core.tell(Event::RevokeAck(assignment(epoch)));
+    assert_eq!(core.reply(request), None, "a call is in flight");
+    core.settle(epoch, 3, came_back(true));
+    let commits = core.reply(request).expect("it ends");
+    assert_eq!(committed_missing(&commits[0]), [5..6]);
+}
+
+#[test]
+fn a_dead_letter_for_one_comet_ends_what_it_misses() {
+    let (mut core, epoch) = with_one_behind();
+    returned(&mut core);
+    core.settle(epoch, 3, came_back(true));
+    read_again(&mut core, epoch, 5..6, &[5]);
+    let (why, at) = ("why".into(), Some(COMET));
+    core.settle(epoch, 5, Completion::Undeliverable { why, at });
+    let letter = core.letters.pop_front().expect("a letter");
+    assert_eq!(committed_missing(&commit(&mut core)), [5..6]);
+    core.tell(written(&letter));
+    assert_eq!(committed_missing(&commit(&mut core)), []);
+}
