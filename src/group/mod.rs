@@ -78,6 +78,8 @@ enum Input {
 struct Group {
     /// How many workers there are. Each answers each revocation.
     workers: usize,
+    /// The Comets' addresses, in the order of their ids.
+    comets: Vec<String>,
     /// Limit for a revocation.
     timeout: Duration,
     partitions: BTreeMap<i32, Partition>,
@@ -116,9 +118,10 @@ fn next_assignment(epochs: &mut u64, partition: i32) -> Assignment {
 
 impl Group {
     /// `shutdown_timeout` bounds a stop, and with it each revocation.
-    fn new(workers: usize, shutdown_timeout: Duration) -> Self {
+    fn new(workers: usize, comets: Vec<String>, shutdown_timeout: Duration) -> Self {
         Self {
             workers,
+            comets,
             timeout: shutdown_timeout
                 .saturating_sub(LEAVING)
                 .max(shutdown_timeout / 2),
@@ -142,7 +145,7 @@ impl Group {
     /// Notes what the consumer read. This has to come before what became of it.
     fn read(&mut self, read: Read) {
         if let Some(owned) = self.owned(read.assignment) {
-            owned.ledger.read(read.offsets, read.next);
+            owned.ledger.read(read.offsets, read.next, &[]);
         }
     }
 

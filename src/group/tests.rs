@@ -22,6 +22,9 @@ use crate::message::membership::Command;
 use crate::message::standing::{Question, Standing};
 use crate::message::{Assignment, Commit, CommitOutcome, Completion, Failure, RecordId, Settled};
 
+/// The fleet's addresses.
+const COMETS: [&str; 3] = ["comet-a:50051", "comet-b:50051", "comet-c:50051"];
+
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Partition 0 at a core with one worker, in virtual time; what the core asked for and no test has looked at yet.
@@ -40,7 +43,7 @@ struct Core {
 impl Core {
     fn new(shutdown_timeout: Duration) -> Self {
         Self {
-            group: Group::new(1, shutdown_timeout),
+            group: Group::new(1, COMETS.map(String::from).into(), shutdown_timeout),
             now: Instant::now(),
             requests: 0,
             control: VecDeque::new(),

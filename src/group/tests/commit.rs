@@ -14,7 +14,9 @@ fn only_what_is_finished_is_committed() {
     core.settle(epoch, 2, Completion::Delivered);
     let commits = core.next_commit();
     assert_eq!(commits[0].offset, 1);
-    let finished = offset_map::decode(1, &commits[0].metadata).unwrap();
+    let finished = offset_map::decode(1, &commits[0].metadata)
+        .unwrap()
+        .finished;
     assert_eq!(finished.len(), 1);
     assert_eq!((finished[0].start, finished[0].end), (2, 3));
     assert_eq!(core.group.finish().unfinished, 2);
@@ -97,6 +99,6 @@ fn maps_are_as_short_as_the_broker_wants_them() {
     core.tell(Event::ShorterMaps(64));
     let metadata = core.next_commit().remove(0).metadata;
     assert!(!metadata.is_empty() && metadata.len() <= 64);
-    let finished = offset_map::decode(0, &metadata).unwrap();
+    let finished = offset_map::decode(0, &metadata).unwrap().finished;
     assert!(finished.len() > 10 && finished.iter().all(|run| run.start % 2 == 1));
 }

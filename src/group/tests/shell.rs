@@ -59,7 +59,7 @@ impl Around {
             letters,
             commands,
             lease,
-            group: std::thread::spawn(move || run(channels, shutdown_timeout)),
+            group: std::thread::spawn(move || run(channels, Vec::new(), shutdown_timeout)),
         }
     }
 
