@@ -121,7 +121,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         membership: to_membership,
         lease,
     };
-    let outcome = group::run(channels, config.shutdown_timeout);
+    let outcome = group::run(channels, config.comet.clone(), config.shutdown_timeout);
     let _ = to_consumer.send(Control::Stop);
     for worker in &workers {
         let _ = worker.send(message::worker::Event::Stop);

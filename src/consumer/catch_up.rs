@@ -177,9 +177,10 @@ impl Core {
         perform: &mut impl FnMut(Effect<'_>),
     ) {
         for Batch { partition, outcome } in batches {
-            let (Some(&from), Some(reading)) =
-                (positions.get(&partition), self.partitions.get_mut(&partition))
-            else {
+            let (Some(&from), Some(reading)) = (
+                positions.get(&partition),
+                self.partitions.get_mut(&partition),
+            ) else {
                 continue;
             };
             if self.catch_up.asked.get(&partition) != Some(&reading.assignment) {

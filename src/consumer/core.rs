@@ -266,7 +266,11 @@ impl Core {
                 bytes,
                 again,
             } => {
-                let held = if again { &mut self.catch_up.held } else { &mut self.held };
+                let held = if again {
+                    &mut self.catch_up.held
+                } else {
+                    &mut self.held
+                };
                 held.messages -= messages;
                 held.bytes -= bytes;
             }

@@ -1,5 +1,6 @@
 //! How an assignment begins: with what Kafka has of it, and what this process knows.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::identity::Known;
@@ -7,8 +8,9 @@ use super::ledger::{self, Ledger};
 use super::notice::Notice;
 use super::partition::{Partition, Phase};
 use super::{Group, look, next_assignment};
+use crate::message::offset_map::{self, Map};
 use crate::message::standing::{Standing, TopicTag};
-use crate::message::{offset_map, topic_tag};
+use crate::message::{CometId, Offsets, topic_tag};
 
 /// For how long the group remembers what was finished of a lost partition, should it come back.
 const REMEMBER: Duration = Duration::from_secs(60);
@@ -23,27 +25,41 @@ impl Group {
         standing: Option<Standing>,
         now: Instant,
     ) {
-        let (position, metadata) = (begun.0, &begun.1);
+        let (position, metadata) = (begun.0, begun.1.as_str());
         let (topic, _) = topic_tag::split(metadata);
-        let mut finished = offset_map::decode(position, metadata).unwrap_or_else(|why| {
+        let Map {
+            mut finished,
+            missing,
+        } = offset_map::decode(position, metadata).unwrap_or_else(|why| {
             self.effects.say(Notice::MetadataUnused {
                 partition,
                 position,
-                why: why.to_string(),
+                why,
             });
-            Vec::new()
+            Map::default()
         });
+        let mut missing = self.by_id(partition, missing);
         let mut log = Known {
             topic: topic.or(self.looks.topic()),
             leader_epoch,
             firm: finished.last().map_or(position, |last| last.end),
         };
         if let Some(lost) = self.known(partition, position, log.topic, now) {
+            if lost.stands_at() == (position, metadata) {
+                // Nobody had it in between.
+                missing = lost.ledger.missing().clone();
+            } else {
+                // What either finished, a Comet may miss that the other one doesn't know of.
+                for (comet, missed) in lost.ledger.missing() {
+                    let all = missing.entry(*comet).or_default();
+                    missed.ranges().for_each(|range| all.insert(range));
+                }
+            }
             finished = ledger::union(&finished, &lost.ledger.finished_from(position));
             log.leader_epoch = log.leader_epoch.max(lost.log.leader_epoch);
             log.firm = log.firm.max(lost.log.firm);
         }
-        let mut ledger = Ledger::new(position, finished);
+        let mut ledger = Ledger::new(position, finished, missing);
         if let Some(standing) = standing {
             let verdict = self.looks.judge(&log, position, &standing);
             self.effects
@@ -69,6 +85,30 @@ impl Group {
         };
         self.effects.read(&owned, self.comets.detached());
         self.partitions.insert(partition, owned);
+    }
+
+    /// What the Comets miss, by their ids. What one misses that is not in the fleet goes.
+    fn by_id(
+        &mut self,
+        partition: i32,
+        missing: BTreeMap<String, Offsets>,
+    ) -> BTreeMap<CometId, Offsets> {
+        let mut by_id: BTreeMap<CometId, Offsets> = BTreeMap::new();
+        for (name, missed) in missing {
+            let mut comets = self.names.iter();
+            match comets.position(|comet| comet.eq_ignore_ascii_case(&name)) {
+                Some(place) => {
+                    let all = by_id.entry(CometId(place as u32)).or_default();
+                    missed.ranges().for_each(|range| all.insert(range));
+                }
+                None => self.effects.say(Notice::NotInFleet {
+                    partition,
+                    comet: name,
+                    offsets: missed.count(),
+                }),
+            }
+        }
+        by_id
     }
 
     /// What this process knows of the same log, where the partition was lost a while ago.

@@ -256,7 +256,10 @@ impl Group {
     /// What Comets miss of the partitions that are ours, by Comet.
     pub(super) fn say_missing(&mut self) {
         for (comet, name) in (0..).map(CometId).zip(&self.names) {
-            let missing = self.partitions.values().filter_map(|owned| owned.ledger.missing().get(&comet));
+            let missing = self
+                .partitions
+                .values()
+                .filter_map(|owned| owned.ledger.missing().get(&comet));
             let messages: u64 = missing.map(|missing| missing.count()).sum();
             if messages > 0 {
                 self.effects.say(Notice::StillBehind {

@@ -59,7 +59,7 @@ impl Group {
     pub(super) fn to_commit(&self) -> Vec<Commit> {
         self.partitions
             .iter()
-            .map(|(&partition, owned)| (owned, owned.commit(partition, self.map_len)))
+            .map(|(&partition, owned)| (owned, owned.commit(partition, &self.names, self.map_len)))
             .filter(|(owned, commit)| match owned.phase {
                 Phase::Suspect { lost, .. } => !lost,
                 Phase::Consuming | Phase::Draining { .. } => {

@@ -1,14 +1,20 @@
 //! One partition's account: what was read, what is finished, and so what may be committed.
 
-use std::collections::VecDeque;
+mod missing;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use super::identity::Verdict;
+use crate::message::{CometId, Offsets};
+use missing::Missing;
 
 /// The offsets of one partition between the watermark and the reading position.
 ///
 /// The **watermark** is the lowest offset that is not finished: committing it loses nothing. Offsets above it
 /// that are finished are kept beside it, so that a new owner doesn't send them again.
+///
+/// A record that a Comet **misses** may be finished all the same: it is with the others, and read again for that Comet.
 #[derive(Debug)]
 pub struct Ledger {
     /// Records that stay unfinished while many after them are finished, in offset order. Of those, only where they begin is kept:
@@ -22,6 +28,7 @@ pub struct Ledger {
     next: i64,
     /// Offsets that an earlier owner finished, ascending, as far as they are not read yet.
     finished_before: VecDeque<Range<i64>>,
+    missing: Missing,
 }
 
 /// The account holds this many records one by one, beside twice what is in hand. So what finishes a little out of order costs
@@ -53,11 +60,19 @@ enum State {
 
 impl Ledger {
     /// A ledger of a partition that is read from `position` on, of which an earlier owner finished the offsets
-    /// `finished` (ascending ranges).
+    /// `finished` (ascending ranges), all but what each Comet is `missing` of them and of what lies below.
     ///
     /// # Panics
     /// When the ranges don't ascend.
-    pub fn new(position: i64, finished: Vec<Range<i64>>) -> Self {
+    pub fn new(
+        position: i64,
+        finished: Vec<Range<i64>>,
+        missing: BTreeMap<CometId, Offsets>,
+    ) -> Self {
+        Self::with(position, finished, Missing::new(missing))
+    }
+
+    fn with(position: i64, finished: Vec<Range<i64>>, missing: Missing) -> Self {
         let ascend = finished.windows(2).all(|two| two[0].end <= two[1].start);
         assert!(ascend, "the finished ranges don't ascend");
         Self {
@@ -66,14 +81,18 @@ impl Ledger {
             in_hand: 0,
             next: position,
             finished_before: finished.into(),
+            missing,
         }
     }
 
-    /// Notes that the records at `offsets` were read, and that the reading position is now `next`.
+    /// Notes that the records at `offsets` were read, and that the reading position is now `next`. The Comets `behind` don't get
+    /// them now: they miss what no earlier owner finished.
     ///
     /// # Panics
     /// When the offsets don't ascend from the reading position on: the account would name the wrong ones finished.
-    pub fn read(&mut self, offsets: impl IntoIterator<Item = i64>, next: i64) {
+    pub fn read(&mut self, offsets: impl IntoIterator<Item = i64>, next: i64, behind: &[CometId]) {
+        // From one record that was finished before to the next one. Offsets without a record don't split it: it costs less as one.
+        let mut missed = self.next..self.next;
         for offset in offsets {
             assert!(
                 offset >= self.next,
@@ -81,8 +100,11 @@ impl Ledger {
                 self.next
             );
             let state = if self.was_finished_before(offset) {
+                self.miss(missed, behind);
+                missed = offset + 1..offset + 1;
                 State::Finished
             } else {
+                missed.end = offset + 1;
                 self.in_hand += 1;
                 State::InHand
             };
@@ -90,7 +112,76 @@ impl Ledger {
             self.next = offset + 1;
         }
         self.next = self.next.max(next);
+        if !missed.is_empty() {
+            self.miss(missed.start..self.next, behind);
+        }
         self.advance();
+    }
+
+    fn miss(&mut self, missed: Range<i64>, behind: &[CometId]) {
+        for comet in behind {
+            self.missing.add(*comet, missed.clone());
+        }
+    }
+
+    /// Notes that `comet` doesn't have the record at `offset`, and misses it. `in_flight`: a call with it is still on its way.
+    pub fn lacks(&mut self, offset: i64, comet: CometId, in_flight: bool) {
+        self.missing.lacks(comet, offset, in_flight);
+    }
+
+    /// Notes that the partition was read again over `scanned` for `comet`. The records at `sent` are on their way to it; nothing else
+    /// there is for it.
+    pub fn sent_again(&mut self, comet: CometId, scanned: Range<i64>, sent: &[i64]) {
+        self.missing.sent_again(comet, scanned, sent);
+    }
+
+    /// Notes that `comet` has a record that it missed: a call ended well, or its dead letter is written.
+    pub fn took(&mut self, comet: CometId, offset: i64) {
+        self.missing.took(comet, offset);
+    }
+
+    /// Notes that a record that was on its way to `comet` is not any longer, and still missing: the call ended otherwise, or the
+    /// message was given back.
+    pub fn still_lacks(&mut self, comet: CometId, offset: i64) {
+        self.missing.still_lacks(comet, offset);
+    }
+
+    /// What has to be read again for `comet`, as ascending ranges: what it misses, and all from the reading position on but what an
+    /// earlier owner finished.
+    pub fn to_catch_up(&self, comet: CometId) -> Vec<Range<i64>> {
+        let mut offsets = Offsets::default();
+        offsets.insert(self.next..i64::MAX);
+        for finished in &self.finished_before {
+            offsets.remove(finished.clone());
+        }
+        for missed in self.missing.of(comet).into_iter().flat_map(Offsets::ranges) {
+            offsets.insert(missed);
+        }
+        offsets.ranges().collect()
+    }
+
+    /// What each Comet misses. None is empty.
+    pub fn missing(&self) -> &BTreeMap<CometId, Offsets> {
+        self.missing.offsets()
+    }
+
+    /// The same as [`Self::to_catch_up`], less what is on its way to the Comet.
+    pub fn to_send_again(&self, comet: CometId) -> Vec<Range<i64>> {
+        let mut offsets: Offsets = self.to_catch_up(comet).into_iter().collect();
+        for offset in self.missing.in_hand_of(comet) {
+            offsets.remove(offset..offset + 1);
+        }
+        offsets.ranges().collect()
+    }
+
+    /// Forgets what is missing below `start`, which Kafka no longer has. Returns how many offsets that was, by Comet.
+    pub fn delete_missing(&mut self, start: i64) -> Vec<(CometId, u64)> {
+        self.missing.keep(start..i64::MAX)
+    }
+
+    /// Forgets what `comet` misses. Returns how many offsets that is.
+    pub fn drop_missing(&mut self, comet: CometId) -> u64 {
+        self.missing.drop(comet)
     }
 
     /// Notes that the record at `offset` was delivered or lies in the dead-letter topic.
@@ -105,20 +196,35 @@ impl Ledger {
         self.advance();
     }
 
-    /// Goes on where the log does.
-    pub fn follow(&mut self, verdict: Verdict) {
+    /// Goes on where the log does. Returns how many offsets that Comets missed are gone with it.
+    pub fn follow(&mut self, verdict: Verdict) -> Vec<(CometId, u64)> {
         match verdict {
-            Verdict::Same | Verdict::Open => {}
-            Verdict::Cut { to } => self.cut(to),
-            Verdict::Anew { at } | Verdict::Unclear { at } => *self = Self::new(at, Vec::new()),
-            Verdict::Deleted { to } => *self = Self::new(to, self.finished_from(to)),
+            Verdict::Same | Verdict::Open => Vec::new(),
+            Verdict::Cut { to } => {
+                self.cut(to);
+                self.missing.keep(i64::MIN..to)
+            }
+            Verdict::Anew { at } | Verdict::Unclear { at } => {
+                self.begin_at(at, Vec::new());
+                self.missing.keep(0..0)
+            }
+            Verdict::Deleted { to } => {
+                self.begin_at(to, self.finished_from(to));
+                self.missing.keep(to..i64::MAX)
+            }
         }
+    }
+
+    /// Forgets what was read, but not what Comets miss.
+    fn begin_at(&mut self, position: i64, finished: Vec<Range<i64>>) {
+        let missing = std::mem::take(&mut self.missing);
+        *self = Self::with(position, finished, missing);
     }
 
     /// Forgets what was read from `end` on, and what is known of it: the log ends there now, and goes on with other records.
     fn cut(&mut self, end: i64) {
         if end <= self.watermark() {
-            *self = Self::new(end, Vec::new());
+            self.begin_at(end, Vec::new());
             return;
         }
         self.late.retain(|late| late.record.offset < end);
@@ -139,12 +245,12 @@ impl Ledger {
 
     /// Whether nothing that was read is still on its way.
     pub fn is_settled(&self) -> bool {
-        self.in_hand == 0
+        self.in_hand() == 0
     }
 
-    /// How many records are on their way.
+    /// How many records are on their way, for the first time or again.
     pub fn in_hand(&self) -> usize {
-        self.in_hand
+        self.in_hand + self.missing.in_hand()
     }
 
     /// The reading position.

@@ -33,7 +33,7 @@ impl Group {
             let Some(owned) = self.partitions.get(&partition) else {
                 continue;
             };
-            commits.push(owned.commit(partition, self.map_len));
+            commits.push(owned.commit(partition, &self.names, self.map_len));
             self.suspect(partition, true, now);
         }
         self.grace_until = Some(now + GRACE);

@@ -30,8 +30,8 @@ use crate::message::dead_letter::Letter;
 use crate::message::group::{Event, Read, Written};
 use crate::message::membership::Command;
 use crate::message::{Assignment, CometId, Completion, RecordId, Settled, offset_map};
-pub use commit::COMMIT_EVERY;
 use catch_up::Comets;
+pub use commit::COMMIT_EVERY;
 use commit::{SAY_FIRST, SAY_LAST};
 use effect::{Effect, Effects, Order, RequestId};
 use look::Looks;
@@ -87,6 +87,8 @@ enum Input {
 struct Group {
     /// How many workers there are. Each answers each revocation.
     workers: usize,
+    /// The Comets' addresses, in the order of their ids.
+    names: Vec<String>,
     /// Limit for a revocation.
     timeout: Duration,
     partitions: BTreeMap<i32, Partition>,
@@ -126,9 +128,11 @@ fn next_assignment(epochs: &mut u64, partition: i32) -> Assignment {
 
 impl Group {
     /// `shutdown_timeout` bounds a stop, and with it each revocation.
-    fn new(workers: usize, shutdown_timeout: Duration) -> Self {
+    fn new(workers: usize, names: Vec<String>, shutdown_timeout: Duration) -> Self {
+        let comets = Comets::new(names.len());
         Self {
             workers,
+            names,
             timeout: shutdown_timeout
                 .saturating_sub(LEAVING)
                 .max(shutdown_timeout / 2),
@@ -141,7 +145,7 @@ impl Group {
             commit_is_older: false,
             commit_outage: Outage::new(SAY_FIRST, SAY_LAST),
             looks: Looks::new(),
-            comets: Comets::new(names.len()),
+            comets,
             map_len: offset_map::MAX_LEN,
             stopping: false,
             uncommitted: 0,
@@ -153,9 +157,8 @@ impl Group {
     /// Notes what the consumer read. This has to come before what became of it.
     fn read(&mut self, read: Read) {
         if let Some(owned) = self.owned(read.assignment) {
-            owned
-                .ledger
-                .read(read.offsets, read.next, &read.behind);
+            let Read { offsets, next, .. } = read;
+            owned.ledger.read(offsets, next, &read.behind);
         }
     }
 
@@ -181,6 +184,7 @@ impl Group {
             }
             Input::Stop => {
                 self.stopping = true;
+                self.say_missing();
                 self.effects.push(Effect::Membership(Command::Leave));
             }
             Input::Due => {}

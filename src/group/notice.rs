@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::text::counted;
+use crate::base::text::{counted, one_line};
 use crate::message::offset_map;
 
 /// What happened.
@@ -13,6 +13,13 @@ pub enum Notice {
         partition: i32,
         position: i64,
         why: String,
+    },
+    /// A Comet that has left the fleet missed something.
+    NotInFleet {
+        partition: i32,
+        comet: String,
+        /// How many offsets, at most so many messages.
+        offsets: u64,
     },
     Reading {
         partition: i32,
@@ -126,6 +133,15 @@ impl Notice {
             } => log::warn!(
                 "the metadata of the offset committed for partition {partition} is not used: {why}; \
                  what had been finished above offset {position} may be sent again"
+            ),
+            Self::NotInFleet {
+                partition,
+                comet,
+                offsets,
+            } => log::warn!(
+                "partition {partition}: Comet {} is no longer in --comet: what it had missed ({}) is not sent to it",
+                one_line(&comet),
+                counted(offsets, "offset")
             ),
             Self::Reading {
                 partition,

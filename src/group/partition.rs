@@ -2,7 +2,8 @@
 
 use super::identity::{Known, Verdict};
 use super::ledger::Ledger;
-use crate::message::{Assignment, Commit, RecordId, offset_map, topic_tag};
+use crate::message::offset_map::{self, Map};
+use crate::message::{Assignment, Commit, RecordId, topic_tag};
 
 pub struct Partition {
     pub assignment: Assignment,
@@ -87,16 +88,22 @@ impl Partition {
         }
     }
 
-    /// What there is to commit, with a map of what is finished of `map_len` bytes at most.
-    pub fn commit(&self, partition: i32, map_len: usize) -> Commit {
-        let offset = self.ledger.watermark();
+    /// What there is to commit, with a map of `map_len` bytes at most: what is finished, and what each of the `comets` misses.
+    pub fn commit(&self, partition: i32, comets: &[String], map_len: usize) -> Commit {
+        let missing = self.ledger.missing().iter();
+        let named =
+            missing.map(|(comet, missed)| (comets[comet.0 as usize].clone(), missed.clone()));
+        let map = Map {
+            finished: self.ledger.finished_above(),
+            missing: named.collect(),
+        };
+        let tag = topic_tag::before(self.log.topic, map_len);
+        let (offset, text) = offset_map::encode(self.ledger.watermark(), &map, map_len - tag.len());
         Commit {
             partition,
             offset,
             leader_epoch: self.log.leader_epoch,
-            metadata: topic_tag::before(self.log.topic, map_len, |left| {
-                offset_map::encode(offset, &self.ledger.finished_above(), left)
-            }),
+            metadata: tag + &text,
         }
     }
 

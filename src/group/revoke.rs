@@ -72,7 +72,7 @@ impl Group {
                     messages: owned.ledger.in_hand() as u64,
                 });
             }
-            commits.push(owned.commit(partition, self.map_len));
+            commits.push(owned.commit(partition, &self.names, self.map_len));
             self.forget(partition);
         }
         // Of what stays too: in the rebalance that follows, this member may be taken for gone.

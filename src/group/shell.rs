@@ -31,13 +31,18 @@ pub struct Channels {
     pub lease: Arc<Lease>,
 }
 
-/// Blocks until `stop` gets a message and the membership has ended, `shutdown_timeout` later at most.
+/// Blocks until `stop` gets a message and the membership has ended, `shutdown_timeout` later at most. `comets` are the Comets'
+/// addresses, in the order of their ids.
 ///
 /// # Errors
 /// The membership can't be: the broker refuses the settings for good, or another process has this member's name.
-pub fn run(channels: Channels, shutdown_timeout: Duration) -> Result<Counts, String> {
+pub fn run(
+    channels: Channels,
+    comets: Vec<String>,
+    shutdown_timeout: Duration,
+) -> Result<Counts, String> {
     let shell = Shell {
-        group: Group::new(channels.workers.len(), shutdown_timeout),
+        group: Group::new(channels.workers.len(), comets, shutdown_timeout),
         channels,
         replies: BTreeMap::new(),
         requests: 0,

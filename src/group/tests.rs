@@ -21,7 +21,12 @@ use crate::message::dead_letter::Letter;
 use crate::message::group::{Event, Read, ReadAgain, Written};
 use crate::message::membership::Command;
 use crate::message::standing::{Question, Standing};
-use crate::message::{Assignment, CometId, Commit, CommitOutcome, Completion, Failure, RecordId, Settled};
+use crate::message::{
+    Assignment, CometId, Commit, CommitOutcome, Completion, Failure, RecordId, Settled,
+};
+
+/// The fleet's addresses.
+const COMETS: [&str; 3] = ["comet-a:50051", "comet-b:50051", "comet-c:50051"];
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -43,7 +48,7 @@ struct Core {
 impl Core {
     fn new(shutdown_timeout: Duration) -> Self {
         Self {
-            group: Group::new(1, shutdown_timeout),
+            group: Group::new(1, COMETS.map(String::from).into(), shutdown_timeout),
             now: Instant::now(),
             requests: 0,
             control: VecDeque::new(),
@@ -216,6 +221,7 @@ impl Core {
                     },
                 position,
                 finished,
+                ..
             } = control
             {
                 return (epoch, position, finished.into_iter().flatten().collect());

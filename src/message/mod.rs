@@ -13,6 +13,7 @@ mod ids;
 pub mod membership;
 pub mod memory;
 pub mod offset_map;
+mod offsets;
 pub mod proto;
 pub mod standing;
 pub mod topic_tag;
@@ -26,6 +27,7 @@ pub use answer::{Answer, Status};
 pub use commit::{Commit, CommitOutcome, Failure};
 pub use completion::{Completion, Settled};
 pub use ids::{Assignment, CometId, RecordId, WorkerId};
+pub use offsets::Offsets;
 
 use call::{Delivery, Target};
 

@@ -1,14 +1,23 @@
-//! What is finished above the watermark, as text for the metadata of an offset commit.
+//! What is finished above the watermark, and what each Comet misses, as text for the metadata of an offset commit.
 //!
-//! `job1.` and then, in base64 (URL alphabet, no padding): the watermark, the lengths of an unfinished run, a
-//! finished run, an unfinished one … from the watermark on (all LEB128), and a CRC-32 of all that, little-endian.
+//! Both texts are a prefix and then, in base64 (URL alphabet, no padding), numbers (LEB128) with their CRC-32 behind them,
+//! little-endian. The first number is the committed offset.
+//!
+//! `job1.`, where no Comet misses anything: the lengths of an unfinished run, a finished run, an unfinished one … from the
+//! committed offset on.
+//!
+//! `job2.`: how many Comets miss something. Of each the length of its name, the name, how many ranges it misses, and the lengths
+//! of a run that it has, a run that it misses, a run that it has … from offset 0 on. Then what `job1.` says.
 
+mod fit;
+
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::topic_tag;
+use super::{Offsets, topic_tag};
 
 /// The longest that a map may be, in bytes, with the topic's tag before it.
 pub const MAX_LEN: usize = 4096;
@@ -17,42 +26,82 @@ const _: () = assert!(
     "longer than the broker's default offset.metadata.max.bytes: that partition's commits would be refused"
 );
 
-const PREFIX: &str = "job1.";
+const FINISHED: &str = "job1.";
+const MISSING: &str = "job2.";
+const _: () = assert!(FINISHED.len() == MISSING.len());
 const CRC_LEN: usize = 4;
 
-/// The map of `finished` (ascending ranges above `watermark`); empty where there is nothing to say.
+/// The longest name of a Comet that a map has, in bytes.
+const NAME_LEN: usize = 255;
+
+/// What a commit says beside its offset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Map {
+    /// The finished offsets above the committed one, as ascending ranges.
+    pub finished: Vec<Range<i64>>,
+    /// What each Comet misses of all that counts as finished, by the Comet's `host:port`. It may lie far below the committed offset.
+    pub missing: BTreeMap<String, Offsets>,
+}
+
+/// The offset to commit where all below `watermark` is finished, and the map that goes along with it; empty where there is nothing
+/// to say.
 ///
-/// What doesn't fit into `max_len` bytes is left out from the high end: it may be sent again after a crash.
-pub fn encode(watermark: i64, finished: &[Range<i64>], max_len: usize) -> String {
-    let coded = max_len.saturating_sub(PREFIX.len());
+/// Where `max_len` bytes are too few, some is sent again after a crash, and nothing is lost. First, what is finished is left out from
+/// the high end. Then the map says that Comets miss more than they do. Comets that don't fit at all are left out, and the offset is
+/// the lowest one that any of these misses: what they miss counts as not finished.
+pub fn encode(watermark: i64, map: &Map, max_len: usize) -> (i64, String) {
+    let coded = max_len.saturating_sub(FINISHED.len());
     let max_bytes = (coded / 4 * 3).saturating_sub(CRC_LEN);
+    let missing = map.missing.iter().filter(|(_, missed)| !missed.is_empty());
+    let (said, left_out) = fit::fit(watermark, missing, max_bytes);
+    let lowest = left_out.iter().filter_map(|missed| missed.first()).min();
+    let offset = lowest.map_or(watermark, |lowest| lowest.min(watermark));
+    let finished = if left_out.is_empty() {
+        &map.finished
+    } else {
+        &without(offset..watermark, &map.finished, &left_out)
+    };
+
     let mut bytes = Vec::new();
-    push_varint(&mut bytes, watermark as u64);
+    push_varint(&mut bytes, offset as u64);
+    bytes.extend(&said);
     let head = bytes.len();
-    let mut at = watermark;
+    let mut at = offset;
     for run in finished {
         let mut pair = Vec::new();
-        push_varint(&mut pair, (run.start - at) as u64);
-        push_varint(&mut pair, (run.end - run.start) as u64);
+        push_run(&mut pair, &mut at, run);
         if bytes.len() + pair.len() > max_bytes {
             break;
         }
         bytes.extend(pair);
-        at = run.end;
     }
-    if bytes.len() == head {
-        return String::new();
+    if said.is_empty() && bytes.len() == head {
+        return (offset, String::new());
     }
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
+    let prefix = if said.is_empty() { FINISHED } else { MISSING };
+    (offset, format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)))
 }
 
-/// A map as [`encode`] wrote it, in `max_len` bytes: it says less, and nothing that it didn't say before.
-pub fn shorten(watermark: i64, text: &str, max_len: usize) -> String {
+/// What is finished, less what Comets miss that the map doesn't name. All of `below` is finished, too.
+fn without(below: Range<i64>, finished: &[Range<i64>], left_out: &[&Offsets]) -> Vec<Range<i64>> {
+    let runs = std::iter::once(&below).chain(finished);
+    let mut finished: Offsets = runs.cloned().collect();
+    for missed in left_out.iter().flat_map(|missed| missed.ranges()) {
+        finished.remove(missed);
+    }
+    finished.ranges().collect()
+}
+
+/// A commit of `offset` with the metadata `text` as [`encode`] made it, in `max_len` bytes: a lower offset, perhaps, and a text that
+/// says nothing that the two didn't say before.
+pub fn shorten(offset: i64, text: &str, max_len: usize) -> (i64, String) {
     let (topic, _) = topic_tag::split(text);
     // What can't be read says nothing.
-    let finished = decode(watermark, text).unwrap_or_default();
-    topic_tag::before(topic, max_len, |left| encode(watermark, &finished, left))
+    let map = decode(offset, text).unwrap_or_default();
+    let tag = topic_tag::before(topic, max_len);
+    let (offset, text) = encode(offset, &map, max_len - tag.len());
+    (offset, tag + &text)
 }
 
 /// Reads a map back, for a partition whose committed offset is `watermark`. A topic's tag may stand before it.
@@ -60,14 +109,22 @@ pub fn shorten(watermark: i64, text: &str, max_len: usize) -> String {
 /// # Errors
 /// A sentence where the text is no map of ours, is damaged, or belongs to another commit. It must not be
 /// trusted then: skipping a record that nobody delivered would lose it.
-pub fn decode(watermark: i64, text: &str) -> Result<Vec<Range<i64>>, String> {
+pub fn decode(watermark: i64, text: &str) -> Result<Map, String> {
     let (_, text) = topic_tag::split(text);
     if text.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Map::default());
     }
-    let coded = text
-        .strip_prefix(PREFIX)
-        .ok_or("it is not in a format that this version of job writes")?;
+    if let Some(coded) = text.strip_prefix(FINISHED) {
+        decode_coded(watermark, coded, false)
+    } else if let Some(coded) = text.strip_prefix(MISSING) {
+        decode_coded(watermark, coded, true)
+            .map_err(|why| format!("{why} (what Comets had missed until then, they don't get)"))
+    } else {
+        Err("it is not in a format that this version of job writes".into())
+    }
+}
+
+fn decode_coded(watermark: i64, coded: &str, names_comets: bool) -> Result<Map, String> {
     let bytes = URL_SAFE_NO_PAD
         .decode(coded)
         .map_err(|error| format!("it is damaged: {error}"))?;
@@ -80,18 +137,54 @@ pub fn decode(watermark: i64, text: &str) -> Result<Vec<Range<i64>>, String> {
     if take_varint(&mut rest)? != watermark as u64 {
         return Err("it belongs to another offset than the committed one".into());
     }
-    let mut finished = Vec::new();
+    let mut map = Map::default();
+    if names_comets {
+        for _ in 0..take_varint(&mut rest)? {
+            let name = take_name(&mut rest)?;
+            let missed = map.missing.entry(name).or_default();
+            let mut at = 0;
+            for _ in 0..take_varint(&mut rest)? {
+                missed.insert(take_run(&mut rest, &mut at)?);
+            }
+        }
+    }
     let mut at = watermark;
     while !rest.is_empty() {
-        let start = step(at, take_varint(&mut rest)?)?;
-        let end = step(start, take_varint(&mut rest)?)?;
-        if start == end {
-            return Err("it holds an empty run".into());
-        }
-        finished.push(start..end);
-        at = end;
+        map.finished.push(take_run(&mut rest, &mut at)?);
     }
-    Ok(finished)
+    Ok(map)
+}
+
+/// Writes how far `run` begins behind `at`, and how long it is. `at` is its end then.
+fn push_run(to: &mut Vec<u8>, at: &mut i64, run: &Range<i64>) {
+    push_varint(to, (run.start - *at) as u64);
+    push_varint(to, (run.end - run.start) as u64);
+    *at = run.end;
+}
+
+fn take_run(from: &mut &[u8], at: &mut i64) -> Result<Range<i64>, String> {
+    let start = step(*at, take_varint(from)?)?;
+    let end = step(start, take_varint(from)?)?;
+    if start == end {
+        return Err("it holds an empty run".into());
+    }
+    *at = end;
+    Ok(start..end)
+}
+
+fn push_name(to: &mut Vec<u8>, name: &str) {
+    push_varint(to, name.len() as u64);
+    to.extend(name.as_bytes());
+}
+
+fn take_name(from: &mut &[u8]) -> Result<String, String> {
+    let len = usize::try_from(take_varint(from)?).ok();
+    let (name, rest) = len
+        .and_then(|len| from.split_at_checked(len))
+        .ok_or("it is cut short")?;
+    *from = rest;
+    let name = std::str::from_utf8(name).map_err(|_| "it names a Comet that can't be read")?;
+    Ok(name.into())
 }
 
 fn step(from: i64, by: u64) -> Result<i64, String> {
@@ -123,84 +216,4 @@ fn take_varint(from: &mut &[u8]) -> Result<u64, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::message::standing::TopicTag;
-    use proptest::prelude::*;
-
-    fn runs(lengths: &[(i64, i64)], watermark: i64) -> Vec<Range<i64>> {
-        let mut at = watermark;
-        lengths
-            .iter()
-            .map(|(gap, length)| {
-                let start = at + gap;
-                at = start + length;
-                start..at
-            })
-            .collect()
-    }
-
-    proptest! {
-        #[test]
-        fn what_fits_comes_back(
-            watermark in 0i64..1 << 50,
-            lengths in prop::collection::vec((1i64..200, 1i64..200), 0..900),
-            max_len in prop_oneof![Just(MAX_LEN), 0..MAX_LEN],
-        ) {
-            let finished = runs(&lengths, watermark);
-            let text = encode(watermark, &finished, max_len);
-            prop_assert!(text.len() <= max_len);
-            let back = decode(watermark, &text).unwrap();
-            prop_assert_eq!(&back[..], &finished[..back.len()]);
-            prop_assert!(back.len() == finished.len() || max_len < 32 || text.len() > max_len - 16);
-            let whole = encode(watermark, &finished, MAX_LEN);
-            prop_assert_eq!(shorten(watermark, &whole, max_len), text);
-        }
-
-        #[test]
-        fn garbage_is_refused_and_never_panics(text in "(job1\\.)?[A-Za-z0-9_-]{0,60}", watermark in any::<i64>()) {
-            // A text with a right checksum by chance is one in four billion.
-            prop_assert!(text.is_empty() || decode(watermark, &text).is_err());
-        }
-
-        #[test]
-        fn a_changed_character_is_noticed(lengths in prop::collection::vec((1i64..9, 1i64..9), 1..40), at in any::<prop::sample::Index>()) {
-            let mut text = encode(7, &runs(&lengths, 7), MAX_LEN).into_bytes();
-            let at = at.index(text.len());
-            text[at] = if text[at] == b'A' { b'B' } else { b'A' };
-            let text = String::from_utf8(text).unwrap();
-            prop_assert!(decode(7, &text).is_err());
-        }
-    }
-
-    #[test]
-    fn a_tag_before_it_stays_while_the_map_gets_shorter() {
-        let finished = runs(&[(1, 1); 40], 5);
-        let topic = Some(TopicTag(0x0102_0304));
-        let text = topic_tag::before(topic, MAX_LEN, |left| encode(5, &finished, left));
-        assert_eq!(decode(5, &text), Ok(finished.clone()));
-        let shorter = shorten(5, &text, 40);
-        assert!(shorter.len() <= 40);
-        assert_eq!(topic_tag::split(&shorter).0, topic);
-        let left = decode(5, &shorter).unwrap();
-        assert!(!left.is_empty() && finished.starts_with(&left));
-        assert_eq!(shorten(5, &text, 5), "");
-    }
-
-    #[test]
-    fn nothing_finished_above_is_no_text() {
-        assert_eq!(encode(5, &[], MAX_LEN), "");
-        assert_eq!(decode(5, ""), Ok(vec![]));
-    }
-
-    #[test]
-    fn a_map_of_another_commit_or_version_is_refused() {
-        let finished = runs(&[(2, 2), (3, 1)], 5);
-        let text = encode(5, &finished, MAX_LEN);
-        assert_eq!(decode(5, &text), Ok(finished));
-        assert!(decode(6, &text).unwrap_err().contains("another offset"));
-        let newer = text.replace("job1.", "job2.");
-        assert!(decode(5, &newer).unwrap_err().contains("format"));
-        assert!(decode(5, "set by hand").is_err());
-    }
-}
+mod tests;

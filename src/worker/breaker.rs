@@ -1,7 +1,7 @@
 //! The Breaker of one Comet in one worker: how many calls it admits now, and when the Comet is detached.
 
 use std::sync::Arc;
-use std::sync::atomic::{Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::endpoint_stats::{EndpointStats, Fleet, REFUSALS_IN_A_ROW, TURN};

@@ -218,7 +218,10 @@ impl Core {
             if target != Target::All && target != Target::One(endpoint.comet) {
                 continue;
             }
-            if without.as_ref().is_some_and(|without| without.contains(&endpoint.comet)) {
+            if without
+                .as_ref()
+                .is_some_and(|without| without.contains(&endpoint.comet))
+            {
                 continue;
             }
             endpoint.scheduler.push(key, id);

@@ -26,8 +26,8 @@ use crate::message::worker::Event;
 use crate::message::{CometId, group};
 use coalesce::Coalescer;
 pub use endpoint_stats::{EndpointStats, Fleet};
-use shell::Shell;
 pub use shell::Connection;
+use shell::Shell;
 
 /// Limits how many events are handled before calls start and results are reported.
 const EVENTS_AT_ONCE: usize = 256;

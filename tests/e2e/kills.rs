@@ -108,9 +108,11 @@ fn finished(topic: &Topic, places: &HashMap<(i32, i64), Bytes>) -> HashSet<Bytes
     for (partition, commit) in topic.kafka.committed(&topic.group, &topic.name) {
         let watermark = commit.offset.expect("a committed offset");
         let map = commit.metadata.unwrap_or_default();
-        let above = offset_map::decode(watermark, &map).expect("a map of job's");
+        let map = offset_map::decode(watermark, &map).expect("a map of job's");
         let below = std::iter::once(0..watermark);
-        let offsets = below.chain(above).flatten();
+        let offsets = below.chain(map.finished).flatten();
+        let missed = |offset: &i64| map.missing.values().any(|missed| missed.contains(*offset));
+        let offsets = offsets.filter(|offset| !missed(offset));
         finished.extend(offsets.filter_map(|offset| places.get(&(partition, offset)).cloned()));
     }
     finished

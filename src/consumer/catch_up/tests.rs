@@ -18,8 +18,14 @@ const OURS: Assignment = Assignment {
 /// Whom a message went to, as far as the consumer decides.
 #[derive(Debug, PartialEq)]
 enum Sent {
-    Live { offset: i64, without: Vec<CometId> },
-    Again { offset: i64, comet: CometId },
+    Live {
+        offset: i64,
+        without: Vec<CometId>,
+    },
+    Again {
+        offset: i64,
+        comet: CometId,
+    },
     Detach(CometId),
     Return(CometId),
     Full(bool),
@@ -230,7 +236,10 @@ fn one_reader_serves_two_comets_each_from_where_it_is() {
 #[test]
 fn a_comet_is_attached_only_behind_what_is_finished_for_the_others() {
     let mut bench = Bench::new(vec![behind(B, &[14..LIVE])]);
-    assert!(bench.core.positions_again().is_none(), "nothing is below the live position");
+    assert!(
+        bench.core.positions_again().is_none(),
+        "nothing is below the live position"
+    );
     bench.live(10..14);
     let without = |sent: &Sent| matches!(sent, Sent::Live { without, .. } if *without == [B]);
     assert!(bench.sent().iter().all(without));
@@ -270,7 +279,10 @@ fn what_is_read_again_has_a_share_of_the_caps() {
         bytes: 0,
         again: true,
     });
-    assert!(bench.core.positions_again().is_none(), "all is read again that was read live");
+    assert!(
+        bench.core.positions_again().is_none(),
+        "all is read again that was read live"
+    );
 }
 
 #[test]
@@ -284,7 +296,10 @@ fn the_group_is_asked_where_kafka_has_no_longer_what_is_missed() {
         batches: vec![Batch { partition, outcome }],
     });
     assert_eq!(bench.sent(), [Sent::Astray]);
-    assert!(bench.core.positions_again().is_none(), "not before it knows");
+    assert!(
+        bench.core.positions_again().is_none(),
+        "not before it knows"
+    );
     bench.control(catch_up(B, &[8..LIVE]));
     assert_eq!(bench.again(10), 8);
 }

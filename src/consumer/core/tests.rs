@@ -201,10 +201,18 @@ fn a_cap_pauses_reading_until_credit_comes_back() {
         bench.fetched(records(2..3));
         assert_eq!(bench.position(), None, "{caps:?} is reached");
         let (messages, bytes) = credit;
-        bench.control(Control::Credit { messages, bytes, again: false });
+        bench.control(Control::Credit {
+            messages,
+            bytes,
+            again: false,
+        });
         assert_eq!(bench.position(), Some(3));
         let (messages, bytes) = (2, 2 * size);
-        bench.control(Control::Credit { messages, bytes, again: false });
+        bench.control(Control::Credit {
+            messages,
+            bytes,
+            again: false,
+        });
         assert_eq!(bench.core.held, Held::default());
     }
 }
@@ -220,13 +228,21 @@ fn what_cannot_be_delivered_is_held_until_its_letter_is_written() {
     bench.fetched(Outcome::Records { records, next: 1 });
     assert_eq!(bench.position(), None);
     let (messages, bytes) = (1, "no protobuf".len());
-    bench.control(Control::Credit { messages, bytes, again: false });
+    bench.control(Control::Credit {
+        messages,
+        bytes,
+        again: false,
+    });
     assert_eq!(bench.position(), Some(1));
     // A letter of unreadable offsets is one message without bytes.
     bench.fetched(unreadable(9));
     assert_eq!(bench.position(), None);
     let (messages, bytes) = (1, 0);
-    bench.control(Control::Credit { messages, bytes, again: false });
+    bench.control(Control::Credit {
+        messages,
+        bytes,
+        again: false,
+    });
     assert_eq!(bench.position(), Some(10));
 }
 

@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
+use super::super::again;
 use super::super::{Control, Core, Held, Outputs, RETRY_FIRST, RETRY_MOST};
 use super::*;
 use crate::base::backoff::Retry;
@@ -21,13 +22,17 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
         },
         position: 7,
         finished: Vec::new(),
+        behind: Vec::new(),
     };
     to_consumer.send(assign).unwrap();
     let caps = Held {
         messages: usize::MAX,
         bytes: usize::MAX,
     };
+    // Nothing is to be read again.
+    let fetchers: Arc<Make> = Arc::new(|| unreachable!("nobody is behind"));
     let consumer = Consumer {
+        again: again::spawn(fetchers).unwrap(),
         core: Core::new(0, Router::new(Vec::new()), caps),
         control,
         outputs: Outputs {

@@ -1,3 +1,4 @@
+mod missing;
 mod model;
 
 use super::*;
@@ -26,8 +27,8 @@ fn runs() -> impl Strategy<Value = Vec<Range<i64>>> {
 
 #[test]
 fn what_is_finished_is_known_from_any_position() {
-    let mut ledger = Ledger::new(0, vec![]);
-    ledger.read(0..6, 6);
+    let mut ledger = Ledger::new(0, vec![], BTreeMap::new());
+    ledger.read(0..6, 6, &[]);
     for offset in [0, 1, 3, 5] {
         ledger.finish(offset);
     }
@@ -43,8 +44,8 @@ fn what_is_finished_is_known_from_any_position() {
 
 #[test]
 fn the_watermark_waits_for_the_lowest_open_record() {
-    let mut ledger = Ledger::new(10, vec![]);
-    ledger.read(10..14, 14);
+    let mut ledger = Ledger::new(10, vec![], BTreeMap::new());
+    ledger.read(10..14, 14, &[]);
     ledger.finish(11);
     ledger.finish(13);
     assert_eq!(account(&ledger), (10, vec![(11, 12), (13, 14)]));
@@ -57,8 +58,8 @@ fn the_watermark_waits_for_the_lowest_open_record() {
 
 #[test]
 fn offsets_without_a_record_hold_nothing_up() {
-    let mut ledger = Ledger::new(0, vec![]);
-    ledger.read([3, 900], 1000);
+    let mut ledger = Ledger::new(0, vec![], BTreeMap::new());
+    ledger.read([3, 900], 1000, &[]);
     assert_eq!(ledger.watermark(), 3);
     ledger.finish(900);
     ledger.finish(3);
@@ -68,10 +69,10 @@ fn offsets_without_a_record_hold_nothing_up() {
 #[test]
 fn the_account_does_not_grow_with_what_is_finished_behind_open_records() {
     const READ: i64 = 1_000_000;
-    let mut ledger = Ledger::new(0, vec![]);
+    let mut ledger = Ledger::new(0, vec![], BTreeMap::new());
     let mut most = 0;
     for from in (0..READ).step_by(500) {
-        ledger.read(from..from + 500, from + 500);
+        ledger.read(from..from + 500, from + 500, &[]);
         for offset in from..from + 500 {
             if offset != 0 && offset != 70_000 {
                 ledger.finish(offset);
@@ -90,8 +91,8 @@ fn the_account_does_not_grow_with_what_is_finished_behind_open_records() {
 
 #[test]
 fn a_released_record_is_left_to_the_next_owner() {
-    let mut ledger = Ledger::new(0, vec![]);
-    ledger.read(0..3, 3);
+    let mut ledger = Ledger::new(0, vec![], BTreeMap::new());
+    ledger.read(0..3, 3, &[]);
     ledger.finish(0);
     ledger.release(1);
     ledger.finish(2);
@@ -101,9 +102,9 @@ fn a_released_record_is_left_to_the_next_owner() {
 
 #[test]
 fn what_an_earlier_owner_finished_stays_known_before_it_is_read() {
-    let mut ledger = Ledger::new(5, vec![7..9, 20..30]);
+    let mut ledger = Ledger::new(5, vec![7..9, 20..30], BTreeMap::new());
     assert_eq!(account(&ledger).1, vec![(7, 9), (20, 30)]);
-    ledger.read(5..10, 10);
+    ledger.read(5..10, 10, &[]);
     assert_eq!(ledger.in_hand(), 3);
     ledger.finish(5);
     ledger.finish(6);
@@ -112,8 +113,8 @@ fn what_an_earlier_owner_finished_stays_known_before_it_is_read() {
 
 #[test]
 fn a_log_that_is_cut_goes_on_with_other_records() {
-    let mut ledger = Ledger::new(0, vec![40..50, 50..60]);
-    ledger.read(0..30, 30);
+    let mut ledger = Ledger::new(0, vec![40..50, 50..60], BTreeMap::new());
+    ledger.read(0..30, 30, &[]);
     for offset in (1..30).filter(|offset| *offset != 20) {
         ledger.finish(offset);
     }
@@ -121,7 +122,7 @@ fn a_log_that_is_cut_goes_on_with_other_records() {
     assert_eq!(ledger.next(), 25);
     assert_eq!(ledger.in_hand(), 2);
     assert_eq!(account(&ledger), (0, vec![(1, 20), (21, 25)]));
-    ledger.read(25..50, 50);
+    ledger.read(25..50, 50, &[]);
     ledger.finish(0);
     ledger.finish(20);
     assert_eq!(account(&ledger), (25, vec![]));
@@ -133,15 +134,15 @@ fn a_log_that_is_cut_goes_on_with_other_records() {
 
 #[test]
 fn what_an_earlier_owner_finished_is_cut_too() {
-    let mut ledger = Ledger::new(5, vec![7..9, 20..30, 40..50]);
+    let mut ledger = Ledger::new(5, vec![7..9, 20..30, 40..50], BTreeMap::new());
     ledger.cut(25);
     assert_eq!(account(&ledger), (5, vec![(7, 9), (20, 25)]));
 }
 
 #[test]
 fn a_gap_of_offsets_joins_what_is_finished_on_both_sides() {
-    let mut ledger = Ledger::new(0, vec![]);
-    ledger.read([0, 1, 5, 6, 30, 31], 40);
+    let mut ledger = Ledger::new(0, vec![], BTreeMap::new());
+    ledger.read([0, 1, 5, 6, 30, 31], 40, &[]);
     for offset in [1, 6, 30, 31] {
         ledger.finish(offset);
     }
@@ -153,13 +154,13 @@ fn a_gap_of_offsets_joins_what_is_finished_on_both_sides() {
 #[test]
 #[should_panic(expected = "was read behind")]
 fn offsets_that_do_not_ascend_are_refused() {
-    Ledger::new(0, vec![]).read([5, 4], 6);
+    Ledger::new(0, vec![], BTreeMap::new()).read([5, 4], 6, &[]);
 }
 
 #[test]
 #[should_panic(expected = "don't ascend")]
 fn ranges_that_do_not_ascend_are_refused() {
-    Ledger::new(0, vec![5..9, 8..12]);
+    Ledger::new(0, vec![5..9, 8..12], BTreeMap::new());
 }
 
 proptest! {

@@ -30,10 +30,16 @@ fn with_one_behind() -> (Core, u64) {
     core.control.clear();
     core.read(epoch, 0..10);
     core.tell(Event::Away(COMET));
-    assert!(matches!(core.control.pop_front(), Some(Control::Detach(COMET))));
+    assert!(matches!(
+        core.control.pop_front(),
+        Some(Control::Detach(COMET))
+    ));
     core.tell(Event::Away(COMET));
     core.tell(Event::Answers(COMET));
-    assert!(core.control.is_empty(), "a worker may still say what it lacks");
+    assert!(
+        core.control.is_empty(),
+        "a worker may still say what it lacks"
+    );
     core.settle(epoch, 3, lacks(true));
     core.settle(epoch, 5, lacks(false));
     core.tell(Event::Detached(COMET));
@@ -101,7 +107,11 @@ fn a_comet_that_answers_catches_up_and_then_misses_nothing() {
     core.settle(epoch, 3, again(true));
     assert!(matches!(
         core.control.pop_back(),
-        Some(Control::Credit { messages: 1, again: true, .. })
+        Some(Control::Credit {
+            messages: 1,
+            again: true,
+            ..
+        })
     ));
     assert_eq!(committed_missing(&commit(&mut core)), [5..6]);
     core.settle(epoch, 5, again(true));
@@ -116,7 +126,10 @@ fn a_new_owner_reads_again_what_the_metadata_names() {
     let commit = commit(&mut core);
     let mut next = Core::new(TIMEOUT);
     next.assign(0, commit.offset, &commit.metadata);
-    let Some(Control::Assign { position, behind, .. }) = next.control.pop_front() else {
+    let Some(Control::Assign {
+        position, behind, ..
+    }) = next.control.pop_front()
+    else {
         panic!("not assigned")
     };
     let missing = vec![3..4, 5..6, 10..LIVE];

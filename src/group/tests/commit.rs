@@ -14,7 +14,9 @@ fn only_what_is_finished_is_committed() {
     core.settle(epoch, 2, Completion::Delivered);
     let commits = core.next_commit();
     assert_eq!(commits[0].offset, 1);
-    let finished = offset_map::decode(1, &commits[0].metadata).unwrap();
+    let finished = offset_map::decode(1, &commits[0].metadata)
+        .unwrap()
+        .finished;
     assert_eq!(finished.len(), 1);
     assert_eq!((finished[0].start, finished[0].end), (2, 3));
     assert_eq!(core.group.finish().unfinished, 2);
@@ -41,7 +43,14 @@ fn a_commit_is_begun_when_the_one_before_is_answered_and_something_changed() {
 fn a_dead_letter_holds_its_offset_until_it_is_written() {
     let mut core = Core::new(TIMEOUT);
     let epoch = core.consuming(0..1);
-    core.settle(epoch, 0, Completion::Undeliverable { why: "why".into(), at: None });
+    core.settle(
+        epoch,
+        0,
+        Completion::Undeliverable {
+            why: "why".into(),
+            at: None,
+        },
+    );
     let letter = core.letters.pop_front().unwrap();
     assert_eq!(
         (letter.record, letter.why.as_str()),
@@ -50,7 +59,7 @@ fn a_dead_letter_holds_its_offset_until_it_is_written() {
     let held = core.next_commit();
     assert_eq!(held[0].offset, 0);
     core.tell(Event::Committed(taken(held)));
-    core.tell(written(&letter));
+    core.tell(super::written(&letter));
     assert_eq!(core.next_commit()[0].offset, 1);
     assert_eq!(core.group.finish().dead_letters, 1);
 }
@@ -97,6 +106,6 @@ fn maps_are_as_short_as_the_broker_wants_them() {
     core.tell(Event::ShorterMaps(64));
     let metadata = core.next_commit().remove(0).metadata;
     assert!(!metadata.is_empty() && metadata.len() <= 64);
-    let finished = offset_map::decode(0, &metadata).unwrap();
+    let finished = offset_map::decode(0, &metadata).unwrap().finished;
     assert!(finished.len() > 10 && finished.iter().all(|run| run.start % 2 == 1));
 }

@@ -7,12 +7,13 @@ use crate::group::effect::Order;
 use crate::group::notice::Notice;
 use crate::group::{Counts, Event, GRACE};
 use crate::message::consumer::Control;
-use crate::message::{Commit, Completion, Settled, offset_map};
+use crate::message::offset_map::{self, Map};
+use crate::message::{Commit, Completion, Settled};
 
 /// The finished offsets above the committed one.
 fn above(commit: &Commit) -> Vec<i64> {
-    let finished = offset_map::decode(commit.offset, &commit.metadata).unwrap();
-    finished.into_iter().flatten().collect()
+    let map = offset_map::decode(commit.offset, &commit.metadata).unwrap();
+    map.finished.into_iter().flatten().collect()
 }
 
 fn delivered(epoch: u64, offsets: &[i64]) -> Event {
@@ -29,8 +30,11 @@ fn a_partition_is_assigned_read_committed_lost_had_back_and_revoked() {
     let mut core = Core::new(TIMEOUT);
 
     // Assigned, with what an earlier owner finished.
-    let finished = [103..105, 120..121];
-    core.assign(0, 100, &offset_map::encode(100, &finished, 4_096));
+    let map = Map {
+        finished: vec![103..105, 120..121],
+        ..Map::default()
+    };
+    core.assign(0, 100, &offset_map::encode(100, &map, 4_096).1);
     let (epoch, position, left_out) = core.assigned_without();
     assert_eq!((position, left_out), (100, vec![103, 104, 120]));
 
@@ -81,7 +85,14 @@ fn a_partition_is_assigned_read_committed_lost_had_back_and_revoked() {
 
     // Revoked, with messages in flight and a dead letter on its way.
     core.read(epoch, 110..113);
-    core.settle(epoch, 108, Completion::Undeliverable { why: "why".into(), at: None });
+    core.settle(
+        epoch,
+        108,
+        Completion::Undeliverable {
+            why: "why".into(),
+            at: None,
+        },
+    );
     let letter = core.letters.pop_front().unwrap();
     let request = core.revoke();
     assert!(core.is_dropped(), "the consumer reads on");
@@ -94,7 +105,7 @@ fn a_partition_is_assigned_read_committed_lost_had_back_and_revoked() {
     core.settle(epoch, 112, Completion::Released);
     core.tell(Event::RevokeAck(assignment(epoch)));
     assert!(core.reply(request).is_none(), "the letter isn't written");
-    core.tell(written(&letter));
+    core.tell(super::written(&letter));
 
     // Released, with what is to be committed.
     let commits = core.reply(request).unwrap();

@@ -7,8 +7,9 @@ use crate::group::Event;
 use crate::group::effect::Order;
 use crate::group::notice::Notice;
 use crate::message::Completion;
+use crate::message::offset_map::{self, Map};
 use crate::message::standing::{Log, Standing, TopicTag};
-use crate::message::{offset_map, topic_tag};
+use crate::message::topic_tag;
 
 /// A log of topic `topic` from `start` to `end`, of which the epoch asked about ends at `epoch_end`.
 fn standing(topic: u32, start: i64, end: i64, epoch_end: i64) -> Standing {
@@ -51,9 +52,9 @@ fn a_log_that_was_cut_is_read_from_its_new_end_and_what_is_held_still_counts_bel
     core.read(again, 7..9);
     core.settle(again, 7, Completion::Delivered);
     let commit = core.next_commit().remove(0);
-    let finished = offset_map::decode(commit.offset, &commit.metadata).unwrap();
+    let map = offset_map::decode(commit.offset, &commit.metadata).unwrap();
     assert_eq!((commit.offset, commit.leader_epoch), (5, Some(3)));
-    assert!(finished.iter().eq([&(6..8)]));
+    assert_eq!(map.finished.as_slice(), [6..8]);
     core.tell(Event::Committed(taken(vec![commit])));
 
     // A revocation waits for the workers' answers for both assignments.
@@ -119,10 +120,11 @@ fn an_owner_begins_where_the_log_that_was_committed_for_ends_now() {
         (position, finished)
     };
     let of_topic = |finished: &[(i64, i64)]| {
-        let finished: Vec<_> = finished.iter().map(|run| run.0..run.1).collect();
-        topic_tag::before(Some(TopicTag(1)), 4_096, |left| {
-            offset_map::encode(1_000, &finished, left)
-        })
+        let map = Map {
+            finished: finished.iter().map(|run| run.0..run.1).collect(),
+            ..Map::default()
+        };
+        topic_tag::before(Some(TopicTag(1)), 4_096) + &offset_map::encode(1_000, &map, 4_000).1
     };
     let cut = begin(of_topic(&[]), standing(1, 0, 1_200, 600));
     assert_eq!(cut, (600, vec![]));

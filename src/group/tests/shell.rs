@@ -59,7 +59,7 @@ impl Around {
             letters,
             commands,
             lease,
-            group: std::thread::spawn(move || run(channels, shutdown_timeout)),
+            group: std::thread::spawn(move || run(channels, Vec::new(), shutdown_timeout)),
         }
     }
 
@@ -122,7 +122,13 @@ fn each_thread_gets_what_is_for_it_and_the_membership_its_replies() {
     let epoch = around.consuming();
     let settled = [
         (0, Completion::Delivered),
-        (1, Completion::Undeliverable { why: "why".into(), at: None }),
+        (
+            1,
+            Completion::Undeliverable {
+                why: "why".into(),
+                at: None,
+            },
+        ),
         (2, Completion::Delivered),
     ];
     let settled = settled.map(|(offset, completion)| Settled {
@@ -153,7 +159,7 @@ fn each_thread_gets_what_is_for_it_and_the_membership_its_replies() {
     let order = around.worker.recv().unwrap();
     assert!(matches!(order, worker::Event::Revoke(one) if one == assignment(epoch)));
     around.tell(Event::RevokeAck(assignment(epoch)));
-    around.tell(written(&letter));
+    around.tell(super::written(&letter));
     assert_eq!(revoked.blocking_recv().unwrap()[0].offset, 3);
     let counts = around.end();
     assert_eq!((counts.delivered, counts.dead_letters), (2, 1));

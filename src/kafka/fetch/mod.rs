@@ -134,7 +134,12 @@ pub fn fetchers(config: &Config) -> Arc<Make> {
 /// never hang.
 pub fn modern_fetchers(config: &Config) -> Arc<Make> {
     let config = config.clone();
-    Arc::new(move || Box::new(care::Care::new(&config, Box::new(modern::Modern::new(&config)))))
+    Arc::new(move || {
+        Box::new(care::Care::new(
+            &config,
+            Box::new(modern::Modern::new(&config)),
+        ))
+    })
 }
 
 /// Bytes to ask for from each of `partitions`.

@@ -108,7 +108,9 @@ impl Attempt {
         let map_len = shortest / 2;
         self.outcome.map_len = Some(map_len);
         for commit in &mut refused {
-            commit.metadata = offset_map::shorten(commit.offset, &commit.metadata, map_len);
+            // Where what Comets miss doesn't fit any longer, the offset is a lower one.
+            (commit.offset, commit.metadata) =
+                offset_map::shorten(commit.offset, &commit.metadata, map_len);
         }
         refused
     }
@@ -122,14 +124,18 @@ impl Attempt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::offset_map::Map;
 
     fn commit(partition: i32, holes: i64) -> Commit {
-        let finished: Vec<_> = (0..holes).map(|n| 2 * n + 1..2 * n + 2).collect();
+        let map = Map {
+            finished: (0..holes).map(|n| 2 * n + 1..2 * n + 2).collect(),
+            ..Map::default()
+        };
         Commit {
             partition,
             offset: 0,
             leader_epoch: None,
-            metadata: offset_map::encode(0, &finished, offset_map::MAX_LEN),
+            metadata: offset_map::encode(0, &map, offset_map::MAX_LEN).1,
         }
     }
 

@@ -81,7 +81,10 @@ fn it_is_given_up_only_while_another_one_delivers() {
     let [mut down, mut other] = fleet(start);
     other.ok(start);
     down.failed(Verdict::Down, 0, start);
-    assert!(!down.is_given_up(LONG, false, start + seconds(40)), "nobody delivers");
+    assert!(
+        !down.is_given_up(LONG, false, start + seconds(40)),
+        "nobody delivers"
+    );
     // The other one had nothing to deliver, which is no outage.
     other.ok(start + seconds(60));
     assert!(down.is_given_up(LONG, false, start + seconds(60)));
@@ -287,7 +290,10 @@ fn an_outage_begins_after_the_last_sign_of_life() {
         let oks = breaker.signs().oks;
         breaker.failed(Verdict::Down, oks, later);
         other.ok(later);
-        assert!(!breaker.is_given_up(LONG, false, later), "after {failure:?}");
+        assert!(
+            !breaker.is_given_up(LONG, false, later),
+            "after {failure:?}"
+        );
     }
 }
 

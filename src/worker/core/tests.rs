@@ -103,11 +103,15 @@ fn outage() -> Sim {
 #[test]
 fn a_comet_that_is_away_is_detached_while_another_delivers_and_attached_when_it_answers() {
     let sim = outage();
-    let away = sim.when(|done| *done == Done::Away(1)).expect("it is given up");
+    let away = sim
+        .when(|done| *done == Done::Away(1))
+        .expect("it is given up");
     let from = Duration::from_secs(10) + DETACH_AFTER;
     let most = from + Duration::from_secs(3);
     assert!((from..=most).contains(&away), "{away:?}");
-    let answers = sim.when(|done| *done == Done::Answers(1)).expect("it answers");
+    let answers = sim
+        .when(|done| *done == Done::Answers(1))
+        .expect("it answers");
     assert!(answers >= Duration::from_secs(60) && answers < Duration::from_secs(63));
     assert_eq!(sim.when(|done| *done == Done::Away(0)), None);
     let called = |of: u32| {
@@ -118,7 +122,10 @@ fn a_comet_that_is_away_is_detached_while_another_delivers_and_attached_when_it_
         calls.collect::<Vec<_>>()
     };
     assert_eq!(called(0).len(), 70, "each once");
-    assert!(called(1).iter().all(|(at, _)| *at <= away), "nothing more until it is attached");
+    assert!(
+        called(1).iter().all(|(at, _)| *at <= away),
+        "nothing more until it is attached"
+    );
 }
 
 /// One Comet takes everything; at the other one a call is in flight and two messages wait.
@@ -197,7 +204,10 @@ fn what_is_read_again_waits_for_the_late_call_of_its_key_and_is_not_sent_if_that
             assert_eq!(done[1..], [again(0, true), called(1, 1)]);
         } else {
             sim.run_to_call();
-            assert_eq!(sim.answer(1, 0, Ok(()))[..2], [again(0, true), called(1, 1)]);
+            assert_eq!(
+                sim.answer(1, 0, Ok(()))[..2],
+                [again(0, true), called(1, 1)]
+            );
         }
         assert_eq!(sim.answer(1, 1, Ok(())), [again(1, true)], "{next}");
         assert!(sim.core.messages.is_empty());

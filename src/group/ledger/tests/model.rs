@@ -116,7 +116,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #[test]
     fn it_says_what_a_model_of_each_record_says(before in runs(), steps in steps()) {
-        let mut ledger = Ledger::new(0, before.clone());
+        let mut ledger = Ledger::new(0, before.clone(), BTreeMap::new());
         let mut model = Model::new(0, before);
         for step in steps {
             let nth = |index: Index| model.records.keys().nth(index.index(model.records.len().max(1)));
@@ -125,7 +125,7 @@ proptest! {
                     let mut at = model.next - 1;
                     let offsets: Vec<i64> = gaps.iter().map(|gap| { at += gap + 1; at }).collect();
                     let next = at + 1 + beyond;
-                    ledger.read(offsets.iter().copied(), next);
+                    ledger.read(offsets.iter().copied(), next, &[]);
                     model.read(&offsets, next);
                 }
                 Step::Finish(index) => {

@@ -1,0 +1,120 @@
+//! What Comets miss of a partition. For the watermark it counts as finished: it is read again for each of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use crate::message::{CometId, Offsets};
+
+#[derive(Debug, Default)]
+pub struct Missing {
+    /// By Comet. None is empty.
+    offsets: BTreeMap<CometId, Offsets>,
+    /// What is with a worker for a Comet that misses it, or on its way to the dead-letter topic. All of it is missing, too.
+    in_hand: BTreeSet<(CometId, i64)>,
+}
+
+impl Missing {
+    pub fn new(mut offsets: BTreeMap<CometId, Offsets>) -> Self {
+        offsets.retain(|_, missed| !missed.is_empty());
+        Self {
+            offsets,
+            in_hand: BTreeSet::new(),
+        }
+    }
+
+    pub fn offsets(&self) -> &BTreeMap<CometId, Offsets> {
+        &self.offsets
+    }
+
+    pub fn of(&self, comet: CometId) -> Option<&Offsets> {
+        self.offsets.get(&comet)
+    }
+
+    /// How many records are on their way again.
+    pub fn in_hand(&self) -> usize {
+        self.in_hand.len()
+    }
+
+    /// What is on its way again to a Comet.
+    pub fn in_hand_of(&self, comet: CometId) -> impl Iterator<Item = i64> {
+        let of_comet = self.in_hand.range((comet, i64::MIN)..=(comet, i64::MAX));
+        of_comet.map(|(_, offset)| *offset)
+    }
+
+    pub fn add(&mut self, comet: CometId, range: Range<i64>) {
+        if !range.is_empty() {
+            self.offsets.entry(comet).or_default().insert(range);
+        }
+    }
+
+    /// A Comet misses a record. `in_hand`: a call with it has not ended yet.
+    pub fn lacks(&mut self, comet: CometId, offset: i64, in_hand: bool) {
+        self.add(comet, offset..offset + 1);
+        if in_hand {
+            self.in_hand.insert((comet, offset));
+        } else {
+            self.in_hand.remove(&(comet, offset));
+        }
+    }
+
+    /// Of `scanned`, a Comet misses only the records `sent`, which are on their way to it, and those that were before.
+    pub fn sent_again(&mut self, comet: CometId, scanned: Range<i64>, sent: &[i64]) {
+        self.in_hand
+            .extend(sent.iter().map(|offset| (comet, *offset)));
+        let missed = self.offsets.entry(comet).or_default();
+        missed.remove(scanned.clone());
+        for offset in sent {
+            missed.insert(*offset..offset + 1);
+        }
+        // A call may have begun before the partition was read again.
+        let before = (comet, scanned.start)..(comet, scanned.end.max(scanned.start));
+        for (_, offset) in self.in_hand.range(before) {
+            missed.insert(*offset..offset + 1);
+        }
+        self.tidy(comet);
+    }
+
+    /// A Comet has a record now.
+    pub fn took(&mut self, comet: CometId, offset: i64) {
+        self.in_hand.remove(&(comet, offset));
+        if let Some(missed) = self.offsets.get_mut(&comet) {
+            missed.remove(offset..offset + 1);
+            self.tidy(comet);
+        }
+    }
+
+    /// A record is not on its way to a Comet any longer, which still misses it.
+    pub fn still_lacks(&mut self, comet: CometId, offset: i64) {
+        self.in_hand.remove(&(comet, offset));
+    }
+
+    /// Forgets what a Comet misses. Returns how many offsets that was.
+    pub fn drop(&mut self, comet: CometId) -> u64 {
+        self.in_hand.retain(|(of, _)| *of != comet);
+        let missed = self.offsets.remove(&comet);
+        missed.map_or(0, |missed| missed.count())
+    }
+
+    /// Forgets what is missing outside of `kept`: the log doesn't have it any longer. Returns how many offsets of each Comet that was.
+    pub fn keep(&mut self, kept: Range<i64>) -> Vec<(CometId, u64)> {
+        self.in_hand.retain(|(_, offset)| kept.contains(offset));
+        let mut gone = Vec::new();
+        for (&comet, missed) in &mut self.offsets {
+            let before = missed.count();
+            missed.remove(i64::MIN..kept.start);
+            missed.remove(kept.end..i64::MAX);
+            let lost = before - missed.count();
+            if lost > 0 {
+                gone.push((comet, lost));
+            }
+        }
+        self.offsets.retain(|_, missed| !missed.is_empty());
+        gone
+    }
+
+    fn tidy(&mut self, comet: CometId) {
+        if self.of(comet).is_some_and(Offsets::is_empty) {
+            self.offsets.remove(&comet);
+        }
+    }
+}
