@@ -1,4 +1,4 @@
-use super::super::endpoint_stats::EndpointStats;
+use super::super::endpoint_stats::{DETACH_AFTER, EndpointStats};
 use super::super::key_queue::{RETRY_MOST, TRIES};
 use super::*;
 use proptest::prelude::*;
@@ -522,7 +522,7 @@ fn an_outage_ends_with_the_last_message_that_is_given_up() {
     assert_eq!(next(&mut scheduler, later, |_, _| 1), Some(1));
     answer(&mut scheduler, B, Verdict::Down, later);
     let look = scheduler.breaker.look_at(later).unwrap();
-    assert!(look >= later + seconds(30), "{:?}", look - later);
+    assert!(look >= later + DETACH_AFTER, "{:?}", look - later);
 }
 
 /// Refuses what is sent until nothing more may be sent. Gives how many became dead letters.
