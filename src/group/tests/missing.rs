@@ -1,5 +1,7 @@
 //! What Comets miss, from one owner of a partition to the next.
 
+#![expect(clippy::single_range_in_vec_init, reason = "ranges are what is meant")]
+
 use std::ops::Range;
 
 use super::{COMETS, Core, TIMEOUT, assignment, taken};

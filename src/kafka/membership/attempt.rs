@@ -186,8 +186,12 @@ mod tests {
     #[test]
     fn what_comets_miss_that_does_not_fit_lowers_the_offset_that_is_taken() {
         let map = Map {
-            finished: vec![110..120],
-            missing: [("comet-a:50051".into(), [20..30].into_iter().collect())].into(),
+            finished: vec![110..120, 130..140],
+            missing: [(
+                "comet-a:50051".into(),
+                [20..30, 40..50].into_iter().collect(),
+            )]
+            .into(),
         };
         let (offset, metadata) = offset_map::encode(100, &map, offset_map::MAX_LEN);
         let commit = Commit {
@@ -203,7 +207,7 @@ mod tests {
         };
         assert_eq!(shorter.offset, 20);
         let said = offset_map::decode(20, &shorter.metadata).unwrap();
-        assert_eq!(said.finished, [30..100, 110..120]);
+        assert_eq!(said.finished, [30..40, 50..100, 110..120]);
         let sent = shorter.clone();
         assert_eq!(answer(&mut attempt, &[None]), Next::Done);
         assert_eq!(attempt.end().taken, [sent]);

@@ -1,5 +1,7 @@
 //! Maps, there and back, in few bytes and many.
 
+#![expect(clippy::single_range_in_vec_init, reason = "ranges are what is meant")]
+
 use super::*;
 use crate::message::standing::TopicTag;
 use proptest::prelude::*;
