@@ -2,6 +2,8 @@
 //!
 //! Each figure is for a batch of [`BATCH`] messages; criterion shows what changed since the run before.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use chatroom_job::consumer::decode::decode;
 use chatroom_job::consumer::dispatch::worker_of;
@@ -75,8 +77,8 @@ fn ledger(c: &mut Criterion) {
     finished.chunks_mut(10).for_each(<[i64]>::reverse);
     c.bench_function("ledger", |b| {
         b.iter(|| {
-            let mut ledger = Ledger::new(0, Vec::new());
-            ledger.read(offsets.clone(), BATCH as i64);
+            let mut ledger = Ledger::new(0, Vec::new(), BTreeMap::new());
+            ledger.read(offsets.clone(), BATCH as i64, &[]);
             finished.iter().for_each(|offset| ledger.finish(*offset));
             (ledger.watermark(), ledger.finished_above())
         });

@@ -52,7 +52,7 @@ impl Group {
                 // What either finished, a Comet may miss that the other one doesn't know of.
                 for (comet, missed) in lost.ledger.missing() {
                     let all = missing.entry(*comet).or_default();
-                    missed.ranges().for_each(|range| all.insert(range));
+                    all.extend(missed.ranges());
                 }
             }
             finished = ledger::union(&finished, &lost.ledger.finished_from(position));
@@ -99,7 +99,7 @@ impl Group {
             match comets.position(|comet| comet.eq_ignore_ascii_case(&name)) {
                 Some(place) => {
                     let all = by_id.entry(CometId(place as u32)).or_default();
-                    missed.ranges().for_each(|range| all.insert(range));
+                    all.extend(missed.ranges());
                 }
                 None => self.effects.say(Notice::NotInFleet {
                     partition,

@@ -154,9 +154,7 @@ impl Ledger {
         for finished in &self.finished_before {
             offsets.remove(finished.clone());
         }
-        for missed in self.missing.of(comet).into_iter().flat_map(Offsets::ranges) {
-            offsets.insert(missed);
-        }
+        offsets.extend(self.missing.of(comet).into_iter().flat_map(Offsets::ranges));
         offsets.ranges().collect()
     }
 

@@ -5,6 +5,7 @@ mod commit;
 mod life;
 mod logs;
 mod lost;
+mod missing;
 mod revoke;
 mod shell;
 

@@ -1,6 +1,6 @@
 //! Commits of offsets, and what became of them.
 
-/// One partition's offset to commit: the next one to read, and the map of what is finished above it.
+/// One partition's offset to commit: the next one to read, and the map of what is finished above it and what Comets miss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     pub partition: i32,
@@ -13,7 +13,7 @@ pub struct Commit {
 /// What became of a commit. Kafka answers for each partition by itself.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct CommitOutcome {
-    /// As Kafka took it: the map of what is finished may be shorter than it was asked to take.
+    /// As Kafka took it: the map may be shorter than it was asked to take, and the offset lower.
     pub taken: Vec<Commit>,
     /// Why the rest was not taken.
     pub failed: Option<Failure>,

@@ -95,10 +95,16 @@ impl Offsets {
 impl FromIterator<Range<i64>> for Offsets {
     fn from_iter<I: IntoIterator<Item = Range<i64>>>(ranges: I) -> Self {
         let mut offsets = Self::default();
-        for range in ranges {
-            offsets.insert(range);
-        }
+        offsets.extend(ranges);
         offsets
+    }
+}
+
+impl Extend<Range<i64>> for Offsets {
+    fn extend<I: IntoIterator<Item = Range<i64>>>(&mut self, ranges: I) {
+        for range in ranges {
+            self.insert(range);
+        }
     }
 }
 

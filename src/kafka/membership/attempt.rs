@@ -184,6 +184,36 @@ mod tests {
     }
 
     #[test]
+    fn what_comets_miss_that_does_not_fit_lowers_the_offset_that_is_taken() {
+        let map = Map {
+            finished: vec![110..120, 130..140],
+            missing: [(
+                "comet-a:50051".into(),
+                [20..30, 40..50].into_iter().collect(),
+            )]
+            .into(),
+        };
+        let (offset, metadata) = offset_map::encode(100, &map, offset_map::MAX_LEN);
+        let commit = Commit {
+            offset,
+            metadata,
+            ..commit(0, 0)
+        };
+        let mut attempt = Attempt::new(&[commit]);
+        let too_large = Some(ResponseError::OffsetMetadataTooLarge);
+        assert_eq!(answer(&mut attempt, &[too_large]), Next::AtOnce);
+        let [shorter] = attempt.left() else {
+            panic!("it is not one commit")
+        };
+        assert_eq!(shorter.offset, 20);
+        let said = offset_map::decode(20, &shorter.metadata).unwrap();
+        assert_eq!(said.finished, [30..40, 50..100, 110..120]);
+        let sent = shorter.clone();
+        assert_eq!(answer(&mut attempt, &[None]), Next::Done);
+        assert_eq!(attempt.end().taken, [sent]);
+    }
+
+    #[test]
     fn what_is_taken_counts_though_another_partition_fails() {
         let mut attempt = Attempt::new(&[commit(0, 0), commit(1, 0), commit(2, 0)]);
         let deleted = Some(ResponseError::UnknownTopicOrPartition);

@@ -1,5 +1,7 @@
 //! What Comets miss, beside a model that keeps each offset by itself.
 
+#![expect(clippy::single_range_in_vec_init, reason = "ranges are what is meant")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
