@@ -77,7 +77,7 @@ fn read(fetchers: &Make, asked: &Receiver<Positions>, answer: &Sender<Answer>) {
             }
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let batches = fetcher.get_or_insert_with(|| fetchers()).fetch(&positions);
+        let batches = fetcher.get_or_insert_with(fetchers).fetch(&positions);
         let batches = match batches {
             Ok(batches) => {
                 attempts.worked();

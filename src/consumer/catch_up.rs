@@ -109,7 +109,7 @@ impl Lags {
     /// The Comet gets nothing from `position` on.
     pub fn detach(&mut self, comet: CometId, position: i64) {
         if self.lags.iter().all(|lag| lag.comet != comet) {
-            let missing = vec![position..i64::MAX];
+            let missing = std::iter::once(position..i64::MAX).collect();
             self.put(Behind { comet, missing });
             self.list();
         }

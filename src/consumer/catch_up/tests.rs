@@ -1,3 +1,6 @@
+// The lists hold ranges of offsets.
+#![allow(clippy::single_range_in_vec_init)]
+
 use bytes::Bytes;
 use protobuf::Message as _;
 

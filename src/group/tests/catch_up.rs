@@ -1,5 +1,8 @@
 //! Comets that are behind, as the group sees them.
 
+// The lists hold ranges of offsets.
+#![allow(clippy::single_range_in_vec_init)]
+
 use super::*;
 use crate::message::consumer::Behind;
 use crate::message::offset_map;
