@@ -1,7 +1,7 @@
 //! A ledger beside a model of it: every record of the partition by name, whether it was delivered, and what the
 //! ledger may know of that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
@@ -51,7 +51,7 @@ struct Model {
 
 pub fn run(steps: &[u8]) {
     let mut model = Model {
-        ledger: Ledger::new(0, Vec::new()),
+        ledger: Ledger::new(0, Vec::new(), BTreeMap::new()),
         log: Vec::new(),
         settled: 0,
         end: 0,
@@ -119,7 +119,7 @@ impl Model {
         let next = (after + i64::from(beyond)).min(limit.unwrap_or(i64::MAX));
         self.end = self.end.max(next);
         self.next = next;
-        self.ledger.read(offsets.iter().copied(), next);
+        self.ledger.read(offsets.iter().copied(), next, &[]);
         let fresh = offsets
             .iter()
             .filter(|&offset| !self.known.contains(offset));
@@ -188,7 +188,7 @@ impl Model {
             .copied()
             .filter(|offset| holds(&finished, *offset))
             .collect();
-        self.ledger = Ledger::new(position, finished);
+        self.ledger = Ledger::new(position, finished, BTreeMap::new());
         self.agrees();
     }
 
