@@ -16,3 +16,8 @@ pub mod observe;
 pub mod service;
 pub mod settings;
 pub mod worker;
+
+/// Runs the cores of all rooms together in virtual time.
+#[cfg(test)]
+#[path = "../tests/simulation/mod.rs"]
+mod simulation;

@@ -16,7 +16,7 @@ use crate::message::{Assignment, CometId, Completion, RecordId};
 
 /// Limits of the wait after a return in which the Comet took nothing.
 const WAIT_FIRST: Duration = Duration::from_secs(1);
-const WAIT_MOST: Duration = Duration::from_secs(30);
+const WAIT_MOST: Duration = Duration::from_secs(10);
 
 /// The Comets, in the order of their ids.
 pub(super) struct Comets(Vec<Comet>);

@@ -7,12 +7,12 @@
 mod begin;
 mod catch_up;
 mod commit;
-mod effect;
+pub(crate) mod effect;
 mod identity;
 pub mod ledger;
 mod look;
 mod lost;
-mod notice;
+pub(crate) mod notice;
 mod partition;
 mod revoke;
 mod shell;
@@ -63,7 +63,7 @@ struct Held {
 }
 
 /// What the core is stepped with.
-enum Input {
+pub(crate) enum Input {
     /// What another thread tells. Not what is a request, nor the membership's end: these are the shell's.
     Told(Event),
     /// Kafka wants partitions back, and waits for [`Effect::Reply`].
@@ -84,7 +84,7 @@ enum Input {
     Due,
 }
 
-struct Group {
+pub(crate) struct Group {
     /// How many workers there are. Each answers each revocation.
     workers: usize,
     /// The Comets' addresses, in the order of their ids.
@@ -128,7 +128,7 @@ fn next_assignment(epochs: &mut u64, partition: i32) -> Assignment {
 
 impl Group {
     /// `shutdown_timeout` bounds a stop, and with it each revocation.
-    fn new(workers: usize, names: Vec<String>, shutdown_timeout: Duration) -> Self {
+    pub(crate) fn new(workers: usize, names: Vec<String>, shutdown_timeout: Duration) -> Self {
         let comets = Comets::new(names.len());
         Self {
             workers,
@@ -155,7 +155,7 @@ impl Group {
     }
 
     /// Notes what the consumer read. This has to come before what became of it.
-    fn read(&mut self, read: Read) {
+    pub(crate) fn read(&mut self, read: Read) {
         if let Some(owned) = self.owned(read.assignment) {
             let Read { offsets, next, .. } = read;
             owned.ledger.read(offsets, next, &read.behind);
@@ -163,7 +163,7 @@ impl Group {
     }
 
     /// Takes in what happened, and returns what follows, in the order in which it is to be done.
-    fn step(&mut self, input: Input, now: Instant) -> Drain<'_, Effect> {
+    pub(crate) fn step(&mut self, input: Input, now: Instant) -> Drain<'_, Effect> {
         match input {
             Input::Told(event) => self.handle(event, now),
             Input::Revoked {
@@ -195,7 +195,7 @@ impl Group {
     }
 
     /// When the next step is due, whatever happens until then; `None`: with the next tick.
-    fn wake_at(&self) -> Option<Instant> {
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
         let deadlines = self
             .revocations
             .iter()

@@ -5,13 +5,13 @@
 
 mod breaker;
 pub mod coalesce;
-mod core;
+pub(crate) mod core;
 mod drive;
-mod effects;
+pub(crate) mod effects;
 mod endpoint;
 mod endpoint_stats;
 mod key_queue;
-mod scheduler;
+pub(crate) mod scheduler;
 mod shell;
 
 use std::sync::Arc;

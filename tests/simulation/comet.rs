@@ -1,0 +1,159 @@
+//! The Comets, and the calls on their way to them. They must not know why a job calls.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::judge::Place;
+use super::world::{What, World};
+
+/// One Comet.
+#[derive(Default)]
+pub struct Comet {
+    pub down: u32,
+    pub hangs: u32,
+    pub slow: Option<Duration>,
+    pub fails: Option<i32>,
+    /// Calls that it has and hasn't taken.
+    parked: Vec<u64>,
+    /// When its last fault ended; `None` while there is one.
+    pub well_since: Option<Duration>,
+}
+
+/// A call, until nobody waits for it and the Comet is done with it.
+pub struct Call {
+    pub job: usize,
+    pub life: u64,
+    pub worker: usize,
+    pub comet: usize,
+    /// The worker's own name for it.
+    pub id: usize,
+    pub place: Place,
+    /// Whether the caller waits for the answer.
+    pub waits: bool,
+}
+
+/// All calls that are not over.
+#[derive(Default)]
+pub struct Calls {
+    pub calls: BTreeMap<u64, Call>,
+    next: u64,
+}
+
+pub const UNAVAILABLE: i32 = 14;
+const DEADLINE_EXCEEDED: i32 = 4;
+const INVALID_ARGUMENT: i32 = 3;
+/// The deadline of a first call.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+impl World<'_> {
+    pub fn call(&mut self, call: Call, doublings: u32) {
+        self.judge.calls(self.now, call.comet, call.place);
+        let id = self.calls.next;
+        self.calls.next += 1;
+        self.calls.calls.insert(id, call);
+        let way = self.some_micros(3_000);
+        self.later(way, What::Arrives(id));
+        self.later(DEADLINE * (1 << doublings), What::Deadline(id));
+    }
+
+    /// A call reaches its Comet.
+    pub fn arrives(&mut self, id: u64) {
+        let Some(call) = self.calls.calls.get(&id) else {
+            return;
+        };
+        let (comet, place) = (call.comet, call.place);
+        let refused = self.refused_by(place) == Some(comet);
+        let of = &mut self.comets[comet];
+        if of.down > 0 {
+            self.answer(id, Err(UNAVAILABLE));
+            self.calls.calls.remove(&id);
+        } else if of.hangs > 0 {
+            of.parked.push(id);
+        } else if let Some(code) = of.fails {
+            self.answer(id, Err(code));
+            self.calls.calls.remove(&id);
+        } else if refused {
+            self.answer(id, Err(INVALID_ARGUMENT));
+            self.calls.calls.remove(&id);
+        } else if let Some(slow) = of.slow {
+            of.parked.push(id);
+            self.later(slow, What::Takes(id));
+        } else {
+            self.takes(id);
+        }
+    }
+
+    /// A Comet takes a call, whether or not somebody still waits for it.
+    pub fn takes(&mut self, id: u64) {
+        let Some(call) = self.calls.calls.get(&id) else {
+            return;
+        };
+        let (comet, place) = (call.comet, call.place);
+        self.comets[comet].parked.retain(|parked| *parked != id);
+        if self.refused_by(place) == Some(comet) {
+            self.answer(id, Err(INVALID_ARGUMENT));
+        } else {
+            self.judge.takes(self.now, comet, place);
+            self.answer(id, Ok(()));
+        }
+        self.calls.calls.remove(&id);
+    }
+
+    pub fn deadline(&mut self, id: u64) {
+        self.answer(id, Err(DEADLINE_EXCEEDED));
+    }
+
+    /// Answers the caller, if it still waits.
+    fn answer(&mut self, id: u64, answer: Result<(), i32>) {
+        let way = self.some_micros(2_000);
+        if let Some(call) = self.calls.calls.get_mut(&id)
+            && std::mem::take(&mut call.waits)
+        {
+            let answered = What::Answered {
+                job: call.job,
+                life: call.life,
+                worker: call.worker,
+                comet: call.comet,
+                id: call.id,
+                place: call.place,
+                answer,
+            };
+            self.later(way, answered);
+        }
+    }
+
+    /// Cuts the Comet's connections. Each call is taken before, or is not.
+    pub fn cut(&mut self, comet: usize) {
+        let calls = self.calls.calls.iter();
+        let cut: Vec<u64> = calls
+            .filter(|(_, call)| call.comet == comet)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in cut {
+            let place = self.calls.calls[&id].place;
+            if self.rng.bool() && self.refused_by(place) != Some(comet) {
+                self.judge.takes(self.now, comet, place);
+            }
+            self.answer(id, Err(UNAVAILABLE));
+            self.calls.calls.remove(&id);
+        }
+        self.comets[comet].parked.clear();
+    }
+
+    /// A Comet that hung takes what waits.
+    pub fn goes_on(&mut self, comet: usize) {
+        for id in std::mem::take(&mut self.comets[comet].parked) {
+            self.takes(id);
+        }
+    }
+
+    /// What a probe is answered with, if it is.
+    pub fn probed(&self, comet: usize) -> Option<Result<(), i32>> {
+        let of = &self.comets[comet];
+        match (of.down > 0, of.hangs > 0) {
+            (true, _) => Some(Err(UNAVAILABLE)),
+            (false, true) => None,
+            (false, false) => Some(Ok(())),
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Kafka: logs, what is committed, and which job has which partition. It must not know what a record is for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::judge::Place;
+use super::world::{What, World};
+use crate::kafka::fetch::{Batch, FetchError, Outcome, Positions, Record};
+use crate::message::group::Event;
+use crate::message::{Commit, CommitOutcome, Failure, offset_map};
+
+/// A job in one of its lives.
+pub type Member = (usize, u64);
+
+/// How long Kafka waits for a member that is silent.
+const SESSION: Duration = Duration::from_secs(10);
+
+#[derive(Default)]
+pub struct Kafka {
+    pub down: u32,
+    pub commits_fail: u32,
+    pub well_since: Option<Duration>,
+    logs: BTreeMap<i32, Vec<Bytes>>,
+    committed: BTreeMap<i32, (i64, String)>,
+    members: BTreeSet<Member>,
+    owners: BTreeMap<i32, Member>,
+    /// Partitions that their owner was asked to give back.
+    asked: BTreeSet<i32>,
+    /// When the last change of who has what ended.
+    pub settled_since: Duration,
+}
+
+impl Kafka {
+    pub fn write(&mut self, partition: i32, value: Bytes) -> Place {
+        let log = self.logs.entry(partition).or_default();
+        log.push(value);
+        (partition, log.len() as i64 - 1)
+    }
+
+    pub fn end(&self, partition: i32) -> i64 {
+        self.logs.get(&partition).map_or(0, |log| log.len() as i64)
+    }
+
+    pub fn is_member(&self, member: Member) -> bool {
+        self.members.contains(&member)
+    }
+
+    /// Whether something is to be read from there.
+    pub fn has_more(&self, positions: &Positions) -> bool {
+        positions
+            .iter()
+            .any(|(&partition, &at)| self.end(partition) > at)
+    }
+
+    /// Reads at most `most` records of each partition.
+    pub fn fetch(&self, positions: &Positions, most: usize) -> Result<Vec<Batch>, FetchError> {
+        if self.down > 0 {
+            return Err(FetchError::Failed("down".into()));
+        }
+        let batch = |(&partition, &at): (&i32, &i64)| {
+            let log = self.logs.get(&partition)?;
+            let values = log.get(at as usize..)?.iter().take(most);
+            let records: Vec<_> = (at..)
+                .zip(values)
+                .map(|(offset, value)| Record {
+                    offset,
+                    value: Some(value.clone()),
+                    size: value.len(),
+                })
+                .collect();
+            let next = records.last()?.offset + 1;
+            let outcome = Outcome::Records { records, next };
+            Some(Batch { partition, outcome })
+        };
+        Ok(positions.iter().filter_map(batch).collect())
+    }
+}
+
+impl World<'_> {
+    /// A commit reaches Kafka. Returns what is answered.
+    pub fn commit(&mut self, member: Member, commits: Vec<Commit>) -> CommitOutcome {
+        if self.kafka.down > 0 || self.kafka.commits_fail > 0 {
+            self.judge.may_repeat(self.now, member.0, member.1);
+            return CommitOutcome::failed(Failure::Other("down".into()));
+        }
+        if !self.kafka.is_member(member) {
+            return CommitOutcome::failed(Failure::NotMember("gone".into()));
+        }
+        let mut outcome = CommitOutcome::default();
+        for mut commit in commits {
+            if self.kafka.owners.get(&commit.partition) != Some(&member) {
+                outcome.failed = Some(Failure::NotMember("another's".into()));
+                continue;
+            }
+            let limit = self.plan.metadata;
+            if commit.metadata.len() > limit {
+                (commit.offset, commit.metadata) =
+                    offset_map::shorten(commit.offset, &commit.metadata, limit);
+                outcome.map_len = Some(limit);
+            }
+            self.judge
+                .committed(self.now, commit.partition, commit.offset, &commit.metadata);
+            let place = (commit.offset, commit.metadata.clone());
+            self.kafka.committed.insert(commit.partition, place);
+            outcome.taken.push(commit);
+        }
+        outcome
+    }
+
+    pub fn joins(&mut self, member: Member) {
+        if self.is_alive(member) {
+            self.kafka.members.insert(member);
+            self.share_out();
+        }
+    }
+
+    /// A member left, or was silent for too long.
+    pub fn is_gone(&mut self, member: Member) {
+        self.kafka.members.remove(&member);
+        let owners = &mut self.kafka.owners;
+        let gone: Vec<i32> = owners
+            .iter()
+            .filter(|(_, of)| **of == member)
+            .map(|(p, _)| *p)
+            .collect();
+        owners.retain(|_, owner| *owner != member);
+        self.kafka
+            .asked
+            .retain(|partition| !gone.contains(partition));
+        self.share_out();
+    }
+
+    pub fn is_silent(&mut self, member: Member) {
+        self.later(SESSION, What::Gone(member));
+    }
+
+    /// Gives each partition to the member whose turn it is, once its owner has given it back.
+    pub fn share_out(&mut self) {
+        self.kafka.settled_since = self.now;
+        let members: Vec<Member> = self.kafka.members.iter().copied().collect();
+        if members.is_empty() {
+            return;
+        }
+        let mut wanted: BTreeMap<Member, Vec<i32>> = BTreeMap::new();
+        for partition in 0..self.plan.partitions {
+            let due = members[partition as usize % members.len()];
+            match self.kafka.owners.get(&partition) {
+                Some(owner) if *owner == due => {}
+                Some(_) if self.kafka.asked.contains(&partition) => {}
+                Some(owner) => {
+                    wanted.entry(*owner).or_default().push(partition);
+                }
+                None => {
+                    self.kafka.owners.insert(partition, due);
+                    self.assign(due, partition);
+                }
+            }
+        }
+        for (owner, partitions) in wanted {
+            if self.is_alive(owner) {
+                self.kafka.asked.extend(&partitions);
+                self.revoke(owner, partitions);
+            }
+        }
+    }
+
+    /// A member gives partitions back, and says what to commit.
+    pub fn gives_back(&mut self, member: Member, partitions: &[i32], commits: Vec<Commit>) {
+        self.commit(member, commits);
+        for partition in partitions {
+            self.kafka.asked.remove(partition);
+            if self.kafka.owners.get(partition) == Some(&member) {
+                self.kafka.owners.remove(partition);
+            }
+        }
+        self.share_out();
+    }
+
+    /// Tells a member that a partition is its own.
+    pub fn assign(&mut self, member: Member, partition: i32) {
+        let (position, metadata) = self
+            .kafka
+            .committed
+            .get(&partition)
+            .cloned()
+            .unwrap_or_default();
+        let assigned = Event::Assigned {
+            partition,
+            position,
+            metadata,
+            leader_epoch: None,
+            standing: None,
+        };
+        self.tell_group(member, assigned);
+    }
+
+    pub fn partitions_of(&self, member: Member) -> Vec<i32> {
+        let owners = self.kafka.owners.iter();
+        owners
+            .filter(|(_, owner)| **owner == member)
+            .map(|(p, _)| *p)
+            .collect()
+    }
+}

@@ -1,0 +1,115 @@
+//! What goes wrong in a life, and how the fleet is made: all of it from the seed. It knows no state.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How long records are written and faults begin. Then everything heals.
+pub const LASTS: Duration = Duration::from_secs(600);
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub comets: usize,
+    pub jobs: usize,
+    pub partitions: i32,
+    /// The broker's limit for a commit's metadata, in bytes.
+    pub metadata: usize,
+    /// Limit for the messages that a job holds.
+    pub hold: usize,
+    /// The mean time between two records.
+    pub between: Duration,
+    pub faults: Vec<Fault>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub at: Duration,
+    pub lasts: Duration,
+    pub kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Its calls are cut and it refuses connections.
+    CometDown(usize),
+    AllDown,
+    /// It takes no call until this ends. Then it takes what waits.
+    CometHangs(usize),
+    /// It takes each call this much later.
+    CometSlow(usize, Duration),
+    /// Each call fails with this status; probes don't.
+    CometFails(usize, i32),
+    /// Its connections are cut, and work again at once.
+    Cut(usize),
+    /// Nothing can be read or committed.
+    KafkaDown,
+    /// Commits fail.
+    CommitsFail,
+    /// Killed, and started again when this ends.
+    JobKilled(usize),
+    /// Asked to stop, and started again when this ends.
+    JobStopped(usize),
+    /// krafka loses the partitions, and gets them back at once or not.
+    Lost(usize),
+}
+
+impl Plan {
+    pub fn new(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let comets = rng.usize(2..4);
+        let jobs = rng.usize(1..3);
+        let count = rng.usize(1..14);
+        let mut faults: Vec<_> = (0..count).map(|_| fault(&mut rng, comets, jobs)).collect();
+        faults.sort_by_key(|fault| fault.at);
+        Self {
+            seed,
+            comets,
+            jobs,
+            partitions: rng.i32(1..4),
+            metadata: if rng.u8(..5) == 0 { 64 } else { 4096 },
+            hold: if rng.u8(..3) == 0 { 24 } else { 10_000 },
+            between: Duration::from_millis(rng.u64(100..1_500)),
+            faults,
+        }
+    }
+}
+
+fn fault(rng: &mut fastrand::Rng, comets: usize, jobs: usize) -> Fault {
+    let (comet, job) = (rng.usize(..comets), rng.usize(..jobs));
+    let kind = match rng.u8(..16) {
+        0..=2 => Kind::CometDown(comet),
+        3 => Kind::AllDown,
+        4..=6 => Kind::CometHangs(comet),
+        7 => Kind::CometSlow(comet, Duration::from_millis(rng.u64(50..7_000))),
+        8 => Kind::CometFails(comet, [2, 4, 13, 14][rng.usize(..4)]),
+        9 => Kind::Cut(comet),
+        10 => Kind::KafkaDown,
+        11 => Kind::CommitsFail,
+        12..=13 => Kind::JobKilled(job),
+        14 => Kind::JobStopped(job),
+        _ => Kind::Lost(job),
+    };
+    let longest = [3_000, 15_000, 90_000][rng.usize(..3)];
+    Fault {
+        at: Duration::from_millis(rng.u64(5_000..LASTS.as_millis() as u64)),
+        lasts: Duration::from_millis(rng.u64(200..longest)),
+        kind,
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} jobs, {} Comets, {} partitions, {} bytes of metadata, {} messages held, a record each {:?}",
+            self.jobs, self.comets, self.partitions, self.metadata, self.hold, self.between
+        )
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (at, end) = (self.at.as_secs_f64(), (self.at + self.lasts).as_secs_f64());
+        write!(f, "  {at:.1} s to {end:.1} s: {:?}", self.kind)
+    }
+}

@@ -1,0 +1,424 @@
+//! The world: what happens next, and to whom. It owns the time, the randomness and the parts, and decides nothing else.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::time::{Duration, Instant};
+
+use protobuf::Message as _;
+
+use super::comet::{Calls, Comet};
+use super::job::{Job, Thread};
+use super::judge::{Figures, Judge, Place, Written};
+use super::kafka::{Kafka, Member};
+use super::plan::{Kind, LASTS, Plan};
+use crate::kafka::fetch::Positions;
+use crate::message::call::{OrderingKey, Target};
+use crate::message::proto::push::{PushMsg, push_msg::Type};
+use crate::message::{CometId, Commit, CommitOutcome, group};
+
+/// How long a life may take to end well after all faults.
+const HEALS_WITHIN: Duration = Duration::from_secs(400);
+/// Nobody waits longer for what is no fault of theirs.
+const NOBODY_WAITS: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What happens.
+pub enum What {
+    Write,
+    Begins(usize),
+    Ends(usize),
+    Look,
+    Start(usize),
+    Joins(Member),
+    Gone(Member),
+    Runs(Member, Thread),
+    Tick(Member),
+    Fetched {
+        member: Member,
+        ticket: u64,
+    },
+    FetchedAgain {
+        member: Member,
+        positions: Positions,
+    },
+    Arrives(u64),
+    Takes(u64),
+    Deadline(u64),
+    Answered {
+        job: usize,
+        life: u64,
+        worker: usize,
+        comet: usize,
+        id: usize,
+        place: Place,
+        answer: Result<(), i32>,
+    },
+    Probed {
+        member: Member,
+        worker: usize,
+        comet: usize,
+        answer: Result<(), i32>,
+    },
+    Commits(Member, Vec<Commit>),
+    Committed(Member, CommitOutcome),
+    Looked(Member, Vec<i32>),
+    GivesBack {
+        member: Member,
+        partitions: Vec<i32>,
+        commits: Vec<Commit>,
+    },
+    LetterWritten(Member, group::Written),
+    Back(Member, Vec<i32>),
+}
+
+struct Next {
+    at: Duration,
+    order: u64,
+    what: What,
+}
+
+impl PartialEq for Next {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+impl Eq for Next {}
+impl PartialOrd for Next {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Next {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.order).cmp(&(self.at, self.order))
+    }
+}
+
+pub struct World<'a> {
+    pub plan: &'a Plan,
+    pub now: Duration,
+    begun: Instant,
+    queue: BinaryHeap<Next>,
+    order: u64,
+    pub rng: fastrand::Rng,
+    /// Draws what is written, whatever else happens.
+    records: fastrand::Rng,
+    refused: std::collections::BTreeMap<Place, usize>,
+    pub kafka: Kafka,
+    pub comets: Vec<Comet>,
+    pub calls: Calls,
+    pub jobs: Vec<Job>,
+    pub judge: Judge,
+    /// Whether this life's story is told while it goes on.
+    tells: bool,
+}
+
+impl<'a> World<'a> {
+    pub fn new(plan: &'a Plan) -> Self {
+        let mut world = Self {
+            plan,
+            now: Duration::ZERO,
+            begun: Instant::now(),
+            queue: BinaryHeap::new(),
+            order: 0,
+            rng: fastrand::Rng::with_seed(plan.seed ^ 0x5eed),
+            records: fastrand::Rng::with_seed(plan.seed ^ 0x4ec0),
+            refused: Default::default(),
+            kafka: Kafka::default(),
+            comets: (0..plan.comets).map(|_| Comet::default()).collect(),
+            calls: Calls::default(),
+            jobs: (0..plan.jobs).map(|_| Job::default()).collect(),
+            judge: Judge::new(plan.comets, plan.metadata < 1_000),
+            tells: std::env::var_os("SIM_STORY").is_some(),
+        };
+        world.kafka.well_since = Some(Duration::ZERO);
+        for comet in &mut world.comets {
+            comet.well_since = Some(Duration::ZERO);
+        }
+        world.later(Duration::ZERO, What::Write);
+        world.later(LOOK, What::Look);
+        for job in 0..plan.jobs {
+            world.later(Duration::from_millis(10), What::Start(job));
+        }
+        for (n, fault) in plan.faults.iter().enumerate() {
+            world.later(fault.at, What::Begins(n));
+        }
+        world
+    }
+
+    pub fn run(mut self) -> Result<Figures, String> {
+        self.judge.figures.faults = self.plan.faults.len() as u64;
+        while let Some(Next { at, what, .. }) = self.queue.pop() {
+            self.now = at;
+            self.happens(what);
+            if let Some(broken) = self.judge.broken.take() {
+                return Err(broken);
+            }
+            if at > LASTS && self.is_well() && matches!(self.judge.due().as_slice(), []) {
+                break;
+            }
+            if at > LASTS + HEALS_WITHIN {
+                self.judge.end(at);
+                return Err(self
+                    .judge
+                    .broken
+                    .take()
+                    .unwrap_or_else(|| "it never ends".into()));
+            }
+        }
+        self.judge.figures.lives = 1;
+        self.judge.figures.lived = self.now;
+        Ok(self.judge.figures)
+    }
+
+    pub fn instant(&self) -> Instant {
+        self.begun + self.now
+    }
+
+    pub fn later(&mut self, after: Duration, what: What) {
+        self.order += 1;
+        self.queue.push(Next {
+            at: self.now + after,
+            order: self.order,
+            what,
+        });
+    }
+
+    pub fn some_micros(&mut self, most: u64) -> Duration {
+        Duration::from_micros(self.rng.u64(50..most))
+    }
+
+    pub fn tell(&self, what: impl FnOnce() -> String) {
+        if self.tells {
+            println!("{:9.3} {}", self.now.as_secs_f64(), what());
+        }
+    }
+
+    pub fn refused_by(&self, place: Place) -> Option<usize> {
+        self.refused.get(&place).copied()
+    }
+
+    fn is_well(&self) -> bool {
+        self.kafka.down == 0 && self.comets.iter().all(|comet| comet.well_since.is_some())
+    }
+
+    fn happens(&mut self, what: What) {
+        match what {
+            What::Write => self.write(),
+            What::Begins(fault) => self.fault(fault, true),
+            What::Ends(fault) => self.fault(fault, false),
+            What::Look => self.look(),
+            What::Start(job) => self.start(job),
+            What::Joins(member) => self.joins(member),
+            What::Gone(member) => self.is_gone(member),
+            What::Runs(member, thread) => self.runs(member, thread),
+            What::Tick(member) => self.tick(member),
+            What::Fetched { member, ticket } => self.fetched(member, ticket),
+            What::FetchedAgain { member, positions } => self.fetched_again(member, positions),
+            What::Arrives(call) => self.arrives(call),
+            What::Takes(call) => self.takes(call),
+            What::Deadline(call) => self.deadline(call),
+            What::Answered {
+                job,
+                life,
+                worker,
+                comet,
+                id,
+                place,
+                answer,
+            } => {
+                if self.is_alive((job, life)) {
+                    let ok_for = answer.is_ok().then_some((job, life));
+                    self.judge.ended(self.now, comet, place, ok_for);
+                    self.answered((job, life), worker, comet, id, answer);
+                }
+            }
+            What::Probed {
+                member,
+                worker,
+                comet,
+                answer,
+            } => self.probe_answered(member, worker, comet, answer),
+            What::Commits(member, commits) => {
+                let outcome = self.commit(member, commits);
+                let wait = match outcome.failed {
+                    Some(_) => Duration::from_millis(500),
+                    None => self.some_micros(10_000),
+                };
+                self.later(wait, What::Committed(member, outcome));
+            }
+            What::Committed(member, outcome) => {
+                self.tell_group(member, group::Event::Committed(outcome))
+            }
+            What::Looked(member, partitions) => self.looked(member, &partitions),
+            What::GivesBack {
+                member,
+                partitions,
+                commits,
+            } => self.gave_back(member, &partitions, commits),
+            What::LetterWritten(member, written) => self.letter_written(member, written),
+            What::Back(member, partitions) => {
+                for partition in partitions {
+                    if self.partitions_of(member).contains(&partition) {
+                        self.assign(member, partition);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes a record: mostly a room's.
+    fn write(&mut self) {
+        let rng = &mut self.records;
+        let mut push = PushMsg {
+            type_: Type::ROOM.into(),
+            ..Default::default()
+        };
+        let what = rng.u8(..20);
+        let number = rng.u8(..4);
+        let one = rng.usize(..self.plan.comets);
+        let target = match what {
+            0 => None,
+            1..=4 => {
+                push.type_ = Type::PUSH.into();
+                push.keys = vec![format!("user-{one}-{number}")];
+                push.server = super::judge::name(one);
+                Some(Target::One(CometId(one as u32)))
+            }
+            5 => {
+                push.type_ = Type::BROADCAST.into();
+                Some(Target::All)
+            }
+            _ => {
+                push.room = format!("room-{number}");
+                Some(Target::All)
+            }
+        };
+        let key = match what {
+            5 => OrderingKey::everybody(),
+            1..=4 => OrderingKey::user(&push.keys[0]),
+            _ => OrderingKey::room(&push.room),
+        };
+        let partition = (key.0 % self.plan.partitions as u64) as i32;
+        let refused_by = (rng.u8(..50) == 0).then_some(one);
+        let wait = self.plan.between.mul_f64(rng.f64() * 2.0);
+        let offset = self.kafka.end(partition);
+        push.msg = format!("{partition} {offset}").into();
+        let bytes = match target {
+            None => "no PushMsg".into(),
+            Some(_) => push.write_to_bytes().expect("a message").into(),
+        };
+        let place = self.kafka.write(partition, bytes);
+        if let (Some(comet), Some(_)) = (refused_by, target) {
+            self.refused.insert(place, comet);
+        }
+        let record = Written {
+            at: self.now,
+            key: key.0,
+            target,
+            refused_by,
+        };
+        self.judge.written(place, record);
+        self.records_came();
+        if self.now + wait < LASTS {
+            self.later(wait, What::Write);
+        }
+    }
+
+    fn fault(&mut self, n: usize, begins: bool) {
+        let fault = &self.plan.faults[n];
+        self.tell(|| {
+            format!(
+                "{} {:?}",
+                if begins { "begins" } else { "ends" },
+                fault.kind
+            )
+        });
+        let ends = fault.at + fault.lasts;
+        if begins {
+            self.later(
+                ends.min(LASTS) - self.now.min(ends.min(LASTS)),
+                What::Ends(n),
+            );
+        }
+        let by = |count: &mut u32| match begins {
+            true => *count += 1,
+            false => *count -= 1,
+        };
+        let member = |world: &Self, job: usize| (job, world.jobs[job].life);
+        match fault.kind {
+            Kind::CometDown(comet) => {
+                by(&mut self.comets[comet].down);
+                if begins {
+                    self.cut(comet);
+                }
+            }
+            Kind::AllDown => {
+                for comet in 0..self.comets.len() {
+                    by(&mut self.comets[comet].down);
+                    if begins {
+                        self.cut(comet);
+                    }
+                }
+            }
+            Kind::CometHangs(comet) => {
+                by(&mut self.comets[comet].hangs);
+                if self.comets[comet].hangs == 0 {
+                    self.goes_on(comet);
+                }
+            }
+            Kind::CometSlow(comet, slow) => self.comets[comet].slow = begins.then_some(slow),
+            Kind::CometFails(comet, code) => self.comets[comet].fails = begins.then_some(code),
+            Kind::Cut(comet) if begins => self.cut(comet),
+            Kind::Cut(_) => {}
+            Kind::KafkaDown => by(&mut self.kafka.down),
+            Kind::CommitsFail => by(&mut self.kafka.commits_fail),
+            Kind::JobKilled(job) if begins => {
+                let member = member(self, job);
+                self.kill(member);
+            }
+            Kind::JobStopped(job) if begins => self.stop(job),
+            Kind::JobKilled(job) | Kind::JobStopped(job) => {
+                self.later(Duration::ZERO, What::Start(job))
+            }
+            Kind::Lost(job) if begins => {
+                let member = member(self, job);
+                self.lose(member);
+            }
+            Kind::Lost(_) => {}
+        }
+        let now = self.now;
+        for comet in &mut self.comets {
+            let is_well = comet.down == 0
+                && comet.hangs == 0
+                && comet.slow.is_none()
+                && comet.fails.is_none();
+            comet.well_since = match (is_well, comet.well_since) {
+                (true, None) => Some(now),
+                (true, since) => since,
+                (false, _) => None,
+            };
+        }
+        if let Kind::Cut(comet) = fault.kind {
+            self.comets[comet].well_since = self.comets[comet].well_since.map(|_| now);
+        }
+        let kafka = &mut self.kafka;
+        kafka.well_since = (kafka.down == 0 && kafka.commits_fail == 0).then_some(now);
+    }
+
+    /// Looks whether somebody waits for what is no fault of theirs.
+    fn look(&mut self) {
+        self.later(LOOK, What::Look);
+        let Some(kafka) = self.kafka.well_since else {
+            return;
+        };
+        if !self.jobs.iter().all(Job::is_well) {
+            return;
+        }
+        let others = self.kafka.settled_since.max(kafka);
+        let since: Vec<_> = self.comets.iter().map(|comet| comet.well_since).collect();
+        self.judge.nobody_waits(self.now, NOBODY_WAITS, |comet| {
+            since[comet].map(|since| since.max(others))
+        });
+    }
+}
