@@ -91,13 +91,13 @@ impl Lag {
 }
 
 impl Lags {
-    /// `live`: see [`Self::attach`].
-    pub fn new(behind: Vec<Behind>, live: i64) -> Self {
+    /// `live` and `away`: see [`Self::attach`].
+    pub fn new(behind: Vec<Behind>, live: i64, away: &BTreeSet<CometId>) -> Self {
         let mut lags = Self::default();
         for one in behind {
             lags.put(one);
         }
-        lags.attach(live);
+        lags.attach(live, away);
         lags
     }
 
@@ -115,10 +115,10 @@ impl Lags {
         }
     }
 
-    /// The Comet answers: this is what it misses. `live`: see [`Self::attach`].
-    pub fn catch_up(&mut self, behind: Behind, live: i64) {
+    /// The Comet answers: this is what it misses. `live` and `away`: see [`Self::attach`].
+    pub fn catch_up(&mut self, behind: Behind, live: i64, away: &BTreeSet<CometId>) {
         self.put(behind);
-        self.attach(live);
+        self.attach(live, away);
     }
 
     fn put(&mut self, Behind { comet, missing }: Behind) {
@@ -131,10 +131,12 @@ impl Lags {
         });
     }
 
-    /// Forgets the Comets that caught up. From the offset `live` on, each record is read for all.
-    fn attach(&mut self, live: i64) {
+    /// Forgets the Comets that caught up. From the offset `live` on, each record is read for all. Those that are `away` get
+    /// nothing, though there may be nothing yet that they miss.
+    fn attach(&mut self, live: i64, away: &BTreeSet<CometId>) {
         let misses = |lag: &Lag| lag.missing.front().is_some_and(|first| first.start < live);
-        self.lags.retain(misses);
+        self.lags
+            .retain(|lag| away.contains(&lag.comet) || misses(lag));
         self.list();
     }
 
@@ -256,7 +258,7 @@ impl Core {
             }
         }
         let live = reading.live_from();
-        reading.behind.attach(live);
+        reading.behind.attach(live, &self.catch_up.away);
         for read in read {
             perform(Effect::Group(group::Event::ReadAgain(read)));
         }

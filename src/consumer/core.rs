@@ -232,7 +232,7 @@ impl Core {
                     finished: finished.into(),
                     behind: Lags::default(),
                 };
-                reading.behind = Lags::new(behind, reading.live_from());
+                reading.behind = Lags::new(behind, reading.live_from(), &self.catch_up.away);
                 self.partitions.insert(assignment.partition, reading);
             }
             Control::Detach(comet) => {
@@ -249,7 +249,11 @@ impl Core {
                         && reading.assignment == assignment
                     {
                         let live = reading.live_from();
-                        reading.behind.catch_up(Behind { comet, missing }, live);
+                        reading.behind.catch_up(
+                            Behind { comet, missing },
+                            live,
+                            &self.catch_up.away,
+                        );
                     }
                 }
                 self.tell_workers(|| worker::Event::Return(comet), perform);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::judge::Place;
+use super::kafka::Member;
 use super::world::{What, World};
 
 /// One Comet.
@@ -28,6 +29,7 @@ pub struct Call {
     /// The worker's own name for it.
     pub id: usize,
     pub place: Place,
+    pub begun: Duration,
     /// Whether the caller waits for the answer.
     pub waits: bool,
 }
@@ -47,8 +49,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 impl World<'_> {
     pub fn call(&mut self, call: Call, doublings: u32) {
-        self.judge.calls(self.now, call.comet, call.place);
         let id = self.calls.next;
+        self.judge.calls(self.now, call.comet, call.place, id);
         self.calls.next += 1;
         self.calls.calls.insert(id, call);
         let way = self.some_micros(3_000);
@@ -88,15 +90,24 @@ impl World<'_> {
         let Some(call) = self.calls.calls.get(&id) else {
             return;
         };
-        let (comet, place) = (call.comet, call.place);
+        let (comet, place, call_begun) = (call.comet, call.place, call.begun);
         self.comets[comet].parked.retain(|parked| *parked != id);
         if self.refused_by(place) == Some(comet) {
             self.answer(id, Err(INVALID_ARGUMENT));
         } else {
-            self.judge.takes(self.now, comet, place);
+            self.judge.takes(self.now, comet, place, call_begun);
             self.answer(id, Ok(()));
         }
         self.calls.calls.remove(&id);
+    }
+
+    /// Calls of a job no longer count as in flight. `which` are those that it gave back, or all.
+    pub fn forget(&mut self, member: Member, which: impl Fn(Place) -> bool) {
+        for (&id, call) in &self.calls.calls {
+            if (call.job, call.life) == member && which(call.place) {
+                self.judge.forget(call.comet, call.place, id);
+            }
+        }
     }
 
     pub fn deadline(&mut self, id: u64) {
@@ -116,6 +127,7 @@ impl World<'_> {
                 comet: call.comet,
                 id: call.id,
                 place: call.place,
+                call: id,
                 answer,
             };
             self.later(way, answered);
@@ -130,9 +142,9 @@ impl World<'_> {
             .map(|(id, _)| *id)
             .collect();
         for id in cut {
-            let place = self.calls.calls[&id].place;
+            let (place, begun) = (self.calls.calls[&id].place, self.calls.calls[&id].begun);
             if self.rng.bool() && self.refused_by(place) != Some(comet) {
-                self.judge.takes(self.now, comet, place);
+                self.judge.takes(self.now, comet, place, begun);
             }
             self.answer(id, Err(UNAVAILABLE));
             self.calls.calls.remove(&id);

@@ -201,7 +201,7 @@ impl World<'_> {
         if !self.is_alive(member) {
             return;
         }
-        self.judge.may_repeat(self.now, member.0, member.1);
+        self.judge.may_repeat(member);
         self.ends(member);
         self.is_silent(member);
     }
@@ -210,11 +210,9 @@ impl World<'_> {
         self.jobs[member.0].cores = None;
         self.jobs[member.0].alive_since = None;
         self.tell(|| format!("job {member:?} ends"));
+        self.forget(member, |_| true);
         for call in self.calls.calls.values_mut() {
-            if (call.job, call.life) == member {
-                self.judge.forget(call.comet, call.place);
-                call.waits = false;
-            }
+            call.waits &= (call.job, call.life) != member;
         }
     }
 
@@ -274,12 +272,14 @@ impl World<'_> {
         let is_leaving = self.cores(member).is_some_and(|cores| cores.stopping);
         if partitions == [-1] {
             if is_leaving {
-                self.judge.may_repeat(self.now, member.0, member.1);
+                self.judge.may_repeat(member);
                 self.ends(member);
                 self.is_silent(member);
             }
             return;
         }
+        self.judge.may_repeat(member);
+        self.forget(member, |place| partitions.contains(&place.0));
         self.gives_back(member, partitions, commits);
         if is_leaving && self.is_alive(member) {
             self.ends(member);
@@ -425,11 +425,11 @@ impl World<'_> {
 
     /// krafka lost partitions: the parting commit is taken or not, and they are back in a moment or never.
     fn parts(&mut self, member: Member, partitions: Vec<i32>, commits: Vec<Commit>) {
+        self.judge.may_repeat(member);
+        self.forget(member, |place| partitions.contains(&place.0));
         if self.rng.bool() {
             let outcome = self.commit(member, commits);
             self.tell_group(member, Event::PartingCommit(outcome.taken));
-        } else {
-            self.judge.may_repeat(self.now, member.0, member.1);
         }
         let wait = Duration::from_millis(self.rng.u64(200..4_000));
         self.later(wait, What::Back(member, partitions));
@@ -545,6 +545,7 @@ impl World<'_> {
                 comet: comet.0 as usize,
                 id,
                 place,
+                begun: self.now,
                 waits: true,
             };
             self.call(call, doublings);

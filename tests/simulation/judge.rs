@@ -1,12 +1,13 @@
 //! Knows the promises, and what each Comet really took. It must not know what a job thinks.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
 use crate::message::call::Target;
-use crate::message::{CometId, offset_map};
+use crate::message::{CometId, offset_map, offset_map::Map};
 
+use super::kafka::Member;
 use super::plan::LASTS;
 
 /// A record's place: partition and offset.
@@ -73,6 +74,13 @@ impl fmt::Display for Figures {
     }
 }
 
+/// Where a record is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    At(usize),
+    Letter,
+}
+
 /// A call of a record at a Comet, as its caller knows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Taken {
@@ -90,17 +98,18 @@ pub struct Judge {
     /// The last record of a key that a Comet took first.
     last: HashMap<(usize, i32, u64), i64>,
     /// The calls of living jobs, by Comet and key.
-    calling: HashMap<(usize, u64), Place>,
-    letters: BTreeSet<(Place, Option<usize>)>,
-    /// When a life ended without its last commit, or a commit was not taken.
-    uncommitted: HashMap<(usize, u64), Duration>,
-    /// Whether the map has no room for all that is finished.
-    is_short: bool,
+    calling: HashMap<(usize, u64), (u64, Place)>,
+    /// What is due and not there yet: at a Comet, or as a dead letter.
+    due: BTreeSet<(Place, Due)>,
+    /// Lives that gave partitions back, or lost them: what they didn't commit comes again.
+    gave_back: HashSet<(usize, u64)>,
+    /// The last commit of each partition.
+    committed: BTreeMap<i32, (i64, Map)>,
     pub broken: Option<String>,
 }
 
 impl Judge {
-    pub fn new(comets: usize, is_short: bool) -> Self {
+    pub fn new(comets: usize) -> Self {
         Self {
             figures: Figures::default(),
             comets,
@@ -108,9 +117,9 @@ impl Judge {
             taken: HashMap::new(),
             last: HashMap::new(),
             calling: HashMap::new(),
-            letters: BTreeSet::new(),
-            uncommitted: HashMap::new(),
-            is_short,
+            due: BTreeSet::new(),
+            gave_back: HashSet::new(),
+            committed: BTreeMap::new(),
             broken: None,
         }
     }
@@ -122,32 +131,29 @@ impl Judge {
 
     pub fn written(&mut self, place: Place, record: Written) {
         self.figures.records += 1;
+        if record.target.is_none() {
+            self.due.insert((place, Due::Letter));
+        }
+        let comets = (0..self.comets).filter(|comet| wants(*comet, &record));
+        self.due.extend(comets.map(|comet| (place, Due::At(comet))));
         self.written.insert(place, record);
     }
 
-    fn wants(&self, comet: usize, record: &Written) -> bool {
-        match record.target {
-            None => false,
-            Some(Target::All) => true,
-            Some(Target::One(one)) => one == CometId(comet as u32),
-        }
-    }
-
     /// A job calls a Comet.
-    pub fn calls(&mut self, now: Duration, comet: usize, place: Place) {
+    pub fn calls(&mut self, now: Duration, comet: usize, place: Place, call: u64) {
         let Some(record) = self.written.get(&place).cloned() else {
             return self.breaks(
                 now,
                 format!("Comet {comet} is called with {place:?}, which nobody wrote"),
             );
         };
-        if !self.wants(comet, &record) {
+        if !wants(comet, &record) {
             self.breaks(
                 now,
                 format!("Comet {comet} is called with {place:?}, which isn't for it"),
             );
         }
-        if let Some(other) = self.calling.insert((comet, record.key), place) {
+        if let Some((_, other)) = self.calling.insert((comet, record.key), (call, place)) {
             let key = record.key;
             self.breaks(
                 now,
@@ -156,36 +162,51 @@ impl Judge {
         }
     }
 
-    /// A call ended, as far as its caller knows; `caller` is its job and life where that took OK.
+    /// A call was answered; `ok_for` is its job and life where that was OK.
     pub fn ended(
         &mut self,
         now: Duration,
         comet: usize,
         place: Place,
+        call: u64,
         ok_for: Option<(usize, u64)>,
     ) {
-        let key = self.written[&place].key;
-        self.calling.remove(&(comet, key));
+        self.forget(comet, place, call);
         if let Some((job, life)) = ok_for {
             let known = Taken::Known { job, life, at: now };
             self.taken.insert((comet, place), known);
         }
     }
 
-    /// The calls of a job that is gone no longer count as in flight.
-    pub fn forget(&mut self, comet: usize, place: Place) {
-        let key = self.written[&place].key;
-        self.calling.remove(&(comet, key));
+    /// A call no longer counts as in flight: its job is gone, or gave the partition back when time was up.
+    pub fn forget(&mut self, comet: usize, place: Place, call: u64) {
+        let key = (comet, self.written[&place].key);
+        if self.calling.get(&key).is_some_and(|(of, _)| *of == call) {
+            self.calling.remove(&key);
+        }
     }
 
-    /// A life ended without a last commit, or something of it may not be committed.
-    pub fn may_repeat(&mut self, now: Duration, job: usize, life: u64) {
-        self.uncommitted.insert((job, life), now);
+    /// A life ends, or gives partitions back, or loses them.
+    pub fn may_repeat(&mut self, (job, life): Member) {
+        self.gave_back.insert((job, life));
     }
 
-    /// A Comet takes a record.
-    pub fn takes(&mut self, now: Duration, comet: usize, place: Place) {
+    /// Whether the last commit says that a Comet has a record.
+    fn is_committed(&self, comet: usize, place: Place) -> bool {
+        let Some((offset, map)) = self.committed.get(&place.0) else {
+            return false;
+        };
+        let is_missing = || {
+            let missing = map.missing.get(&name(comet));
+            missing.is_some_and(|missing| missing.contains(place.1))
+        };
+        is_claimed(place.1, *offset, map) && !is_missing()
+    }
+
+    /// A Comet takes a record, with a call that began at `begun`.
+    pub fn takes(&mut self, now: Duration, comet: usize, place: Place, begun: Duration) {
         self.figures.deliveries += 1;
+        self.due.remove(&(place, Due::At(comet)));
         let key = self.written[&place].key;
         match self.taken.insert((comet, place), Taken::Unknown) {
             None => {
@@ -201,14 +222,12 @@ impl Judge {
             Some(Taken::Unknown) => self.figures.repeats += 1,
             Some(Taken::Known { job, life, at }) => {
                 self.figures.repeats += 1;
-                // What was finished within the last second before that may not be committed.
-                let until = self.uncommitted.get(&(job, life));
-                let is_excused = until.is_some_and(|until| at + Duration::from_secs(5) >= *until);
-                if !is_excused && !self.is_short {
+                let is_committed = self.is_committed(comet, place);
+                if begun > at && (is_committed || !self.gave_back.contains(&(job, life))) {
                     self.breaks(
                         now,
                         format!(
-                            "Comet {comet} takes {place:?} again, and job {job} in its life {life} knew at {:.3} s that it has it",
+                            "Comet {comet} takes {place:?} again, and job {job} in its life {life} knew at {:.3} s that it has it (committed: {is_committed})",
                             at.as_secs_f64()
                         ),
                     );
@@ -219,8 +238,10 @@ impl Judge {
 
     pub fn letter(&mut self, now: Duration, place: Place, at: Option<CometId>) {
         self.figures.letters += 1;
-        self.letters
-            .insert((place, at.map(|comet| comet.0 as usize)));
+        match at {
+            Some(comet) => drop(self.due.remove(&(place, Due::At(comet.0 as usize)))),
+            None => self.due.retain(|(due, _)| *due != place),
+        }
         let record = &self.written[&place];
         let is_bad = record.target.is_none() || record.refused_by.is_some();
         // Where a Comet fails everything, a few messages are given up.
@@ -232,65 +253,42 @@ impl Judge {
         }
     }
 
-    fn has(&self, comet: usize, place: Place) -> bool {
-        self.taken.contains_key(&(comet, place))
-            || self.letters.contains(&(place, None))
-            || self.letters.contains(&(place, Some(comet)))
-    }
-
     /// Kafka takes a commit.
     pub fn committed(&mut self, now: Duration, partition: i32, offset: i64, metadata: &str) {
         let map = match offset_map::decode(offset, metadata) {
             Ok(map) => map,
             Err(why) => return self.breaks(now, format!("a commit can't be read back: {why}")),
         };
-        let claimed = |at: i64| at < offset || map.finished.iter().any(|run| run.contains(&at));
-        let records = self.written.range((partition, 0)..(partition, i64::MAX));
-        let mut wrong = None;
-        for (place, record) in records.filter(|(place, _)| claimed(place.1)) {
-            if record.target.is_none() {
-                if !self.letters.contains(&(*place, None)) {
-                    wrong.get_or_insert(format!("{place:?} is committed, and has no dead letter"));
-                }
-                continue;
-            }
-            for comet in (0..self.comets).filter(|comet| self.wants(*comet, record)) {
-                let missing = map.missing.get(&name(comet));
-                if !missing.is_some_and(|missing| missing.contains(place.1))
-                    && !self.has(comet, *place)
-                {
-                    wrong.get_or_insert(format!(
-                        "{place:?} is committed (offset {offset}), and Comet {comet} doesn't have it: {map:?}"
-                    ));
-                }
-            }
-        }
+        let claimed = |at: i64| is_claimed(at, offset, &map);
+        let due = self.due.range(((partition, 0), Due::At(0))..);
+        let due = due.take_while(|(place, _)| place.0 == partition);
+        let is_known = |place: &Place, due: &Due| match due {
+            Due::At(comet) => map
+                .missing
+                .get(&name(*comet))
+                .is_some_and(|missing| missing.contains(place.1)),
+            Due::Letter => false,
+        };
+        let mut wrong = due.filter(|(place, due)| claimed(place.1) && !is_known(place, due));
+        let wrong = wrong.next().map(|(place, due)| {
+            format!("{place:?} is committed (offset {offset}), and not there: {due:?}. {map:?}")
+        });
         if let Some(wrong) = wrong {
             self.breaks(now, wrong);
         }
+        self.committed.insert(partition, (offset, map));
     }
 
-    /// What is due and not there yet, with the time when it was written.
-    pub fn due(&self) -> Vec<(usize, Place, Duration)> {
-        let mut due = Vec::new();
-        for (place, record) in &self.written {
-            for comet in (0..self.comets).filter(|comet| self.wants(*comet, record)) {
-                if !self.has(comet, *place) {
-                    due.push((comet, *place, record.at));
-                }
-            }
-            if record.target.is_none() && !self.letters.contains(&(*place, None)) {
-                due.push((usize::MAX, *place, record.at));
-            }
-        }
-        due
+    /// Whether all is where it should be.
+    pub fn is_done(&self) -> bool {
+        self.due.is_empty()
     }
 
     pub fn end(&mut self, now: Duration) {
-        if let Some((comet, place, _)) = self.due().first() {
+        if let Some((place, due)) = self.due.first() {
             self.breaks(
                 now,
-                format!("all is well for minutes, and Comet {comet} doesn't have {place:?}"),
+                format!("all is well for minutes, and {place:?} isn't there: {due:?}"),
             );
         }
     }
@@ -303,8 +301,14 @@ impl Judge {
         limit: Duration,
         well_since: impl Fn(usize) -> Option<Duration>,
     ) {
-        for (comet, place, at) in self.due() {
-            if comet == usize::MAX {
+        for (place, due) in &self.due {
+            let Due::At(comet) = *due else {
+                continue;
+            };
+            let record = &self.written[place];
+            let at = record.at;
+            if record.refused_by == Some(comet) {
+                // Its dead letter waits until the others are done with it.
                 continue;
             }
             if let Some(since) = well_since(comet)
@@ -323,4 +327,18 @@ impl Judge {
 /// The Comet's name, which stands for its address.
 pub fn name(comet: usize) -> String {
     format!("comet-{comet}:1")
+}
+
+/// Whether a record is for a Comet.
+fn wants(comet: usize, record: &Written) -> bool {
+    match record.target {
+        None => false,
+        Some(Target::All) => true,
+        Some(Target::One(one)) => one == CometId(comet as u32),
+    }
+}
+
+/// Whether a commit says that a record needn't be read for all again.
+fn is_claimed(at: i64, offset: i64, map: &Map) -> bool {
+    at < offset || map.finished.iter().any(|run| run.contains(&at))
 }

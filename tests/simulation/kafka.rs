@@ -82,7 +82,6 @@ impl World<'_> {
     /// A commit reaches Kafka. Returns what is answered.
     pub fn commit(&mut self, member: Member, commits: Vec<Commit>) -> CommitOutcome {
         if self.kafka.down > 0 || self.kafka.commits_fail > 0 {
-            self.judge.may_repeat(self.now, member.0, member.1);
             return CommitOutcome::failed(Failure::Other("down".into()));
         }
         if !self.kafka.is_member(member) {

@@ -51,6 +51,7 @@ pub enum What {
         comet: usize,
         id: usize,
         place: Place,
+        call: u64,
         answer: Result<(), i32>,
     },
     Probed {
@@ -128,7 +129,7 @@ impl<'a> World<'a> {
             comets: (0..plan.comets).map(|_| Comet::default()).collect(),
             calls: Calls::default(),
             jobs: (0..plan.jobs).map(|_| Job::default()).collect(),
-            judge: Judge::new(plan.comets, plan.metadata < 1_000),
+            judge: Judge::new(plan.comets),
             tells: std::env::var_os("SIM_STORY").is_some(),
         };
         world.kafka.well_since = Some(Duration::ZERO);
@@ -154,7 +155,7 @@ impl<'a> World<'a> {
             if let Some(broken) = self.judge.broken.take() {
                 return Err(broken);
             }
-            if at > LASTS && self.is_well() && matches!(self.judge.due().as_slice(), []) {
+            if at > LASTS && self.is_well() && self.judge.is_done() {
                 break;
             }
             if at > LASTS + HEALS_WITHIN {
@@ -225,11 +226,12 @@ impl<'a> World<'a> {
                 comet,
                 id,
                 place,
+                call,
                 answer,
             } => {
                 if self.is_alive((job, life)) {
                     let ok_for = answer.is_ok().then_some((job, life));
-                    self.judge.ended(self.now, comet, place, ok_for);
+                    self.judge.ended(self.now, comet, place, call, ok_for);
                     self.answered((job, life), worker, comet, id, answer);
                 }
             }

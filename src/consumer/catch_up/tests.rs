@@ -341,3 +341,18 @@ fn workers_hear_when_nothing_more_may_be_held() {
     bench.control(credit(15));
     assert_eq!(bench.sent(), [Sent::Full(false)]);
 }
+
+#[test]
+fn a_comet_that_is_away_is_behind_from_the_first_record_of_a_new_partition() {
+    let mut bench = Bench::new(Vec::new());
+    bench.control(Control::Detach(B));
+    bench.control(Control::Assign {
+        assignment: Assignment { epoch: 2, ..OURS },
+        position: 20,
+        finished: Vec::new(),
+        behind: vec![behind(B, &[20..LIVE])],
+    });
+    bench.sent();
+    bench.live(20..21);
+    assert_eq!(bench.sent(), [live(20, &[B])]);
+}
