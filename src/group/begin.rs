@@ -65,6 +65,7 @@ impl Group {
             ledger,
             phase: Phase::Consuming,
             committed: None,
+            map_is_full: false,
         };
         self.effects.read(&owned);
         self.partitions.insert(partition, owned);

@@ -224,9 +224,7 @@ impl Group {
                 self.counts.dead_letters += letters.len() as u64;
                 self.credit(letters.len(), letters.iter().map(|(_, bytes)| bytes).sum());
                 for (record, _) in letters {
-                    if let Some(owned) = self.owner(record) {
-                        owned.ledger.finish(record.offset);
-                    }
+                    self.finished(record);
                 }
             }
             Event::RevokeAck(assignment) => {
@@ -290,13 +288,7 @@ impl Group {
                 Completion::Delivered => {
                     self.counts.delivered += 1;
                     self.uncommitted += 1;
-                    if let Some(owned) = self.owner(record) {
-                        owned.ledger.finish(record.offset);
-                    } else if let Some((_, lost)) = self.lost.get_mut(&record.assignment.partition)
-                        && lost.counts(record)
-                    {
-                        lost.ledger.finish(record.offset);
-                    }
+                    self.finished(record);
                 }
                 // What can't be delivered of a partition that is another's is the other's dead letter.
                 Completion::Released | Completion::Undeliverable(_) | Completion::Skipped(_) => {
@@ -316,6 +308,17 @@ impl Group {
         }
         self.credit(messages, bytes);
         self.commit_if_many();
+    }
+
+    /// Takes a finished record into the account, also of a partition that was given up and may come back.
+    fn finished(&mut self, record: RecordId) {
+        if let Some(owned) = self.owner(record) {
+            owned.ledger.finish(record.offset);
+        } else if let Some((_, lost)) = self.lost.get_mut(&record.assignment.partition)
+            && lost.counts(record)
+        {
+            lost.ledger.finish(record.offset);
+        }
     }
 
     /// The message is held until the letter is written: letters that wait count against the cap too.

@@ -17,6 +17,8 @@ pub struct Partition {
     pub ledger: Ledger,
     pub phase: Phase,
     pub committed: Option<Commit>,
+    /// Whether the offset map had no room for all that is finished, when last looked.
+    pub map_is_full: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,15 +89,26 @@ impl Partition {
 
     /// What there is to commit, with a map of what is finished of `map_len` bytes at most.
     pub fn commit(&self, partition: i32, map_len: usize) -> Commit {
+        self.commit_some(partition, map_len).0
+    }
+
+    /// And how many stretches of finished records the map has no room for.
+    pub fn commit_some(&self, partition: i32, map_len: usize) -> (Commit, usize) {
         let offset = self.ledger.watermark();
-        Commit {
+        let mut left_out = 0;
+        let metadata = topic_tag::before(self.log.topic, map_len, |left| {
+            let finished = self.ledger.finished_above();
+            let (map, without) = offset_map::encode_some(offset, &finished, left);
+            left_out = without;
+            map
+        });
+        let commit = Commit {
             partition,
             offset,
             leader_epoch: self.log.leader_epoch,
-            metadata: topic_tag::before(self.log.topic, map_len, |left| {
-                offset_map::encode(offset, &self.ledger.finished_above(), left)
-            }),
-        }
+            metadata,
+        };
+        (commit, left_out)
     }
 
     /// Whether nothing of it is with the workers or on its way to the dead letters.

@@ -24,12 +24,18 @@ const CRC_LEN: usize = 4;
 ///
 /// What doesn't fit into `max_len` bytes is left out from the high end: it may be sent again after a crash.
 pub fn encode(watermark: i64, finished: &[Range<i64>], max_len: usize) -> String {
+    encode_some(watermark, finished, max_len).0
+}
+
+/// And how many of the ranges it has no room for.
+pub fn encode_some(watermark: i64, finished: &[Range<i64>], max_len: usize) -> (String, usize) {
     let coded = max_len.saturating_sub(PREFIX.len());
     let max_bytes = (coded / 4 * 3).saturating_sub(CRC_LEN);
     let mut bytes = Vec::new();
     push_varint(&mut bytes, watermark as u64);
     let head = bytes.len();
     let mut at = watermark;
+    let mut left_out = finished.len();
     for run in finished {
         let mut pair = Vec::new();
         push_varint(&mut pair, (run.start - at) as u64);
@@ -39,12 +45,14 @@ pub fn encode(watermark: i64, finished: &[Range<i64>], max_len: usize) -> String
         }
         bytes.extend(pair);
         at = run.end;
+        left_out -= 1;
     }
     if bytes.len() == head {
-        return String::new();
+        return (String::new(), left_out);
     }
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
+    let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
+    (text, left_out)
 }
 
 /// A map as [`encode`] wrote it, in `max_len` bytes: it says less, and nothing that it didn't say before.
@@ -148,10 +156,11 @@ mod tests {
             max_len in prop_oneof![Just(MAX_LEN), 0..MAX_LEN],
         ) {
             let finished = runs(&lengths, watermark);
-            let text = encode(watermark, &finished, max_len);
+            let (text, left_out) = encode_some(watermark, &finished, max_len);
             prop_assert!(text.len() <= max_len);
             let back = decode(watermark, &text).unwrap();
             prop_assert_eq!(&back[..], &finished[..back.len()]);
+            prop_assert_eq!(left_out, finished.len() - back.len());
             prop_assert!(back.len() == finished.len() || max_len < 32 || text.len() > max_len - 16);
             let whole = encode(watermark, &finished, MAX_LEN);
             prop_assert_eq!(shorten(watermark, &whole, max_len), text);
