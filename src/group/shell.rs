@@ -150,12 +150,15 @@ impl From<Order> for worker::Event {
     }
 }
 
-/// What the order says of letters that are not written yet. While a partition is drained, they are written.
+/// What the order says of letters that are not written yet.
 fn of_letters(order: Order) -> Option<dead_letter::Event> {
     match order {
         Order::Suspend(assignment) => Some(dead_letter::Event::Suspend(assignment)),
-        Order::Resume(assignment) => Some(dead_letter::Event::Resume(assignment)),
+        // Kafka takes a partition back from the member that has it. While that is drained, its letters are written.
+        Order::Resume(assignment) | Order::Revoke(assignment) => {
+            Some(dead_letter::Event::Resume(assignment))
+        }
         Order::Forget(assignment) => Some(dead_letter::Event::Forget(assignment)),
-        Order::Revoke(_) | Order::Lapsed(_) => None,
+        Order::Lapsed(_) => None,
     }
 }

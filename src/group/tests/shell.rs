@@ -154,6 +154,8 @@ fn each_thread_gets_what_is_for_it_and_the_membership_its_replies() {
     around.tell(Event::RevokeAck(assignment(epoch)));
     around.tell(Event::Written(vec![(letter.record, letter.bytes)]));
     assert_eq!(revoked.blocking_recv().unwrap()[0].offset, 3);
+    let drained = around.letters.recv().unwrap();
+    assert!(matches!(drained, dead_letter::Event::Resume(one) if one == assignment(epoch)));
     let forgotten = around.letters.recv().unwrap();
     assert!(matches!(forgotten, dead_letter::Event::Forget(one) if one == assignment(epoch)));
     let counts = around.end();
@@ -169,6 +171,8 @@ fn a_lease_that_ran_out_is_renewed_after_the_workers_are_told_to_send_nothing() 
     assert!(matches!(first, worker::Event::Suspend(one) if one == assignment(epoch)));
     let second = around.worker.recv().unwrap();
     assert!(matches!(second, worker::Event::Lapsed(1)));
+    let letters = around.letters.recv().unwrap();
+    assert!(matches!(letters, dead_letter::Event::Suspend(one) if one == assignment(epoch)));
     around.end();
 }
 
