@@ -7,9 +7,9 @@
 use bytes::Bytes;
 use chatroom_job::comet::request::method_of;
 use chatroom_job::consumer::decode::decode;
-use chatroom_job::message::call::{Call, Target};
-use chatroom_job::consumer::route::Router;
 use chatroom_job::consumer::dispatch::worker_of;
+use chatroom_job::consumer::route::Router;
+use chatroom_job::message::call::{Call, Target};
 use chatroom_job::message::proto::comet::{BroadcastReq, BroadcastRoomReq, PushMsgReq};
 use chatroom_job::message::proto::protocol::Proto;
 use chatroom_job::message::proto::push::PushMsg;
@@ -52,10 +52,13 @@ fn route(push: &PushMsg) {
         return;
     };
     for workers in 1..9 {
-        assert!(worker_of(delivery.key, workers) < workers);
+        assert!((worker_of(delivery.key, workers).0 as usize) < workers);
     }
     if let Target::One(comet) = delivery.target {
-        assert!(COMETS[comet].starts_with(&push.server), "another's Comet");
+        assert!(
+            COMETS[comet.0 as usize].starts_with(&push.server),
+            "another's Comet"
+        );
     }
     let written = serialize(&delivery.call);
     let op = |default| {

@@ -4,6 +4,8 @@
 //! `commands::dead_letter`.
 
 pub mod letter;
+mod originals;
+mod waiting;
 pub mod writer;
 
 pub use writer::spawn;

@@ -1,12 +1,13 @@
 //! The service's thread that writes dead letters. It holds each letter until it is written.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::originals::Originals;
+use super::waiting::Waiting;
 use super::{LARGEST, header};
 use crate::base::backoff::{Retry, grows};
 use crate::base::text::counted;
@@ -14,11 +15,10 @@ use crate::kafka::client::{
     Acks, CloseOptions, ConsumerRecord, CreateTopicsOptions, DeliveryHandle, ErrorCode,
     KrafkaError, NewTopic, Producer, Record,
 };
-use crate::kafka::fetch::{Positions, Reader};
 use crate::kafka::{self, Trouble, alter_topic_command, is_too_large};
-use crate::message::dead_letter::Letter;
-use crate::message::{RecordId, group};
-use crate::settings::{Config, Isolation};
+use crate::message::dead_letter::{Event, Letter};
+use crate::message::{Completion, RecordId, Settled, group};
+use crate::settings::Config;
 
 /// Limits the letters of one round of writing.
 const AT_ONCE: usize = 100;
@@ -36,21 +36,23 @@ const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MOST: Duration = Duration::from_secs(5);
 const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
-/// Starts the thread. It writes letters until `letters` is closed, and retries each until it is written.
+/// Starts the thread. It writes letters until `events` is closed, and retries each until it is written or its partition is
+/// another member's: that one writes it then.
 ///
 /// # Errors
 /// The system refuses a thread or the runtime's files.
 pub fn spawn(
     config: &Config,
-    letters: Receiver<Letter>,
+    events: Receiver<Event>,
     group: Sender<group::Event>,
 ) -> std::io::Result<JoinHandle<()>> {
     let mut writer = DeadLetterWriter {
         brokers: config.brokers.clone(),
         source: config.topic.clone(),
         topic: config.dead_letter_topic(),
+        events,
         connection: None,
-        held: VecDeque::new(),
+        waiting: Waiting::default(),
         retry: Retry::new(RETRY_FIRST, RETRY_MOST),
         again: Instant::now(),
     };
@@ -60,17 +62,10 @@ pub fn spawn(
     std::thread::Builder::new()
         .name("dead-letter".into())
         .spawn(move || {
-            while let Some(fresh) = writer.next_letters(&letters) {
-                let written = runtime.block_on(writer.write(fresh));
-                let written: Vec<_> = written
-                    .into_iter()
-                    .map(|letter| group::Written {
-                        record: letter.record,
-                        bytes: letter.bytes,
-                        at: letter.at,
-                    })
-                    .collect();
-                if !written.is_empty() && group.send(group::Event::Written(written)).is_err() {
+            while writer.await_letters() {
+                let written = runtime.block_on(writer.write());
+                let dropped = writer.waiting.take_dropped();
+                if !tell(&group, written, dropped) {
                     break;
                 }
             }
@@ -78,14 +73,38 @@ pub fn spawn(
         })
 }
 
+/// Tells the group what became of letters. Returns whether it still hears.
+fn tell(group: &Sender<group::Event>, written: Vec<Letter>, dropped: Vec<Letter>) -> bool {
+    let written: Vec<_> = written
+        .into_iter()
+        .map(|letter| group::Written {
+            record: letter.record,
+            bytes: letter.bytes,
+            at: letter.at,
+        })
+        .collect();
+    let released: Vec<_> = dropped
+        .into_iter()
+        .map(|letter| Settled {
+            record: letter.record,
+            bytes: letter.bytes,
+            completion: match letter.at {
+                None => Completion::Released,
+                Some(comet) => Completion::Again { comet, took: false },
+            },
+        })
+        .collect();
+    (written.is_empty() || group.send(group::Event::Written(written)).is_ok())
+        && (released.is_empty() || group.send(group::Event::Settled(released)).is_ok())
+}
+
 struct DeadLetterWriter {
     brokers: Vec<String>,
     source: String,
     topic: String,
+    events: Receiver<Event>,
     connection: Option<Connection>,
-    /// Letters that could not be written so far. Each is retried on its own, so that a letter that the topic refuses
-    /// doesn't block the others.
-    held: VecDeque<Letter>,
+    waiting: Waiting,
     retry: Retry,
     /// When the held letters are retried.
     again: Instant,
@@ -97,34 +116,46 @@ struct Connection {
 }
 
 impl DeadLetterWriter {
-    /// Blocks until letters arrive or the held ones are due. Returns the new ones, which may be none, or `None` when closed.
-    fn next_letters(&self, letters: &Receiver<Letter>) -> Option<Vec<Letter>> {
-        let first = if self.held.is_empty() {
-            Some(letters.recv().ok()?)
-        } else {
-            match letters.recv_deadline(self.again) {
-                Ok(letter) => Some(letter),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return None,
+    /// Blocks until there are new letters, the held ones are due, or some are forgotten. Returns false once closed.
+    fn await_letters(&mut self) -> bool {
+        if !self.waiting.has_fresh() {
+            let event = if self.waiting.held() == 0 {
+                self.events.recv().map_err(Into::into)
+            } else {
+                self.events.recv_deadline(self.again)
+            };
+            match event {
+                Ok(event) => self.waiting.hear(event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return false,
             }
-        };
-        let more = letters.try_iter().take(AT_ONCE - 1);
-        let mut all: Vec<_> = first.into_iter().chain(more).collect();
-        // Letters of neighbouring records then read their originals together.
-        all.sort_unstable_by_key(|letter| letter.record);
-        Some(all)
+        }
+        self.hear();
+        true
+    }
+
+    /// Takes in what came meanwhile.
+    fn hear(&mut self) {
+        for event in self.events.try_iter() {
+            self.waiting.hear(event);
+        }
     }
 
     /// Writes new letters, and held ones when they are due. Returns the written ones; holds the rest.
-    async fn write(&mut self, fresh: Vec<Letter>) -> Vec<Letter> {
+    async fn write(&mut self) -> Vec<Letter> {
         let mut written = Vec::new();
-        let due = self.held.is_empty() || Instant::now() >= self.again;
-        if !due && self.connection.is_none() {
-            // Kafka failed a moment ago.
-            self.held.extend(fresh);
+        if !self.waiting.has_fresh() && self.waiting.held() == 0 {
             return written;
         }
-        let mut failure = self.write_in_order(fresh, &mut written).await;
+        let due = self.waiting.held() == 0 || Instant::now() >= self.again;
+        if !due && self.connection.is_none() {
+            // Kafka failed a moment ago.
+            self.waiting.hold_fresh();
+            return written;
+        }
+        self.waiting.begin_fresh(AT_ONCE);
+        let mut failure = self.write_in_order(AT_ONCE, &mut written).await;
+        self.waiting.hold_rest();
         let reachable = failure.is_none() || self.connection.is_some();
         if due && reachable {
             // This also separates letters that failed only because a batch with another one was too large.
@@ -132,14 +163,14 @@ impl DeadLetterWriter {
         }
         match failure {
             Some(failure) if due || self.connection.is_none() => {
-                let held = self.held.len();
+                let held = self.waiting.held();
                 let cause = failure.cause(&self.brokers, &self.topic);
                 let wait = self.retry.failed(&cause, |cause| {
                     failure.complain(cause, &self.topic, &self.source, held);
                 });
                 self.again = Instant::now() + wait;
             }
-            None if self.held.is_empty() => {
+            None if self.waiting.held() == 0 => {
                 self.retry.worked();
             }
             _ => {}
@@ -147,30 +178,20 @@ impl DeadLetterWriter {
         written
     }
 
-    /// Writes letters in order, and holds those that fail. Returns the first failure.
-    async fn write_in_order(
-        &mut self,
-        letters: Vec<Letter>,
-        written: &mut Vec<Letter>,
-    ) -> Option<Failure> {
-        let mut outcomes = self.try_write(&letters).await.into_iter();
+    /// Writes up to `most` letters of the round in order, and holds those that fail. Returns the first failure.
+    async fn write_in_order(&mut self, most: usize, written: &mut Vec<Letter>) -> Option<Failure> {
         let mut failure = None;
-        for letter in letters {
-            let error = match outcomes.next() {
-                Some(Ok(())) => {
-                    written.push(letter);
-                    continue;
-                }
-                outcome => outcome.and_then(Result::err),
+        for (letter, outcome) in self.try_write(most).await {
+            let Err(error) = outcome else {
+                written.push(letter);
+                continue;
             };
-            if let Some(error) = error {
-                if !is_too_large(&error) {
-                    self.disconnect().await;
-                }
-                let record = letter.record;
-                failure.get_or_insert(Failure { record, error });
+            if !is_too_large(&error) {
+                self.disconnect().await;
             }
-            self.held.push_back(letter);
+            let record = letter.record;
+            failure.get_or_insert(Failure { record, error });
+            self.waiting.hold(letter);
         }
         failure
     }
@@ -183,7 +204,7 @@ impl DeadLetterWriter {
         {
             let options = CloseOptions::new().timeout(kafka::CLOSING);
             let _ = producer.close_with(options).await;
-            originals.reader.close().await;
+            originals.close().await;
         }
     }
 
@@ -191,9 +212,9 @@ impl DeadLetterWriter {
     async fn write_held(&mut self, written: &mut Vec<Letter>) -> Option<Failure> {
         let mut first = None;
         let mut refused = 0;
-        for _ in 0..self.held.len() {
-            let letter = self.held.pop_front()?;
-            if let Some(failure) = self.write_in_order(vec![letter], written).await {
+        self.waiting.begin_held();
+        while self.waiting.next().is_some() {
+            if let Some(failure) = self.write_in_order(1, written).await {
                 refused += 1;
                 let ends = self.connection.is_none() || refused == REFUSED_AT_ONCE;
                 first.get_or_insert(failure);
@@ -202,52 +223,84 @@ impl DeadLetterWriter {
                 }
             }
         }
+        self.waiting.put_back();
         first
     }
 
-    /// Returns an outcome for each letter, or fewer when Kafka failed.
-    async fn try_write(&mut self, letters: &[Letter]) -> Vec<Result<(), KrafkaError>> {
-        let mut outcomes = Vec::new();
-        let mut handles = Vec::new();
+    /// Tries up to `most` letters of the round, until one can't be sent. Returns those and their outcomes.
+    async fn try_write(&mut self, most: usize) -> Vec<(Letter, Result<(), KrafkaError>)> {
+        let mut sent = Vec::new();
         let mut failed = None;
-        for letter in letters {
-            match self.enqueue(letter).await {
-                Ok(handle) => handles.push(handle),
+        while sent.len() < most {
+            self.hear();
+            let Some((record, last)) = self.waiting.next() else {
+                break;
+            };
+            let original = match self.original(record, last).await {
+                Ok(original) => original,
                 Err(error) => {
-                    failed = Some(Err(error));
+                    failed = self.waiting.take(record).map(|letter| (letter, error));
+                    break;
+                }
+            };
+            // That may have taken long, and the partition may be gone.
+            self.hear();
+            let Some(letter) = self.waiting.take(record) else {
+                continue;
+            };
+            match self.enqueue(&letter, original).await {
+                Ok(handle) => sent.push((letter, handle)),
+                Err(error) => {
+                    failed = Some((letter, error));
                     break;
                 }
             }
         }
-        for handle in handles {
-            outcomes.push(handle.await.map(|_| ()));
+        let mut outcomes = Vec::new();
+        for (letter, handle) in sent {
+            outcomes.push((letter, handle.await.map(|_| ())));
         }
-        outcomes.extend(failed);
+        outcomes.extend(failed.map(|(letter, error)| (letter, Err(error))));
         outcomes
     }
 
-    async fn enqueue(&mut self, letter: &Letter) -> Result<DeliveryHandle, KrafkaError> {
-        let connection = match &mut self.connection {
+    async fn connection(&mut self) -> Result<&mut Connection, KrafkaError> {
+        let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self
-                .connection
-                .insert(Connection::open(&self.brokers, &self.source, &self.topic).await?),
+            None => Connection::open(&self.brokers, &self.source, &self.topic).await?,
         };
-        let original = match letter.last {
-            // Unreadable offsets have no original.
-            Some(_) => None,
-            None => connection.originals.get(letter.record).await?,
-        };
-        if original.is_none() && letter.last.is_none() {
+        Ok(self.connection.insert(connection))
+    }
+
+    /// The record that a letter stands for. Unreadable offsets, up to `last`, have none.
+    async fn original(
+        &mut self,
+        record: RecordId,
+        last: Option<i64>,
+    ) -> Result<Option<ConsumerRecord>, KrafkaError> {
+        let connection = self.connection().await?;
+        if last.is_some() {
+            return Ok(None);
+        }
+        let original = connection.originals.get(record).await?;
+        if original.is_none() {
             log::error!(
                 "{}[{}]@{} is to become a dead letter, but Kafka no longer has it: its letter stays empty",
                 self.source,
-                letter.record.assignment.partition,
-                letter.record.offset
+                record.assignment.partition,
+                record.offset
             );
         }
+        Ok(original)
+    }
+
+    async fn enqueue(
+        &mut self,
+        letter: &Letter,
+        original: Option<ConsumerRecord>,
+    ) -> Result<DeliveryHandle, KrafkaError> {
         let record = record(&self.topic, &self.source, letter, original);
-        connection.producer.enqueue(record).await
+        self.connection().await?.producer.enqueue(record).await
     }
 }
 
@@ -318,61 +371,8 @@ impl Connection {
             .await?;
         Ok(Self {
             producer,
-            originals: Originals {
-                // The record was delivered, so it is readable whatever became of its transaction.
-                reader: Reader::connect(brokers, source, Isolation::ReadUncommitted).await?,
-                last: BTreeMap::new(),
-                partition: -1,
-            },
+            originals: Originals::connect(brokers, source).await?,
         })
-    }
-}
-
-/// Reads records again, as they are in Kafka: delivery keeps neither key, headers nor timestamp, and the classic
-/// fetcher can't tell null from empty.
-struct Originals {
-    reader: Reader,
-    /// The records of the last read: letters often follow each other.
-    last: BTreeMap<i64, ConsumerRecord>,
-    partition: i32,
-}
-
-impl Originals {
-    /// Returns the record, or `None` if Kafka no longer has it.
-    async fn get(&mut self, record: RecordId) -> Result<Option<ConsumerRecord>, KrafkaError> {
-        if self.partition != record.assignment.partition || !self.last.contains_key(&record.offset)
-        {
-            self.last = self.read_from(record).await?;
-            self.partition = record.assignment.partition;
-        }
-        Ok(self.last.get(&record.offset).cloned())
-    }
-
-    async fn read_from(
-        &mut self,
-        record: RecordId,
-    ) -> Result<BTreeMap<i64, ConsumerRecord>, KrafkaError> {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let position = Positions::from([(record.assignment.partition, record.offset)]);
-        loop {
-            let records = match self.reader.read(&position).await {
-                Ok(records) => records,
-                Err(KrafkaError::NoOffset { .. }) => return Ok(BTreeMap::new()),
-                Err(error) => return Err(error),
-            };
-            if !records.is_empty() {
-                return Ok(records
-                    .into_iter()
-                    .map(|record| (record.offset, record))
-                    .collect());
-            }
-            if Instant::now() > deadline {
-                return Err(KrafkaError::timeout(format!(
-                    "reading partition {} at offset {} again",
-                    record.assignment.partition, record.offset
-                )));
-            }
-        }
     }
 }
 

@@ -82,6 +82,7 @@ impl Group {
             ledger,
             phase: Phase::Consuming,
             committed: None,
+            map_is_full: false,
         };
         self.effects.read(&owned, self.comets.detached());
         self.partitions.insert(partition, owned);

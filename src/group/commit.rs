@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Group;
 use super::effect::Effect;
 use super::notice::Notice;
-use super::partition::Phase;
+use super::partition::{Partition, Phase};
 use crate::message::membership::Command;
 use crate::message::{Commit, CommitOutcome, Failure, offset_map};
 
@@ -56,18 +56,23 @@ impl Group {
 
     /// What is not committed yet, of all partitions. Suspect partitions are committed in any case: Kafka's answer says whether
     /// they are ours. But not those that krafka lost: Kafka would take the commit in the name of a member that no longer has them.
-    pub(super) fn to_commit(&self) -> Vec<Commit> {
-        self.partitions
-            .iter()
-            .map(|(&partition, owned)| (owned, owned.commit(partition, &self.names, self.map_len)))
-            .filter(|(owned, commit)| match owned.phase {
+    pub(super) fn to_commit(&mut self) -> Vec<Commit> {
+        let mut commits = Vec::new();
+        for (&partition, owned) in &mut self.partitions {
+            let (commit, left_out) = owned.commit_some(partition, &self.names, self.map_len);
+            let full = map_full(owned, &commit, left_out, self.map_len);
+            self.effects.say(full);
+            let is_due = match owned.phase {
                 Phase::Suspect { lost, .. } => !lost,
                 Phase::Consuming | Phase::Draining { .. } => {
-                    owned.committed.as_ref() != Some(commit)
+                    owned.committed.as_ref() != Some(&commit)
                 }
-            })
-            .map(|(_, commit)| commit)
-            .collect()
+            };
+            if is_due {
+                commits.push(commit);
+            }
+        }
+        commits
     }
 
     /// Takes Kafka's answer to the commit in flight.
@@ -106,5 +111,30 @@ impl Group {
             self.effects.say(Notice::ShorterMaps { map_len });
         }
         self.map_len = self.map_len.min(map_len);
+    }
+}
+
+/// Notes whether the map of a commit has room for all that is finished. Returns what to say where that changed. A map that
+/// was full has room again when it is half empty: a state that comes and goes each second is said once.
+fn map_full(
+    owned: &mut Partition,
+    commit: &Commit,
+    left_out: usize,
+    map_len: usize,
+) -> Option<Notice> {
+    let partition = commit.partition;
+    if left_out > 0 && !owned.map_is_full {
+        owned.map_is_full = true;
+        let offset = commit.offset;
+        Some(Notice::MapFull {
+            partition,
+            offset,
+            left_out,
+        })
+    } else if left_out == 0 && owned.map_is_full && commit.metadata.len() <= map_len / 2 {
+        owned.map_is_full = false;
+        Some(Notice::MapFits { partition })
+    } else {
+        None
     }
 }

@@ -12,7 +12,7 @@ use crate::message::{Assignment, CometId, Commit};
 /// One thing to do.
 pub enum Effect {
     Consumer(Control),
-    /// For each worker.
+    /// For each worker; and for the DeadLetterWriter, as far as it is about letters.
     Workers(Order),
     Letter(Letter),
     Membership(Command),

@@ -242,12 +242,13 @@ impl Group {
                 self.counts.dead_letters += letters.len() as u64;
                 for Written { record, bytes, at } in letters {
                     self.credit(1, bytes, at.is_some());
-                    let Some(owned) = self.owner(record) else {
-                        continue;
-                    };
                     match at {
-                        None => owned.ledger.finish(record.offset),
-                        Some(comet) => owned.ledger.took(comet, record.offset),
+                        None => self.finished(record),
+                        Some(comet) => {
+                            if let Some(ledger) = self.ledger_of(record) {
+                                ledger.took(comet, record.offset);
+                            }
+                        }
                     }
                 }
             }
@@ -317,9 +318,7 @@ impl Group {
                 Completion::Delivered => {
                     self.counts.delivered += 1;
                     self.uncommitted += 1;
-                    if let Some(ledger) = self.ledger_of(record) {
-                        ledger.finish(record.offset);
-                    }
+                    self.finished(record);
                 }
                 // What can't be delivered of a partition that is another's is the other's dead letter.
                 Completion::Released | Completion::Undeliverable { at: None, .. } => {
@@ -350,6 +349,13 @@ impl Group {
         self.credit(live.messages, live.bytes, false);
         self.credit(again.messages, again.bytes, true);
         self.commit_if_many();
+    }
+
+    /// Takes a finished record into the account, also of a partition that was given up and may come back.
+    fn finished(&mut self, record: RecordId) {
+        if let Some(ledger) = self.ledger_of(record) {
+            ledger.finish(record.offset);
+        }
     }
 
     /// The message is held until the letter is written: letters that wait count against the cap too.

@@ -66,6 +66,16 @@ pub enum Notice {
     ShorterMaps {
         map_len: usize,
     },
+    /// The offset map of commits has no room for so many stretches of finished records.
+    MapFull {
+        partition: i32,
+        offset: i64,
+        left_out: usize,
+    },
+    /// It has room again.
+    MapFits {
+        partition: i32,
+    },
     /// Messages of a log that is gone were not delivered.
     GoneUndelivered {
         messages: u64,
@@ -190,6 +200,20 @@ impl Notice {
                  default of {}): it gets {map_len} bytes of it from now on. After a crash, more of what was finished behind \
                  a message that is not is sent again",
                 offset_map::MAX_LEN
+            ),
+            Self::MapFull {
+                partition,
+                offset,
+                left_out,
+            } => log::warn!(
+                "partition {partition}: too many separate runs of messages are finished behind the unfinished offset {offset}: \
+                 the metadata of a commit has no room for the last {}. What isn't in it is sent again if job is killed, or \
+                 if the partition goes to another member before offset {offset} is finished. Find out what holds that up: a \
+                 Comet that doesn't answer, or the dead-letter topic",
+                counted(left_out as u64, "run")
+            ),
+            Self::MapFits { partition } => log::info!(
+                "partition {partition}: the metadata of a commit has room again for all that is finished"
             ),
             Self::GoneUndelivered { messages } => log::error!(
                 "{} that Kafka no longer has could not be delivered, and can't be read again",

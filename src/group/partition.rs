@@ -20,6 +20,8 @@ pub struct Partition {
     pub ledger: Ledger,
     pub phase: Phase,
     pub committed: Option<Commit>,
+    /// Whether the offset map had no room for all that is finished, when last looked.
+    pub map_is_full: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +92,16 @@ impl Partition {
 
     /// What there is to commit, with a map of `map_len` bytes at most: what is finished, and what each of the `comets` misses.
     pub fn commit(&self, partition: i32, comets: &[String], map_len: usize) -> Commit {
+        self.commit_some(partition, comets, map_len).0
+    }
+
+    /// And how many stretches of finished records the map has no room for.
+    pub fn commit_some(
+        &self,
+        partition: i32,
+        comets: &[String],
+        map_len: usize,
+    ) -> (Commit, usize) {
         let missing = self.ledger.missing().iter();
         let named =
             missing.map(|(comet, missed)| (comets[comet.0 as usize].clone(), missed.clone()));
@@ -98,13 +110,15 @@ impl Partition {
             missing: named.collect(),
         };
         let tag = topic_tag::before(self.log.topic, map_len);
-        let (offset, text) = offset_map::encode(self.ledger.watermark(), &map, map_len - tag.len());
-        Commit {
+        let left = map_len - tag.len();
+        let (offset, text, left_out) = offset_map::encode_some(self.ledger.watermark(), &map, left);
+        let commit = Commit {
             partition,
             offset,
             leader_epoch: self.log.leader_epoch,
             metadata: tag + &text,
-        }
+        };
+        (commit, left_out)
     }
 
     /// Whether nothing of it is with the workers or on its way to the dead letters.

@@ -11,10 +11,9 @@ use super::effect::{Effect, Order, RequestId};
 use super::{COMMIT_EVERY, Counts, Group, Input};
 use crate::base::lease::{Lease, Moment};
 use crate::message::consumer::Control;
-use crate::message::dead_letter::Letter;
 use crate::message::group::{Event, Read};
 use crate::message::membership::Command;
-use crate::message::{Commit, worker};
+use crate::message::{Commit, dead_letter, worker};
 
 /// How the group hears from the other threads, and reaches them.
 pub struct Channels {
@@ -25,7 +24,7 @@ pub struct Channels {
     pub stop: Receiver<()>,
     pub consumer: Sender<Control>,
     pub workers: Vec<Sender<worker::Event>>,
-    pub dead_letters: Sender<Letter>,
+    pub dead_letters: Sender<dead_letter::Event>,
     pub membership: UnboundedSender<Command>,
     /// The workers send under it.
     pub lease: Arc<Lease>,
@@ -124,8 +123,14 @@ impl Shell {
                     for worker in &self.channels.workers {
                         let _ = worker.send(order.into());
                     }
+                    if let Some(event) = of_letters(order) {
+                        let _ = self.channels.dead_letters.send(event);
+                    }
                 }
-                Effect::Letter(letter) => drop(self.channels.dead_letters.send(letter)),
+                Effect::Letter(letter) => {
+                    let event = dead_letter::Event::Write(letter);
+                    let _ = self.channels.dead_letters.send(event);
+                }
                 Effect::Membership(command) => drop(self.channels.membership.send(command)),
                 Effect::Reply { request, commits } => {
                     if let Some(reply) = self.replies.remove(&request) {
@@ -147,5 +152,18 @@ impl From<Order> for worker::Event {
             Order::Forget(assignment) => Self::Forget(assignment),
             Order::Lapsed(number) => Self::Lapsed(number),
         }
+    }
+}
+
+/// What the order says of letters that are not written yet.
+fn of_letters(order: Order) -> Option<dead_letter::Event> {
+    match order {
+        Order::Suspend(assignment) => Some(dead_letter::Event::Suspend(assignment)),
+        // Kafka takes a partition back from the member that has it. While that is drained, its letters are written.
+        Order::Resume(assignment) | Order::Revoke(assignment) => {
+            Some(dead_letter::Event::Resume(assignment))
+        }
+        Order::Forget(assignment) => Some(dead_letter::Event::Forget(assignment)),
+        Order::Lapsed(_) => None,
     }
 }

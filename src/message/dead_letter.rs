@@ -1,6 +1,18 @@
 //! What the DeadLetterWriter is told.
 
-use super::{CometId, RecordId};
+use super::{Assignment, CometId, RecordId};
+
+/// What the DeadLetterWriter is told.
+#[derive(Debug)]
+pub enum Event {
+    Write(Letter),
+    /// The partition may be another member's by now: its letters wait until that is clear.
+    Suspend(Assignment),
+    /// It is ours, or was not suspended.
+    Resume(Assignment),
+    /// The partition is another member's, or about to be: that one writes its letters. None follows for this assignment.
+    Forget(Assignment),
+}
 
 /// A dead letter to write.
 #[derive(Debug)]

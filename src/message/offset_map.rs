@@ -50,6 +50,12 @@ pub struct Map {
 /// the high end. Then the map says that Comets miss more than they do. Comets that don't fit at all are left out, and the offset is
 /// the lowest one that any of these misses: what they miss counts as not finished.
 pub fn encode(watermark: i64, map: &Map, max_len: usize) -> (i64, String) {
+    let (offset, text, _) = encode_some(watermark, map, max_len);
+    (offset, text)
+}
+
+/// And how many stretches of finished records it has no room for.
+pub fn encode_some(watermark: i64, map: &Map, max_len: usize) -> (i64, String, usize) {
     let coded = max_len.saturating_sub(FINISHED.len());
     let max_bytes = (coded / 4 * 3).saturating_sub(CRC_LEN);
     let missing = map.missing.iter().filter(|(_, missed)| !missed.is_empty());
@@ -67,6 +73,7 @@ pub fn encode(watermark: i64, map: &Map, max_len: usize) -> (i64, String) {
     bytes.extend(&said);
     let head = bytes.len();
     let mut at = offset;
+    let mut left_out = finished.len();
     for run in finished {
         let mut pair = Vec::new();
         push_run(&mut pair, &mut at, run);
@@ -74,13 +81,15 @@ pub fn encode(watermark: i64, map: &Map, max_len: usize) -> (i64, String) {
             break;
         }
         bytes.extend(pair);
+        left_out -= 1;
     }
     if said.is_empty() && bytes.len() == head {
-        return (offset, String::new());
+        return (offset, String::new(), left_out);
     }
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     let prefix = if said.is_empty() { FINISHED } else { MISSING };
-    (offset, format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)))
+    let text = format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes));
+    (offset, text, left_out)
 }
 
 /// What is finished, less what Comets miss that the map doesn't name. All of `below` is finished, too.

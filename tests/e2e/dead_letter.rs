@@ -7,6 +7,7 @@ use grpcio::RpcStatusCode;
 use krafka::Record;
 use nix::sys::signal::Signal;
 
+use crate::rebalance::{await_members, received};
 use crate::support::comet::{Answer, Call, Comet};
 use crate::support::command::{Ended, job};
 use crate::support::job::{Job, JobCommand};
@@ -591,4 +592,38 @@ fn a_letter_that_the_topic_refuses_is_held_and_keeps_nothing_else_up() {
         delivered.iter().map(Call::text).collect::<Vec<_>>(),
         ["good/0", "good/1"]
     );
+}
+
+#[test]
+fn a_letter_of_a_partition_that_was_handed_over_comes_from_its_next_owner_alone() {
+    let topic = Topic::new(shared(Version::V3_9_1), 4);
+    let letters = topic.dead_letter_topic();
+    topic.kafka.create_limited_topic(&letters, 1, 2_000);
+    let comet = Comet::start();
+    refuse(&comet, |_| true);
+    let job = topic.job(&[&comet]).flag("--shutdown-timeout", "2s");
+    let mut first = job.start();
+    await_members(&topic, 1);
+    // In two waves, so that one letter of each partition is held behind those of all others.
+    for wave in 1..=2 {
+        let bodies = [(); 4].map(|()| to_room("bad", "x".repeat(5_000)));
+        let records = bodies.iter().zip(0..);
+        let records =
+            records.map(|(body, partition)| record(&topic.name, body).partition(partition));
+        topic.kafka.produce(records);
+        await_until("the wave", || is(received(&first), 4 * wave));
+    }
+    first.await_line(&["Writing to the dead-letter topic", "too large"]);
+
+    let mut second = topic.job(&[&comet]).start();
+    for _ in 0..2 {
+        first.await_line(&["2 messages not finished in time, left to its next owner"]);
+    }
+    await_members(&topic, 2);
+    await_until("what is read again", || is(received(&second), 4));
+    topic.kafka.set(&letters, "max.message.bytes", "10000");
+    topic.await_no_lag();
+    first.stop();
+    second.stop();
+    assert_eq!(topic.await_dead_letters(8).len(), 8);
 }

@@ -42,7 +42,7 @@ fn ids(topic: &Topic) -> BTreeSet<String> {
 }
 
 /// How many messages this job has taken on.
-fn received(job: &Job) -> usize {
+pub(crate) fn received(job: &Job) -> usize {
     job.lines_with(&["Received PushMsg:"]).len()
 }
 

@@ -19,7 +19,7 @@ use crate::message::group::{Event, Read};
 use crate::message::membership::Command;
 use crate::message::standing::{Log, Standing};
 use crate::message::worker::Event as Told;
-use crate::message::{Answer, Assignment, CometId, Commit, Settled, Status};
+use crate::message::{Answer, Assignment, CometId, Commit, Completion, Settled, Status};
 use crate::worker::core::Core as Worker;
 use crate::worker::effects::{Effects, Said};
 use crate::worker::{EndpointStats, Fleet};
@@ -77,6 +77,8 @@ struct Cores {
     lost: BTreeMap<RequestId, Vec<i32>>,
     next_request: u64,
     stopping: bool,
+    /// Assignments whose letters their next owner writes.
+    forgotten: Vec<Assignment>,
 }
 
 /// What a worker wants done.
@@ -184,6 +186,7 @@ impl World<'_> {
             lost: BTreeMap::new(),
             next_request: 0,
             stopping: false,
+            forgotten: Vec::new(),
         };
         let of = &mut self.jobs[job];
         of.life += 1;
@@ -363,8 +366,11 @@ impl World<'_> {
                 self.poke(member, Thread::Consumer);
             }
             Effect::Workers(order) => {
+                if let Order::Forget(assignment) = order {
+                    cores.forgotten.push(assignment);
+                }
                 for n in 0..WORKERS {
-                    self.tell_worker(member, n, told(order));
+                    self.tell_worker(member, n, order.into());
                 }
             }
             Effect::Letter(letter) => {
@@ -466,7 +472,21 @@ impl World<'_> {
             );
             return;
         }
-        if self.is_alive(member) {
+        let Some(cores) = self.cores(member) else {
+            return;
+        };
+        if cores.forgotten.contains(&written.record.assignment) {
+            let completion = match written.at {
+                None => Completion::Released,
+                Some(comet) => Completion::Again { comet, took: false },
+            };
+            let settled = Settled {
+                record: written.record,
+                bytes: written.bytes,
+                completion,
+            };
+            self.tell_group(member, Event::Settled(vec![settled]));
+        } else {
             let place = (written.record.assignment.partition, written.record.offset);
             self.judge.letter(self.now, place, written.at);
             self.tell_group(member, Event::Written(vec![written]));
@@ -755,10 +775,6 @@ fn words(control: &Control) -> String {
         Control::Detach(comet) => format!("detach {comet:?}"),
         _ => String::new(),
     }
-}
-
-fn told(order: Order) -> Told {
-    order.into()
 }
 
 fn status(answer: Result<(), i32>) -> Answer {

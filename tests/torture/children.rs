@@ -49,7 +49,7 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What in a job's log matters for the verdict.
-const NOTED: [&str; 8] = [
+const NOTED: [&str; 9] = [
     "reading from offset",
     "are released",
     "messages pass it by until",
@@ -58,6 +58,7 @@ const NOTED: [&str; 8] = [
     "time is up",
     "panicked",
     "lost partitions",
+    "the metadata of a commit has",
 ];
 
 /// A process that is killed when the campaign ends, however it ends.

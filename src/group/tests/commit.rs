@@ -109,3 +109,35 @@ fn maps_are_as_short_as_the_broker_wants_them() {
     let finished = offset_map::decode(0, &metadata).unwrap().finished;
     assert!(finished.len() > 10 && finished.iter().all(|run| run.start % 2 == 1));
 }
+
+#[test]
+fn that_a_map_has_no_room_is_said_once_and_that_it_has_room_again() {
+    let mut core = Core::new(TIMEOUT);
+    let epoch = core.consuming(0..5_000);
+    for offset in (1..5_000).step_by(2) {
+        core.settle(epoch, offset, Completion::Delivered);
+    }
+    core.notices.clear();
+    for _ in 0..3 {
+        let metadata = core.next_commit().remove(0).metadata;
+        let room_for = offset_map::decode(0, &metadata).unwrap().finished.len();
+        let full = Notice::MapFull {
+            partition: 0,
+            offset: 0,
+            left_out: 2_500 - room_for,
+        };
+        assert_eq!(core.notices, [full]);
+        core.tell(Event::Committed(CommitOutcome::failed(Failure::Other(
+            "no answer".into(),
+        ))));
+        core.notices.truncate(1);
+    }
+    core.notices.clear();
+    // One that holds up the rest, and less and less behind it.
+    for offset in (2..4_000).step_by(2) {
+        core.settle(epoch, offset, Completion::Delivered);
+    }
+    core.next_commit();
+    let partition = 0;
+    assert!(core.notices.contains(&Notice::MapFits { partition }));
+}

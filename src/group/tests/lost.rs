@@ -160,3 +160,22 @@ fn a_process_that_was_halted_sends_nothing_until_a_later_commit_is_taken() {
         Some(Order::Resume(assignment(epoch)))
     );
 }
+
+#[test]
+fn a_letter_that_was_on_its_way_counts_when_a_lost_partition_comes_back_later() {
+    let mut core = Core::new(TIMEOUT);
+    let epoch = core.consuming(0..4);
+    core.settle(epoch, 2, undeliverable());
+    let letter = core.letters.pop_front().unwrap();
+    core.lose();
+    core.await_due();
+    core.tell(super::written(&letter));
+    core.control.clear();
+    core.assign(0, 0, "");
+    assert_eq!(core.assigned_without().2, [2]);
+}
+
+fn undeliverable() -> Completion {
+    let why = "why".into();
+    Completion::Undeliverable { why, at: None }
+}

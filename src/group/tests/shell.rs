@@ -12,10 +12,9 @@ use super::{TIMEOUT, assignment, record};
 use crate::base::lease::{Lease, Moment};
 use crate::group::{Channels, Counts, Event, run};
 use crate::message::consumer::Control;
-use crate::message::dead_letter::Letter;
 use crate::message::group::Read;
 use crate::message::membership::Command;
-use crate::message::{Commit, Completion, Settled, worker};
+use crate::message::{Commit, Completion, Settled, dead_letter, worker};
 
 /// A group on a thread of its own, and the other ends of its channels.
 struct Around {
@@ -24,7 +23,7 @@ struct Around {
     stop: Sender<()>,
     control: Receiver<Control>,
     worker: Receiver<worker::Event>,
-    letters: Receiver<Letter>,
+    letters: Receiver<dead_letter::Event>,
     commands: UnboundedReceiver<Command>,
     lease: Arc<Lease>,
     group: JoinHandle<Result<Counts, String>>,
@@ -137,7 +136,9 @@ fn each_thread_gets_what_is_for_it_and_the_membership_its_replies() {
         completion,
     });
     around.tell(Event::Settled(settled.into()));
-    let letter = around.letters.recv().unwrap();
+    let dead_letter::Event::Write(letter) = around.letters.recv().unwrap() else {
+        panic!("no letter")
+    };
     assert_eq!(letter.record, record(epoch, 1));
     assert!(matches!(
         around.control.recv().unwrap(),
@@ -161,6 +162,10 @@ fn each_thread_gets_what_is_for_it_and_the_membership_its_replies() {
     around.tell(Event::RevokeAck(assignment(epoch)));
     around.tell(super::written(&letter));
     assert_eq!(revoked.blocking_recv().unwrap()[0].offset, 3);
+    let drained = around.letters.recv().unwrap();
+    assert!(matches!(drained, dead_letter::Event::Resume(one) if one == assignment(epoch)));
+    let forgotten = around.letters.recv().unwrap();
+    assert!(matches!(forgotten, dead_letter::Event::Forget(one) if one == assignment(epoch)));
     let counts = around.end();
     assert_eq!((counts.delivered, counts.dead_letters), (2, 1));
 }
@@ -174,6 +179,8 @@ fn a_lease_that_ran_out_is_renewed_after_the_workers_are_told_to_send_nothing() 
     assert!(matches!(first, worker::Event::Suspend(one) if one == assignment(epoch)));
     let second = around.worker.recv().unwrap();
     assert!(matches!(second, worker::Event::Lapsed(1)));
+    let letters = around.letters.recv().unwrap();
+    assert!(matches!(letters, dead_letter::Event::Suspend(one) if one == assignment(epoch)));
     around.end();
 }
 

@@ -8,6 +8,7 @@ use chatroom_job::dead_letter::header;
 use krafka::consumer::ConsumerRecord;
 
 use super::facts::{Facts, TRIES, name};
+use super::repeats::had_full_map;
 use super::{Evidence, Finding, context};
 use crate::corrupt::Corrupt;
 use crate::timeline::{Micros, SECOND, Scope, now};
@@ -116,7 +117,7 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
             }
         }
         again += letters.len() - 1;
-        violations.extend(too_often(evidence, &place, letters));
+        violations.extend(too_often(evidence, partition, &place, letters));
     }
     for (&(partition, first, last), letters) in &letters.of_batches {
         let place = format!("partition {partition} offsets {first} to {last}");
@@ -128,7 +129,7 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
             ));
         }
         again += letters.len() - 1;
-        violations.extend(too_often(evidence, &place, letters));
+        violations.extend(too_often(evidence, partition, &place, letters));
     }
     finding.figures = format!(
         "{poisoned} records couldn't be delivered, {refused} were refused by a Comet, {} of {} changed batches couldn't be read, {} letters, {again} of them again",
@@ -139,14 +140,26 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     finding
 }
 
+/// How much later than its job's line about it a partition may be found to be gone.
+const HEARD_WITHIN: Micros = SECOND / 10;
+
+/// How long a letter may be on its way.
+const ON_ITS_WAY: Micros = 10 * SECOND;
+
 /// What is wrong with several letters of the same, if anything is.
-fn too_often(evidence: &Evidence<'_>, place: &str, letters: &[&ConsumerRecord]) -> Option<String> {
+fn too_often(
+    evidence: &Evidence<'_>,
+    partition: i32,
+    place: &str,
+    letters: &[&ConsumerRecord],
+) -> Option<String> {
     if letters.len() < 2 {
         return None;
     }
-    let times: Vec<Micros> = letters.iter().filter_map(|l| written(l)).collect();
-    let from = times.iter().min().copied().unwrap_or(0);
-    let to = times.iter().max().copied().unwrap_or(0);
+    let mut times: Vec<Micros> = letters.iter().filter_map(|l| written(l)).collect();
+    times.sort_unstable();
+    let from = times.first().copied().unwrap_or(0);
+    let to = times.last().copied().unwrap_or(0);
     let reason = |scope| {
         matches!(
             scope,
@@ -154,14 +167,32 @@ fn too_often(evidence: &Evidence<'_>, place: &str, letters: &[&ConsumerRecord]) 
         )
     };
     let since = from.saturating_sub(15 * SECOND);
-    (!evidence.timeline.any(since, to, reason)).then(|| {
-        format!(
-            "{place} became {} dead letters, from {} to {}{}",
-            letters.len(),
-            evidence.timeline.at(from),
-            evidence.timeline.at(to),
-            context(evidence, from, to)
-        )
+    let each_has_reason = || {
+        let mut pairs = times.windows(2);
+        pairs.all(|two| was_left_over(evidence, partition, two[0], two[1]))
+    };
+    if evidence.timeline.any(since, to, reason) || each_has_reason() {
+        return None;
+    }
+    Some(format!(
+        "{place} became {} dead letters, from {} to {}{}",
+        letters.len(),
+        evidence.timeline.at(from),
+        evidence.timeline.at(to),
+        context(evidence, from, to)
+    ))
+}
+
+/// Whether a letter may be followed by another one: it was on its way when its partition's hand-over ended at its limit, or the
+/// commits of a job had no room for it. A letter that was begun after the hand-over is the next owner's.
+fn was_left_over(evidence: &Evidence<'_>, partition: i32, first: Micros, next: Micros) -> bool {
+    let left = format!("partition {partition}: ");
+    let on_its_way = first.saturating_sub(HEARD_WITHIN)..=next.min(first + ON_ITS_WAY);
+    evidence.lives.iter().any(|life| {
+        let was_left = |(at, line): &(Micros, String)| {
+            line.contains(&left) && line.contains("not finished in time") && on_its_way.contains(at)
+        };
+        life.notes.iter().any(was_left) || had_full_map(life, partition, first, next)
     })
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::facts::{Facts, Repeat, name, pid};
+use super::stall::lists;
 use super::{Evidence, Finding, context};
-use crate::children::End;
+use crate::children::{End, Life};
 use crate::timeline::{Micros, SECOND, Scope};
 
 /// Between two commits there is a second; writing one down takes its time on a busy machine.
@@ -96,8 +97,28 @@ fn reason(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> Option<&'s
     if unfinished_when("not finished in time") || unfinished_when("time is up") {
         return Some("not finished at each Comet within the time of a hand-over");
     }
-    unfinished_when("lost partitions")
-        .then_some("not finished at each Comet when its job was taken for lost")
+    if unfinished_when("lost partitions") {
+        return Some("not finished at each Comet when its job was taken for lost");
+    }
+    let partition = facts.messages[repeat.message].partition;
+    had_full_map(old, partition, before, again)
+        .then_some("behind more separate runs than the metadata of a commit names")
+}
+
+/// Whether commits of this job had no room for all that it had finished of the partition, at any time between these.
+pub fn had_full_map(life: &Life, partition: i32, from: Micros, to: Micros) -> bool {
+    let says = |line: &str, what: &str| line.contains(&format!("partition {partition}: {what}"));
+    let mut is_full = false;
+    for (at, line) in life.notes.iter().filter(|(at, _)| *at <= to) {
+        let is_over = says(line, "the metadata of a commit has room again")
+            || says(line, "reading from offset")
+            || (line.contains("are released") && lists(line, partition));
+        if is_over && is_full && *at >= from {
+            return true;
+        }
+        is_full = says(line, "too many separate runs") || (is_full && !is_over);
+    }
+    is_full && life.ended.is_none_or(|ended| ended >= from)
 }
 
 fn spell_out(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> String {

@@ -164,7 +164,7 @@ struct Turn {
 }
 
 /// Whether a line is about a partition: `partitions [1, 3] are released`, `lost partitions 1, 3: …`.
-fn lists(line: &str, partition: i32) -> bool {
+pub fn lists(line: &str, partition: i32) -> bool {
     let list = line.split_once("partitions ").map_or("", |(_, list)| list);
     let end = list.find(|c: char| c.is_alphabetic() || c == ':');
     let mut numbers = list[..end.unwrap_or(list.len())].split(|c: char| !c.is_ascii_digit());

@@ -1,5 +1,7 @@
 //! The verdict on campaigns that are made up: one Comet or two, one room in partition 0, one job that has everything.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use chatroom_job::dead_letter::header;
 use krafka::consumer::ConsumerRecord;
 
@@ -7,7 +9,7 @@ use super::*;
 use crate::children::End;
 use crate::producer::Fate;
 use crate::record::{Call, Event};
-use crate::timeline::{SECOND, Scope, Window};
+use crate::timeline::{SECOND, Scope, Window, now};
 
 const PORT: u16 = 7_000;
 
@@ -73,6 +75,25 @@ impl Story {
             answer: Some(call + 1),
         }));
         events.push(Event::Answer { at, call, code: 0 });
+    }
+
+    /// Letters of the record at offset 0, which can't be delivered, begun at these times; and what its job said when.
+    fn letters_at(times: &[Micros], said: &[(Micros, &str)]) -> Vec<String> {
+        let mut story = Story::new(1);
+        story.log();
+        story.log[0].message = None;
+        // A letter says the time of day.
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let origin = unix.as_micros() as u64 - now();
+        for at in times {
+            story.letter(0, None);
+            let at = ((origin + at) / 1_000).to_string();
+            let time = (header::TIME.into(), Some(at.into()));
+            story.letters.last_mut().unwrap().headers.push(time);
+        }
+        let said = said.iter().map(|(at, line)| (*at, (*line).into()));
+        story.lives[0].notes = said.collect();
+        story.violations(&["dead letters"])
     }
 
     fn letter(&mut self, first: i64, last: Option<i64>) {
@@ -259,4 +280,69 @@ fn what_passed_a_comet_by_may_come_to_it_when_its_partition_is_read_again() {
     // What nobody left out has no excuse.
     story.lives[0].notes.remove(0);
     assert_eq!(story.violations(&["in order"]).len(), 18);
+}
+
+#[test]
+fn a_second_letter_needs_a_hand_over_while_the_first_was_on_its_way() {
+    let times = [20 * SECOND, 22 * SECOND];
+    let left = "partition 0: 3 messages not finished in time, left to its next owner";
+    let other = left.replace("partition 0", "partition 10");
+    assert_eq!(Story::letters_at(&times, &[(21 * SECOND, left)]), [""; 0]);
+    let without: [&[(Micros, &str)]; 4] = [
+        &[],
+        &[(21 * SECOND, &other)],
+        // It was begun when the partition had gone.
+        &[(19 * SECOND + SECOND / 2, left)],
+        &[(23 * SECOND, left)],
+    ];
+    for said in without {
+        let found = Story::letters_at(&times, said);
+        assert_eq!(found.len(), 1, "{said:?}: {found:?}");
+    }
+    // Each needs one of its own.
+    let three = [20 * SECOND, 22 * SECOND, 40 * SECOND];
+    let found = Story::letters_at(&three, &[(21 * SECOND, left)]);
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn a_second_letter_may_come_while_a_map_has_no_room() {
+    let times = [20 * SECOND, 60 * SECOND];
+    let full = "partition 0: too many separate runs of messages are finished behind";
+    let fits = "partition 0: the metadata of a commit has room again for all that is finished";
+    let other = full.replace("partition 0", "partition 1");
+    let reasons: [&[(Micros, &str)]; 3] = [
+        &[(10 * SECOND, full)],
+        &[(30 * SECOND, full)],
+        &[(10 * SECOND, full), (50 * SECOND, fits)],
+    ];
+    for said in reasons {
+        assert_eq!(Story::letters_at(&times, said), [""; 0], "{said:?}");
+    }
+    let gone = "partitions [0, 3] are released";
+    let without: [&[(Micros, &str)]; 4] = [
+        &[(10 * SECOND, full), (15 * SECOND, gone)],
+        &[(10 * SECOND, full), (15 * SECOND, fits)],
+        &[(70 * SECOND, full)],
+        &[(30 * SECOND, &other)],
+    ];
+    for said in without {
+        let found = Story::letters_at(&times, said);
+        assert_eq!(found.len(), 1, "{said:?}: {found:?}");
+    }
+}
+
+#[test]
+fn a_repeat_has_its_reason_where_a_map_had_no_room() {
+    let mut story = Story::new(1);
+    story.log();
+    for at in [10, 40] {
+        story.take(0, 0, at * SECOND);
+    }
+    assert_eq!(story.violations(&["few repeats"]).len(), 1);
+    let full = "partition 0: too many separate runs of messages are finished behind";
+    for (at, found) in [(20, 0), (50, 1)] {
+        story.lives[0].notes = vec![(at * SECOND, full.into())];
+        assert_eq!(story.violations(&["few repeats"]).len(), found, "{at} s");
+    }
 }

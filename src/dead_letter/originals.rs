@@ -1,0 +1,71 @@
+//! The records that letters stand for, read again.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::kafka::client::{ConsumerRecord, KrafkaError};
+use crate::kafka::fetch::{Positions, Reader};
+use crate::message::RecordId;
+use crate::settings::Isolation;
+
+/// Reads records again, as they are in Kafka: delivery keeps neither key, headers nor timestamp, and the classic
+/// fetcher can't tell null from empty.
+pub struct Originals {
+    reader: Reader,
+    /// The records of the last read: letters often follow each other.
+    last: BTreeMap<i64, ConsumerRecord>,
+    partition: i32,
+}
+
+impl Originals {
+    /// Connects to the topic `source`.
+    pub async fn connect(brokers: &[String], source: &str) -> Result<Self, KrafkaError> {
+        Ok(Self {
+            // The record was delivered, so it is readable whatever became of its transaction.
+            reader: Reader::connect(brokers, source, Isolation::ReadUncommitted).await?,
+            last: BTreeMap::new(),
+            partition: -1,
+        })
+    }
+
+    pub async fn close(self) {
+        self.reader.close().await;
+    }
+
+    /// Returns the record, or `None` if Kafka no longer has it.
+    pub async fn get(&mut self, record: RecordId) -> Result<Option<ConsumerRecord>, KrafkaError> {
+        if self.partition != record.assignment.partition || !self.last.contains_key(&record.offset)
+        {
+            self.last = self.read_from(record).await?;
+            self.partition = record.assignment.partition;
+        }
+        Ok(self.last.get(&record.offset).cloned())
+    }
+
+    async fn read_from(
+        &mut self,
+        record: RecordId,
+    ) -> Result<BTreeMap<i64, ConsumerRecord>, KrafkaError> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let position = Positions::from([(record.assignment.partition, record.offset)]);
+        loop {
+            let records = match self.reader.read(&position).await {
+                Ok(records) => records,
+                Err(KrafkaError::NoOffset { .. }) => return Ok(BTreeMap::new()),
+                Err(error) => return Err(error),
+            };
+            if !records.is_empty() {
+                return Ok(records
+                    .into_iter()
+                    .map(|record| (record.offset, record))
+                    .collect());
+            }
+            if Instant::now() > deadline {
+                return Err(KrafkaError::timeout(format!(
+                    "reading partition {} at offset {} again",
+                    record.assignment.partition, record.offset
+                )));
+            }
+        }
+    }
+}
