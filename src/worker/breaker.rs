@@ -187,12 +187,12 @@ impl Breaker {
     }
 
     /// Whether to detach it: it took nothing for `limit`, from any worker, and another one delivers for as long. If all were away,
-    /// the time counts from the return of the first. `hangs`: a call that isn't answered counts like one that failed.
-    pub fn is_given_up(&self, limit: Duration, hangs: bool, now: Instant) -> bool {
+    /// the time counts from the return of the first. `waits`: something waits for it, which counts like a call that failed.
+    pub fn is_given_up(&self, limit: Duration, waits: bool, now: Instant) -> bool {
         let is_long = |since: Instant| now.saturating_duration_since(since) >= limit;
         let others = || self.stats.others_deliver_since(&self.fleet, now);
         self.state != BreakerState::Detached
-            && (hangs || self.failing_since.is_some_and(is_long))
+            && (waits || self.failing_since.is_some_and(is_long))
             && self.stats.last_ok().is_none_or(is_long)
             && others().is_some_and(is_long)
     }

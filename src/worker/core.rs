@@ -15,7 +15,7 @@ use super::scheduler::{Id, Outcome};
 use crate::message::call::Target;
 use crate::message::memory::Memory;
 use crate::message::worker::Event;
-use crate::message::{Answer, Assignment, CometId, Completion, Message, Settled};
+use crate::message::{Answer, Assignment, CometId, Completion, Message, RecordId, Settled};
 
 pub struct Core {
     pub(super) endpoints: Vec<Endpoint>,
@@ -35,6 +35,8 @@ pub struct Core {
     pub(super) suspended: Vec<Assignment>,
     /// Whether the process holds as much as it may.
     pub(super) full: bool,
+    /// What came back as taken after its Comet was detached. It may be read again all the same, and isn't sent then.
+    came_late: Vec<(CometId, RecordId)>,
 }
 
 /// A message that this worker holds.
@@ -106,6 +108,7 @@ impl Core {
             forgotten: Vec::new(),
             suspended: Vec::new(),
             full: false,
+            came_late: Vec::new(),
         }
     }
 
@@ -131,7 +134,7 @@ impl Core {
             Event::Detach(comet) => self.detach(comet, now, effects),
             Event::Return(comet) => {
                 let place = self.place(comet);
-                self.endpoints[place].scheduler.breaker.attach(now);
+                self.endpoints[place].attach(now);
                 self.endpoints[place].mark_ready(place, &mut self.ready);
             }
             Event::Full(full) => {
@@ -200,6 +203,12 @@ impl Core {
     fn take_in(&mut self, message: Message, effects: &mut impl Effects) {
         fail::fail_point!("worker");
         let assignment = message.record.assignment;
+        if let Some(comet) = message.again_for()
+            && self.came_late.contains(&(comet, message.record))
+        {
+            settle(&message, Completion::Again { comet, took: true }, effects);
+            return;
+        }
         if self.forgotten.contains(&assignment) || self.revoked.contains(&assignment) {
             let completion = given_back(&message);
             settle(&message, completion, effects);
@@ -276,8 +285,14 @@ impl Core {
         for &id in &called {
             if self.messages[id].late.contains(&comet) {
                 self.came_back(id, comet, took, effects);
-            } else {
-                self.done_with(id, effects);
+                continue;
+            }
+            let message = &self.messages[id].message;
+            let is_late = message.again && self.messages[id].forgotten;
+            let again = (took && is_late).then_some(message.record);
+            self.done_with(id, effects);
+            if let Some(record) = again {
+                self.forget_again(record, comet, effects);
             }
         }
         self.called = called;
@@ -288,6 +303,7 @@ impl Core {
         let place = self.place(comet);
         let scheduler = &mut self.endpoints[place].scheduler;
         scheduler.breaker.detach(now);
+        self.came_late.retain(|(late, _)| *late != comet);
         let queued = scheduler.take(|_| true);
         let in_flight: Vec<Id> = scheduler.called().collect();
         self.endpoints[place].mark_ready(place, &mut self.ready);
@@ -328,13 +344,17 @@ impl Core {
         if pending.is_done() {
             self.messages.remove(id);
         }
-        if !took {
-            return;
+        if took {
+            self.forget_again(record, comet, effects);
         }
-        // It may have been read again meanwhile. The Comet has it.
+    }
+
+    /// The Comet has a record that may be read again all the same, or was already: its call began before the Comet was detached.
+    fn forget_again(&mut self, record: RecordId, comet: CometId, effects: &mut impl Effects) {
+        self.came_late.push((comet, record));
         let place = self.place(comet);
         let messages = &self.messages;
-        let is_same = |id| messages[id].message.again && messages[id].message.record == record;
+        let is_same = |id: Id| messages[id].message.again && messages[id].message.record == record;
         let scheduler = &mut self.endpoints[place].scheduler;
         for id in scheduler.take(is_same) {
             self.done_with(id, effects);

@@ -84,7 +84,7 @@ impl Core {
         let place = self.place(comet);
         let endpoint = &mut self.endpoints[place];
         endpoint.ready = false;
-        let look = (self.full && endpoint.scheduler.is_calling()).then_some(now + FULL_LIMIT);
+        let look = (self.full && !endpoint.scheduler.is_empty()).then_some(now + FULL_LIMIT);
         let times = [self.wake_at, endpoint.scheduler.wake_at(now), also, look];
         self.wake_at = times.into_iter().flatten().min();
     }
@@ -121,10 +121,10 @@ impl Core {
     /// Asks the group to detach the Comet if it took nothing for long while another one delivers.
     fn give_up(&mut self, n: usize, now: Instant, effects: &mut impl Effects) {
         let endpoint = &mut self.endpoints[n];
-        let hangs = endpoint.scheduler.is_calling();
+        let waits = self.full && endpoint.waits_for(FULL_LIMIT, now);
         let breaker = &mut endpoint.scheduler.breaker;
         let gives_up = match self.full {
-            true => breaker.is_given_up(FULL_LIMIT, hangs, now),
+            true => breaker.is_given_up(FULL_LIMIT, waits, now),
             false => breaker.is_given_up(breaker.detach_after(), false, now),
         };
         if gives_up {

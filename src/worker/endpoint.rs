@@ -18,6 +18,8 @@ pub struct Endpoint {
     /// `host:port`, for dead letters.
     pub address: String,
     pub scheduler: Scheduler,
+    /// Since when something waits and nothing is taken.
+    waits_since: Option<Instant>,
     /// Whether it is among those to drive.
     pub ready: bool,
 }
@@ -37,8 +39,25 @@ impl Endpoint {
             comet,
             address,
             scheduler: Scheduler::new(window, merging, breaker, rng),
+            waits_since: None,
             ready: false,
         }
+    }
+
+    /// Whether something has waited for `limit`, and nothing was taken meanwhile.
+    pub fn waits_for(&mut self, limit: Duration, now: Instant) -> bool {
+        if self.scheduler.is_empty() {
+            self.waits_since = None;
+            return false;
+        }
+        let since = *self.waits_since.get_or_insert(now);
+        now.saturating_duration_since(since) >= limit
+    }
+
+    /// Tries it with one message at a time, if it was detached.
+    pub fn attach(&mut self, now: Instant) {
+        self.waits_since = None;
+        self.scheduler.breaker.attach(now);
     }
 
     /// Puts it, endpoint `n`, among those to drive.
@@ -59,6 +78,7 @@ impl Endpoint {
     ) -> Verdict {
         let verdict = verdict_on(answer);
         let (false, Err(status)) = (verdict == Verdict::Finished, answer) else {
+            self.waits_since = None;
             let back = self.scheduler.breaker.ok(now);
             self.say_return(back, effects);
             return verdict;

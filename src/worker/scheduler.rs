@@ -136,7 +136,7 @@ impl Scheduler {
     }
 
     /// Whether no message is left.
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.queues.is_empty() && self.backlog.is_empty()
     }
 
@@ -242,11 +242,6 @@ impl Scheduler {
     pub fn called(&self) -> impl Iterator<Item = Id> {
         let calling = self.queues.values().filter(|queue| queue.in_flight() > 0);
         calling.flat_map(KeyQueue::called)
-    }
-
-    /// Whether a call is in flight.
-    pub fn is_calling(&self) -> bool {
-        self.in_flight > 0
     }
 
     /// How many messages the connection had taken when the call in flight for `key` started.

@@ -151,7 +151,11 @@ impl World<'_> {
     }
 
     pub fn start(&mut self, job: usize) {
-        if self.jobs[job].cores.is_some() {
+        if let Some(cores) = &self.jobs[job].cores {
+            if cores.stopping {
+                // It is started again when it has ended.
+                self.later(COMMIT_EVERY, What::Start(job));
+            }
             return;
         }
         let now = self.instant();
@@ -374,6 +378,8 @@ impl World<'_> {
                 }
             }
             Effect::Letter(letter) => {
+                let place = (letter.record.assignment.partition, letter.record.offset);
+                self.judge.gives_up(place);
                 let written = crate::message::group::Written {
                     record: letter.record,
                     bytes: letter.bytes,

@@ -3,7 +3,7 @@
 //! A life is some minutes of chat with a dozen faults, and then everything heals. The [`judge`] knows the promises and watches
 //! each step. Nothing here knows a thread, a socket or the clock, so the same seed gives the same life.
 //!
-//! `SIM_SEED=7 cargo test --lib simulation -- --nocapture` tells the story of one life. `SIM_SECONDS=600` looks at new seeds for so
+//! `SIM_SEED=7 cargo test --lib simulation -- --nocapture` lives one life again, and `SIM_STORY=1` beside it tells all that happens. `SIM_SECONDS=600` looks at new seeds for so
 //! long.
 
 mod comet;
@@ -35,7 +35,7 @@ fn number(name: &str) -> Option<u64> {
 
 /// Lives through a plan. Returns what it was like, or which promise was broken.
 fn live(plan: &Plan) -> Result<judge::Figures, String> {
-    World::new(plan).run()
+    World::new(plan, false).run()
 }
 
 /// Leaves out faults for as long as the life still ends badly, and tells what is left.
@@ -49,6 +49,9 @@ fn story(plan: &Plan, broken: String) -> String {
             Err(still) => (plan, broken) = (without, still),
             Ok(_) => n += 1,
         }
+    }
+    if std::env::var_os("SIM_STORY").is_some() {
+        let _ = World::new(&plan, true).run();
     }
     let faults: Vec<_> = plan.faults.iter().map(Fault::to_string).collect();
     format!(

@@ -110,12 +110,12 @@ pub struct World<'a> {
     pub calls: Calls,
     pub jobs: Vec<Job>,
     pub judge: Judge,
-    /// Whether this life's story is told while it goes on.
     tells: bool,
 }
 
 impl<'a> World<'a> {
-    pub fn new(plan: &'a Plan) -> Self {
+    /// `tells`: prints what happens.
+    pub fn new(plan: &'a Plan, tells: bool) -> Self {
         let mut world = Self {
             plan,
             now: Duration::ZERO,
@@ -130,7 +130,7 @@ impl<'a> World<'a> {
             calls: Calls::default(),
             jobs: (0..plan.jobs).map(|_| Job::default()).collect(),
             judge: Judge::new(plan.comets),
-            tells: std::env::var_os("SIM_STORY").is_some(),
+            tells,
         };
         world.kafka.well_since = Some(Duration::ZERO);
         for comet in &mut world.comets {
@@ -233,6 +233,8 @@ impl<'a> World<'a> {
                     let ok_for = answer.is_ok().then_some((job, life));
                     self.judge.ended(self.now, comet, place, call, ok_for);
                     self.answered((job, life), worker, comet, id, answer);
+                } else {
+                    self.judge.forget(comet, place, call);
                 }
             }
             What::Probed {

@@ -148,7 +148,7 @@ fn before_the_first_comet_delivers_nobody_is_away() {
 }
 
 #[test]
-fn a_call_that_hangs_counts_only_where_the_caller_says_so() {
+fn what_waits_counts_only_where_the_caller_says_so() {
     let start = Instant::now();
     let [mut first, second] = fleet(start);
     first.ok(start);

@@ -215,6 +215,42 @@ fn what_is_read_again_waits_for_the_late_call_of_its_key_and_is_not_sent_if_that
 }
 
 #[test]
+fn what_is_read_again_after_the_late_call_was_taken_is_not_sent() {
+    let mut sim = with_one_behind();
+    sim.tell(Event::Detach(CometId(1)));
+    sim.tell(Event::Return(CometId(1)));
+    sim.answer(1, 0, Ok(()));
+    assert_eq!(sim.tell(read_again(1, 0)), [again(0, true)]);
+    assert_eq!(sim.tell(read_again(1, 1)), [called(1, 1)]);
+}
+
+/// The Comet goes away while a message that was read again is in flight, and is read again once more.
+#[test]
+fn what_was_read_again_twice_is_sent_once_if_the_first_call_is_taken_after_all() {
+    for is_early in [true, false] {
+        let mut sim = with_one_behind();
+        sim.tell(Event::Detach(CometId(1)));
+        sim.answer(1, 0, failed(DOWN));
+        sim.tell(Event::Return(CometId(1)));
+        assert_eq!(sim.tell(read_again(1, 0)), [called(1, 0)]);
+        sim.tell(Event::Detach(CometId(1)));
+        sim.tell(Event::Return(CometId(1)));
+        if is_early {
+            assert_eq!(sim.tell(read_again(1, 0)), []);
+        }
+        let done = sim.answer(1, 0, Ok(()));
+        assert_eq!(
+            done.iter().filter(|done| *done == &again(0, true)).count(),
+            1 + usize::from(is_early)
+        );
+        if !is_early {
+            assert_eq!(sim.tell(read_again(1, 0)), [again(0, true)]);
+        }
+        assert!(sim.core.messages.is_empty());
+    }
+}
+
+#[test]
 fn what_was_read_again_is_given_back_when_the_comet_goes_away_again() {
     let mut sim = with_one_behind();
     sim.tell(Event::Detach(CometId(1)));
