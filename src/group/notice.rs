@@ -196,7 +196,8 @@ impl Notice {
                 counted(messages, "message")
             ),
             Self::CometDetached { comet } => log::error!(
-                "Comet {comet} takes nothing while others deliver: it is detached, and the others no longer wait for it. Kafka keeps                  what it misses; it catches up when it answers"
+                "Comet {comet} takes nothing while others deliver: it is detached, and the others no longer wait for it. Kafka keeps \
+                 what it misses; it catches up when it answers"
             ),
             Self::CometReturns {
                 comet,

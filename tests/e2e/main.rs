@@ -6,6 +6,7 @@ mod support;
 
 mod bad_batches;
 mod bad_records;
+mod catch_up;
 mod coalescing;
 mod comet_faults;
 mod comet_names;
