@@ -83,6 +83,7 @@ impl Group {
             phase: Phase::Consuming,
             committed: None,
         };
+        self.began_behind(partition, &owned.ledger, now);
         self.effects.read(&owned, self.comets.detached());
         self.partitions.insert(partition, owned);
     }

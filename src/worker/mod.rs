@@ -6,6 +6,7 @@
 mod breaker;
 pub mod coalesce;
 mod core;
+mod detach;
 mod drive;
 mod effects;
 mod endpoint;

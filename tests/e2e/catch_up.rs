@@ -67,12 +67,13 @@ pub(crate) fn missing(topic: &Topic<'_>) -> BTreeMap<String, u64> {
 
 /// Waits until the commits say that the Comet misses this many records, or more.
 pub(crate) fn await_missing(topic: &Topic<'_>, comet: &Comet, least: u64) {
-    await_until("a commit that says what the Comet misses", || {
-        match missing(topic).get(&comet.address()) {
+    await_until(
+        "a commit that says what the Comet misses",
+        || match missing(topic).get(&comet.address()) {
             Some(count) if *count >= least => Ok(()),
             other => Err(format!("{other:?}")),
-        }
-    });
+        },
+    );
 }
 
 /// Waits until all is committed, and nobody misses anything.
@@ -173,7 +174,10 @@ fn job_is_killed_while_one_is_away() {
     await_caught_up(&mut job, &scene.goes);
     let [stays, goes] = scene.end(&mut [job]);
     // What was delivered after the last commit.
-    assert!(stays < 10 * RATE, "{stays} came again at the one that stays");
+    assert!(
+        stays < 10 * RATE,
+        "{stays} came again at the one that stays"
+    );
     assert!(goes < 10 * RATE, "{goes} came again at the other one");
 }
 
@@ -187,7 +191,10 @@ fn job_is_killed_and_the_comet_is_back_before_it() {
     scene.goes.start_again();
     let job = scene.restart();
     let [stays, goes] = scene.end(&mut [job]);
-    assert!(stays < 10 * RATE, "{stays} came again at the one that stays");
+    assert!(
+        stays < 10 * RATE,
+        "{stays} came again at the one that stays"
+    );
     assert!(goes < 10 * RATE, "{goes} came again at the other one");
 }
 

@@ -7,6 +7,7 @@ mod support;
 mod bad_batches;
 mod bad_records;
 mod catch_up;
+mod catch_up_faults;
 mod coalescing;
 mod comet_faults;
 mod comet_names;
