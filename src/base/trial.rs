@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Returns `normal`, or in a test's build the failpoint's value in milliseconds:
-/// `FAILPOINTS='leave-out-after=return(2000)'`.
+/// `FAILPOINTS='detach-after=return(2000)'`.
 ///
 /// # Panics
 /// The failpoint's value isn't a whole number.

@@ -13,7 +13,7 @@ use crate::message::Status;
 /// The same failure of one Comet is logged no more often than this.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The same for one that is left out: that was said already.
+/// The same for one that is detached: that was said already.
 const INTERVAL_LEFT_OUT: Duration = Duration::from_secs(30);
 
 /// One Comet's failures, shared by the workers that call it.

@@ -17,35 +17,48 @@ use crate::message::consumer::Behind;
 use crate::message::group::ReadAgain;
 use crate::message::{Assignment, CometId, Message, RecordId, group, worker};
 
-/// What is read again may hold this part of each cap beside what is live, so that neither starves the other.
+/// What is read again may hold one part in so many of each cap beside what is live, so that neither starves the other. The Comets
+/// share it equally, so that one that takes nothing doesn't keep the others from catching up.
 const SHARE: usize = 3;
 
 /// What is known of all partitions together.
 pub(super) struct CatchUp {
     /// Comets that don't answer: nothing is read again for them.
     pub away: BTreeSet<CometId>,
-    /// What was read again and is held.
-    pub held: Held,
+    /// What was read again and is held, by Comet.
+    pub held: BTreeMap<CometId, Held>,
+    /// Of each Comet.
     caps: Held,
     /// What the fetch on its way was asked for.
     asked: BTreeMap<i32, Assignment>,
 }
 
 impl CatchUp {
-    pub fn new(caps: Held) -> Self {
+    pub fn new(caps: Held, comets: usize) -> Self {
+        let share = SHARE * comets.max(1);
         Self {
             away: BTreeSet::new(),
-            held: Held::default(),
+            held: BTreeMap::new(),
             asked: BTreeMap::new(),
             caps: Held {
-                messages: (caps.messages / SHARE).max(1),
-                bytes: (caps.bytes / SHARE).max(1),
+                messages: (caps.messages / share).max(1),
+                bytes: (caps.bytes / share).max(1),
             },
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.held.messages >= self.caps.messages || self.held.bytes >= self.caps.bytes
+    /// Bytes of all that was read again and is held.
+    pub fn bytes(&self) -> usize {
+        self.held.values().map(|held| held.bytes).sum()
+    }
+
+    /// The Comets for which something may be read again now, of those in `lags`.
+    fn may_read<'a>(&self, lags: &'a mut Lags) -> impl Iterator<Item = &'a mut Lag> {
+        lags.lags.iter_mut().filter(|lag| {
+            let held = self.held.get(&lag.comet).copied().unwrap_or_default();
+            let is_full = held.messages >= self.caps.messages || held.bytes >= self.caps.bytes;
+            !is_full && !self.away.contains(&lag.comet)
+        })
     }
 }
 
@@ -144,30 +157,22 @@ impl Lags {
         let comets: Vec<_> = self.lags.iter().map(|lag| lag.comet).collect();
         self.comets = (!comets.is_empty()).then(|| Arc::new(comets));
     }
-
-    fn active(&mut self, away: &BTreeSet<CometId>) -> impl Iterator<Item = &mut Lag> {
-        let lags = self.lags.iter_mut();
-        lags.filter(|lag| !away.contains(&lag.comet))
-    }
 }
 
 impl Core {
     /// Returns the positions to fetch next for Comets that catch up, or `None` if there is nothing to read again now.
     pub fn positions_again(&mut self) -> Option<Positions> {
-        if self.catch_up.is_full() {
-            return None;
-        }
-        let CatchUp { away, asked, .. } = &mut self.catch_up;
-        asked.clear();
+        let mut asked = BTreeMap::new();
         let mut positions = Positions::new();
         for (&partition, reading) in &mut self.partitions {
             let (assignment, position) = (reading.assignment, reading.position);
-            let lags = reading.behind.active(away);
+            let lags = self.catch_up.may_read(&mut reading.behind);
             if let Some(lowest) = lags.filter_map(|lag| lag.next(position)).min() {
                 positions.insert(partition, lowest);
                 asked.insert(partition, assignment);
             }
         }
+        self.catch_up.asked = asked;
         (!positions.is_empty()).then_some(positions)
     }
 
@@ -223,7 +228,9 @@ impl Core {
         let mut routed = BTreeMap::new();
         let mut messages: Vec<Vec<Message>> = (0..self.workers).map(|_| Vec::new()).collect();
         let mut read = Vec::new();
-        for lag in reading.behind.active(&self.catch_up.away) {
+        let mut sent_to = BTreeMap::<CometId, Held>::new();
+        for lag in self.catch_up.may_read(&mut reading.behind) {
+            let held = sent_to.entry(lag.comet).or_default();
             // What it misses may have changed since it was asked for.
             if lag.next(position).is_none_or(|first| first < from) {
                 continue;
@@ -243,8 +250,8 @@ impl Core {
                         continue;
                     };
                     self.rounds.read(record.size);
-                    self.catch_up.held.messages += 1;
-                    self.catch_up.held.bytes += message.bytes;
+                    held.messages += 1;
+                    held.bytes += message.bytes;
                     sent.push(record.offset);
                     let worker = worker_of(message.delivery.key, self.workers);
                     messages[worker.0 as usize].push(message);
@@ -256,6 +263,11 @@ impl Core {
                     sent,
                 });
             }
+        }
+        for (comet, sent) in sent_to {
+            let held = self.catch_up.held.entry(comet).or_default();
+            held.messages += sent.messages;
+            held.bytes += sent.bytes;
         }
         let live = reading.live_from();
         reading.behind.attach(live, &self.catch_up.away);

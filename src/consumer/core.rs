@@ -136,6 +136,7 @@ impl Reading {
 impl Core {
     /// A core without partitions, for `workers` workers. It reads until one of the `caps` is reached.
     pub fn new(workers: usize, router: Router, caps: Held) -> Self {
+        let comets = router.comets();
         Self {
             workers,
             router,
@@ -143,7 +144,7 @@ impl Core {
             held: Held::default(),
             caps,
             rounds: Rounds::default(),
-            catch_up: CatchUp::new(caps),
+            catch_up: CatchUp::new(caps, comets),
             said_full: false,
         }
     }
@@ -213,7 +214,7 @@ impl Core {
     }
 
     fn end_round(&mut self, perform: &mut impl FnMut(Effect<'_>)) {
-        if self.rounds.end(self.held.bytes + self.catch_up.held.bytes) {
+        if self.rounds.end(self.held.bytes + self.catch_up.bytes()) {
             self.tell_workers(|| worker::Event::RoundEnded, perform);
         }
     }
@@ -270,10 +271,9 @@ impl Core {
                 bytes,
                 again,
             } => {
-                let held = if again {
-                    &mut self.catch_up.held
-                } else {
-                    &mut self.held
+                let held = match again {
+                    None => &mut self.held,
+                    Some(comet) => self.catch_up.held.entry(comet).or_default(),
                 };
                 held.messages -= messages;
                 held.bytes -= bytes;

@@ -21,6 +21,11 @@ impl Router {
         Self { comets }
     }
 
+    /// How many Comets there are.
+    pub fn comets(&self) -> usize {
+        self.comets.len()
+    }
+
     /// Routes one message.
     ///
     /// # Errors

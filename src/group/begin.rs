@@ -84,6 +84,7 @@ impl Group {
             committed: None,
             map_is_full: false,
         };
+        self.began_behind(partition, &owned.ledger, now);
         self.effects.read(&owned, self.comets.detached());
         self.partitions.insert(partition, owned);
     }

@@ -108,6 +108,24 @@ impl Group {
         self.effects.say(Notice::CometDetached { comet });
     }
 
+    /// Comets missed something of a partition before it was ours. Those that are not known to be away get it from now on.
+    pub(super) fn began_behind(&mut self, partition: i32, ledger: &Ledger, now: Instant) {
+        for (&comet, missing) in ledger.missing() {
+            let state = &mut self.comets.get(comet).state;
+            if matches!(state, State::Attached) {
+                *state = State::Returning {
+                    since: now,
+                    messages: 0,
+                };
+            }
+            self.effects.say(Notice::BeganBehind {
+                partition,
+                comet: self.names[comet.0 as usize].clone(),
+                records: missing.count(),
+            });
+        }
+    }
+
     /// A worker holds nothing more for the Comet but calls in flight.
     pub(super) fn is_detached(&mut self, comet: CometId) {
         if let State::Detached { workers, .. } = &mut self.comets.get(comet).state {

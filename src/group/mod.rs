@@ -235,13 +235,13 @@ impl Group {
                 if self.owner(record).is_some() {
                     self.write_letter(record, (0, None), why, Some(last));
                 } else {
-                    self.credit(1, 0, false);
+                    self.credit(1, 0, None);
                 }
             }
             Event::Written(letters) => {
                 self.counts.dead_letters += letters.len() as u64;
                 for Written { record, bytes, at } in letters {
-                    self.credit(1, bytes, at.is_some());
+                    self.credit(1, bytes, at);
                     match at {
                         None => self.finished(record),
                         Some(comet) => {
@@ -301,7 +301,7 @@ impl Group {
     }
 
     fn settle(&mut self, settled: Vec<Settled>) {
-        let (mut live, mut again) = (Held::default(), Held::default());
+        let (mut live, mut again) = (Held::default(), BTreeMap::<CometId, Held>::new());
         let mut gone = 0u64;
         for Settled {
             record,
@@ -333,12 +333,14 @@ impl Group {
                     self.at_comet(record, &completion);
                     continue;
                 }
-                Completion::Again { .. } => {
+                Completion::Again { comet, .. } => {
                     self.uncommitted += 1;
                     self.at_comet(record, &completion);
-                    held = &mut again;
+                    held = again.entry(comet).or_default();
                 }
-                Completion::Undeliverable { at: Some(_), .. } => held = &mut again,
+                Completion::Undeliverable {
+                    at: Some(comet), ..
+                } => held = again.entry(comet).or_default(),
             }
             held.messages += 1;
             held.bytes += bytes;
@@ -346,8 +348,10 @@ impl Group {
         if gone > 0 {
             self.effects.say(Notice::GoneUndelivered { messages: gone });
         }
-        self.credit(live.messages, live.bytes, false);
-        self.credit(again.messages, again.bytes, true);
+        self.credit(live.messages, live.bytes, None);
+        for (comet, again) in again {
+            self.credit(again.messages, again.bytes, Some(comet));
+        }
         self.commit_if_many();
     }
 
@@ -375,8 +379,8 @@ impl Group {
         }));
     }
 
-    /// `again`: they were read again for a Comet that catches up.
-    fn credit(&mut self, messages: usize, bytes: usize, again: bool) {
+    /// `again` is the Comet that they were read again for.
+    fn credit(&mut self, messages: usize, bytes: usize, again: Option<CometId>) {
         if messages > 0 {
             self.effects.consumer(Control::Credit {
                 messages,

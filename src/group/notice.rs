@@ -84,6 +84,12 @@ pub enum Notice {
     CometDetached {
         comet: String,
     },
+    /// It missed this before the partition was ours.
+    BeganBehind {
+        partition: i32,
+        comet: String,
+        records: u64,
+    },
     /// It answers after this long, and gets what it missed.
     CometReturns {
         comet: String,
@@ -220,7 +226,16 @@ impl Notice {
                 counted(messages, "message")
             ),
             Self::CometDetached { comet } => log::error!(
-                "Comet {comet} takes nothing while others deliver: it is detached, and the others no longer wait for it. Kafka keeps                  what it misses; it catches up when it answers"
+                "Comet {comet} takes nothing while others deliver: it is detached, and the others no longer wait for it. Kafka keeps \
+                 what it misses; it catches up when it answers"
+            ),
+            Self::BeganBehind {
+                partition,
+                comet,
+                records,
+            } => log::warn!(
+                "partition {partition}: Comet {comet} missed {} before this process had it: it catches up on them when it answers",
+                counted(records, "record")
             ),
             Self::CometReturns {
                 comet,

@@ -28,8 +28,8 @@ pub enum Control {
     Credit {
         messages: usize,
         bytes: usize,
-        /// Whether they were read again for a Comet that catches up.
-        again: bool,
+        /// The Comet that they were read again for.
+        again: Option<CometId>,
     },
     /// End the thread.
     Stop,

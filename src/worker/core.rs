@@ -36,7 +36,7 @@ pub struct Core {
     /// Whether the process holds as much as it may.
     pub(super) full: bool,
     /// What came back as taken after its Comet was detached. It may be read again all the same, and isn't sent then.
-    came_late: Vec<(CometId, RecordId)>,
+    pub(super) came_late: Vec<(CometId, RecordId)>,
 }
 
 /// A message that this worker holds.
@@ -50,13 +50,13 @@ pub(super) struct Pending {
     /// Whether a Comet may have seen it.
     pub started: bool,
     /// Whether it isn't tried again: its partition is another's, or its Comet is detached.
-    forgotten: bool,
+    pub forgotten: bool,
     /// Whether a Comet didn't get it because of that.
-    dropped: bool,
+    pub dropped: bool,
     /// Why a Comet can't get it.
     undeliverable: Option<String>,
     /// Comets that were detached while a call with it was in flight. It stays until these calls are back.
-    late: Vec<CometId>,
+    pub late: Vec<CometId>,
 }
 
 impl Pending {
@@ -75,7 +75,7 @@ impl Pending {
     }
 
     /// Whether nothing is left to hear of it.
-    fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.waiting_for == 0 && self.late.is_empty()
     }
 }
@@ -140,6 +140,9 @@ impl Core {
             Event::Full(full) => {
                 self.full = full;
                 if full {
+                    for endpoint in &mut self.endpoints {
+                        endpoint.waits_anew();
+                    }
                     self.wake_all();
                 }
             }
@@ -151,6 +154,7 @@ impl Core {
                     pending.forgotten |=
                         pending.message.again && pending.message.record.assignment == assignment;
                 }
+                self.give_back_behind_again(assignment, effects);
                 self.drop_queued(effects, |pending| {
                     let is_untried = !pending.started || pending.message.again;
                     pending.message.record.assignment == assignment && is_untried
@@ -298,69 +302,6 @@ impl Core {
         self.called = called;
     }
 
-    /// Gives back all that waits for a Comet that is behind from now on. What is in flight may still be taken.
-    fn detach(&mut self, comet: CometId, now: Instant, effects: &mut impl Effects) {
-        let place = self.place(comet);
-        let scheduler = &mut self.endpoints[place].scheduler;
-        scheduler.breaker.detach(now);
-        self.came_late.retain(|(late, _)| *late != comet);
-        let queued = scheduler.take(|_| true);
-        let in_flight: Vec<Id> = scheduler.called().collect();
-        self.endpoints[place].mark_ready(place, &mut self.ready);
-        for id in queued {
-            if self.messages[id].message.again {
-                self.messages[id].dropped = true;
-            } else {
-                self.lacks(id, comet, false, effects);
-            }
-            self.done_with(id, effects);
-        }
-        for id in in_flight {
-            let pending = &mut self.messages[id];
-            if pending.message.again {
-                // It is read again once more, unless it is taken now.
-                pending.forgotten = true;
-            } else if !pending.late.contains(&comet) {
-                pending.late.push(comet);
-                self.lacks(id, comet, true, effects);
-                self.done_with(id, effects);
-            }
-        }
-        effects.detached(comet);
-    }
-
-    fn lacks(&self, id: Id, comet: CometId, in_flight: bool, effects: &mut impl Effects) {
-        let completion = Completion::Lacks { comet, in_flight };
-        settle(&self.messages[id].message, completion, effects);
-    }
-
-    /// Ends a call that was in flight when its Comet was detached.
-    fn came_back(&mut self, id: Id, comet: CometId, took: bool, effects: &mut impl Effects) {
-        let pending = &mut self.messages[id];
-        pending.late.retain(|late| *late != comet);
-        let completion = Completion::CameBack { comet, took };
-        settle(&pending.message, completion, effects);
-        let record = pending.message.record;
-        if pending.is_done() {
-            self.messages.remove(id);
-        }
-        if took {
-            self.forget_again(record, comet, effects);
-        }
-    }
-
-    /// The Comet has a record that may be read again all the same, or was already: its call began before the Comet was detached.
-    fn forget_again(&mut self, record: RecordId, comet: CometId, effects: &mut impl Effects) {
-        self.came_late.push((comet, record));
-        let place = self.place(comet);
-        let messages = &self.messages;
-        let is_same = |id: Id| messages[id].message.again && messages[id].message.record == record;
-        let scheduler = &mut self.endpoints[place].scheduler;
-        for id in scheduler.take(is_same) {
-            self.done_with(id, effects);
-        }
-    }
-
     fn drop_queued(&mut self, effects: &mut impl Effects, which: impl Fn(&Pending) -> bool) {
         let mut touched = Vec::new();
         for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
@@ -411,7 +352,7 @@ fn given_back(message: &Message) -> Completion {
     }
 }
 
-fn settle(message: &Message, completion: Completion, effects: &mut impl Effects) {
+pub(super) fn settle(message: &Message, completion: Completion, effects: &mut impl Effects) {
     effects.settled(Settled {
         record: message.record,
         bytes: message.bytes,

@@ -54,6 +54,11 @@ impl Endpoint {
         now.saturating_duration_since(since) >= limit
     }
 
+    /// Counts from now on how long something waits.
+    pub fn waits_anew(&mut self) {
+        self.waits_since = None;
+    }
+
     /// Tries it with one message at a time, if it was detached.
     pub fn attach(&mut self, now: Instant) {
         self.waits_since = None;

@@ -6,6 +6,7 @@
 mod breaker;
 pub mod coalesce;
 pub(crate) mod core;
+mod detach;
 mod drive;
 pub(crate) mod effects;
 mod endpoint;

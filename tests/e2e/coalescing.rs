@@ -13,6 +13,7 @@ use crate::support::job::Job;
 use crate::support::kafka::{Kafka, Version, on_each_kafka, shared};
 use crate::support::messages::{assert_each_once_in_order, assert_in_order, encoded, to_room};
 use crate::support::topic::Topic;
+use crate::support::{await_until, is};
 
 const ROOMS: usize = 20;
 const MESSAGES: usize = 4_000;
@@ -154,6 +155,63 @@ fn each_once_in_order(kafka: &Kafka, form: Form) {
         calls < MESSAGES / 2,
         "{calls} calls for {MESSAGES} messages"
     );
+    assert_eq!(topic.dead_letters(), 0);
+}
+
+#[test]
+fn one_that_is_away_catches_up_on_web_bodies() {
+    one_catches_up(Form::Json);
+}
+
+#[test]
+fn one_that_is_away_catches_up_on_goims_frames() {
+    one_catches_up(Form::Goim);
+}
+
+/// What was missed and what came live meet in the same rooms.
+fn one_catches_up(form: Form) {
+    let topic = Topic::new(shared(Version::V3_9_1), 4);
+    let comets = [Comet::start(), Comet::start()];
+    let [stays, goes] = &comets;
+    let of = |comet: &Comet| form.unmerged(&comet.delivered());
+    let count = |comet: &Comet| {
+        let texts: BTreeSet<_> = of(comet).iter().map(Call::text).collect();
+        texts.len()
+    };
+    let mut sent = 0;
+    let mut more = |count| {
+        topic.produce(form.messages(sent, count));
+        sent += count;
+        sent
+    };
+    let mut job = form.start(&topic, &[stays, goes]);
+    more(MESSAGES / 4);
+    for comet in &comets {
+        await_until("the first messages", || is(count(comet), MESSAGES / 4));
+    }
+    goes.stop();
+    await_until("a Comet that is detached", || {
+        more(ROOMS);
+        is(job.lines_with(&["is detached", &goes.address()]).len(), 1)
+    });
+    more(MESSAGES / 2);
+    goes.answer(|_| Answer::OkAfter(Duration::from_millis(5)));
+    goes.start_again();
+    await_until("the first of what it missed", || {
+        more(ROOMS);
+        is(count(goes) > MESSAGES / 4, true)
+    });
+    let sent = more(MESSAGES / 4);
+    for comet in &comets {
+        await_until("all messages", || is(count(comet), sent));
+    }
+    topic.await_no_lag();
+    job.stop();
+    assert_each_once_in_order(&of(stays), ROOMS, sent);
+    assert_in_order(&of(goes), ROOMS, sent);
+    for comet in &comets {
+        comet.assert_no_overlaps();
+    }
     assert_eq!(topic.dead_letters(), 0);
 }
 

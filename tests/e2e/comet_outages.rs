@@ -1,45 +1,44 @@
-//! Several Comets that are away: who is left out, what waits for whom, and what is never counted as delivered.
+//! Several Comets that are away at once: who is detached, what waits for whom, and what is never counted as delivered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use chatroom_job::message::proto::push::PushMsg;
-use chatroom_job::message::proto::push::push_msg::Type;
 use grpcio::RpcStatusCode;
 
-use crate::support::await_until;
-use crate::support::comet::{Answer, Comet};
+use crate::support::comet::{Answer, Call, Comet, Rpc};
 use crate::support::job::Job;
 use crate::support::kafka::{Version, shared};
 use crate::support::messages::{assert_each_once_in_order, assert_in_order, numbered, over_rooms};
+use crate::support::stream::to_user;
 use crate::support::topic::Topic;
+use crate::support::{await_until, is};
 
 const ROOMS: usize = 20;
 const MESSAGES: usize = 300;
 
-/// After this a Comet is left out where others deliver; so long all others get to come back after the first.
-const LEAVE_OUT_AFTER: Duration = Duration::from_secs(10);
+/// After this a Comet is detached where others deliver; so long all others get to come back after the first.
+const DETACH_AFTER: Duration = Duration::from_secs(10);
 const LONGER: Duration = Duration::from_secs(12);
 
 fn topic() -> Topic<'static> {
     Topic::new(shared(Version::V3_9_1), 2)
 }
 
-fn start(topic: &Topic<'_>, comets: &[&Comet], leave_out_after: Duration) -> Job {
+fn start(topic: &Topic<'_>, comets: &[&Comet], detach_after: Duration) -> Job {
     topic
         .job(comets)
         .flag("--call-timeout", "1s")
         .fault(&format!(
-            "leave-out-after=return({})",
-            leave_out_after.as_millis()
+            "detach-after=return({})",
+            detach_after.as_millis()
         ))
         .log_level("INFO")
         .start()
 }
 
-/// Waits until calls to each of the Comets fail, and have for longer than it takes to be left out.
+/// Waits until calls to each of the Comets fail, and have for longer than it takes to be detached.
 fn await_outage(job: &mut Job, comets: &[&Comet]) {
     for comet in comets {
         job.await_line(&["RPC failed", &comet.address()]);
@@ -47,11 +46,11 @@ fn await_outage(job: &mut Job, comets: &[&Comet]) {
     thread::sleep(LONGER);
 }
 
-/// Ends a test in which nobody may be left out.
+/// Ends a test in which nobody may be detached.
 fn end(topic: &Topic<'_>, job: &mut Job) {
     topic.await_no_lag();
-    let left_out = job.lines_with(&["took nothing"]);
-    assert!(left_out.is_empty(), "{left_out:#?}");
+    let detached = job.lines_with(&["is detached"]);
+    assert!(detached.is_empty(), "{detached:#?}");
     job.stop();
     assert_eq!(topic.dead_letters(), 0);
 }
@@ -61,7 +60,7 @@ fn all_that_were_away_get_all_when_they_are_back_one_by_one() {
     let topic = topic();
     let comets = [(); 2].map(|()| Comet::start());
     let all: Vec<&Comet> = comets.iter().collect();
-    let mut job = start(&topic, &all, LEAVE_OUT_AFTER);
+    let mut job = start(&topic, &all, DETACH_AFTER);
     topic.produce(over_rooms(ROOMS, 0, ROOMS));
     for comet in &comets {
         comet.await_delivered(ROOMS);
@@ -86,7 +85,7 @@ fn job_may_start_long_before_its_comets() {
     let comets = [(); 3].map(|()| Comet::not_started());
     let all: Vec<&Comet> = comets.iter().collect();
     topic.produce(over_rooms(ROOMS, 0, MESSAGES));
-    let mut job = start(&topic, &all, LEAVE_OUT_AFTER);
+    let mut job = start(&topic, &all, DETACH_AFTER);
     await_outage(&mut job, &all);
     for comet in &comets {
         comet.start_again();
@@ -127,7 +126,7 @@ fn all_heal(answer: Answer) {
         });
     }
     let all: Vec<&Comet> = comets.iter().collect();
-    let mut job = start(&topic, &all, LEAVE_OUT_AFTER);
+    let mut job = start(&topic, &all, DETACH_AFTER);
     topic.produce(over_rooms(ROOMS, 0, MESSAGES));
     await_outage(&mut job, &all);
     healed.store(true, Ordering::Relaxed);
@@ -138,110 +137,153 @@ fn all_heal(answer: Answer) {
     end(&topic, &mut job);
 }
 
-/// Has messages delivered, to room `other`, until the job says that it leaves out a Comet.
-fn deliver_until_left_out(topic: &Topic<'_>, job: &mut Job, more: &AtomicUsize) {
-    await_until("a Comet that is left out", || {
-        topic.produce([numbered("other", more.fetch_add(1, Ordering::Relaxed))]);
-        let words = ["took nothing for 2 s while others live: messages pass it by"];
-        match job.lines_with(&words).is_empty() {
-            true => Err("nobody is".into()),
-            false => Ok(()),
-        }
-    });
-}
-
 const SOON: Duration = Duration::from_secs(2);
 
-/// Messages pass a Comet by only while another one takes them.
+/// Two Comets, the second of which is detached.
+struct OneDetached {
+    topic: Topic<'static>,
+    first: Comet,
+    second: Comet,
+    job: Job,
+    /// How many messages went to room `other` until then.
+    others: usize,
+}
+
+impl OneDetached {
+    /// `before` is written before job starts.
+    fn start(before: impl FnOnce(&Topic<'_>, &Comet)) -> OneDetached {
+        let topic = topic();
+        let (first, second) = (Comet::start(), Comet::not_started());
+        before(&topic, &second);
+        let mut job = start(&topic, &[&first, &second], SOON);
+        let mut others = 0;
+        await_until("a Comet that is detached", || {
+            topic.produce([numbered("other", others)]);
+            others += 1;
+            is(job.lines_with(&["ERROR", "is detached"]).len(), 1)
+        });
+        job.await_line(&["is detached", &second.address()]);
+        OneDetached {
+            topic,
+            first,
+            second,
+            job,
+            others,
+        }
+    }
+}
+
+/// All go away, and one comes back long before the other.
 #[test]
-fn one_that_is_left_out_gets_what_comes_while_the_others_are_away_too() {
+fn one_that_is_back_first_does_not_wait_and_the_other_gets_all() {
     let topic = topic();
-    let (first, second) = (Comet::start(), Comet::not_started());
-    let mut job = start(&topic, &[&first, &second], SOON);
-    let more = AtomicUsize::new(0);
-    deliver_until_left_out(&topic, &mut job, &more);
+    let comets = [(); 2].map(|()| Comet::start());
+    let [first, second] = &comets;
+    let mut job = start(&topic, &[first, second], SOON);
+    topic.produce(over_rooms(ROOMS, 0, MESSAGES));
+    for comet in &comets {
+        comet.await_delivered(MESSAGES);
+        comet.stop();
+    }
+    topic.produce(over_rooms(ROOMS, MESSAGES, MESSAGES));
+    for comet in &comets {
+        job.await_line(&["RPC failed", &comet.address()]);
+    }
+    thread::sleep(SOON);
+    first.start_again();
+    let mut count = 2 * MESSAGES;
+    await_until("the other one to be detached", || {
+        topic.produce(over_rooms(ROOMS, count, 1));
+        count += 1;
+        is(job.lines_with(&["is detached"]).len(), 1)
+    });
+    job.await_line(&["is detached", &second.address()]);
+    first.await_delivered(count);
+    topic.await_no_lag();
+    second.start_again();
+    second.await_delivered(count);
+    job.await_line(&[&second.address(), "has caught up"]);
+    topic.await_no_lag();
+    job.stop();
+    for comet in &comets {
+        assert_in_order(&comet.delivered(), ROOMS, count);
+        comet.assert_no_overlaps();
+    }
+    assert_eq!(topic.dead_letters(), 0);
+}
+
+/// The other one goes away too, and the one that was detached is back first.
+#[test]
+fn one_that_is_detached_gets_all_though_the_others_go_away_too() {
+    let OneDetached {
+        topic,
+        first,
+        second,
+        mut job,
+        others,
+    } = OneDetached::start(|_, _| {});
     topic.await_no_lag();
     first.stop();
-    // The second one is looked at every second, and may be left out for as long as the first one's last answer is young.
     topic.produce([numbered("last", 0)]);
     job.await_line(&["RPC failed", &first.address()]);
-    thread::sleep(SOON);
     topic.produce(over_rooms(ROOMS, 0, MESSAGES));
+    let all = others + 1 + MESSAGES;
     second.start_again();
-    second.await_delivered(MESSAGES);
+    second.await_delivered(all);
     first.start_again();
+    first.await_delivered(all);
     topic.await_no_lag();
     job.stop();
-    let came = |comet: &Comet| {
-        let mut calls = comet.delivered();
-        calls.retain(|call| call.room.starts_with("room-"));
-        calls
-    };
-    assert_each_once_in_order(&came(&first), ROOMS, MESSAGES);
-    assert_each_once_in_order(&came(&second), ROOMS, MESSAGES);
-}
-
-#[test]
-fn what_is_for_the_one_that_is_left_out_is_a_dead_letter() {
-    let topic = topic();
-    let (alive, down) = (Comet::start(), Comet::not_started());
-    let push = |body: &'static str| PushMsg {
-        type_: Type::PUSH.into(),
-        server: down.address(),
-        keys: vec!["alice".into()],
-        msg: body.as_bytes().into(),
-        ..Default::default()
-    };
-    topic.produce([push("before")]);
-    let mut job = start(&topic, &[&alive, &down], SOON);
-    let more = AtomicUsize::new(0);
-    deliver_until_left_out(&topic, &mut job, &more);
-    topic.produce([push("after")]);
-    await_until("the dead letters", || {
-        // Without a sign that others live it waits.
-        topic.produce([numbered("other", more.fetch_add(1, Ordering::Relaxed))]);
-        match topic.dead_letters() {
-            2 => Ok(()),
-            count => Err(format!("{count}")),
-        }
-    });
-    topic.await_no_lag();
-    job.stop();
-    for letter in topic.await_dead_letters(2).into_values() {
-        let error = letter.header_str("job.error").unwrap_or_default();
-        assert!(
-            error.contains(&down.address()) && error.contains("left out"),
-            "{error}"
-        );
+    for comet in [&first, &second] {
+        assert_each_once_in_order(&comet.delivered(), ROOMS + 2, all);
     }
-    assert_eq!(alive.count(), more.into_inner());
-    assert_eq!(down.count(), 0);
+    assert_eq!(topic.dead_letters(), 0);
 }
 
-/// What was skipped is not sent later, so the log has it though job ends before that Comet is back.
+/// What is for a user at the Comet that is detached waits for it, and is no dead letter.
 #[test]
-fn a_stop_says_what_was_skipped() {
-    /// Fewer than what waits in each room.
-    const ROOM: i64 = (MESSAGES / ROOMS) as i64;
-    let topic = topic();
-    let (alive, down) = (Comet::start(), Comet::not_started());
-    topic.produce(over_rooms(ROOMS, 0, MESSAGES));
-    let mut job = start(&topic, &[&alive, &down], Duration::from_secs(2));
-    let more = AtomicUsize::new(0);
-    await_until("messages that are finished without it", || {
-        topic.produce([numbered("other", more.fetch_add(1, Ordering::Relaxed))]);
-        match topic.lag() {
-            0..ROOM => Ok(()),
-            lag => Err(format!("{lag} are not")),
-        }
-    });
-    job.stop();
-    let said = job.lines_with(&["WARN", "is still left out", &down.address()]);
-    assert_eq!(said.len(), 1, "{said:?}");
-    let count = said[0].split("left out: ").nth(1).expect("a count");
-    let count: usize = count.split(' ').next().unwrap().parse().unwrap();
-    assert!(
-        (MESSAGES - ROOM as usize..=MESSAGES + more.into_inner()).contains(&count),
-        "{said:?}"
-    );
+fn what_is_for_one_that_is_detached_waits_for_it() {
+    let push = |down: &Comet, sequence| to_user("alice", down.address(), sequence);
+    let mut scene = OneDetached::start(|topic, down| topic.produce([push(down, 0)]));
+    let down = &scene.second;
+    scene.topic.produce([push(down, 1)]);
+    scene.topic.await_no_lag();
+    assert_eq!(down.count(), 0);
+    down.start_again();
+    let for_others = scene.others;
+    down.await_delivered(for_others + 2);
+    scene.job.stop();
+    let pushes = down.delivered().into_iter();
+    let pushes: Vec<_> = pushes.filter(|call| call.rpc == Rpc::PushMsg).collect();
+    let texts: Vec<_> = pushes.iter().map(Call::text).collect();
+    assert_eq!(texts, ["alice/0", "alice/1"]);
+    assert_eq!(scene.first.count(), for_others);
+    assert_eq!(scene.topic.dead_letters(), 0);
+}
+
+/// What it misses is counted in the log where job ends before that Comet is back, and another job delivers it.
+#[test]
+fn a_stop_says_what_a_comet_misses() {
+    let before = |topic: &Topic<'_>, _: &Comet| topic.produce(over_rooms(ROOMS, 0, MESSAGES));
+    let mut scene = OneDetached::start(before);
+    let all = MESSAGES + scene.others;
+    scene.first.await_delivered(all);
+    scene.topic.await_no_lag();
+    scene.job.stop();
+    let behind = format!("is still behind by {all} records");
+    let words = ["WARN", &scene.second.address(), &behind];
+    let said = scene.job.lines_with(&words);
+    assert_eq!(said.len(), 1, "{:#?}", scene.job.log());
+
+    scene.second.start_again();
+    let comets = [&scene.first, &scene.second];
+    let mut next = start(&scene.topic, &comets, SOON);
+    for comet in comets {
+        comet.await_delivered(all);
+    }
+    next.await_line(&[&scene.second.address(), "has caught up"]);
+    next.stop();
+    for comet in comets {
+        assert_each_once_in_order(&comet.delivered(), ROOMS + 1, all);
+    }
 }

@@ -45,7 +45,7 @@ fn a_message_that_all_fail_is_a_dead_letter_though_nothing_else_comes() {
     }
     topic.produce([numbered("bad", 0), numbered("bad", 1)]);
     let job = topic.job(&[&comets[0], &comets[1]]).log_level("WARN");
-    // Far less than what it takes until a Comet is left out.
+    // Far less than a minute.
     let mut job = job.fault("quiet-tries-take=return(3000)").start();
     let letters = topic.await_dead_letters(2);
     topic.await_no_lag();

@@ -6,6 +6,8 @@ mod support;
 
 mod bad_batches;
 mod bad_records;
+mod catch_up;
+mod catch_up_faults;
 mod coalescing;
 mod comet_faults;
 mod comet_names;

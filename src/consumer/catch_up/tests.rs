@@ -269,23 +269,30 @@ fn a_comet_that_goes_away_again_gets_nothing_more() {
 }
 
 #[test]
-fn what_is_read_again_has_a_share_of_the_caps() {
+fn each_comet_has_a_share_of_the_caps_for_what_is_read_again() {
     let mut bench = Bench::new(vec![behind(B, &[0..LIVE])]);
-    assert_eq!(bench.again(8), 0);
-    assert!(bench.core.positions_again().is_some(), "four are held");
-    bench.control(catch_up(A, &[0..LIVE]));
-    bench.again(10);
-    assert!(bench.core.positions_again().is_none(), "ten are held");
+    assert_eq!(bench.again(10), 0);
+    bench.live(10..13);
+    assert!(bench.core.positions_again().is_none(), "five are held");
     assert!(bench.core.positions().is_some(), "live ones have their own");
+    bench.control(catch_up(A, &[2..LIVE]));
+    assert_eq!(bench.again(8), 2, "another Comet has its own, too");
     bench.control(Control::Credit {
-        messages: 15,
+        messages: 1,
         bytes: 0,
-        again: true,
+        again: Some(B),
     });
-    assert!(
-        bench.core.positions_again().is_none(),
-        "all is read again that was read live"
-    );
+    assert_eq!(bench.again(13), 10);
+    let of_b = |sent: &Sent| {
+        matches!(
+            sent,
+            Sent::Again {
+                offset: 10..,
+                comet: B
+            }
+        )
+    };
+    assert_eq!(bench.sent().into_iter().filter(of_b).count(), 2);
 }
 
 #[test]
@@ -334,7 +341,7 @@ fn workers_hear_when_nothing_more_may_be_held() {
     let credit = |messages| Control::Credit {
         messages,
         bytes: 0,
-        again: false,
+        again: None,
     };
     bench.control(credit(30));
     assert_eq!(bench.sent(), [], "half is held");

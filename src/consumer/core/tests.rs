@@ -204,14 +204,14 @@ fn a_cap_pauses_reading_until_credit_comes_back() {
         bench.control(Control::Credit {
             messages,
             bytes,
-            again: false,
+            again: None,
         });
         assert_eq!(bench.position(), Some(3));
         let (messages, bytes) = (2, 2 * size);
         bench.control(Control::Credit {
             messages,
             bytes,
-            again: false,
+            again: None,
         });
         assert_eq!(bench.core.held, Held::default());
     }
@@ -231,7 +231,7 @@ fn what_cannot_be_delivered_is_held_until_its_letter_is_written() {
     bench.control(Control::Credit {
         messages,
         bytes,
-        again: false,
+        again: None,
     });
     assert_eq!(bench.position(), Some(1));
     // A letter of unreadable offsets is one message without bytes.
@@ -241,7 +241,7 @@ fn what_cannot_be_delivered_is_held_until_its_letter_is_written() {
     bench.control(Control::Credit {
         messages,
         bytes,
-        again: false,
+        again: None,
     });
     assert_eq!(bench.position(), Some(10));
 }

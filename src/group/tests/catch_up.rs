@@ -112,7 +112,7 @@ fn a_comet_that_answers_catches_up_and_then_misses_nothing() {
         core.control.pop_back(),
         Some(Control::Credit {
             messages: 1,
-            again: true,
+            again: Some(COMET),
             ..
         })
     ));
@@ -130,7 +130,10 @@ fn a_new_owner_reads_again_what_the_metadata_names() {
     let mut next = Core::new(TIMEOUT);
     next.assign(0, commit.offset, &commit.metadata);
     let Some(Control::Assign {
-        position, behind, ..
+        assignment,
+        position,
+        behind,
+        ..
     }) = next.control.pop_front()
     else {
         panic!("not assigned")
@@ -138,6 +141,17 @@ fn a_new_owner_reads_again_what_the_metadata_names() {
     let missing = vec![3..4, 5..6, 10..LIVE];
     let comet = COMET;
     assert_eq!((position, behind), (10, vec![Behind { comet, missing }]));
+    // It is said at the begin and at the end.
+    let began = |notice: &Notice| matches!(notice, Notice::BeganBehind { records: 2, .. });
+    assert!(next.notices.iter().any(began), "{:?}", next.notices);
+    let epoch = assignment.epoch;
+    read_again(&mut next, epoch, 3..4, &[3]);
+    read_again(&mut next, epoch, 5..6, &[5]);
+    next.settle(epoch, 3, again(true));
+    next.settle(epoch, 5, again(true));
+    next.tick();
+    let caught_up = |notice: &Notice| matches!(notice, Notice::CometCaughtUp { messages: 2, .. });
+    assert!(next.notices.iter().any(caught_up), "{:?}", next.notices);
 }
 
 #[test]

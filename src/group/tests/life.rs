@@ -46,7 +46,7 @@ fn a_partition_is_assigned_read_committed_lost_had_back_and_revoked() {
         Some(Control::Credit {
             messages: 3,
             bytes: 30,
-            again: false
+            again: None
         })
     ));
     assert!(core.control.is_empty(), "more than one credit for a batch");

@@ -145,7 +145,7 @@ fn each_thread_gets_what_is_for_it_and_the_membership_its_replies() {
         Control::Credit {
             messages: 2,
             bytes: 2,
-            again: false
+            again: None
         }
     ));
     assert_eq!(commits.recv().unwrap()[0].partition, 0);

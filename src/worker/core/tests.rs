@@ -265,6 +265,27 @@ fn what_was_read_again_is_given_back_when_the_comet_goes_away_again() {
     assert!(sim.core.messages.is_empty());
 }
 
+/// Another owner reads again what was missed, so what came live behind it is left to it as well.
+#[test]
+fn nothing_overtakes_what_was_read_again_at_a_revocation() {
+    let mut sim = with_one_behind();
+    sim.tell(Event::Detach(CometId(1)));
+    sim.answer(1, 0, failed(DOWN));
+    sim.tell(Event::Return(CometId(1)));
+    assert_eq!(sim.tell(read_again(1, 0)), [called(1, 0)]);
+    sim.tell(read_again(1, 1));
+    let live = message(1, 3, Target::All);
+    assert_eq!(sim.tell(Event::Messages(vec![live])), [called(0, 3)]);
+    sim.answer(0, 3, Ok(()));
+    let done = sim.tell(Event::Revoke(OURS));
+    for expected in [again(1, false), lacks(3, false), delivered(3)] {
+        assert!(done.contains(&expected), "{done:?}");
+    }
+    let done = sim.answer(1, 0, failed(DOWN));
+    assert!(done.contains(&again(0, false)), "{done:?}");
+    assert!(sim.core.messages.is_empty());
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let (one, other) = (outage().trace, outage().trace);

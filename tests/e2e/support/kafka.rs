@@ -286,6 +286,22 @@ impl Kafka {
         }
     }
 
+    /// Deletes the records of all partitions of a topic, as its retention does after a time. Returns how many there were.
+    pub fn delete_records(&self, topic: &str) -> i64 {
+        let ends = self.end_offsets(topic);
+        let before = ends
+            .iter()
+            .map(|(&partition, &end)| (TopicPartition::new(topic, partition), end));
+        let admin = self.client.admin();
+        let deleted = runtime()
+            .block_on(admin.delete_records(before, Default::default()))
+            .expect("Kafka answers");
+        for start in deleted.into_values() {
+            start.expect("the records are deleted");
+        }
+        ends.into_values().sum()
+    }
+
     /// Sets how the broker itself compresses what is written to the topic from now on; `producer` leaves it as it came.
     pub fn set_compression(&self, topic: &str, codec: &str) {
         self.set(topic, "compression.type", codec);
@@ -369,7 +385,7 @@ impl Kafka {
         })
     }
 
-    /// What the group has committed for each partition of the topic; partitions without a commit are left out.
+    /// What the group has committed for each partition of the topic; partitions without a commit are not in it.
     pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, GroupOffset> {
         runtime()
             .block_on(

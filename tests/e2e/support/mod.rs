@@ -13,6 +13,7 @@ pub mod messages;
 pub mod proxy;
 pub mod signals;
 pub mod sockets;
+pub mod stream;
 pub mod topic;
 
 use std::net::{Ipv4Addr, TcpListener};

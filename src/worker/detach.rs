@@ -1,0 +1,116 @@
+//! Comets that are detached: what a worker gives back, so that the group knows what they lack.
+
+use std::time::Instant;
+
+use super::core::{Core, Pending, settle};
+use super::effects::Effects;
+use super::scheduler::Id;
+use crate::message::{Assignment, CometId, Completion, RecordId};
+
+impl Core {
+    /// Gives back all that waits for a Comet that is behind from now on. What is in flight may still be taken.
+    pub(super) fn detach(&mut self, comet: CometId, now: Instant, effects: &mut impl Effects) {
+        let place = self.place(comet);
+        let scheduler = &mut self.endpoints[place].scheduler;
+        scheduler.breaker.detach(now);
+        self.came_late.retain(|(late, _)| *late != comet);
+        let queued = scheduler.take(|_| true);
+        let in_flight: Vec<Id> = scheduler.called().collect();
+        self.endpoints[place].mark_ready(place, &mut self.ready);
+        for id in queued {
+            if self.messages[id].message.again {
+                self.messages[id].dropped = true;
+            } else {
+                self.lacks(id, comet, false, effects);
+            }
+            self.done_with(id, effects);
+        }
+        for id in in_flight {
+            let pending = &mut self.messages[id];
+            if pending.message.again {
+                // It is read again once more, unless it is taken now.
+                pending.forgotten = true;
+            } else if !pending.late.contains(&comet) {
+                pending.late.push(comet);
+                self.lacks(id, comet, true, effects);
+                self.done_with(id, effects);
+            }
+        }
+        effects.detached(comet);
+    }
+
+    fn lacks(&self, id: Id, comet: CometId, in_flight: bool, effects: &mut impl Effects) {
+        let completion = Completion::Lacks { comet, in_flight };
+        settle(&self.messages[id].message, completion, effects);
+    }
+
+    /// Ends a call that was in flight when its Comet was detached.
+    pub(super) fn came_back(
+        &mut self,
+        id: Id,
+        comet: CometId,
+        took: bool,
+        effects: &mut impl Effects,
+    ) {
+        let pending = &mut self.messages[id];
+        pending.late.retain(|late| *late != comet);
+        let completion = Completion::CameBack { comet, took };
+        settle(&pending.message, completion, effects);
+        let record = pending.message.record;
+        if pending.is_done() {
+            self.messages.remove(id);
+        }
+        if took {
+            self.forget_again(record, comet, effects);
+        }
+    }
+
+    /// The Comet has a record that may be read again all the same, or was already: its call began before the Comet was detached.
+    pub(super) fn forget_again(
+        &mut self,
+        record: RecordId,
+        comet: CometId,
+        effects: &mut impl Effects,
+    ) {
+        self.came_late.push((comet, record));
+        let place = self.place(comet);
+        let messages = &self.messages;
+        let is_same = |id: Id| messages[id].message.again && messages[id].message.record == record;
+        let scheduler = &mut self.endpoints[place].scheduler;
+        for id in scheduler.take(is_same) {
+            self.done_with(id, effects);
+        }
+    }
+
+    /// What was read again isn't tried any more, so at a Comet with some of it nothing of the assignment may follow: it lacks
+    /// that too, though another Comet may have it.
+    pub(super) fn give_back_behind_again(
+        &mut self,
+        assignment: Assignment,
+        effects: &mut impl Effects,
+    ) {
+        let mut comets: Vec<CometId> = Vec::new();
+        for (_, pending) in &self.messages {
+            let message = &pending.message;
+            if message.record.assignment == assignment
+                && let Some(comet) = message.again_for()
+                && !comets.contains(&comet)
+            {
+                comets.push(comet);
+            }
+        }
+        for comet in comets {
+            let place = self.place(comet);
+            let messages = &self.messages;
+            let is_live = |id: Id| {
+                let pending: &Pending = &messages[id];
+                let is_of_it = pending.message.record.assignment == assignment;
+                is_of_it && pending.started && !pending.message.again
+            };
+            for id in self.endpoints[place].scheduler.take(is_live) {
+                self.lacks(id, comet, false, effects);
+                self.done_with(id, effects);
+            }
+        }
+    }
+}
