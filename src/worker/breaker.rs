@@ -186,20 +186,21 @@ impl Breaker {
         false
     }
 
-    /// Whether to detach it: it took nothing for `limit`, from any worker, and another one delivers for as long. If all were away,
-    /// the time counts from the return of the first. `waits`: something waits for it, which counts like a call that failed.
-    pub fn is_given_up(&self, limit: Duration, waits: bool, now: Instant) -> bool {
-        let is_long = |since: Instant| now.saturating_duration_since(since) >= limit;
+    /// Whether to detach it: it took nothing for long, from any worker, and another one delivers for as long. If all were away, the
+    /// time counts from the return of the first.
+    pub fn is_given_up(&self, now: Instant) -> bool {
+        let is_long =
+            |since: Instant| now.saturating_duration_since(since) >= self.stats.detach_after;
         let others = || self.stats.others_deliver_since(&self.fleet, now);
         self.state != BreakerState::Detached
-            && (waits || self.failing_since.is_some_and(is_long))
+            && self.failing_since.is_some_and(is_long)
             && self.stats.last_ok().is_none_or(is_long)
             && others().is_some_and(is_long)
     }
 
-    /// How long it may fail before it is detached.
-    pub fn detach_after(&self) -> Duration {
-        self.stats.detach_after
+    /// Whether it takes messages, as far as anybody knows.
+    pub fn seems_well(&self, now: Instant) -> bool {
+        self.state == BreakerState::Up && self.stats.seems_well(now)
     }
 
     fn is_failing_for_long(&self, now: Instant) -> bool {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use super::breaker::BreakerState;
 use super::coalesce::Coalescer;
 use super::core::{Core, Pending};
 use super::effects::Effects;
@@ -15,7 +16,7 @@ use super::scheduler::Id;
 use crate::message::CometId;
 use crate::message::call::Call;
 
-/// How long a Comet may take nothing while nothing is read because as much is held as may be: all others wait for it.
+/// How long others may wait for a Comet while nothing is read because as much is held as may be.
 const FULL_LIMIT: Duration = Duration::from_secs(1);
 
 impl Core {
@@ -118,16 +119,13 @@ impl Core {
         false
     }
 
-    /// Asks the group to detach the Comet if it took nothing for long while another one delivers.
+    /// Asks the group to detach the Comet if it took nothing for long while another one delivers, or if all else waits for it.
     fn give_up(&mut self, n: usize, now: Instant, effects: &mut impl Effects) {
+        let is_alone = self.full && self.endpoints.iter().any(|other| other.is_idle(now));
         let endpoint = &mut self.endpoints[n];
-        let waits = self.full && endpoint.waits_for(FULL_LIMIT, now);
+        let holds_up = self.full && endpoint.holds_up(is_alone, FULL_LIMIT, now);
         let breaker = &mut endpoint.scheduler.breaker;
-        let gives_up = match self.full {
-            true => breaker.is_given_up(FULL_LIMIT, waits, now),
-            false => breaker.is_given_up(breaker.detach_after(), false, now),
-        };
-        if gives_up {
+        if breaker.is_given_up(now) || holds_up && breaker.state() != BreakerState::Detached {
             breaker.detach(now);
             effects.away(endpoint.comet);
         }

@@ -18,7 +18,7 @@ pub struct Endpoint {
     /// `host:port`, for dead letters.
     pub address: String,
     pub scheduler: Scheduler,
-    /// Since when something waits and nothing is taken.
+    /// Since when something waits here, and another Comet has nothing to do.
     waits_since: Option<Instant>,
     /// Whether it is among those to drive.
     pub ready: bool,
@@ -44,14 +44,19 @@ impl Endpoint {
         }
     }
 
-    /// Whether something has waited for `limit`, and nothing was taken meanwhile.
-    pub fn waits_for(&mut self, limit: Duration, now: Instant) -> bool {
-        if self.scheduler.is_empty() {
+    /// Whether all else has waited for this Comet for `limit`. `is_alone`: another one has nothing to do.
+    pub fn holds_up(&mut self, is_alone: bool, limit: Duration, now: Instant) -> bool {
+        if self.scheduler.is_empty() || !is_alone {
             self.waits_since = None;
             return false;
         }
         let since = *self.waits_since.get_or_insert(now);
         now.saturating_duration_since(since) >= limit
+    }
+
+    /// Whether it has nothing to do, and would take something.
+    pub fn is_idle(&self, now: Instant) -> bool {
+        self.scheduler.is_empty() && self.scheduler.breaker.seems_well(now)
     }
 
     /// Counts from now on how long something waits.
@@ -83,7 +88,6 @@ impl Endpoint {
     ) -> Verdict {
         let verdict = verdict_on(answer);
         let (false, Err(status)) = (verdict == Verdict::Finished, answer) else {
-            self.waits_since = None;
             let back = self.scheduler.breaker.ok(now);
             self.say_return(back, effects);
             return verdict;

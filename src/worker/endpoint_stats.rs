@@ -17,6 +17,9 @@ const _: () = assert!(
     "where all Comets are gone, the one that went last would count as delivering, and the others be detached"
 );
 
+/// One that has nothing to do counts as well for this long after the last message that it took.
+const WELL_FOR: Duration = Duration::from_secs(60);
+
 /// After this many refusals in a row the Comet is at fault, not the messages.
 pub const REFUSALS_IN_A_ROW: u32 = 100;
 
@@ -95,6 +98,12 @@ impl EndpointStats {
     /// When it last took a message, from any worker.
     pub(super) fn last_ok(&self) -> Option<Instant> {
         self.instant(self.last_ok.0.load(Acquire))
+    }
+
+    /// Whether it took the last message that it got, not too long ago.
+    pub(super) fn seems_well(&self, now: Instant) -> bool {
+        let is_young = |last| now.saturating_duration_since(last) <= WELL_FOR;
+        !self.failing.load(Relaxed) && self.last_ok().is_some_and(is_young)
     }
 
     /// Since when one of the others in `fleet` delivers without an outage. Without this evidence the Comet isn't detached.

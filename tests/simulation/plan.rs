@@ -67,7 +67,7 @@ impl Plan {
             jobs,
             partitions: rng.i32(1..4),
             metadata: if rng.u8(..5) == 0 { 64 } else { 4096 },
-            hold: if rng.u8(..3) == 0 { 24 } else { 10_000 },
+            hold: if rng.u8(..3) == 0 { 60 } else { 10_000 },
             between: Duration::from_millis(rng.u64(100..1_500)),
             faults,
         }

@@ -19,7 +19,9 @@ use crate::message::{CometId, Commit, CommitOutcome, group};
 /// How long a life may take to end well after all faults.
 const HEALS_WITHIN: Duration = Duration::from_secs(400);
 /// Nobody waits longer for what is no fault of theirs.
-const NOBODY_WAITS: Duration = Duration::from_secs(30);
+const NOBODY_WAITS: Duration = Duration::from_secs(20);
+/// But for a Comet that was away: so long after its return.
+const CATCHES_UP: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_secs(5);
 
 /// What happens.
@@ -420,9 +422,18 @@ impl<'a> World<'a> {
             return;
         }
         let others = self.kafka.settled_since.max(kafka);
-        let since: Vec<_> = self.comets.iter().map(|comet| comet.well_since).collect();
-        self.judge.nobody_waits(self.now, NOBODY_WAITS, |comet| {
-            since[comet].map(|since| since.max(others))
-        });
+        // A Comet that comes back catches up first, through few places where little may be held.
+        let since = |comet: &Comet| {
+            let since = comet.well_since?;
+            let catches_up = if since.is_zero() {
+                Duration::ZERO
+            } else {
+                CATCHES_UP
+            };
+            Some(since.max(others) + catches_up)
+        };
+        let since: Vec<_> = self.comets.iter().map(since).collect();
+        self.judge
+            .nobody_waits(self.now, NOBODY_WAITS, |comet| since[comet]);
     }
 }

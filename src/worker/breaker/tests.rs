@@ -18,7 +18,11 @@ fn knowing(stats: &Arc<EndpointStats>, fleet: &Fleet, now: Instant) -> Breaker {
 fn fleet<const N: usize>(now: Instant) -> [Breaker; N] {
     let origin = now - seconds(1);
     let fleet: Fleet = (0..N)
-        .map(|_| Arc::new(EndpointStats::new(origin)))
+        .map(|_| {
+            let mut stats = EndpointStats::new(origin);
+            stats.detach_after = LONG;
+            Arc::new(stats)
+        })
         .collect();
     std::array::from_fn(|n| knowing(&fleet[n], &fleet, now))
 }
@@ -63,7 +67,7 @@ fn one_that_fails_everything_for_long_is_like_down() {
     breaker.failed(Verdict::Unclear, 0, later);
     assert_eq!(breaker.state(), BreakerState::Down);
     other.ok(later);
-    assert!(breaker.is_given_up(LONG, false, later));
+    assert!(breaker.is_given_up(later));
 }
 
 #[test]
@@ -72,7 +76,7 @@ fn a_single_comet_is_never_given_up() {
     let [mut breaker] = fleet(start);
     breaker.ok(start);
     breaker.failed(Verdict::Down, 1, start + seconds(1));
-    assert!(!breaker.is_given_up(LONG, false, start + seconds(3_600)));
+    assert!(!breaker.is_given_up(start + seconds(3_600)));
 }
 
 #[test]
@@ -81,15 +85,12 @@ fn it_is_given_up_only_while_another_one_delivers() {
     let [mut down, mut other] = fleet(start);
     other.ok(start);
     down.failed(Verdict::Down, 0, start);
-    assert!(
-        !down.is_given_up(LONG, false, start + seconds(40)),
-        "nobody delivers"
-    );
+    assert!(!down.is_given_up(start + seconds(40)), "nobody delivers");
     // The other one had nothing to deliver, which is no outage.
     other.ok(start + seconds(60));
-    assert!(down.is_given_up(LONG, false, start + seconds(60)));
-    assert!(down.is_given_up(LONG, false, start + seconds(60) + DELIVERS_FOR));
-    assert!(!down.is_given_up(LONG, false, start + seconds(61) + DELIVERS_FOR));
+    assert!(down.is_given_up(start + seconds(60)));
+    assert!(down.is_given_up(start + seconds(60) + DELIVERS_FOR));
+    assert!(!down.is_given_up(start + seconds(61) + DELIVERS_FOR));
 }
 
 #[test]
@@ -98,7 +99,7 @@ fn an_answered_probe_is_no_evidence_against_others() {
     let [mut down, mut other] = fleet(start);
     down.failed(Verdict::Down, 0, start);
     other.probed(true, true, start + seconds(40));
-    assert!(!down.is_given_up(LONG, false, start + seconds(40)));
+    assert!(!down.is_given_up(start + seconds(40)));
 }
 
 #[test]
@@ -112,12 +113,12 @@ fn after_an_outage_of_all_the_time_counts_from_the_first_ones_return() {
     let back = start + seconds(100);
     for n in 0..30 {
         first.ok(back + seconds(n));
-        assert!(!second.is_given_up(LONG, false, back + seconds(n)), "{n} s");
+        assert!(!second.is_given_up(back + seconds(n)), "{n} s");
     }
     second.ok(back + seconds(29));
     first.ok(back + seconds(30));
-    assert!(!second.is_given_up(LONG, false, back + seconds(30)));
-    assert!(third.is_given_up(LONG, false, back + seconds(30)));
+    assert!(!second.is_given_up(back + seconds(30)));
+    assert!(third.is_given_up(back + seconds(30)));
 }
 
 /// Probes are answered before the first message is taken.
@@ -132,7 +133,7 @@ fn an_answered_probe_does_not_hide_an_outage_of_all() {
     let back = start + seconds(60);
     first.probed(true, true, back);
     first.ok(back);
-    assert!(!second.is_given_up(LONG, false, back));
+    assert!(!second.is_given_up(back));
 }
 
 #[test]
@@ -144,18 +145,7 @@ fn before_the_first_comet_delivers_nobody_is_away() {
         second.failed(Verdict::Down, 0, start + seconds(n));
     }
     first.ok(start + seconds(38));
-    assert!(!second.is_given_up(LONG, false, start + seconds(38)));
-}
-
-#[test]
-fn what_waits_counts_only_where_the_caller_says_so() {
-    let start = Instant::now();
-    let [mut first, second] = fleet(start);
-    first.ok(start);
-    first.ok(start + seconds(1));
-    let now = start + seconds(1);
-    assert!(!second.is_given_up(seconds(1), false, now));
-    assert!(second.is_given_up(seconds(1), true, now));
+    assert!(!second.is_given_up(start + seconds(38)));
 }
 
 #[test]
@@ -169,9 +159,9 @@ fn one_that_lives_for_another_worker_is_not_given_up() {
     cut_off.failed(Verdict::Down, 0, start + seconds(40));
     assert_eq!(cut_off.state(), BreakerState::Down);
     other.ok(start + seconds(40));
-    assert!(!cut_off.is_given_up(LONG, false, start + seconds(40)));
+    assert!(!cut_off.is_given_up(start + seconds(40)));
     other.ok(start + seconds(60));
-    assert!(cut_off.is_given_up(LONG, false, start + seconds(60)));
+    assert!(cut_off.is_given_up(start + seconds(60)));
 }
 
 #[test]
@@ -201,7 +191,7 @@ fn one_that_answers_probes_is_there_unless_much_waits() {
         assert!(!breaker.probe_due(start + seconds(1)), "one at a time");
         breaker.probed(true, few, start + seconds(2));
         other.ok(start + seconds(30));
-        assert_eq!(breaker.is_given_up(LONG, false, start + seconds(30)), !few);
+        assert_eq!(breaker.is_given_up(start + seconds(30)), !few);
     }
 }
 
@@ -257,12 +247,12 @@ fn an_outage_is_counted_only_while_something_is_tried() {
     breaker.failed(Verdict::Down, 0, start);
     breaker.reset();
     other.ok(later);
-    assert!(!breaker.is_given_up(LONG, false, later));
+    assert!(!breaker.is_given_up(later));
     breaker.failed(Verdict::Down, 0, later);
     other.ok(later + seconds(29));
-    assert!(!breaker.is_given_up(LONG, false, later + seconds(29)));
+    assert!(!breaker.is_given_up(later + seconds(29)));
     other.ok(later + seconds(30));
-    assert!(breaker.is_given_up(LONG, false, later + seconds(30)));
+    assert!(breaker.is_given_up(later + seconds(30)));
 }
 
 #[test]
@@ -274,9 +264,9 @@ fn time_in_which_this_process_did_not_run_is_no_outage() {
     let thaw = start + seconds(60);
     breaker.count_anew(thaw);
     other.ok(thaw + seconds(29));
-    assert!(!breaker.is_given_up(LONG, false, thaw + seconds(29)));
+    assert!(!breaker.is_given_up(thaw + seconds(29)));
     other.ok(thaw + seconds(30));
-    assert!(breaker.is_given_up(LONG, false, thaw + seconds(30)));
+    assert!(breaker.is_given_up(thaw + seconds(30)));
 }
 
 #[test]
@@ -290,10 +280,7 @@ fn an_outage_begins_after_the_last_sign_of_life() {
         let oks = breaker.signs().oks;
         breaker.failed(Verdict::Down, oks, later);
         other.ok(later);
-        assert!(
-            !breaker.is_given_up(LONG, false, later),
-            "after {failure:?}"
-        );
+        assert!(!breaker.is_given_up(later), "after {failure:?}");
     }
 }
 
@@ -353,7 +340,7 @@ proptest! {
                 _ => drop(breaker.probed(true, true, now)),
             }
             for n in 0..3 {
-                if comets[n].is_given_up(LONG, false, now) {
+                if comets[n].is_given_up(now) {
                     comets[n].detach(now);
                     let evidence = (0..3).filter(|other| *other != n).filter_map(|other| oks[other]);
                     // Times are kept in whole milliseconds.
