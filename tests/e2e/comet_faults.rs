@@ -1,7 +1,7 @@
 //! What becomes of messages whose Comet fails: the table of gRPC statuses, row by row.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use grpcio::RpcStatusCode;
@@ -111,9 +111,10 @@ fn poisoned(code: RpcStatusCode) -> Comet {
     topic.produce(over_rooms(ROOMS, 0, MESSAGES));
     let mut job = topic.job(&[&comet]).log_level("WARN").start();
     // Other messages keep the Comet saying OK on each connection, which is what makes a failure the message's own.
-    let more = AtomicUsize::new(0);
+    let mut more = 0;
     await_until("the dead letter", || {
-        let n = more.fetch_add(1, Ordering::Relaxed);
+        let n = more;
+        more += 1;
         topic.produce([numbered(&format!("other-{}", n % 16), n)]);
         is(topic.dead_letters(), 1)
     });
@@ -136,7 +137,7 @@ fn poisoned(code: RpcStatusCode) -> Comet {
         .filter(|text| text != POISONED)
         .collect();
     assert_eq!(numbers, expected);
-    assert_eq!(comet.count(), MESSAGES - 1 + more.into_inner());
+    assert_eq!(comet.count(), MESSAGES - 1 + more);
     comet.assert_no_overlaps();
     comet
 }
@@ -313,21 +314,21 @@ fn is_left_out(threads: &str) {
     let mut job = job.log_level("WARN").start();
     alive.await_delivered(MESSAGES);
     // It is left out for as long as others take something.
-    let more = AtomicUsize::new(0);
-    await_until("messages that are finished without it", || {
-        topic.produce([numbered("other", more.fetch_add(1, Ordering::Relaxed))]);
-        match topic.lag() {
+    let mut more = 0;
+    topic.produce_until(
+        "messages that are finished without it",
+        &mut more,
+        || match topic.lag() {
             0..ROOM => Ok(()),
             lag => Err(format!("{lag} are not")),
-        }
-    });
+        },
+    );
     topic.await_no_lag();
     assert_eq!(down.count(), 0);
 
     // Messages come to it again once it is back.
     down.start_again();
-    await_until("a message at the Comet that came back", || {
-        topic.produce([numbered("other", more.fetch_add(1, Ordering::Relaxed))]);
+    topic.produce_until("a message at the Comet that came back", &mut more, || {
         if down.count() > 0 {
             Ok(())
         } else {
@@ -336,6 +337,6 @@ fn is_left_out(threads: &str) {
     });
     topic.await_no_lag();
     job.stop();
-    assert_eq!(alive.calls().len(), MESSAGES + more.into_inner());
+    assert_eq!(alive.calls().len(), MESSAGES + more);
     assert_eq!(topic.dead_letters(), 0);
 }

@@ -1,7 +1,7 @@
 //! Several Comets that are away: who is left out, what waits for whom, and what is never counted as delivered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use chatroom_job::message::proto::push::PushMsg;
 use chatroom_job::message::proto::push::push_msg::Type;
 use grpcio::RpcStatusCode;
 
-use crate::support::await_until;
 use crate::support::comet::{Answer, Comet};
 use crate::support::job::Job;
 use crate::support::kafka::{Version, shared};
@@ -139,9 +138,8 @@ fn all_heal(answer: Answer) {
 }
 
 /// Has messages delivered, to room `other`, until the job says that it leaves out a Comet.
-fn deliver_until_left_out(topic: &Topic<'_>, job: &mut Job, more: &AtomicUsize) {
-    await_until("a Comet that is left out", || {
-        topic.produce([numbered("other", more.fetch_add(1, Ordering::Relaxed))]);
+fn deliver_until_left_out(topic: &Topic<'_>, job: &mut Job, more: &mut usize) {
+    topic.produce_until("a Comet that is left out", more, || {
         let words = ["took nothing for 2 s while others live: messages pass it by"];
         match job.lines_with(&words).is_empty() {
             true => Err("nobody is".into()),
@@ -158,8 +156,8 @@ fn one_that_is_left_out_gets_what_comes_while_the_others_are_away_too() {
     let topic = topic();
     let (first, second) = (Comet::start(), Comet::not_started());
     let mut job = start(&topic, &[&first, &second], SOON);
-    let more = AtomicUsize::new(0);
-    deliver_until_left_out(&topic, &mut job, &more);
+    let mut more = 0;
+    deliver_until_left_out(&topic, &mut job, &mut more);
     topic.await_no_lag();
     first.stop();
     // The second one is looked at every second, and may be left out for as long as the first one's last answer is young.
@@ -194,12 +192,11 @@ fn what_is_for_the_one_that_is_left_out_is_a_dead_letter() {
     };
     topic.produce([push("before")]);
     let mut job = start(&topic, &[&alive, &down], SOON);
-    let more = AtomicUsize::new(0);
-    deliver_until_left_out(&topic, &mut job, &more);
+    let mut more = 0;
+    deliver_until_left_out(&topic, &mut job, &mut more);
     topic.produce([push("after")]);
-    await_until("the dead letters", || {
-        // Without a sign that others live it waits.
-        topic.produce([numbered("other", more.fetch_add(1, Ordering::Relaxed))]);
+    // Without a sign that others live it waits.
+    topic.produce_until("the dead letters", &mut more, || {
         match topic.dead_letters() {
             2 => Ok(()),
             count => Err(format!("{count}")),
@@ -214,7 +211,7 @@ fn what_is_for_the_one_that_is_left_out_is_a_dead_letter() {
             "{error}"
         );
     }
-    assert_eq!(alive.count(), more.into_inner());
+    assert_eq!(alive.count(), more);
     assert_eq!(down.count(), 0);
 }
 
@@ -227,21 +224,22 @@ fn a_stop_says_what_was_skipped() {
     let (alive, down) = (Comet::start(), Comet::not_started());
     topic.produce(over_rooms(ROOMS, 0, MESSAGES));
     let mut job = start(&topic, &[&alive, &down], Duration::from_secs(2));
-    let more = AtomicUsize::new(0);
-    await_until("messages that are finished without it", || {
-        topic.produce([numbered("other", more.fetch_add(1, Ordering::Relaxed))]);
-        match topic.lag() {
+    let mut more = 0;
+    topic.produce_until(
+        "messages that are finished without it",
+        &mut more,
+        || match topic.lag() {
             0..ROOM => Ok(()),
             lag => Err(format!("{lag} are not")),
-        }
-    });
+        },
+    );
     job.stop();
     let said = job.lines_with(&["WARN", "is still left out", &down.address()]);
     assert_eq!(said.len(), 1, "{said:?}");
     let count = said[0].split("left out: ").nth(1).expect("a count");
     let count: usize = count.split(' ').next().unwrap().parse().unwrap();
     assert!(
-        (MESSAGES - ROOM as usize..=MESSAGES + more.into_inner()).contains(&count),
+        (MESSAGES - ROOM as usize..=MESSAGES + more).contains(&count),
         "{said:?}"
     );
 }

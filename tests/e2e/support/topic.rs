@@ -9,7 +9,7 @@ use krafka::consumer::ConsumerRecord;
 use super::comet::Comet;
 use super::job::JobCommand;
 use super::kafka::Kafka;
-use super::messages::record;
+use super::messages::{numbered, record};
 use super::{await_until, is};
 
 pub struct Topic<'a> {
@@ -63,6 +63,21 @@ impl<'a> Topic<'a> {
     pub fn produce(&self, messages: impl IntoIterator<Item = PushMsg>) {
         let records = messages.into_iter().map(|m| record(&self.name, &m));
         self.kafka.produce(records);
+    }
+
+    /// Produces one message after the other, numbered by `count`, to room `other`, until the condition holds.
+    #[track_caller]
+    pub fn produce_until(
+        &self,
+        what: &str,
+        count: &mut usize,
+        mut condition: impl FnMut() -> Result<(), String>,
+    ) {
+        await_until(what, || {
+            self.produce([numbered("other", *count)]);
+            *count += 1;
+            condition()
+        });
     }
 
     /// Messages that the group has not committed.
