@@ -2,6 +2,10 @@
 
 #[path = "e2e/support/dev_comet.rs"]
 mod dev_comet;
+#[path = "dev_comet/record.rs"]
+mod record;
+#[path = "dev_comet/watch.rs"]
+mod watch;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
@@ -358,131 +362,4 @@ fn a_port_in_use_is_an_error_that_names_it() {
             "{error}"
         );
     }
-}
-
-#[test]
-fn watch_prints_each_frame_as_a_line() {
-    let comet = DevComet::start();
-    let caller = Caller::new(&comet);
-    let mut watch = watch(&comet, &["--room", "r 1&", "--key", "u1", "--count", "4"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut notes = BufReader::new(watch.stderr.take().unwrap());
-    let mut note = String::new();
-    notes.read_line(&mut note).unwrap();
-    assert_eq!(note, "joined\n");
-    caller.room("r 1&", r#"{"content":"聊天"}"#);
-    caller.push(&["u1"], "two\nlines");
-    caller.room("r 1&", b"\xff\"\n".as_slice());
-    caller.broadcast("x".repeat(1 << 20));
-    let done = watch.wait_with_output().unwrap();
-    let printed = String::from_utf8(done.stdout).unwrap();
-    let lines: Vec<_> = printed.lines().collect();
-    assert_eq!(
-        lines[..3],
-        [r#"{"content":"聊天"}"#, "two\\nlines", r#"b"\xff\"\n""#]
-    );
-    assert_eq!((lines.len(), lines[3].len()), (4, 1 << 20));
-    assert_eq!(done.status.code(), Some(0));
-}
-
-#[test]
-fn watch_says_what_is_missing() {
-    let comet = DevComet::start();
-    let late = watch(&comet, &["--count", "2", "--timeout", "1"])
-        .output()
-        .unwrap();
-    let error = String::from_utf8(late.stderr).unwrap();
-    assert_eq!(late.status.code(), Some(1));
-    assert!(error.contains("0 of 2 frames came"), "{error}");
-
-    let nobody = DevComet::start().web.clone();
-    let lost = Command::new(env!("CARGO_BIN_EXE_dev-comet"))
-        .args(["watch", "--web", &nobody])
-        .output()
-        .unwrap();
-    let error = String::from_utf8(lost.stderr).unwrap();
-    assert_eq!(lost.status.code(), Some(1));
-    assert!(error.contains(&nobody), "{error}");
-}
-
-fn watch(comet: &DevComet, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dev-comet"));
-    command.args(["watch", "--web", &comet.web]).args(args);
-    command
-}
-
-#[test]
-fn calls_and_answers_are_recorded_and_faults_shown_where_asked_for() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("record");
-    let ports = ["--listen", "127.0.0.1:0", "--web", "127.0.0.1:0"];
-    let record = [
-        "--record",
-        file.to_str().expect("its name is text"),
-        "--faults",
-    ];
-    let comet = DevComet::start_with(&[&ports[..], &record].concat());
-    let caller = Caller::new(&comet);
-    let call = |body: &'static str| {
-        let mut req = BroadcastRoomReq::new();
-        req.roomID = "r\t1".into();
-        req.proto = proto(body);
-        let option = CallOption::default().timeout(PATIENCE);
-        match caller.0.unary_call(&methods::BROADCAST_ROOM, &req, option) {
-            Ok(_) => 0,
-            Err(grpcio::Error::RpcFailure(status)) => i32::from(status.code()),
-            Err(other) => panic!("the call failed: {other}"),
-        }
-    };
-    assert_eq!(call("one"), 0);
-    let (head, _) = comet.request("POST", "/fault", r#"{"status":13}"#);
-    assert!(head.starts_with("HTTP/1.1 204"), "{head}");
-    assert_eq!(call("two"), 13);
-    let (head, _) = comet.request("POST", "/fault", r#"{"statuses":13}"#);
-    assert!(head.starts_with("HTTP/1.1 400"), "{head}");
-    comet.request("POST", "/fault", "{}");
-    assert_eq!(call("th\nree"), 0);
-
-    let record = std::fs::read_to_string(file).expect("the record");
-    let lines: Vec<Vec<&str>> = record
-        .lines()
-        .map(|line| line.split('\t').collect())
-        .collect();
-    let shape: Vec<String> = lines
-        .iter()
-        .map(|fields| match fields[..] {
-            ["call", number, _, rpc, target, peer, body] => {
-                assert!(peer.contains("127.0.0.1:"), "{peer}");
-                format!("call {number} {rpc} {target} {body}")
-            }
-            ["answer", number, _, code] => format!("answer {number} {code}"),
-            _ => panic!("not a line of a record: {fields:?}"),
-        })
-        .collect();
-    assert_eq!(
-        shape,
-        [
-            r"call 1 BroadcastRoom r\t1 one",
-            "answer 1 0",
-            r"call 2 BroadcastRoom r\t1 two",
-            "answer 2 13",
-            r"call 3 BroadcastRoom r\t1 th\nree",
-            "answer 3 0",
-        ]
-    );
-    let times: Vec<u64> = lines
-        .iter()
-        .map(|fields| fields[2].parse().expect("a time"))
-        .collect();
-    assert!(times.is_sorted(), "{times:?}");
-}
-
-#[test]
-fn faults_are_taken_only_where_they_were_allowed() {
-    let comet = DevComet::start();
-    let (head, _) = comet.request("POST", "/fault", r#"{"status":13}"#);
-    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
 }

@@ -38,6 +38,26 @@ fn no_room_uses_what_the_table_does_not_allow() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
+/// A file that is longer, in lines, has more than one idea. Split it by them.
+const LONGEST_FILE: usize = 440;
+
+#[test]
+fn no_file_is_too_long() {
+    let files = ["src", "tests"].map(|folder| rust_files(&root().join(folder)));
+    let long: Vec<String> = files
+        .iter()
+        .flatten()
+        .map(|file| (read(file).lines().count(), file))
+        .filter(|(lines, _)| *lines > LONGEST_FILE)
+        .map(|(lines, file)| format!("{}: {lines} lines", file.display()))
+        .collect();
+    assert!(
+        long.is_empty(),
+        "more than {LONGEST_FILE} lines:\n{}",
+        long.join("\n")
+    );
+}
+
 #[test]
 fn the_table_has_no_circle() {
     let rooms = rooms(&read(&root().join(TABLE)));
@@ -106,12 +126,18 @@ fn read(file: &Path) -> String {
 
 /// All sources but those of tests.
 fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = rust_files(folder);
+    files.retain(|file| !file.ends_with("tests.rs"));
+    files
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs") {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
             found.push(path);
         }
     }

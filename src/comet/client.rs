@@ -1,47 +1,24 @@
 //! One worker's channel to one Comet.
 
-use std::ffi::CString;
+mod channel;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use grpcio::{
-    CallOption, ChannelBuilder, ClientUnaryReceiver, Environment, RpcStatus, RpcStatusCode,
-};
+use grpcio::{CallOption, ClientUnaryReceiver, Environment, RpcStatus, RpcStatusCode};
 
 use super::location::Location;
 use super::methods;
-use super::quiet::{Asked, NOT_TRUSTED_AFTER, Quiet, SIGN_WITHIN, Sign};
+use super::quiet::{Asked, Quiet, SIGN_WITHIN, Sign};
 use super::request;
 use super::verdict::{Verdict, verdict};
-use crate::base::backoff::grows;
 use crate::base::panics;
 use crate::message::call::Call;
 use crate::message::proto::comet::{RoomsReply, RoomsReq};
 use crate::message::{Answer, Status};
-
-/// gRPC's own default grows to two minutes; a Comet that is back is to get its messages within a second.
-const RECONNECT_FIRST: Duration = Duration::from_millis(100);
-const RECONNECT_MOST: Duration = Duration::from_millis(500);
-const _: () = grows(RECONNECT_FIRST, RECONNECT_MOST);
-const _: () = assert!(
-    RECONNECT_MOST.as_millis() < 1_000,
-    "a Comet that is back would get its messages later than within a second"
-);
-/// How long a connection may take to be made (what gRPC calls the least back-off), 20 s by default.
-const CONNECT_WITHIN: Duration = Duration::from_millis(1500);
-
-/// A connection on which nothing came for so long while calls wait is asked for a sign of life, and given up after
-/// the second time. Without that, one that a firewall forgot or whose peer lost its power is never noticed: all
-/// calls, those that ask a left-out Comet whether it is back too, go on into it.
-const SIGN_OF_LIFE_AFTER: Duration = Duration::from_secs(5);
-const SIGN_OF_LIFE_WITHIN: Duration = Duration::from_secs(2);
-const _: () = assert!(
-    NOT_TRUSTED_AFTER.as_millis() + SIGN_WITHIN.as_millis()
-        < SIGN_OF_LIFE_AFTER.as_millis() + SIGN_OF_LIFE_WITHIN.as_millis(),
-    "gRPC would give a quiet connection up, and fail its calls, before another one was asked"
-);
+use channel::{CONNECT_WITHIN, connect};
 
 /// How long another connection may take for each answer, with connecting.
 const COMPARED_WITHIN: Duration = Duration::from_secs(3);
@@ -50,9 +27,6 @@ const _: () = assert!(
     "a Comet would be taken for one that hangs while the other connection is being made"
 );
 
-/// The most that the head of an answer may be, with the text of its status. With gRPC's 16 KB a long text makes
-/// a refusal look like a Comet that is out of something.
-const LONGEST_STATUS: i32 = 256 << 10;
 const NO_MESSAGE: &str = "OK without a message: what answers there is no Comet, or something in between drops its answers";
 
 /// A channel of its own: channels to one address would otherwise share a connection.
@@ -282,42 +256,9 @@ fn compare(
     });
 }
 
-fn connect(environment: &Arc<Environment>, location: &Location) -> Option<grpcio::Client> {
-    let target = location.target()?;
-    let builder = ChannelBuilder::new(environment.clone()).default_authority(location.address());
-    Some(grpcio::Client::new(with_settings(builder).connect(&target)))
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // Nothing is done under the lock that could be left half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn with_settings(builder: ChannelBuilder) -> ChannelBuilder {
-    builder
-        .use_local_subchannel_pool(true)
-        // A fifth of a call's instructions is filters that job has no use for. Without them deadlines would be
-        // off, and a call to a Comet that hangs would never end.
-        .raw_cfg_int(arg("grpc.minimal_stack"), 1)
-        .raw_cfg_int(arg("grpc.enable_deadline_checking"), 1)
-        .initial_reconnect_backoff(RECONNECT_FIRST)
-        .max_reconnect_backoff(RECONNECT_MOST)
-        .raw_cfg_int(
-            arg("grpc.min_reconnect_backoff_ms"),
-            CONNECT_WITHIN.as_millis() as i32,
-        )
-        .keepalive_time(SIGN_OF_LIFE_AFTER)
-        .keepalive_timeout(SIGN_OF_LIFE_WITHIN)
-        .max_send_message_len(-1)
-        .raw_cfg_int(arg("grpc.max_metadata_size"), LONGEST_STATUS)
-        // Comets are neighbours: a proxy that the environment names is for other things.
-        .enable_http_proxy(false)
-        // Retries are the worker's: it knows what order has to be kept.
-        .enable_retry(false)
-}
-
-fn arg(name: &str) -> CString {
-    CString::new(name).unwrap_or_default()
 }
 
 fn deadline(within: Duration) -> CallOption {

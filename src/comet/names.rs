@@ -76,7 +76,7 @@ impl Names {
         loop {
             let now = Instant::now();
             for number in 0..self.named.len() {
-                self.attend(number, now);
+                self.bring_up_to_date(number, now);
             }
             let mut inquiries = self.named.iter().map(|(_, inquiry)| inquiry);
             if inquiries.all(Inquiry::is_settled) {
@@ -100,7 +100,8 @@ impl Names {
         }
     }
 
-    fn attend(&mut self, number: usize, now: Instant) {
+    /// Starts the lookups that are due for one name, and tells its location what came of those before.
+    fn bring_up_to_date(&mut self, number: usize, now: Instant) {
         let (location, inquiry) = &mut self.named[number];
         if let Some(lookups) = inquiry.round(now) {
             location.lookup_begins();

@@ -37,7 +37,7 @@ impl Group {
             return;
         }
         self.uncommitted = 0;
-        let changed = self.to_commit();
+        let changed = self.what_to_commit();
         if !changed.is_empty() {
             self.commit_in_flight = true;
             let commit = Command::Commit(changed);
@@ -56,7 +56,7 @@ impl Group {
 
     /// What is not committed yet, of all partitions. Suspect partitions are committed in any case: Kafka's answer says whether
     /// they are ours. But not those that krafka lost: Kafka would take the commit in the name of a member that no longer has them.
-    pub(super) fn to_commit(&mut self) -> Vec<Commit> {
+    pub(super) fn what_to_commit(&mut self) -> Vec<Commit> {
         let mut commits = Vec::new();
         for (&partition, owned) in &mut self.partitions {
             let (commit, left_out) = owned.commit_some(partition, &self.names, self.map_len);

@@ -76,7 +76,7 @@ impl Group {
             self.forget(partition);
         }
         // Of what stays too: in the rebalance that follows, this member may be taken for gone.
-        commits.extend(self.to_commit());
+        commits.extend(self.what_to_commit());
         let Revocation {
             partitions,
             request,

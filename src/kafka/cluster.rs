@@ -182,7 +182,12 @@ pub(super) const OTHER: &str =
 pub(super) const SILENT: &str = "Is Kafka up, or still starting? Is a firewall between? Can this machine reach the address that the \
                       broker gives itself (advertised.listeners)?";
 
-/// What krafka says around an error of the system has lost its number.
+/// Whether this process may open no more files.
+///
+/// # A fault of krafka 0.28.1
+///
+/// krafka wraps an error of the system in one of its own, and its number is lost. One sees it with
+/// `ulimit -n` at its limit. So the words count. Once the number comes through, compare it with EMFILE and ENFILE.
 pub(super) fn limited_by_files(cause: &str) -> bool {
     cause.contains("Too many open files")
 }

@@ -7,6 +7,7 @@ mod committer;
 mod positions;
 mod rebalance;
 mod refusal;
+mod rejoin;
 mod unowned;
 
 use std::fmt::Display;
@@ -99,8 +100,9 @@ pub fn spawn(
 
 struct Membership {
     config: Config,
-    /// The group instance id. Every member has one: when krafka takes a living member for lost, it comes back under a
-    /// new member id, and only by this name does Kafka know that it needn't wait for the old one.
+    /// The group instance id. Every member has one: when krafka takes a living member for lost
+    /// (`rebalance/taken_for_lost.rs`), it comes back under a new member id, and only by this name does Kafka know that it
+    /// needn't wait for the old one.
     name: String,
     events: Sender<Event>,
     /// Whether it ever joined. What fails later is no failure to begin.

@@ -39,13 +39,13 @@ const EARLIEST: i64 = -2;
 pub struct Asker {
     brokers: Vec<String>,
     topic: String,
-    connections: HashMap<String, Served>,
+    connections: HashMap<String, Negotiated>,
     /// Whether it was said that the brokers give topics no ids.
     said: bool,
 }
 
-/// A connection, and the newest version of each request that is served on it.
-struct Served {
+/// A connection, and the newest version of each request that the broker serves on it.
+struct Negotiated {
     connection: Connection,
     versions: HashMap<i16, i16>,
 }
@@ -285,7 +285,12 @@ impl Asker {
         let (served, answer) = match answer {
             Some(answer) => answer,
             None => {
-                let asking = async { Served::open(address).await?.ask(request, versions).await };
+                let asking = async {
+                    Negotiated::open(address)
+                        .await?
+                        .ask(request, versions)
+                        .await
+                };
                 within(address, asking).await.map_err(Refusal::Failed)?
             }
         };
@@ -313,13 +318,13 @@ enum Refusal {
     Failed(String),
 }
 
-impl Served {
-    async fn open(address: &str) -> Result<Served, String> {
+impl Negotiated {
+    async fn open(address: &str) -> Result<Negotiated, String> {
         let mut connection = Connection::open(address).await?;
         let request = ApiVersionsRequest::default();
         let answer = connection.ask(&request, API_VERSIONS).await?;
         let versions = answer.api_keys.iter();
-        Ok(Served {
+        Ok(Negotiated {
             connection,
             versions: versions.map(|api| (api.api_key, api.max_version)).collect(),
         })
@@ -330,7 +335,7 @@ impl Served {
         mut self,
         request: &R,
         (oldest, newest): (i16, i16),
-    ) -> Result<(Served, Result<R::Response, Refusal>), String> {
+    ) -> Result<(Negotiated, Result<R::Response, Refusal>), String> {
         let served = self.versions.get(&R::KEY).map(|most| newest.min(*most));
         let answer = match served {
             Some(version) if version >= oldest => Ok(self.connection.ask(request, version).await?),

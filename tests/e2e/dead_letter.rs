@@ -1,4 +1,7 @@
-//! `job dead-letter`: what is listed and shown, and what a replay delivers, also where it is cut short.
+//! `job dead-letter`: what is listed and shown, and what a replay delivers.
+
+mod cut_short;
+mod held;
 
 use std::collections::BTreeMap;
 
@@ -31,16 +34,6 @@ fn tool(topic: &Topic<'_>, what: &str, args: &[&str]) -> Ended {
         &topic.name,
     ];
     job(&[&start, args].concat())
-}
-
-/// A replay of all, to be signalled while it runs, with a fault injected.
-fn replay_with(topic: &Topic<'_>, fault: &str) -> Job {
-    JobCommand::new()
-        .args(&["dead-letter", "replay", "--all"])
-        .flag("--brokers", &topic.kafka.address())
-        .flag("--topic", &topic.name)
-        .fault(fault)
-        .start()
 }
 
 /// The lines of `list --history`, once there are so many.
@@ -286,124 +279,6 @@ fn raw(topic: &Topic<'_>, place: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_cannot_be_replayed_is_left_and_said() {
-    let topic = Topic::new(shared(Version::V3_9_1), 1);
-    let letters = topic.dead_letter_topic();
-    topic.kafka.create_topic(&letters, 2);
-    let of = |partition, offset: &str| {
-        Record::new(&letters, "")
-            .without_value()
-            .partition(partition)
-            .header("job.source.topic", topic.name.clone())
-            .header("job.source.partition", "0")
-            .header("job.source.offset", offset.to_owned())
-    };
-    topic.kafka.produce([
-        of(0, "1"),
-        Record::new(&letters, "somebody else's").partition(0),
-        // A message that had no value is a message all the same.
-        of(1, "2").header("job.source.timestamp", "1700000000000"),
-        of(1, "2").header("job.source.timestamp", "1700000000000"),
-    ]);
-    let lines = listed(&topic, 3);
-    assert!(
-        lines[0].starts_with("0@0  ") && lines[0].contains("  gone  "),
-        "{lines:#?}"
-    );
-    assert!(
-        lines[1].starts_with("1@0  ") && lines[1].contains("  waiting  "),
-        "{lines:#?}"
-    );
-    let said = tool(&topic, "replay", &["--all"]).well();
-    assert!(
-        said.starts_with("nothing to replay from ")
-            && said.contains("; 1 without a message")
-            && said.contains("; 2 skipped, which can't be decoded"),
-        "{said}"
-    );
-    let said = tool(&topic, "replay", &["1@0"]).well();
-    assert!(said.contains("replayed 1 message in "), "{said}");
-    let replayed = topic.kafka.read(&topic.name);
-    assert_eq!(replayed.len(), 1, "one message with two letters");
-    assert_eq!(replayed[0].value, None);
-    let states: BTreeMap<_, _> = listed(&topic, 3)
-        .iter()
-        .filter_map(|line| {
-            let mut words = line.split("  ");
-            Some((words.next()?.to_owned(), words.nth(3)?.to_owned()))
-        })
-        .collect();
-    let expected = [("0@0", "gone"), ("1@0", "replayed"), ("1@1", "replayed")];
-    assert_eq!(
-        states,
-        BTreeMap::from(expected.map(|(place, state)| (place.into(), state.into())))
-    );
-
-    let error = tool(&topic, "show", &["0@99"]).failed();
-    assert!(
-        error.contains(&format!("{letters} has nothing at 0@99: ")),
-        "{error}"
-    );
-    let said = tool(&topic, "show", &["0@1"]).well();
-    assert!(said.contains("0@1 is no letter"), "{said}");
-}
-
-/// A message that is so many bytes long.
-fn message_of(size: usize) -> Vec<u8> {
-    (0..size)
-        .rev()
-        .map(|body| encoded(&to_room("bad", "x".repeat(body))))
-        .find(|message| message.len() == size)
-        .expect("a body of that length")
-        .to_vec()
-}
-
-#[test]
-fn a_message_that_the_topic_no_longer_takes_waits_for_a_higher_limit() {
-    let topic = Topic::missing(shared(Version::V4_3_1));
-    topic.kafka.create_limited_topic(&topic.name, 1, 1_000);
-    let letters = topic.dead_letter_topic();
-    topic.kafka.create_topic(&letters, 1);
-    let sizes = [100, 200, 5_000, 300];
-    topic.kafka.produce(sizes.iter().zip(0..).map(|(size, n)| {
-        Record::new(&letters, message_of(*size))
-            .header("job.source.partition", "0")
-            .header("job.source.offset", n.to_string())
-            .header("job.source.timestamp", "1700000000000")
-    }));
-    let ended = tool(&topic, "replay", &["--all"]);
-    assert_eq!(
-        (ended.code, ended.err.as_str()),
-        (Some(1), ""),
-        "{}",
-        ended.out
-    );
-    assert!(
-        ended.out.contains("0@2  not replayed: ")
-            && ended.out.contains("refused its 5000 bytes as too large")
-            && ended.out.ends_with("; 1 refused as too large\n"),
-        "{}",
-        ended.out
-    );
-    let replayed = || -> Vec<_> {
-        let records = topic.kafka.read(&topic.name);
-        records
-            .iter()
-            .map(|record| record.value.as_ref().map_or(0, Bytes::len))
-            .collect()
-    };
-    assert_eq!(replayed(), [100, 200, 300]);
-
-    topic.kafka.set(&topic.name, "max.message.bytes", "10000");
-    let said = await_until("the new limit", || {
-        let ended = tool(&topic, "replay", &["--all"]);
-        is(ended.code, Some(0)).map(|()| ended.out)
-    });
-    assert!(said.ends_with("; 3 replayed before\n"), "{said}");
-    assert_eq!(replayed(), [100, 200, 300, 5_000]);
-}
-
-#[test]
 fn where_there_is_nothing_it_is_said() {
     let topic = Topic::new(shared(Version::V3_9_1), 1);
     let none = format!(
@@ -422,106 +297,6 @@ fn where_there_is_nothing_it_is_said() {
         error.contains(&format!("Kafka at {nowhere}: Connection refused")),
         "{error}"
     );
-}
-
-/// A job, its Comet, and `count` messages over rooms that it has refused, in the dead-letter topic.
-fn many_letters<'a>(kafka: &'a Kafka, count: usize) -> (Topic<'a>, Comet, Job) {
-    let topic = Topic::new(kafka, 4);
-    let comet = Comet::start();
-    // Others are taken in between, or the job would hold: it may be the Comet that is at fault.
-    refuse(&comet, |room| room.starts_with("room-"));
-    let fine = (0..count).map(|n| to_room(&format!("fine-{}", n % 40), "taken"));
-    let mixed = over_rooms(40, 0, count).zip(fine);
-    topic.produce(mixed.flat_map(|(refused, taken)| [refused, taken]));
-    let job = topic.job(&[&comet]).log_level("WARN").start();
-    topic.await_no_lag();
-    assert_eq!(topic.dead_letters(), count);
-    comet.answer(|_| Answer::Ok);
-    (topic, comet, job)
-}
-
-/// What was delivered of the messages that were refused first.
-fn replayed(comet: &Comet) -> Vec<Call> {
-    let mut calls = comet.delivered();
-    calls.retain(|call| call.room.starts_with("room-"));
-    calls
-}
-
-#[test]
-fn a_killed_replay_repeats_one_handful_at_most() {
-    let (topic, comet, mut job) = many_letters(shared(Version::V3_9_1), 2_000);
-    let before = records(&topic);
-    // Killed between writing messages and noting them: the worst moment.
-    let mut killed = replay_with(&topic, "replay-marker=7*off->pause");
-    await_until("the eighth handful", || is(records(&topic) - before, 800));
-    killed.kill();
-    let waiting = |lines: &[String]| {
-        lines
-            .iter()
-            .filter(|line| line.contains("  waiting  "))
-            .count()
-    };
-    assert_eq!(waiting(&listed(&topic, 2_000)), 1_300);
-
-    let said = tool(&topic, "replay", &["--all"]).well();
-    assert!(said.contains("did not say that it ended"), "{said}");
-    assert!(said.contains("replayed 1300 messages in "), "{said}");
-    assert_eq!(records(&topic) - before, 2_100);
-    topic.await_no_lag();
-    let delivered = replayed(&comet);
-    assert_eq!(assert_in_order(&delivered, 40, 2_000), 100, "repeats");
-    assert_eq!(waiting(&listed(&topic, 2_000)), 0);
-    job.stop();
-}
-
-#[test]
-fn a_stopped_replay_goes_on_where_it_was() {
-    let (topic, comet, mut job) = many_letters(shared(Version::V4_3_1), 1_000);
-    let before = records(&topic);
-    let mut stopped = replay_with(&topic, "replay-marker=sleep(300)");
-    await_until("some messages", || {
-        if records(&topic) > before {
-            Ok(())
-        } else {
-            Err("none yet".into())
-        }
-    });
-    stopped.signal(Signal::SIGINT);
-    assert_eq!(stopped.await_exit().code(), Some(1));
-    stopped.await_line(&["stopped by a signal"]);
-    let done = records(&topic) - before;
-    assert!(done < 1_000, "it was not stopped half way");
-    stopped.await_line(&["replayed", &format!("{done} messages in")]);
-
-    let said = tool(&topic, "replay", &["--all"]).well();
-    assert!(
-        said.starts_with(&format!("replayed {} messages in ", 1_000 - done)),
-        "{said}"
-    );
-    topic.await_no_lag();
-    assert_each_once_in_order(&replayed(&comet), 40, 1_000);
-    job.stop();
-}
-
-#[test]
-fn of_two_replays_the_later_one_goes_on() {
-    let (topic, comet, mut job) = many_letters(shared(Version::V3_9_1), 1_000);
-    let before = records(&topic);
-    let mut first = replay_with(&topic, "replay-marker=sleep(300)");
-    await_until("some messages", || {
-        if records(&topic) > before {
-            Ok(())
-        } else {
-            Err("none yet".into())
-        }
-    });
-    let said = tool(&topic, "replay", &["--all"]).well();
-    assert!(said.contains("an earlier replay (process "), "{said}");
-    assert_eq!(first.await_exit().code(), Some(1));
-    first.await_line(&["another replay began (process ", "and takes over"]);
-    topic.await_no_lag();
-    assert_each_once_in_order(&replayed(&comet), 40, 1_000);
-    job.stop();
 }
 
 #[test]

@@ -7,10 +7,13 @@
 //! long.
 
 mod comet;
+mod consumer;
+mod group;
 mod job;
 mod judge;
 mod kafka;
 mod plan;
+mod worker;
 mod world;
 
 use std::time::{Duration, Instant};

@@ -133,7 +133,7 @@ fn a_lower_offset_is_committed_once_where_the_broker_takes_no_text() {
     for _ in 0..3 {
         core.tick();
     }
-    assert!(core.group.to_commit().is_empty());
+    assert!(core.group.what_to_commit().is_empty());
     // It comes back within the grace, as it was.
     core.lose();
     core.tell(Event::Suspended(assignment(epoch)));

@@ -6,7 +6,9 @@ use super::transactions::Transactions;
 use super::{Batch, FetchError, Fetcher, Outcome, Positions};
 use crate::settings::Config;
 
-/// The classic client waits for one broker after the other, so it suits only a single broker.
+/// A fault of kafka 0.10.0: it waits for one broker's answer after the other's. One sees it with two brokers, of which one
+/// has nothing new: the other's records wait for `MAX_WAIT`. So it suits only a single broker. Once it asks all of them at
+/// once, delete this limit.
 const MOST_BROKERS: usize = 1;
 
 pub struct Auto {

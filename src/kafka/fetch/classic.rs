@@ -1,4 +1,18 @@
 //! The kafka crate: protocol v0, which Kafka serves up to 3.9.
+//!
+//! # Faults of kafka 0.10.0
+//!
+//! Each of these has a line or two here. Files of their own answer others: [`gap`], [`alone`], and `leaders.rs` beside this.
+//!
+//! - It doesn't match answers to requests. One sees it after a time-out: the next request gets the late answer. So `client`
+//!   is dropped after any error. Once the crate compares correlation ids, an error of one partition may keep it.
+//! - It builds its checksum table anew for each record. One sees it in a profile of a drain: a third of the CPU. So
+//!   checksums are off. They prove nothing of the disk: even with a fast table there is no need for them.
+//! - It turns error codes that it doesn't know into -1. One sees it with zstd (76). So -1 counts as unsupported
+//!   (`Classic::refused`). Once the crate passes codes on, name those of an unsupported batch there.
+
+mod alone;
+mod gap;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,6 +26,7 @@ use super::leaders::Leaders;
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record};
 use crate::kafka::CLIENT_ID;
 use crate::settings::{Coalesce, Config};
+use gap::{did_not_come, up_to_gap};
 
 /// Limits the bytes asked for from one partition. The broker's own limit on a record is 1 MiB unless raised.
 const LARGEST: i32 = 256 << 20;
@@ -77,8 +92,7 @@ impl Classic {
             client.set_client_id(CLIENT_ID.into());
             // With the default a single chat message waits until the broker has 4,096 bytes.
             client.set_fetch_min_bytes(1);
-            // The broker computes these checksums when it converts batches to v0. They prove nothing about its disk, and take
-            // the crate longer than all the rest.
+            // The broker computes these checksums when it converts batches to v0: they prove nothing about its disk.
             client.set_fetch_crc_validation(false);
             client
         });
@@ -138,7 +152,7 @@ impl Classic {
 
     fn refused(&mut self, code: KafkaCode, said: String) -> FetchError {
         match code {
-            // The crate also turns codes that it doesn't know into -1, such as 76 for zstd.
+            // -1 is also what the crate makes of codes that it doesn't know.
             KafkaCode::Unknown | KafkaCode::UnsupportedVersion | KafkaCode::CorruptMessage => {
                 FetchError::Unsupported(said)
             }
@@ -173,8 +187,6 @@ impl Classic {
             return None;
         };
         if first.offset > from {
-            // The crate drops plain records before a compressed batch in one answer. A gap of compaction or a transaction
-            // looks the same, so every gap counts as such a loss.
             return unreadable(partition, did_not_come(partition, from, first));
         }
         self.enlarged.remove(&partition);
@@ -195,24 +207,6 @@ impl Classic {
 fn unreadable(partition: i32, why: String) -> Option<Batch> {
     let outcome = Outcome::Unreadable { last: None, why };
     Some(Batch { partition, outcome })
-}
-
-fn did_not_come(partition: i32, from: i64, behind: &kafka::client::fetch::Message<'_>) -> String {
-    format!(
-        "offsets {from} to {} of partition {partition} did not come (records of mixed compression, a compacted topic or a \
-         transaction)",
-        behind.offset - 1
-    )
-}
-
-/// Returns the messages before the first missing offset.
-fn up_to_gap<'a, 'b>(
-    messages: &'a [kafka::client::fetch::Message<'b>],
-) -> &'a [kafka::client::fetch::Message<'b>] {
-    let gap = messages
-        .windows(2)
-        .position(|pair| pair[1].offset != pair[0].offset + 1);
-    gap.map_or(messages, |before| &messages[..=before])
 }
 
 /// Copies the whole batch once; the records share the copy.
@@ -300,74 +294,6 @@ impl Classic {
             .set_fetch_max_wait_time(wait)
             .and_then(|()| client.fetch_messages(&requests));
         answer.map_err(|error| self.failed("reading", error))
-    }
-
-    /// Finds the partitions that make a whole request fail, and reads the others. Sets `self.failure` if it ends early.
-    fn each_alone(
-        &mut self,
-        partitions: impl Iterator<Item = i32>,
-        all: &Positions,
-        usual: i32,
-    ) -> Vec<Batch> {
-        let mut batches = Vec::new();
-        for partition in partitions {
-            match self.alone(partition, all, usual) {
-                Ok(batch) => batches.extend(batch),
-                // The broker can't be reached, for the others neither.
-                Err(failed) => {
-                    self.failure = Some(failed);
-                    break;
-                }
-            }
-            if !self.has_answered && self.was_closed() {
-                // It doesn't serve the protocol at all.
-                break;
-            }
-        }
-        batches
-    }
-
-    /// Reads one partition, without waiting for new records. If the broker closes the connection, searches for a smaller size
-    /// that brings the batches before the one that it can't convert.
-    fn alone(
-        &mut self,
-        partition: i32,
-        all: &Positions,
-        usual: i32,
-    ) -> Result<Option<Batch>, FetchError> {
-        let mut alone = all.clone();
-        alone.retain(|other, _| *other == partition);
-        // Tries twice: the connection may have been closed for another reason.
-        let mut tries = 2;
-        let (mut bytes, mut too_little, mut too_much) = (usual, 0, usual);
-        while tries > 0 || too_much - too_little > LEAST_BATCH {
-            let closed = self.closed;
-            let connected = self.connect(all);
-            match connected.and_then(|()| self.request(&alone, bytes, Duration::ZERO)) {
-                Ok(responses) => {
-                    let brought = self.take(&responses, &alone, bytes).pop();
-                    let fits = bytes == usual || self.enlarged.remove(&partition).is_none();
-                    if fits {
-                        return Ok(brought);
-                    }
-                    too_little = bytes;
-                }
-                Err(_) if self.closed > closed => {
-                    self.enlarged.remove(&partition);
-                    too_much = bytes;
-                }
-                Err(FetchError::Unsupported(why)) => return Ok(unreadable(partition, why)),
-                Err(failed) => return Err(failed),
-            }
-            tries = i32::max(tries - 1, 0);
-            if tries == 0 {
-                bytes = too_little + (too_much - too_little) / 2;
-            }
-        }
-        let why = format!(
-            "the broker closes the connection instead of an answer for partition {partition}"
-        );
-        Ok(unreadable(partition, why))
     }
 
     /// Turns responses into batches. A single partition's failure goes into `self.failure`.

@@ -1,5 +1,7 @@
 //! krafka, without a group: every protocol version and codec, from Kafka 3.7 on.
 
+mod undecodable;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,6 +13,7 @@ use tokio::runtime::Runtime;
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record, raw};
 use crate::kafka;
 use crate::settings::{Config, Isolation};
+use undecodable::undecodable;
 
 pub struct Modern {
     brokers: Vec<String>,
@@ -78,8 +81,13 @@ pub(crate) struct Reader {
     heard: Instant,
 }
 
-/// Seeks all partitions after this long without a record. krafka doubles a partition's wait after each failure, up to 30 s,
-/// without telling; a seek ends the wait, so that a broker that is back is read from.
+/// Seeks all partitions after this long without a record.
+///
+/// # A fault of krafka 0.28.1
+///
+/// krafka doubles a partition's wait after each failure, up to 30 s, and neither says so nor lets one set it. One sees it
+/// where a broker was away for a minute: its partitions are read half a minute after it is back. A seek ends the wait. Once
+/// krafka has a setting for its longest wait, delete this and `Reader::heard`.
 const SEEK_AFTER: Duration = Duration::from_secs(2);
 
 impl Reader {
@@ -168,9 +176,10 @@ impl Reader {
                 return Ok(astray.collect());
             }
             Err(error) => {
-                if let Some(batch) = self.unreadable(&error) {
+                if let Some((partition, why)) = undecodable(&error, &self.topic, &self.at) {
+                    let outcome = Outcome::Unreadable { last: None, why };
                     // The next fetch brings the other partitions' records.
-                    return Ok(vec![batch]);
+                    return Ok(vec![Batch { partition, outcome }]);
                 }
                 // The positions are unknown after a failure.
                 self.at.clear();
@@ -223,19 +232,6 @@ impl Reader {
             batches.push(Batch { partition, outcome });
         }
         Ok(batches)
-    }
-
-    /// Returns the partition that krafka's poll failed for: the poll fails as a whole, and its text names the place.
-    fn unreadable(&self, error: &KrafkaError) -> Option<Batch> {
-        error.protocol_error_kind()?;
-        let said = error.to_string();
-        let is_at = |(partition, at): &(&i32, &i64)| {
-            said.contains(&format!(" at {}-{partition} offset {at};", self.topic))
-        };
-        let (&partition, _) = self.at.iter().find(is_at)?;
-        let why = said.rsplit("Underlying error: ").next()?.to_owned();
-        let outcome = Outcome::Unreadable { last: None, why };
-        Some(Batch { partition, outcome })
     }
 
     /// Checks offsets that don't follow each other. Returns `None` if all are plausible. Otherwise returns the plausible

@@ -1,9 +1,16 @@
 //! Commits offsets, on a connection of its own to the group's coordinator.
 //!
-//! krafka would send a commit on the connection on which the member's JoinGroup may be waiting, and Kafka reads a
-//! connection's next request only after it has answered the one before. A join waits until the session of a killed
-//! member is over. For ten seconds nothing could be committed, and after a crash it would be sent again. Kafka itself
-//! takes commits during a join.
+//! # A fault of krafka 0.28.1
+//!
+//! krafka sends a commit on the connection on which the member's JoinGroup may be waiting, and Kafka reads a connection's
+//! next request only after it has answered the one before. A join waits until the session of a killed member is over. For
+//! ten seconds nothing could be committed, and after a crash it would be sent again. Kafka itself takes commits during a join.
+//!
+//! - One sees it where a member is killed: krafka's commits of the others end only after its session.
+//! - Once krafka commits on another connection than it joins on, delete this file and `attempt.rs`, and call krafka's commit.
+//!   Look first whether it says of each partition what failed: `attempt.rs` decides by that.
+//!
+//! # How it commits
 //!
 //! A broker closes a connection that is idle for long, a firewall forgets it, and a group's coordinator moves. So a
 //! commit is retried: at once on a fresh connection where the kept one is dead, and with back-off where another broker

@@ -7,7 +7,11 @@ use krafka::admin::{ListConsumerGroupOffsetsOptions, ListOffsetsOptions, OffsetS
 use krafka::consumer::TopicPartition;
 use krafka::error::KrafkaError;
 
-/// How long a broker may take to say where its partitions begin. krafka tries for so long where one has no leader.
+/// How long a broker may take to say where its partitions begin.
+///
+/// krafka 0.28.1 retries for so long where one partition has no leader, and holds the answers of the others back. One sees
+/// it where one of two brokers is down. So `by_leader` asks for those of one leader together, and
+/// this is short. Once krafka returns what it has, ask for all at once.
 const EARLIEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where to read a partition from.

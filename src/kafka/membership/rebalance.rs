@@ -1,7 +1,11 @@
 //! Rebalances: partitions that come with a position, partitions to release, and lost ones.
 
+mod assignments;
+mod find_positions;
+mod taken_for_lost;
+
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crossbeam_channel::Sender;
@@ -10,17 +14,15 @@ use krafka::consumer::{
     Consumer, ConsumerGroupMetadata, ConsumerRebalanceListener, TopicPartition,
 };
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 
-use super::committer::{Committer, Effort, LAST, PARTING};
-use super::positions::{self, Position};
-use super::{RETRY_FIRST, RETRY_MOST, unowned, wait};
-use crate::base::backoff::Retry;
+use super::committer::{Committer, Effort, LAST};
+use super::positions::Position;
 use crate::kafka::standing::Asker;
 use crate::message::group::Event;
 use crate::message::standing::{Question, Standing};
 use crate::message::{Commit, CommitOutcome, Failure, topic_tag};
 use crate::settings::Config;
+use assignments::Assignments;
 
 /// Gets krafka's rebalance callbacks, and tells the group.
 pub(super) struct Listener {
@@ -37,23 +39,6 @@ pub(super) struct Listener {
     member: Mutex<Option<ConsumerGroupMetadata>>,
     /// Whether partitions were lost and none was assigned since.
     lost: AtomicBool,
-}
-
-/// The partitions that are ours. Each has a number that tells this assignment from earlier ones.
-#[derive(Default)]
-struct Assignments {
-    count: u64,
-    /// The member id under which they came.
-    member: String,
-    ours: HashMap<i32, u64>,
-}
-
-impl Assignments {
-    /// The member id under which the partitions came, where that is another one.
-    fn begun_as_another(&self, member: &str) -> Option<String> {
-        let is_other = !self.ours.is_empty() && self.member != member;
-        is_other.then(|| self.member.clone())
-    }
 }
 
 /// A panic ends the process: no lock is left behind.
@@ -91,9 +76,8 @@ impl Listener {
 
     /// Tells the group that all partitions are lost.
     pub(super) fn lose_all(&self) {
-        let ours = std::mem::take(&mut lock(&self.assignments).ours);
-        if !ours.is_empty() {
-            let partitions = ours.into_keys().collect();
+        let partitions = lock(&self.assignments).end_all();
+        if !partitions.is_empty() {
             // Under that name, Kafka takes nothing from this process any longer.
             let (reply, _) = oneshot::channel();
             let _ = self.events.send(Event::Lost { partitions, reply });
@@ -146,120 +130,13 @@ impl Listener {
         Some(member)
     }
 
-    /// The parting commit of lost partitions, as the member that had them. krafka takes a living member for lost where an
-    /// answer comes out of order; Kafka then still knows it. If it doesn't, it refuses the commit.
-    async fn commit_as_before(&self, commits: &[Commit]) -> CommitOutcome {
-        let member = lock(&self.member).clone();
-        match member {
-            Some(member) => self.commit_as(&member, commits, PARTING).await,
-            None => {
-                let why = "it was a member never before".into();
-                CommitOutcome::failed(Failure::Other(why))
-            }
-        }
-    }
-
-    /// Retries until Kafka says where to read the partitions from, and tells the group of each as soon as it does. Drops those
-    /// that are no longer ours.
-    async fn find_positions(self: Arc<Self>, assignments: HashMap<i32, u64>) {
-        let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
-        let mut left = assignments;
-        loop {
-            self.keep_ours(&mut left);
-            let partitions: Vec<i32> = left.keys().copied().collect();
-            if partitions.is_empty() {
-                return;
-            }
-            let why = match positions::committed(&self.kafka, &self.group, &self.topic, &partitions)
-                .await
-            {
-                Ok(positions::Committed { known, new, failed }) => {
-                    self.found(&mut left, known).await;
-                    // What is asked of one broker doesn't wait for another.
-                    let mut rest = left.clone();
-                    rest.retain(|partition, _| new.contains(partition));
-                    if !rest.is_empty() {
-                        tokio::spawn(self.clone().find_earliest(rest));
-                    }
-                    left.retain(|partition, _| !new.contains(partition));
-                    failed
-                }
-                Err(error) => Some(error.to_string()),
-            };
-            if let Some(why) = why {
-                let group = &self.group;
-                let why = format!("asking for the offsets of group {group} failed: {why}");
-                wait(&mut retry, &why).await;
-            }
-        }
-    }
-
-    /// Retries until the leaders say where partitions begin for which the group has committed nothing.
-    async fn find_earliest(self: Arc<Self>, assignments: HashMap<i32, u64>) {
-        let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
-        let mut left = assignments;
-        loop {
-            self.keep_ours(&mut left);
-            if left.is_empty() {
-                return;
-            }
-            let mut asking = JoinSet::new();
-            for partitions in self.by_leader(left.keys().copied()).await {
-                let (kafka, topic) = (self.kafka.clone(), self.topic.clone());
-                asking.spawn(async move { positions::earliest(&kafka, &topic, &partitions).await });
-            }
-            let mut failed = BTreeMap::new();
-            while let Some(asked) = asking.join_next().await {
-                let Ok((found, without)) = asked else {
-                    continue;
-                };
-                self.found(&mut left, found).await;
-                failed.extend(without);
-            }
-            let Some(why) = failed.values().next() else {
-                continue;
-            };
-            let partitions: Vec<i32> = failed.keys().copied().collect();
-            let why = format!(
-                "partitions {partitions:?} of {} can't be read yet, as nobody says where they begin: {why}",
-                self.topic
-            );
-            let wait = retry.failed(&why, |why| {
-                log::warn!("{why}. The others are read, and these as soon as they can be");
-            });
-            tokio::time::sleep(wait).await;
-        }
-    }
-
-    /// The partitions, those of one leader together, as far as that is known.
-    async fn by_leader(&self, partitions: impl Iterator<Item = i32>) -> Vec<Vec<i32>> {
-        let topics = match self.consumer.get() {
-            Some(consumer) => consumer.fetch_metadata(Some(&self.topic)).await,
-            None => return vec![partitions.collect()],
-        };
-        let topics = topics.map(|metadata| metadata.topics).unwrap_or_default();
-        let topic = topics.first();
-        let mut by_leader: BTreeMap<Option<i32>, Vec<i32>> = BTreeMap::new();
-        for partition in partitions {
-            let leader = topic.and_then(|topic| Some(topic.partition(partition)?.leader));
-            by_leader.entry(leader).or_default().push(partition);
-        }
-        by_leader.into_values().collect()
-    }
-
-    /// Drops the assignments that are over.
-    fn keep_ours(&self, assignments: &mut HashMap<i32, u64>) {
-        let current = lock(&self.assignments);
-        assignments.retain(|partition, number| current.ours.get(partition) == Some(number));
-    }
-
     /// Tells the group where to read partitions from, unless they are no longer ours, and drops these assignments.
     async fn found(&self, assignments: &mut HashMap<i32, u64>, found: Vec<Position>) {
         if found.is_empty() {
             return;
         }
         let standings = self.standings_of(&found).await;
-        self.keep_ours(assignments);
+        lock(&self.assignments).keep_current(assignments);
         for Position {
             partition,
             offset,
@@ -314,36 +191,6 @@ impl Listener {
         self.events.send(event(reply)).ok()?;
         answer.await.ok().filter(|commits| !commits.is_empty())
     }
-
-    /// Ends, and returns, the assignments that krafka kept when it came back under another member id. Another member may
-    /// have had them in between.
-    fn lose_silently_kept(&self, member: &str) -> Vec<i32> {
-        let mut assignments = lock(&self.assignments);
-        match assignments.begun_as_another(member) {
-            Some(_) => std::mem::take(&mut assignments.ours).into_keys().collect(),
-            None => Vec::new(),
-        }
-    }
-
-    fn begin(&self, partitions: &[i32], member: &str) -> HashMap<i32, u64> {
-        let mut assignments = lock(&self.assignments);
-        assignments.member = member.into();
-        assignments.count += 1;
-        let number = assignments.count;
-        assignments
-            .ours
-            .extend(partitions.iter().map(|p| (*p, number)));
-        partitions.iter().map(|p| (*p, number)).collect()
-    }
-
-    fn end(&self, partitions: &[TopicPartition]) -> Vec<i32> {
-        let mut assignments = lock(&self.assignments);
-        partitions
-            .iter()
-            .map(|p| p.partition)
-            .filter(|p| assignments.ours.remove(p).is_some())
-            .collect()
-    }
 }
 
 /// krafka's callbacks. A handle, since the tasks that they start outlive them.
@@ -357,7 +204,7 @@ impl ConsumerRebalanceListener for Callbacks {
         let mut new: Vec<i32> = partitions.iter().map(|p| p.partition).collect();
         let member = self.0.look_up_member().await;
         let member = member.map_or_else(String::new, |member| member.member_id().to_owned());
-        let kept = self.0.lose_silently_kept(&member);
+        let kept = lock(&self.0.assignments).end_silently_kept(&member);
         if !kept.is_empty() {
             new.extend(&kept);
             let (reply, _) = oneshot::channel();
@@ -366,17 +213,13 @@ impl ConsumerRebalanceListener for Callbacks {
         }
         // Pauses them before the first poll could return records.
         consumer.pause(&self.0.topic, &new).await;
-        if self.0.lost.swap(false, Ordering::Relaxed) {
-            // It came back without a rebalance, and what it was about to release when it was lost waits for one.
-            let (consumer, topic) = (consumer.clone(), self.0.topic.clone());
-            tokio::spawn(async move { unowned::rejoin(&consumer, &topic).await });
-        }
-        let assignments = self.0.begin(&new, &member);
+        self.0.rejoin_if_it_was_lost(consumer);
+        let assignments = lock(&self.0.assignments).begin(&new, &member);
         tokio::spawn(self.0.clone().find_positions(assignments));
     }
 
     async fn on_partitions_revoked(&self, partitions: &[TopicPartition]) {
-        let partitions = self.0.end(partitions);
+        let partitions = lock(&self.0.assignments).end(partitions);
         let commits = self.0.ask(|reply| Event::Revoked { partitions, reply });
         let Some(commits) = commits.await else { return };
         if let Some(Failure::NotMember(why) | Failure::Other(why)) =
@@ -390,16 +233,6 @@ impl ConsumerRebalanceListener for Callbacks {
     }
 
     async fn on_partitions_lost(&self, partitions: &[TopicPartition]) {
-        self.0.lost.store(true, Ordering::Relaxed);
-        let partitions = self.0.end(partitions);
-        let commits = self.0.ask(|reply| Event::Lost { partitions, reply });
-        let Some(commits) = commits.await else { return };
-        let CommitOutcome { taken, failed, .. } = self.0.commit_as_before(&commits).await;
-        if !taken.is_empty() {
-            let _ = self.0.events.send(Event::PartingCommit(taken));
-        }
-        if let Some(Failure::NotMember(why) | Failure::Other(why)) = failed {
-            log::info!("what was finished of them since the last commit may be sent again: {why}");
-        }
+        self.0.lose(partitions).await;
     }
 }

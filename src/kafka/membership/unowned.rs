@@ -17,6 +17,7 @@ use krafka::consumer::Consumer;
 use krafka::error::KrafkaError;
 
 use super::HEARTBEAT;
+use super::rejoin::rejoin;
 use crate::base::backoff::Outage;
 use crate::kafka::Trouble;
 use crate::settings::Config;
@@ -195,21 +196,6 @@ async fn look(
         }
     }
     Ok(Some(Seen { all, unowned }))
-}
-
-/// Makes the member join once more, which causes a rebalance of the whole group. krafka does that when its subscription
-/// changes, and has no other call for it. So the subscription changes, and changes back before anything is sent.
-pub(super) async fn rejoin(consumer: &Consumer, topic: &str) {
-    // A member without partitions would join at once, with the topic named twice.
-    if consumer.assignment().await.is_empty() {
-        return;
-    }
-    for topics in [&[topic, topic][..], &[topic]] {
-        if let Err(error) = consumer.subscribe(topics).await {
-            log::warn!("subscribing to {topic} failed: {error}");
-        }
-    }
-    consumer.wakeup();
 }
 
 #[cfg(test)]

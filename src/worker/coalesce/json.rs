@@ -22,9 +22,9 @@ const EXPONENT: usize = 2;
 pub fn messages(body: &[u8]) -> Option<Range<usize>> {
     std::str::from_utf8(body).ok()?;
     let mut scan = Scan { body, at: 0 };
-    scan.expect(BEFORE_ROOM)?;
+    scan.literal(BEFORE_ROOM)?;
     scan.string()?;
-    scan.expect(BEFORE_MESSAGES)?;
+    scan.literal(BEFORE_MESSAGES)?;
     let start = scan.at;
     loop {
         scan.object(DEPTH)?;
@@ -68,7 +68,7 @@ impl<'a> Scan<'a> {
         self.body.get(self.at).copied()
     }
 
-    fn expect(&mut self, text: &[u8]) -> Option<()> {
+    fn literal(&mut self, text: &[u8]) -> Option<()> {
         self.body[self.at..]
             .starts_with(text)
             .then(|| self.at += text.len())
@@ -85,9 +85,9 @@ impl<'a> Scan<'a> {
             b'"' => self.string().map(drop),
             b'{' => self.object(depth),
             b'[' => self.array(depth),
-            b't' => self.expect(b"true"),
-            b'f' => self.expect(b"false"),
-            b'n' => self.expect(b"null"),
+            b't' => self.literal(b"true"),
+            b'f' => self.literal(b"false"),
+            b'n' => self.literal(b"null"),
             _ => self.number(),
         }
     }
@@ -96,10 +96,10 @@ impl<'a> Scan<'a> {
         let depth = depth.checked_sub(1)?;
         let mut names = [&[][..]; NAMES];
         let mut count = 0;
-        self.expect(b"{")?;
+        self.literal(b"{")?;
         self.space();
         if self.peek()? == b'}' {
-            return self.expect(b"}");
+            return self.literal(b"}");
         }
         loop {
             let name = self.string()?;
@@ -110,7 +110,7 @@ impl<'a> Scan<'a> {
             *names.get_mut(count)? = name;
             count += 1;
             self.space();
-            self.expect(b":")?;
+            self.literal(b":")?;
             self.space();
             self.value(depth)?;
             self.space();
@@ -124,10 +124,10 @@ impl<'a> Scan<'a> {
 
     fn array(&mut self, depth: usize) -> Option<()> {
         let depth = depth.checked_sub(1)?;
-        self.expect(b"[")?;
+        self.literal(b"[")?;
         self.space();
         if self.peek()? == b']' {
-            return self.expect(b"]");
+            return self.literal(b"]");
         }
         loop {
             self.value(depth)?;
@@ -143,7 +143,7 @@ impl<'a> Scan<'a> {
     /// What stands between the quotes. The body is known to be UTF-8.
     fn string(&mut self) -> Option<&'a [u8]> {
         let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-        self.expect(b"\"")?;
+        self.literal(b"\"")?;
         let start = self.at;
         loop {
             // A plain stretch is passed in steps that the compiler makes one instruction of.
@@ -166,7 +166,7 @@ impl<'a> Scan<'a> {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
             b'u' => match self.hex()? {
                 0xd800..0xdc00 => {
-                    self.expect(b"\\u")?;
+                    self.literal(b"\\u")?;
                     (0xdc00..0xe000).contains(&self.hex()?).then_some(())
                 }
                 0xdc00..0xe000 => None,
@@ -184,14 +184,14 @@ impl<'a> Scan<'a> {
 
     fn number(&mut self) -> Option<()> {
         let start = self.at;
-        let _ = self.expect(b"-");
+        let _ = self.literal(b"-");
         match self.digits() {
             0 => return None,
             1 => {}
             more if self.body[self.at - more] == b'0' => return None,
             _ => {}
         }
-        if self.expect(b".").is_some() && self.digits() == 0 {
+        if self.literal(b".").is_some() && self.digits() == 0 {
             return None;
         }
         if let Some(b'e' | b'E') = self.peek() {

@@ -1,11 +1,13 @@
 //! What the Comets wrote down, joined with what Kafka has: for each message, who delivered it where and when.
 
+mod order;
+
 use std::collections::{HashMap, HashSet};
 
 use super::calls::Callers;
 use super::left_out::{LeftOut, left_out};
 use super::letters::Letters;
-use super::{Evidence, Finding, context};
+use super::{Evidence, context};
 use crate::plan::REFUSALS;
 use crate::record::Event;
 use crate::streams::Stream;
@@ -343,52 +345,6 @@ impl Facts {
                 && message.acknowledged.unwrap_or(0) <= out.to
                 && read_anew(out.from)
         })
-    }
-
-    pub fn order(&self, evidence: &Evidence<'_>) -> Finding {
-        let (excused, late): (Vec<&Late>, Vec<&Late>) = self
-            .late
-            .iter()
-            .partition(|late| self.was_passed_by(evidence, late));
-        let violations = late.iter().map(|late| {
-            let (new, before) = (&self.messages[late.message], &self.messages[late.behind]);
-            let (there, ahead) = (new.at[late.comet], before.at[late.comet]);
-            format!(
-                "Comet {} got {} from job process {} at {}, after {} from {} at {}{}",
-                late.comet,
-                name(evidence, new),
-                pid(evidence, there.life),
-                evidence.timeline.at(there.first),
-                name(evidence, before),
-                pid(evidence, ahead.life),
-                evidence.timeline.at(ahead.first),
-                context(evidence, ahead.first, there.first)
-            )
-        });
-        Finding {
-            figures: format!(
-                "{} first deliveries in {} rooms and streams at {} Comets, {} out of order, {} taken later than they had been \
-                 refused, {} later than they had passed by",
-                self.firsts,
-                evidence.streams.count(),
-                evidence.records.len(),
-                late.len(),
-                self.revived,
-                excused.len()
-            ),
-            violations: violations.collect(),
-        }
-    }
-
-    pub fn one_at_a_time(&self, _: &Evidence<'_>) -> Finding {
-        Finding {
-            figures: format!(
-                "{} calls, {} sent before an earlier one of the room had ended",
-                self.calls,
-                self.overlaps.len()
-            ),
-            violations: self.overlaps.clone(),
-        }
     }
 }
 

@@ -1,0 +1,187 @@
+//! A job's worker threads. They decide nothing.
+
+use std::time::{Duration, Instant};
+
+use super::comet::Call;
+use super::job::Thread;
+use super::judge::Place;
+use super::kafka::Member;
+use super::world::{What, World};
+use crate::message::call::Call as Wanted;
+use crate::message::group::Event;
+use crate::message::worker::Event as Told;
+use crate::message::{Answer, Assignment, CometId, Settled, Status};
+use crate::worker::effects::{Effects, Said};
+/// A Comet that hangs leaves a probe unanswered for this long.
+const PROBE: Duration = Duration::from_secs(3);
+
+/// What a worker wants done.
+#[derive(Default)]
+struct Outbox {
+    calls: Vec<(CometId, usize, Place, u32)>,
+    probes: Vec<CometId>,
+    settled: Vec<Settled>,
+    events: Vec<Event>,
+    said: Vec<String>,
+}
+
+impl Outbox {
+    fn report(&mut self) {
+        if !self.settled.is_empty() {
+            let settled = std::mem::take(&mut self.settled);
+            self.events.push(Event::Settled(settled));
+        }
+    }
+}
+
+impl Effects for Outbox {
+    fn call(&mut self, comet: CometId, id: usize, call: &Wanted, doublings: u32, _now: Instant) {
+        let body = call.clone().body_mut().clone();
+        let text = std::str::from_utf8(&body).expect("a place");
+        let (partition, offset) = text.split_once(' ').expect("a place");
+        let place = (
+            partition.parse().expect("a number"),
+            offset.parse().expect("a number"),
+        );
+        self.calls.push((comet, id, place, doublings));
+    }
+    fn probe(&mut self, comet: CometId) {
+        self.probes.push(comet);
+    }
+    fn settled(&mut self, settled: Settled) {
+        self.settled.push(settled);
+    }
+    fn revoke_ack(&mut self, assignment: Assignment) {
+        self.report();
+        self.events.push(Event::RevokeAck(assignment));
+    }
+    fn away(&mut self, comet: CometId) {
+        self.events.push(Event::Away(comet));
+    }
+    fn detached(&mut self, comet: CometId) {
+        self.report();
+        self.events.push(Event::Detached(comet));
+    }
+    fn answers(&mut self, comet: CometId) {
+        self.events.push(Event::Answers(comet));
+    }
+    fn say(&mut self, comet: CometId, said: Said<'_>) {
+        self.said.push(format!("Comet {}: {said:?}", comet.0));
+    }
+}
+
+impl World<'_> {
+    pub fn tell_worker(&mut self, member: Member, n: usize, event: Told) {
+        if let Some(cores) = self.cores(member) {
+            cores.inboxes[n].push_back(event);
+            self.poke(member, Thread::Worker(n));
+        }
+    }
+
+    pub fn answered(
+        &mut self,
+        member: Member,
+        n: usize,
+        comet: usize,
+        id: usize,
+        answer: Result<(), i32>,
+    ) {
+        let comet = CometId(comet as u32);
+        let answer = status(answer);
+        self.tell_worker(member, n, Told::Answered { comet, id, answer });
+    }
+
+    pub fn probe_answered(
+        &mut self,
+        member: Member,
+        n: usize,
+        comet: usize,
+        answer: Result<(), i32>,
+    ) {
+        let comet = CometId(comet as u32);
+        let answer = status(answer);
+        self.tell_worker(member, n, Told::Probed { comet, answer });
+    }
+
+    pub fn run_worker(&mut self, member: Member, n: usize) {
+        let now = self.instant();
+        let Some(cores) = self.cores(member) else {
+            return;
+        };
+        let mut outbox = Outbox::default();
+        let worker = &mut cores.workers[n];
+        while let Some(event) = cores.inboxes[n].pop_front() {
+            worker.step(event, now, &mut outbox);
+        }
+        worker.wake(now);
+        while let Some(comet) = worker.next_ready() {
+            worker.drive(comet, now, &mut outbox);
+            while worker.start_calls(comet, 64, now, &mut outbox) {}
+            worker.rest(comet, None, now);
+        }
+        outbox.report();
+        if let Some(at) = worker.wake_at()
+            && cores.timers[n].is_none_or(|timer| timer <= now || at < timer)
+        {
+            cores.timers[n] = Some(at);
+            let wait = at
+                .saturating_duration_since(now)
+                .max(Duration::from_micros(10));
+            self.later(wait, What::Runs(member, Thread::Worker(n)));
+        }
+        for (comet, id, place, doublings) in outbox.calls {
+            self.tell(|| {
+                format!(
+                    "job {member:?} worker {n} calls Comet {} with {place:?}",
+                    comet.0
+                )
+            });
+            let call = Call {
+                job: member.0,
+                life: member.1,
+                worker: n,
+                comet: comet.0 as usize,
+                id,
+                place,
+                begun: self.now,
+                waits: true,
+            };
+            self.call(call, doublings);
+        }
+        for comet in outbox.probes {
+            let comet = comet.0 as usize;
+            let (wait, answer) = match self.probed(comet) {
+                Some(answer) => (self.some_micros(2_000), answer),
+                None => (PROBE, Err(4)),
+            };
+            let worker = n;
+            self.later(
+                wait,
+                What::Probed {
+                    member,
+                    worker,
+                    comet,
+                    answer,
+                },
+            );
+        }
+        for said in outbox.said {
+            self.tell(|| format!("job {member:?} worker {n}: {said}"));
+        }
+        for event in outbox.events {
+            if let Event::Settled(settled) = &event {
+                for one in settled {
+                    self.tell(|| format!("job {member:?} worker {n}: {one:?}"));
+                }
+            }
+            self.tell_group(member, event);
+        }
+    }
+}
+
+fn status(answer: Result<(), i32>) -> Answer {
+    answer.map_err(|code| Status {
+        code,
+        text: "made up".into(),
+    })
+}
