@@ -226,7 +226,6 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
         corrupt: &corrupt,
         log: &log,
         letters: &letters,
-        leave_out_after: settings.leave_out_after().as_micros() as timeline::Micros,
         misdeeds: &director.misdeeds,
         unsettled,
         quiet,

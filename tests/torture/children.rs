@@ -49,10 +49,11 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What in a job's log matters for the verdict.
-const NOTED: [&str; 9] = [
+const NOTED: [&str; 10] = [
     "reading from offset",
     "are released",
-    "messages pass it by until",
+    "it is detached",
+    "has caught up",
     "answers again after",
     "not finished in time",
     "time is up",
@@ -141,8 +142,6 @@ pub struct JobCommand {
     pub kafka: SocketAddr,
     /// An address at which no Kafka answers, to be tried before Kafka's.
     pub dead: Option<SocketAddr>,
-    /// Limits that are shortened, as job's failpoints.
-    pub limits: Option<String>,
     pub lives: Lives,
 }
 
@@ -160,9 +159,6 @@ impl JobCommand {
             None => self.kafka.to_string(),
         };
         let mut command = Command::new(&self.program);
-        if let Some(limits) = &self.limits {
-            command.env("FAILPOINTS", limits);
-        }
         command
             .args(["--brokers", &brokers])
             .args(&self.flags)

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use chatroom_job::message::offset_map;
 use krafka::Kafka as Client;
 use krafka::admin::{NewTopic, OffsetSpec};
 use krafka::consumer::{AutoOffsetReset, ConsumerRecord, IsolationLevel, TopicPartition};
@@ -214,7 +215,13 @@ pub async fn lag(client: &Client) -> Result<BTreeMap<i32, i64>, String> {
     let mut lag = ends;
     for (tp, offset) in committed {
         if let (true, Some(end)) = (tp.topic == TOPIC, lag.get_mut(&tp.partition)) {
-            *end -= offset.map_err(failed)?.offset.unwrap_or(0);
+            let committed = offset.map_err(failed)?;
+            let offset = committed.offset.unwrap_or(0);
+            // What a Comet misses is committed, and isn't delivered.
+            let metadata = committed.metadata.unwrap_or_default();
+            let map = offset_map::decode(offset, &metadata).unwrap_or_default();
+            let missing = map.missing.values().map(|missing| missing.count() as i64);
+            *end += missing.sum::<i64>() - offset;
         }
     }
     Ok(lag)

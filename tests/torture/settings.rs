@@ -1,7 +1,5 @@
 //! What a campaign can be asked for.
 
-use std::time::Duration;
-
 use clap::Parser;
 
 /// What `--help` says at its end.
@@ -19,8 +17,7 @@ Faults, as --only knows them:
   comet-slow          takes its time for each call
   comet-errors        answers some calls, or all, with a gRPC status
   comet-cut           the network between a Comet and one job, or all
-  comets-away         all Comets at once, mostly for longer than --leave-out-after; they come back one after the other,
-                      and nobody may be left out before the first is back
+  comets-away         all Comets at once, for longer than it takes to be detached; they come back one after the other
   kafka-kill          SIGKILL, and started again
   kafka-restart       SIGTERM, and started again
   kafka-freeze        SIGSTOP, and SIGCONT later
@@ -68,28 +65,12 @@ pub struct Settings {
     /// One fault at a time, and all well for so many seconds after each: shows how soon messages flow again
     #[arg(long, value_name = "SECONDS")]
     pub pause: Option<u32>,
-    /// After so many seconds without a Comet, while another one delivers, jobs leave it out
-    /// [default: 30, as job does; 5 in campaigns of less than 5 minutes, where such outages would never come]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(3..=30))]
-    leave_out_after: Option<u8>,
     /// Print the faults of the campaign, and run nothing
     #[arg(long)]
     pub plan: bool,
 }
 
-/// After how long job leaves a Comet out when nobody tells it otherwise.
-pub const LEAVE_OUT_AFTER: Duration = Duration::from_secs(30);
-
 impl Settings {
-    /// After how long jobs leave a Comet out in this campaign.
-    pub fn leave_out_after(&self) -> Duration {
-        match self.leave_out_after {
-            Some(seconds) => Duration::from_secs(seconds.into()),
-            None if self.minutes < 5.0 => Duration::from_secs(5),
-            None => LEAVE_OUT_AFTER,
-        }
-    }
-
     /// Whether faults of this name are to come.
     pub fn wants(&self, name: &str) -> bool {
         self.only.is_empty()

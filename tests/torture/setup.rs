@@ -13,7 +13,7 @@ use crate::kafka::{self, GROUP, Kafka, TOPIC};
 use crate::producer::Producer;
 use crate::proxy::{Peers, Proxy};
 use crate::record::Record;
-use crate::settings::{LEAVE_OUT_AFTER, Settings};
+use crate::settings::Settings;
 use crate::streams::{Streams, comet_host};
 use crate::timeline::{Micros, Scope, Timeline, now};
 
@@ -79,9 +79,6 @@ pub fn set_up(
     ))?;
 
     let lives: Lives = Arc::new(Mutex::new(Vec::new()));
-    let leave_out_after = settings.leave_out_after();
-    let limits = (leave_out_after != LEAVE_OUT_AFTER)
-        .then(|| format!("leave-out-after=return({})", leave_out_after.as_millis()));
     let slots = (0..slots)
         .map(|slot| Slot {
             command: JobCommand {
@@ -91,7 +88,6 @@ pub fn set_up(
                 flags: flags(slot, &links[slot]),
                 kafka: kafka_links[slot].address,
                 dead: None,
-                limits: limits.clone(),
                 lives: lives.clone(),
             },
             state: State::Down,

@@ -176,7 +176,6 @@ struct Planner {
     /// How many more partitions there may be.
     partitions: i32,
     longest: f64,
-    leave_out_after: f64,
     /// How long Kafka is left in peace after a fault.
     kafka_rests: f64,
     plan: Vec<Planned>,
@@ -209,7 +208,6 @@ impl Planner {
             partitions: ADDED_AT_MOST,
             // A short campaign has short outages, so that it sees more than one.
             longest: (length / 6.0).clamp(2.0, 30.0),
-            leave_out_after: settings.leave_out_after().as_secs_f64(),
             kafka_rests: (length / 12.0).clamp(3.0, 12.0),
             plan: Vec::new(),
         }
@@ -299,9 +297,9 @@ impl Planner {
             Fault::KafkaCorrupt { .. } => 1.5 + some * 2.0,
             Fault::KafkaFreeze | Fault::KafkaCut { .. } => 0.5 + some * longest,
             Fault::CometErrors { status, .. } if REFUSALS.contains(status) => 1.0 + some * 5.0,
-            // So long that one would be left out if another were there.
-            Fault::CometsAway { .. } => self.leave_out_after + 1.0 + some * 5.0,
-            // Now and then so long that it is left out.
+            // So long that one would be detached if another were there.
+            Fault::CometsAway { .. } => 4.0 + some * 5.0,
+            // Now and then for long.
             _ if longest >= 30.0 && kind == 0 => 32.0 + some * 10.0,
             _ => 0.3 + some * (at_most_25 - 1.0),
         }

@@ -62,15 +62,4 @@ impl Callers {
         };
         records.iter().map(of_record).collect()
     }
-
-    /// The same and the answers to probes.
-    pub fn signs_of_life(&self, records: &[Record]) -> Vec<Vec<Ok>> {
-        let mut signs = self.oks(records);
-        for (signs, record) in signs.iter_mut().zip(records) {
-            let probes = record.probes.iter();
-            signs.extend(probes.map(|(at, port)| (*at, self.whose(*port, *at))));
-            signs.sort();
-        }
-        signs
-    }
 }

@@ -6,24 +6,17 @@ use super::facts::{Facts, name, pid};
 use super::{Evidence, Finding, context};
 use crate::producer::Fate;
 use crate::streams::Stream;
-use crate::timeline::{Micros, SECOND};
+use crate::timeline::Micros;
 
 pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     let mut finding = Finding::default();
-    let (mut due, mut excused) = (0u64, 0u64);
+    let mut due = 0u64;
     for message in &facts.messages {
         for comet in
             (0..message.at.len()).filter(|comet| evidence.streams.reaches(message.stream, *comet))
         {
             due += 1;
             if message.at[comet].first < Micros::MAX || message.letters > 0 {
-                continue;
-            }
-            // What nobody took, nobody may have missed.
-            let somebody = evidence.streams.reach(message.stream) == 1
-                || message.at.iter().any(|there| there.first < Micros::MAX);
-            if somebody && facts.is_left_out(comet, message, Micros::MAX) {
-                excused += 1;
                 continue;
             }
             let acknowledged = message.acknowledged.unwrap_or(0);
@@ -80,8 +73,6 @@ pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     finding.violations.extend(facts.strange.iter().cloned());
     let untrue = transactions(evidence, facts);
     finding.violations.extend(untrue);
-    let early = left_out_early(evidence, facts);
-    finding.violations.extend(early);
     let unknown = match evidence.trouble.first() {
         Some(first) => format!(
             "; {} were not acknowledged, first: {first}",
@@ -94,7 +85,7 @@ pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
         .iter()
         .filter(|t| t.fate == Fate::Committed);
     finding.figures = format!(
-        "{due} deliveries due, {lost} lost, {excused} at Comets that were left out; {} of {} transactions committed{unknown}",
+        "{due} deliveries due, {lost} lost; {} of {} transactions committed{unknown}",
         committed.count(),
         evidence.transactions.len()
     );
@@ -118,34 +109,6 @@ fn transactions(evidence: &Evidence<'_>, facts: &Facts) -> Vec<String> {
         .map(|(stream, sequence)| {
             let name = evidence.streams.name(*stream);
             format!("{name} {sequence} was aborted, and is in the log: Kafka's doing")
-        })
-        .collect()
-}
-
-/// Comets that were left out though they could have taken something within the time, or though no other one delivered.
-fn left_out_early(evidence: &Evidence<'_>, facts: &Facts) -> Vec<String> {
-    let wrong = facts.left_out.iter().filter(|out| !out.is_right);
-    wrong
-        .map(|out| {
-            let since = match out.ill_since {
-                Some(since) => format!(
-                    "it was out of reach since {}, and another one delivered for {:.1} s of that",
-                    evidence.timeline.at(since),
-                    out.others as f64 / SECOND as f64
-                ),
-                None => "it was well".into(),
-            };
-            format!(
-                "job process {} left Comet {} out at {}, but {since}{}",
-                pid(evidence, out.life),
-                out.comet,
-                evidence.timeline.at(out.from),
-                context(
-                    evidence,
-                    out.from.saturating_sub(evidence.leave_out_after),
-                    out.from
-                )
-            )
         })
         .collect()
 }

@@ -5,7 +5,6 @@ mod order;
 use std::collections::{HashMap, HashSet};
 
 use super::calls::Callers;
-use super::left_out::{LeftOut, left_out};
 use super::letters::Letters;
 use super::{Evidence, context};
 use crate::plan::REFUSALS;
@@ -55,7 +54,6 @@ pub struct Facts {
     pub repeats: Vec<Repeat>,
     /// Their places, by message.
     repeats_of: HashMap<usize, Vec<usize>>,
-    pub left_out: Vec<LeftOut>,
     /// By Comet: time and life of each delivery, in the order in which they came.
     pub oks: Vec<Vec<(Micros, usize)>>,
     /// What was recorded and can't be.
@@ -86,7 +84,6 @@ impl Facts {
         let oks = callers.oks(evidence.records);
         let mut facts = Facts {
             by_stream: vec![Vec::new(); evidence.streams.count()],
-            left_out: left_out(evidence, &callers.signs_of_life(evidence.records)),
             oks,
             ..Default::default()
         };
@@ -206,10 +203,7 @@ impl Facts {
                             || there.first < at
                             || there.calls >= TRIES
                             || there.refused;
-                        if new.offset > before.offset
-                            && !done
-                            && !self.is_left_out(comet, before, at)
-                        {
+                        if new.offset > before.offset && !done {
                             self.overlaps.push(format!(
                                 "at {} job process {} sent {} to Comet {comet} before {} had ended there{}",
                                 evidence.timeline.at(at),
@@ -279,28 +273,6 @@ impl Facts {
         }
     }
 
-    /// Whether a job may have passed a Comet by with this message, at this time or before.
-    pub fn is_left_out(&self, comet: usize, message: &Message, until: Micros) -> bool {
-        // It was in a job's hands when another Comet got it first; or some time after Kafka had it.
-        let elsewhere = message
-            .at
-            .iter()
-            .map(|there| there.first)
-            .min()
-            .unwrap_or(Micros::MAX);
-        let (earliest, latest) = match elsewhere {
-            Micros::MAX => (message.acknowledged.unwrap_or(0), Micros::MAX),
-            time => (time, time),
-        };
-        self.left_out.iter().any(|out| {
-            out.comet == comet
-                && out.is_right
-                && out.from <= until
-                && latest >= out.from.saturating_sub(45_000_000)
-                && earliest <= out.to
-        })
-    }
-
     /// When the last of its Comets had taken it from this process; `Micros::MAX` where one never did.
     pub fn finished(&self, evidence: &Evidence<'_>, message: usize, life: usize) -> Micros {
         let of = &self.messages[message];
@@ -324,27 +296,6 @@ impl Facts {
             })
             .max()
             .unwrap_or(Micros::MAX)
-    }
-
-    /// Whether a message passed a Comet by in one job's hands and came to it when its partition was read again: nobody
-    /// had finished it elsewhere, so its next owner sent it to all.
-    fn was_passed_by(&self, evidence: &Evidence<'_>, late: &Late) -> bool {
-        let message = &self.messages[late.message];
-        let there = message.at[late.comet];
-        let Some(life) = evidence.lives.get(there.life) else {
-            return false;
-        };
-        let begins = format!("partition {}: reading from offset", message.partition);
-        let read_anew = |since| {
-            let mut notes = life.notes.iter();
-            notes.any(|(at, line)| (since..=there.first).contains(at) && line.contains(&begins))
-        };
-        self.left_out.iter().any(|out| {
-            out.comet == late.comet
-                && out.is_right
-                && message.acknowledged.unwrap_or(0) <= out.to
-                && read_anew(out.from)
-        })
     }
 }
 

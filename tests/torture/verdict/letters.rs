@@ -99,15 +99,8 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
             refused += 1;
             let message = &facts.messages[*message];
             let had = |there: &super::facts::Delivery| there.refused || there.calls >= TRIES;
-            // What no Comet took, since those that should have it were away, is a dead letter and not delivered.
-            let is_nowhere = message.at.iter().all(|there| there.first == Micros::MAX);
-            let is_passed = (0..message.at.len())
-                .filter(|comet| evidence.streams.reaches(message.stream, *comet))
-                .any(|comet| facts.is_left_out(comet, message, Micros::MAX));
             // Who doesn't verify a changed batch may find one record of it that makes no sense.
-            let has_reason = message.at.iter().any(had)
-                || (is_nowhere && is_passed)
-                || is_corrupt(partition, offset);
+            let has_reason = message.at.iter().any(had) || is_corrupt(partition, offset);
             if !has_reason {
                 violations.push(format!(
                     "{} is a dead letter though no Comet refused it: {:?}",

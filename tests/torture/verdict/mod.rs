@@ -3,7 +3,6 @@
 mod calls;
 mod deliveries;
 mod facts;
-mod left_out;
 mod letters;
 mod repeats;
 mod stall;
@@ -21,7 +20,6 @@ use crate::proxy::Peer;
 use crate::record::Record;
 use crate::streams::{Stream, Streams};
 use crate::timeline::{Micros, Timeline};
-use calls::Ok;
 use facts::Facts;
 
 /// Resident memory of one job, at most.
@@ -40,8 +38,6 @@ pub struct Evidence<'a> {
     pub transactions: &'a [Transaction],
     /// Batches that were changed on Kafka's disk.
     pub corrupt: &'a [Corrupt],
-    /// After how long without it, while another one delivers, a job may leave a Comet out.
-    pub leave_out_after: Micros,
     /// The topic, as Kafka has it in the end, without what was aborted.
     pub log: &'a [Logged],
     pub letters: &'a [ConsumerRecord],
