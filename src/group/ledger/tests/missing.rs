@@ -195,7 +195,8 @@ proptest! {
                 }
                 Step::Lacks(index, comet, in_flight) => {
                     let offset = nth(index);
-                    if !model.has.contains(&(comet, offset)) {
+                    // What a Comet lacks was read before.
+                    if offset < model.next && !model.has.contains(&(comet, offset)) {
                         ledger.lacks(offset, CometId(comet), in_flight);
                         model.missing.insert((comet, offset));
                         if in_flight {
