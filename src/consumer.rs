@@ -7,6 +7,7 @@ mod catch_up;
 pub mod core;
 pub mod decode;
 pub mod dispatch;
+mod reading;
 pub mod route;
 mod watchdog;
 
@@ -16,11 +17,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 
 use self::again::Again;
-use self::core::{Core, Effect, Event, Held, Notice};
+use self::core::{Core, Effect, Event, Notice};
 use crate::base::backoff::{Retry, grows};
 use crate::kafka::fetch::{Batch, FetchError, Make, Positions};
 use crate::message::consumer::Control;
-use crate::message::{group, worker};
+use crate::message::{Held, group, worker};
 use crate::observe::logging;
 use crate::settings::Config;
 use route::Router;

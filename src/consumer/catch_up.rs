@@ -1,4 +1,4 @@
-//! Comets that are behind, and what is read again for them beside the live records.
+//! Comets that are behind, and how they catch up while live records go on.
 //!
 //! While a Comet is behind in a partition, live records pass it by there. What it misses is read again from its lowest missing
 //! offset on, and goes to it alone. Where that meets the live position the Comet is attached: the next live record follows what
@@ -8,25 +8,25 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::core::{Core, Effect, Held};
+use super::core::{Core, Effect};
 use super::decode::decode;
-use super::dispatch::worker_of;
+use super::dispatch::ByWorker;
 use crate::kafka::fetch::{Batch, Outcome, Positions, Record};
 use crate::message::call::{Delivery, Target};
 use crate::message::consumer::Behind;
 use crate::message::group::ReadAgain;
-use crate::message::{Assignment, CometId, Message, RecordId, group, worker};
+use crate::message::{Assignment, CometId, Held, Message, RecordId, group};
 
-/// What is read again may hold one part in so many of each cap beside what is live, so that neither starves the other. The Comets
-/// share it equally, so that one that takes nothing doesn't keep the others from catching up.
+/// What is read again may hold a third of each cap beside what is live, so that neither starves the other. The Comets have equal
+/// parts of that: one that takes nothing doesn't keep the others from catching up.
 const SHARE: usize = 3;
 
-/// What is known of all partitions together.
+/// How catching up stands, over all partitions.
 pub(super) struct CatchUp {
     /// Comets that don't answer: nothing is read again for them.
     pub away: BTreeSet<CometId>,
-    /// What was read again and is held, by Comet.
-    pub held: BTreeMap<CometId, Held>,
+    /// What is held of what was read again, by Comet.
+    held: BTreeMap<CometId, Held>,
     /// Of each Comet.
     caps: Held,
     /// What the fetch on its way was asked for.
@@ -35,15 +35,11 @@ pub(super) struct CatchUp {
 
 impl CatchUp {
     pub fn new(caps: Held, comets: usize) -> Self {
-        let share = SHARE * comets.max(1);
         Self {
             away: BTreeSet::new(),
             held: BTreeMap::new(),
             asked: BTreeMap::new(),
-            caps: Held {
-                messages: (caps.messages / share).max(1),
-                bytes: (caps.bytes / share).max(1),
-            },
+            caps: caps.part(SHARE * comets.max(1)),
         }
     }
 
@@ -52,19 +48,21 @@ impl CatchUp {
         self.held.values().map(|held| held.bytes).sum()
     }
 
-    /// The Comets for which something may be read again now, of those in `lags`.
-    fn may_read<'a>(&self, lags: &'a mut Lags) -> impl Iterator<Item = &'a mut Lag> {
-        lags.lags.iter_mut().filter(|lag| {
-            let held = self.held.get(&lag.comet).copied().unwrap_or_default();
-            let is_full = held.messages >= self.caps.messages || held.bytes >= self.caps.bytes;
-            !is_full && !self.away.contains(&lag.comet)
-        })
+    /// What was read again for one Comet and is held.
+    pub fn held_for(&mut self, comet: CometId) -> &mut Held {
+        self.held.entry(comet).or_default()
+    }
+
+    /// Whether something may be read again for the Comet now.
+    fn may_read(&self, comet: CometId) -> bool {
+        let held = self.held.get(&comet).copied().unwrap_or_default();
+        !held.reaches(self.caps) && !self.away.contains(&comet)
     }
 }
 
 /// The Comets that are behind in one partition.
 #[derive(Default)]
-pub(super) struct Lags {
+pub struct Lags {
     lags: Vec<Lag>,
     /// Their ids, to go along with each message. `None` where there are none.
     comets: Option<Arc<Vec<CometId>>>,
@@ -75,7 +73,7 @@ struct Lag {
     comet: CometId,
     /// What it misses and wasn't read again, in ascending ranges. The last one has no end.
     missing: VecDeque<Range<i64>>,
-    /// Whether Kafka doesn't hold the first of it. The group finds out what is left.
+    /// Whether Kafka has deleted the first of it. Nothing is read until the group says what is left.
     is_astray: bool,
 }
 
@@ -164,12 +162,12 @@ impl Core {
     pub fn positions_again(&mut self) -> Option<Positions> {
         let mut asked = BTreeMap::new();
         let mut positions = Positions::new();
-        for (&partition, reading) in &mut self.partitions {
-            let (assignment, position) = (reading.assignment, reading.position);
-            let lags = self.catch_up.may_read(&mut reading.behind);
-            if let Some(lowest) = lags.filter_map(|lag| lag.next(position)).min() {
+        for (&partition, reading) in &self.partitions {
+            let lags = reading.behind.lags.iter();
+            let lags = lags.filter(|lag| self.catch_up.may_read(lag.comet));
+            if let Some(lowest) = lags.filter_map(|lag| lag.next(reading.position)).min() {
                 positions.insert(partition, lowest);
-                asked.insert(partition, assignment);
+                asked.insert(partition, reading.assignment);
             }
         }
         self.catch_up.asked = asked;
@@ -226,13 +224,12 @@ impl Core {
         };
         let (assignment, position) = (reading.assignment, reading.position);
         let mut routed = BTreeMap::new();
-        let mut messages: Vec<Vec<Message>> = (0..self.workers).map(|_| Vec::new()).collect();
+        let mut messages = ByWorker::new(self.workers);
         let mut read = Vec::new();
-        let mut sent_to = BTreeMap::<CometId, Held>::new();
-        for lag in self.catch_up.may_read(&mut reading.behind) {
-            let held = sent_to.entry(lag.comet).or_default();
+        for lag in &mut reading.behind.lags {
             // What it misses may have changed since it was asked for.
-            if lag.next(position).is_none_or(|first| first < from) {
+            let is_asked = lag.next(position).is_some_and(|first| first >= from);
+            if !is_asked || !self.catch_up.may_read(lag.comet) {
                 continue;
             }
             for offsets in lag.take_below(next.min(position)) {
@@ -250,11 +247,12 @@ impl Core {
                         continue;
                     };
                     self.rounds.read(record.size);
-                    held.messages += 1;
-                    held.bytes += message.bytes;
+                    *self.catch_up.held_for(lag.comet) += Held {
+                        messages: 1,
+                        bytes: message.bytes,
+                    };
                     sent.push(record.offset);
-                    let worker = worker_of(message.delivery.key, self.workers);
-                    messages[worker.0 as usize].push(message);
+                    messages.push(message);
                 }
                 read.push(ReadAgain {
                     assignment,
@@ -264,21 +262,12 @@ impl Core {
                 });
             }
         }
-        for (comet, sent) in sent_to {
-            let held = self.catch_up.held.entry(comet).or_default();
-            held.messages += sent.messages;
-            held.bytes += sent.bytes;
-        }
         let live = reading.live_from();
         reading.behind.attach(live, &self.catch_up.away);
         for read in read {
             perform(Effect::Group(group::Event::ReadAgain(read)));
         }
-        for (worker, messages) in messages.into_iter().enumerate() {
-            if !messages.is_empty() {
-                perform(Effect::Worker(worker, worker::Event::Messages(messages)));
-            }
-        }
+        messages.send(perform);
     }
 }
 

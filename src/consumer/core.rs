@@ -7,19 +7,19 @@
 //! Of the Kafka room the core uses the plain data of `kafka::fetch` alone: [`Batch`], [`Outcome`], [`Record`] and
 //! [`Positions`]. They name no type of a Kafka client; a record's value is `bytes::Bytes`.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
+use std::collections::BTreeMap;
 
 use super::catch_up::{CatchUp, Lags};
 use super::decode::decode;
-use super::dispatch::worker_of;
+use super::dispatch::ByWorker;
+use super::reading::Reading;
 use super::route::Router;
 use crate::kafka::fetch::{Batch, Outcome, Positions, Record};
 use crate::message::call::Delivery;
 use crate::message::consumer::{Behind, Control};
 use crate::message::memory::Rounds;
 use crate::message::proto::push::PushMsg;
-use crate::message::{Assignment, Completion, Message, RecordId, Settled, group, worker};
+use crate::message::{Completion, Held, Message, RecordId, Settled, group, worker};
 
 /// What the core is told.
 pub enum Event<'a> {
@@ -69,13 +69,6 @@ pub enum Notice<'a> {
     },
 }
 
-/// Messages and bytes that are held: read, and not settled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
-    pub messages: usize,
-    pub bytes: usize,
-}
-
 /// Which partitions are read and from where, and what is held.
 pub struct Core {
     pub(super) workers: usize,
@@ -87,50 +80,6 @@ pub struct Core {
     pub(super) catch_up: CatchUp,
     /// Whether the workers know that a cap is reached.
     said_full: bool,
-}
-
-/// A partition that is assigned.
-pub(super) struct Reading {
-    pub assignment: Assignment,
-    pub position: i64,
-    /// What an earlier owner finished, as ascending ranges. Those that the position has passed are dropped.
-    finished: VecDeque<Range<i64>>,
-    pub behind: Lags,
-}
-
-impl Reading {
-    /// Each record from this offset on is read for all: no earlier owner finished it.
-    pub fn live_from(&self) -> i64 {
-        let finished = self.finished.back().map_or(self.position, |last| last.end);
-        finished.max(self.position)
-    }
-
-    /// Whether an earlier owner finished this offset. Forgets all ranges below it: offsets only ascend.
-    fn is_finished(&mut self, offset: i64) -> bool {
-        self.forget_finished_below(offset);
-        let next = self.finished.front();
-        next.is_some_and(|range| range.contains(&offset))
-    }
-
-    fn forget_finished_below(&mut self, offset: i64) {
-        while self
-            .finished
-            .pop_front_if(|range| range.end <= offset)
-            .is_some()
-        {}
-    }
-
-    /// Moves the position past unreadable offsets. Returns the first of them that no earlier owner finished: it is above
-    /// `last` if all are finished.
-    fn skip_to(&mut self, next: i64) -> i64 {
-        let mut open = self.position;
-        while open < next && self.is_finished(open) {
-            open = self.finished.front().map_or(open, |range| range.end);
-        }
-        self.position = next;
-        self.forget_finished_below(next);
-        open
-    }
 }
 
 impl Core {
@@ -163,10 +112,7 @@ impl Core {
     fn say_full(&mut self, perform: &mut impl FnMut(Effect<'_>)) {
         let is_full = match self.said_full {
             false => self.is_full(),
-            true => {
-                self.held.messages >= self.caps.messages / 2
-                    || self.held.bytes >= self.caps.bytes / 2
-            }
+            true => self.held.reaches(self.caps.part(2)),
         };
         if std::mem::replace(&mut self.said_full, is_full) != is_full {
             self.tell_workers(|| worker::Event::Full(is_full), perform);
@@ -184,7 +130,7 @@ impl Core {
     }
 
     fn is_full(&self) -> bool {
-        self.held.messages >= self.caps.messages || self.held.bytes >= self.caps.bytes
+        self.held.reaches(self.caps)
     }
 
     /// Takes an event, and calls `perform` with each effect, in order.
@@ -273,10 +219,9 @@ impl Core {
             } => {
                 let held = match again {
                     None => &mut self.held,
-                    Some(comet) => self.catch_up.held.entry(comet).or_default(),
+                    Some(comet) => self.catch_up.held_for(comet),
                 };
-                held.messages -= messages;
-                held.bytes -= bytes;
+                *held -= Held { messages, bytes };
             }
             Control::Stop => {}
         }
@@ -362,7 +307,7 @@ impl Core {
         let assignment = reading.assignment;
         let without = reading.behind.comets();
         let mut offsets = Vec::with_capacity(records.len());
-        let mut messages: Vec<Vec<Message>> = (0..self.workers).map(|_| Vec::new()).collect();
+        let mut messages = ByWorker::new(self.workers);
         let mut settled = Vec::new();
         for record in records {
             let id = RecordId {
@@ -375,19 +320,15 @@ impl Core {
                 continue;
             }
             let bytes = record.value.as_ref().map_or(0, |value| value.len());
-            self.held.messages += 1;
-            self.held.bytes += bytes;
+            self.held += Held { messages: 1, bytes };
             match delivery(&self.router, id, &record, perform) {
-                Ok(delivery) => {
-                    let worker = worker_of(delivery.key, self.workers);
-                    messages[worker.0 as usize].push(Message {
-                        record: id,
-                        bytes,
-                        delivery,
-                        without: without.clone(),
-                        again: false,
-                    });
-                }
+                Ok(delivery) => messages.push(Message {
+                    record: id,
+                    bytes,
+                    delivery,
+                    without: without.clone(),
+                    again: false,
+                }),
                 Err(why) => settled.push(Settled {
                     record: id,
                     bytes,
@@ -406,11 +347,7 @@ impl Core {
         if !settled.is_empty() {
             perform(Effect::Group(group::Event::Settled(settled)));
         }
-        for (worker, messages) in messages.into_iter().enumerate() {
-            if !messages.is_empty() {
-                perform(Effect::Worker(worker, worker::Event::Messages(messages)));
-            }
-        }
+        messages.send(perform);
     }
 }
 

@@ -104,7 +104,7 @@ impl Group {
             not_before: now + wait,
         };
         self.effects.consumer(Control::Detach(comet));
-        let comet = self.names[comet.0 as usize].clone();
+        let comet = self.name(comet);
         self.effects.say(Notice::CometDetached { comet });
     }
 
@@ -161,7 +161,7 @@ impl Group {
         let missing = missing.collect();
         self.effects.consumer(Control::CatchUp { comet, missing });
         self.effects.say(Notice::CometReturns {
-            comet: self.names[comet.0 as usize].clone(),
+            comet: self.name(comet),
             after: now.saturating_duration_since(since),
             messages,
         });

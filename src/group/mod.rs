@@ -29,7 +29,7 @@ use crate::message::consumer::Control;
 use crate::message::dead_letter::Letter;
 use crate::message::group::{Event, Read, Written};
 use crate::message::membership::Command;
-use crate::message::{Assignment, CometId, Completion, RecordId, Settled, offset_map};
+use crate::message::{Assignment, CometId, Completion, Held, RecordId, Settled, offset_map};
 use catch_up::Comets;
 pub use commit::COMMIT_EVERY;
 use commit::{SAY_FIRST, SAY_LAST};
@@ -53,13 +53,6 @@ pub struct Counts {
     pub given_back: u64,
     /// Messages whose fate was still open when time was up.
     pub unfinished: u64,
-}
-
-/// Messages and bytes that are no longer held.
-#[derive(Default)]
-struct Held {
-    messages: usize,
-    bytes: usize,
 }
 
 /// What the core is stepped with.
@@ -235,13 +228,19 @@ impl Group {
                 if self.owner(record).is_some() {
                     self.write_letter(record, (0, None), why, Some(last));
                 } else {
-                    self.credit(1, 0, None);
+                    self.credit(
+                        Held {
+                            messages: 1,
+                            bytes: 0,
+                        },
+                        None,
+                    );
                 }
             }
             Event::Written(letters) => {
                 self.counts.dead_letters += letters.len() as u64;
                 for Written { record, bytes, at } in letters {
-                    self.credit(1, bytes, at);
+                    self.credit(Held { messages: 1, bytes }, at);
                     match at {
                         None => self.finished(record),
                         Some(comet) => {
@@ -270,6 +269,11 @@ impl Group {
             // The shell's.
             Event::Revoked { .. } | Event::Lost { .. } | Event::Left | Event::Impossible(_) => {}
         }
+    }
+
+    /// What the log calls a Comet.
+    fn name(&self, comet: CometId) -> String {
+        self.names[comet.0 as usize].clone()
     }
 
     /// The partition, if this assignment still holds.
@@ -342,15 +346,14 @@ impl Group {
                     at: Some(comet), ..
                 } => held = again.entry(comet).or_default(),
             }
-            held.messages += 1;
-            held.bytes += bytes;
+            *held += Held { messages: 1, bytes };
         }
         if gone > 0 {
             self.effects.say(Notice::GoneUndelivered { messages: gone });
         }
-        self.credit(live.messages, live.bytes, None);
+        self.credit(live, None);
         for (comet, again) in again {
-            self.credit(again.messages, again.bytes, Some(comet));
+            self.credit(again, Some(comet));
         }
         self.commit_if_many();
     }
@@ -380,7 +383,8 @@ impl Group {
     }
 
     /// `again` is the Comet that they were read again for.
-    fn credit(&mut self, messages: usize, bytes: usize, again: Option<CometId>) {
+    fn credit(&mut self, held: Held, again: Option<CometId>) {
+        let Held { messages, bytes } = held;
         if messages > 0 {
             self.effects.consumer(Control::Credit {
                 messages,

@@ -9,6 +9,7 @@ mod completion;
 pub mod consumer;
 pub mod dead_letter;
 pub mod group;
+mod held;
 mod ids;
 pub mod membership;
 pub mod memory;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 pub use answer::{Answer, Status};
 pub use commit::{Commit, CommitOutcome, Failure};
 pub use completion::{Completion, Settled};
+pub use held::Held;
 pub use ids::{Assignment, CometId, RecordId, WorkerId};
 pub use offsets::Offsets;
 

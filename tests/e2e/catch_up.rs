@@ -149,6 +149,16 @@ fn assert_only_cut_ones_came_again([stays, goes]: [usize; 2], cuts: usize) {
     );
 }
 
+/// After a kill, what was delivered after the last commit comes again.
+#[track_caller]
+fn assert_few_came_again([stays, goes]: [usize; 2]) {
+    assert!(
+        stays < 10 * RATE,
+        "{stays} came again at the one that stays"
+    );
+    assert!(goes < 10 * RATE, "{goes} came again at the other one");
+}
+
 #[test]
 fn one_that_is_away_catches_up_and_the_other_does_not_wait() {
     let (scene, mut job) = Scene::start(true);
@@ -172,13 +182,7 @@ fn job_is_killed_while_one_is_away() {
     scene.goes_on_for(AWAY / 2);
     scene.goes.start_again();
     await_caught_up(&mut job, &scene.goes);
-    let [stays, goes] = scene.end(&mut [job]);
-    // What was delivered after the last commit.
-    assert!(
-        stays < 10 * RATE,
-        "{stays} came again at the one that stays"
-    );
-    assert!(goes < 10 * RATE, "{goes} came again at the other one");
+    assert_few_came_again(scene.end(&mut [job]));
 }
 
 #[test]
@@ -190,12 +194,7 @@ fn job_is_killed_and_the_comet_is_back_before_it() {
     scene.stays.forget_in_flight();
     scene.goes.start_again();
     let job = scene.restart();
-    let [stays, goes] = scene.end(&mut [job]);
-    assert!(
-        stays < 10 * RATE,
-        "{stays} came again at the one that stays"
-    );
-    assert!(goes < 10 * RATE, "{goes} came again at the other one");
+    assert_few_came_again(scene.end(&mut [job]));
 }
 
 #[test]

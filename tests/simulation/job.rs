@@ -16,7 +16,7 @@ use crate::kafka::fetch::Positions;
 use crate::message::consumer::Control;
 use crate::message::group::{Event, Read};
 use crate::message::worker::Event as Told;
-use crate::message::{Assignment, Commit};
+use crate::message::{Assignment, Commit, Held};
 use crate::worker::core::Core as Worker;
 use crate::worker::{EndpointStats, Fleet};
 
@@ -102,7 +102,7 @@ impl World<'_> {
         let workers = (0..WORKERS)
             .map(|_| Worker::new(names.clone(), &fleet, WINDOW, None, now, self.rng.fork()));
         let workers = workers.collect();
-        let caps = consumer::Held {
+        let caps = Held {
             messages: self.plan.hold,
             bytes: usize::MAX / 4,
         };

@@ -8,6 +8,7 @@
 
 mod comet;
 mod consumer;
+mod faults;
 mod group;
 mod job;
 mod judge;

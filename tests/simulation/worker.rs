@@ -78,31 +78,6 @@ impl World<'_> {
         }
     }
 
-    pub fn answered(
-        &mut self,
-        member: Member,
-        n: usize,
-        comet: usize,
-        id: usize,
-        answer: Result<(), i32>,
-    ) {
-        let comet = CometId(comet as u32);
-        let answer = status(answer);
-        self.tell_worker(member, n, Told::Answered { comet, id, answer });
-    }
-
-    pub fn probe_answered(
-        &mut self,
-        member: Member,
-        n: usize,
-        comet: usize,
-        answer: Result<(), i32>,
-    ) {
-        let comet = CometId(comet as u32);
-        let answer = status(answer);
-        self.tell_worker(member, n, Told::Probed { comet, answer });
-    }
-
     pub fn run_worker(&mut self, member: Member, n: usize) {
         let now = self.instant();
         let Some(cores) = self.cores(member) else {
@@ -179,7 +154,7 @@ impl World<'_> {
     }
 }
 
-fn status(answer: Result<(), i32>) -> Answer {
+pub fn status(answer: Result<(), i32>) -> Answer {
     answer.map_err(|code| Status {
         code,
         text: "made up".into(),

@@ -10,10 +10,12 @@ use super::comet::{Calls, Comet};
 use super::job::{Job, Thread};
 use super::judge::{Figures, Judge, Place, Written};
 use super::kafka::{Kafka, Member};
-use super::plan::{Kind, LASTS, Plan};
+use super::plan::{LASTS, Plan};
+use super::worker::status;
 use crate::kafka::fetch::Positions;
 use crate::message::call::{OrderingKey, Target};
 use crate::message::proto::push::{PushMsg, push_msg::Type};
+use crate::message::worker::Event as Told;
 use crate::message::{CometId, Commit, CommitOutcome, group};
 
 /// How long a life may take to end well after all faults.
@@ -232,7 +234,10 @@ impl<'a> World<'a> {
                 if self.is_alive((job, life)) {
                     let ok_for = answer.is_ok().then_some((job, life));
                     self.judge.ended(self.now, comet, place, call, ok_for);
-                    self.answered((job, life), worker, comet, id, answer);
+                    let comet = CometId(comet as u32);
+                    let answer = status(answer);
+                    let told = Told::Answered { comet, id, answer };
+                    self.tell_worker((job, life), worker, told);
                 } else {
                     self.judge.forget(comet, place, call);
                 }
@@ -242,7 +247,11 @@ impl<'a> World<'a> {
                 worker,
                 comet,
                 answer,
-            } => self.probe_answered(member, worker, comet, answer),
+            } => {
+                let comet = CometId(comet as u32);
+                let answer = status(answer);
+                self.tell_worker(member, worker, Told::Probed { comet, answer });
+            }
             What::Commits(member, commits) => {
                 let outcome = self.commit(member, commits);
                 let wait = match outcome.failed {
@@ -327,87 +336,6 @@ impl<'a> World<'a> {
         if self.now + wait < LASTS {
             self.later(wait, What::Write);
         }
-    }
-
-    fn fault(&mut self, n: usize, begins: bool) {
-        let fault = &self.plan.faults[n];
-        self.tell(|| {
-            format!(
-                "{} {:?}",
-                if begins { "begins" } else { "ends" },
-                fault.kind
-            )
-        });
-        let ends = fault.at + fault.lasts;
-        if begins {
-            self.later(
-                ends.min(LASTS) - self.now.min(ends.min(LASTS)),
-                What::Ends(n),
-            );
-        }
-        let by = |count: &mut u32| match begins {
-            true => *count += 1,
-            false => *count -= 1,
-        };
-        let member = |world: &Self, job: usize| (job, world.jobs[job].life);
-        match fault.kind {
-            Kind::CometDown(comet) => {
-                by(&mut self.comets[comet].down);
-                if begins {
-                    self.cut(comet);
-                }
-            }
-            Kind::AllDown => {
-                for comet in 0..self.comets.len() {
-                    by(&mut self.comets[comet].down);
-                    if begins {
-                        self.cut(comet);
-                    }
-                }
-            }
-            Kind::CometHangs(comet) => {
-                by(&mut self.comets[comet].hangs);
-                if self.comets[comet].hangs == 0 {
-                    self.goes_on(comet);
-                }
-            }
-            Kind::CometSlow(comet, slow) => self.comets[comet].slow = begins.then_some(slow),
-            Kind::CometFails(comet, code) => self.comets[comet].fails = begins.then_some(code),
-            Kind::Cut(comet) if begins => self.cut(comet),
-            Kind::Cut(_) => {}
-            Kind::KafkaDown => by(&mut self.kafka.down),
-            Kind::CommitsFail => by(&mut self.kafka.commits_fail),
-            Kind::JobKilled(job) if begins => {
-                let member = member(self, job);
-                self.kill(member);
-            }
-            Kind::JobStopped(job) if begins => self.stop(job),
-            Kind::JobKilled(job) | Kind::JobStopped(job) => {
-                self.later(Duration::ZERO, What::Start(job))
-            }
-            Kind::Lost(job) if begins => {
-                let member = member(self, job);
-                self.lose(member);
-            }
-            Kind::Lost(_) => {}
-        }
-        let now = self.now;
-        for comet in &mut self.comets {
-            let is_well = comet.down == 0
-                && comet.hangs == 0
-                && comet.slow.is_none()
-                && comet.fails.is_none();
-            comet.well_since = match (is_well, comet.well_since) {
-                (true, None) => Some(now),
-                (true, since) => since,
-                (false, _) => None,
-            };
-        }
-        if let Kind::Cut(comet) = fault.kind {
-            self.comets[comet].well_since = self.comets[comet].well_since.map(|_| now);
-        }
-        let kafka = &mut self.kafka;
-        kafka.well_since = (kafka.down == 0 && kafka.commits_fail == 0).then_some(now);
     }
 
     /// Looks whether somebody waits for what is no fault of theirs.

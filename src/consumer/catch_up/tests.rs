@@ -9,6 +9,7 @@ use crate::consumer::core::Event;
 use crate::consumer::route::Router;
 use crate::message::consumer::Control;
 use crate::message::proto::push::{PushMsg, push_msg::Type};
+use crate::message::worker;
 
 const LIVE: i64 = i64::MAX;
 const A: CometId = CometId(0);

@@ -1,7 +1,10 @@
+use std::ops::Range;
+
 use bytes::Bytes;
 use protobuf::Message as _;
 
 use super::*;
+use crate::message::Assignment;
 use crate::message::proto::push::push_msg::Type;
 
 const WORKERS: usize = 4;

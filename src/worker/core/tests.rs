@@ -165,6 +165,16 @@ fn read_again(key: u64, offset: i64) -> Event {
     Event::Messages(vec![message])
 }
 
+/// The other one has failed the call, is back, and a call with the first message, read again, is in flight.
+fn with_one_read_again() -> Sim {
+    let mut sim = with_one_behind();
+    sim.tell(Event::Detach(CometId(1)));
+    sim.answer(1, 0, failed(DOWN));
+    sim.tell(Event::Return(CometId(1)));
+    assert_eq!(sim.tell(read_again(1, 0)), [called(1, 0)]);
+    sim
+}
+
 #[test]
 fn what_a_detached_comet_lacks_is_said_and_the_messages_are_delivered_without_it() {
     let mut sim = with_one_behind();
@@ -228,11 +238,7 @@ fn what_is_read_again_after_the_late_call_was_taken_is_not_sent() {
 #[test]
 fn what_was_read_again_twice_is_sent_once_if_the_first_call_is_taken_after_all() {
     for is_early in [true, false] {
-        let mut sim = with_one_behind();
-        sim.tell(Event::Detach(CometId(1)));
-        sim.answer(1, 0, failed(DOWN));
-        sim.tell(Event::Return(CometId(1)));
-        assert_eq!(sim.tell(read_again(1, 0)), [called(1, 0)]);
+        let mut sim = with_one_read_again();
         sim.tell(Event::Detach(CometId(1)));
         sim.tell(Event::Return(CometId(1)));
         if is_early {
@@ -252,11 +258,7 @@ fn what_was_read_again_twice_is_sent_once_if_the_first_call_is_taken_after_all()
 
 #[test]
 fn what_was_read_again_is_given_back_when_the_comet_goes_away_again() {
-    let mut sim = with_one_behind();
-    sim.tell(Event::Detach(CometId(1)));
-    sim.answer(1, 0, failed(DOWN));
-    sim.tell(Event::Return(CometId(1)));
-    assert_eq!(sim.tell(read_again(1, 0)), [called(1, 0)]);
+    let mut sim = with_one_read_again();
     sim.tell(read_again(1, 1));
     let done = sim.tell(Event::Detach(CometId(1)));
     assert_eq!(done, [again(1, false), Done::Detached(1)]);
@@ -268,11 +270,7 @@ fn what_was_read_again_is_given_back_when_the_comet_goes_away_again() {
 /// Another owner reads again what was missed, so what came live behind it is left to it as well.
 #[test]
 fn nothing_overtakes_what_was_read_again_at_a_revocation() {
-    let mut sim = with_one_behind();
-    sim.tell(Event::Detach(CometId(1)));
-    sim.answer(1, 0, failed(DOWN));
-    sim.tell(Event::Return(CometId(1)));
-    assert_eq!(sim.tell(read_again(1, 0)), [called(1, 0)]);
+    let mut sim = with_one_read_again();
     sim.tell(read_again(1, 1));
     let live = message(1, 3, Target::All);
     assert_eq!(sim.tell(Event::Messages(vec![live])), [called(0, 3)]);

@@ -1,0 +1,90 @@
+//! Faults begin and end. It must not know what follows from them.
+
+use std::time::Duration;
+
+use super::plan::{Kind, LASTS};
+use super::world::{What, World};
+
+impl World<'_> {
+    /// The plan's nth fault begins, or ends.
+    pub fn fault(&mut self, n: usize, begins: bool) {
+        let fault = &self.plan.faults[n];
+        self.tell(|| {
+            format!(
+                "{} {:?}",
+                if begins { "begins" } else { "ends" },
+                fault.kind
+            )
+        });
+        let ends = fault.at + fault.lasts;
+        if begins {
+            self.later(
+                ends.min(LASTS) - self.now.min(ends.min(LASTS)),
+                What::Ends(n),
+            );
+        }
+        let by = |count: &mut u32| match begins {
+            true => *count += 1,
+            false => *count -= 1,
+        };
+        let member = |world: &Self, job: usize| (job, world.jobs[job].life);
+        match fault.kind {
+            Kind::CometDown(comet) => {
+                by(&mut self.comets[comet].down);
+                if begins {
+                    self.cut(comet);
+                }
+            }
+            Kind::AllDown => {
+                for comet in 0..self.comets.len() {
+                    by(&mut self.comets[comet].down);
+                    if begins {
+                        self.cut(comet);
+                    }
+                }
+            }
+            Kind::CometHangs(comet) => {
+                by(&mut self.comets[comet].hangs);
+                if self.comets[comet].hangs == 0 {
+                    self.goes_on(comet);
+                }
+            }
+            Kind::CometSlow(comet, slow) => self.comets[comet].slow = begins.then_some(slow),
+            Kind::CometFails(comet, code) => self.comets[comet].fails = begins.then_some(code),
+            Kind::Cut(comet) if begins => self.cut(comet),
+            Kind::Cut(_) => {}
+            Kind::KafkaDown => by(&mut self.kafka.down),
+            Kind::CommitsFail => by(&mut self.kafka.commits_fail),
+            Kind::JobKilled(job) if begins => {
+                let member = member(self, job);
+                self.kill(member);
+            }
+            Kind::JobStopped(job) if begins => self.stop(job),
+            Kind::JobKilled(job) | Kind::JobStopped(job) => {
+                self.later(Duration::ZERO, What::Start(job))
+            }
+            Kind::Lost(job) if begins => {
+                let member = member(self, job);
+                self.lose(member);
+            }
+            Kind::Lost(_) => {}
+        }
+        let now = self.now;
+        for comet in &mut self.comets {
+            let is_well = comet.down == 0
+                && comet.hangs == 0
+                && comet.slow.is_none()
+                && comet.fails.is_none();
+            comet.well_since = match (is_well, comet.well_since) {
+                (true, None) => Some(now),
+                (true, since) => since,
+                (false, _) => None,
+            };
+        }
+        if let Kind::Cut(comet) = fault.kind {
+            self.comets[comet].well_since = self.comets[comet].well_since.map(|_| now);
+        }
+        let kafka = &mut self.kafka;
+        kafka.well_since = (kafka.down == 0 && kafka.commits_fail == 0).then_some(now);
+    }
+}
