@@ -1,9 +1,11 @@
 //! What the Comets wrote down, joined with what Kafka has: for each message, who delivered it where and when.
 
+pub mod finished;
 mod order;
 
 use std::collections::{HashMap, HashSet};
 
+use super::behind::{Behind, behind};
 use super::calls::Callers;
 use super::letters::Letters;
 use super::{Evidence, context};
@@ -52,7 +54,8 @@ pub struct Facts {
     /// By stream, in the order of their offsets.
     pub by_stream: Vec<Vec<usize>>,
     pub repeats: Vec<Repeat>,
-    /// Their places, by message.
+    pub behind: Vec<Behind>,
+    /// The places of the repeats, by message.
     repeats_of: HashMap<usize, Vec<usize>>,
     /// By Comet: time and life of each delivery, in the order in which they came.
     pub oks: Vec<Vec<(Micros, usize)>>,
@@ -84,6 +87,7 @@ impl Facts {
         let oks = callers.oks(evidence.records);
         let mut facts = Facts {
             by_stream: vec![Vec::new(); evidence.streams.count()],
+            behind: behind(evidence),
             oks,
             ..Default::default()
         };
@@ -271,31 +275,6 @@ impl Facts {
                 }
             }
         }
-    }
-
-    /// When the last of its Comets had taken it from this process; `Micros::MAX` where one never did.
-    pub fn finished(&self, evidence: &Evidence<'_>, message: usize, life: usize) -> Micros {
-        let of = &self.messages[message];
-        let again = self
-            .repeats_of
-            .get(&message)
-            .map_or(&[][..], |places| places);
-        (0..of.at.len())
-            .filter(|comet| evidence.streams.reaches(of.stream, *comet))
-            .map(|comet| {
-                let first = (of.at[comet].first, of.at[comet].life);
-                let more = again
-                    .iter()
-                    .map(|place| &self.repeats[*place])
-                    .filter(|r| r.comet == comet)
-                    .map(|r| r.again);
-                let by_it = std::iter::once(first)
-                    .chain(more)
-                    .filter(|(_, by)| *by == life);
-                by_it.map(|(at, _)| at).min().unwrap_or(Micros::MAX)
-            })
-            .max()
-            .unwrap_or(Micros::MAX)
     }
 }
 
