@@ -5,10 +5,13 @@ use super::{Facts, Repeat};
 use crate::timeline::{Micros, SECOND, Scope};
 
 /// How long a call may take, and a little.
-pub const CALL: Micros = 6 * SECOND;
+const CALL: Micros = 6 * SECOND;
 
-/// How long the answer that a Comet wrote down may be on its way.
+/// How long the answer that a Comet wrote down may be on its way to its job.
 const ON_ITS_WAY: Micros = 2 * SECOND;
+
+/// How long after its repair a Comet, or the network, may still pass on calls that the job has given up.
+const LEFT_OVER: Micros = 3 * SECOND;
 
 impl Facts {
     /// When nothing was left to do for the message that came again, in the process from which it came before: its Comet had
@@ -84,7 +87,7 @@ pub fn answer_lost(
         Scope::CometOf { comet: c, slot: s } => (c, s) == (comet, slot),
         _ => false,
     };
-    let (since, until) = (at.saturating_sub(CALL), at + ON_ITS_WAY);
+    let (since, until) = (at.saturating_sub(LEFT_OVER), at + ON_ITS_WAY);
     let windows = evidence.timeline.windows.iter();
     windows
         .filter(|w| w.touches(is_theirs))
