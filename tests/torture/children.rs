@@ -49,7 +49,8 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What in a job's log matters for the verdict.
-const NOTED: [&str; 10] = [
+const NOTED: [&str; 11] = [
+    "has transactions",
     "reading from offset",
     "are released",
     "it is detached",

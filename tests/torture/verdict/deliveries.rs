@@ -91,9 +91,10 @@ pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
         .iter()
         .filter(|t| t.fate == Fate::Committed);
     finding.figures = format!(
-        "{due} deliveries due, {lost} lost; {} of {} transactions committed{unknown}",
+        "{due} deliveries due, {lost} lost; {} of {} transactions committed, {} calls before one was known of{unknown}",
         committed.count(),
-        evidence.transactions.len()
+        evidence.transactions.len(),
+        facts.too_early
     );
     finding
 }

@@ -12,7 +12,7 @@ use super::{Evidence, context};
 use crate::plan::REFUSALS;
 use crate::record::Event;
 use crate::streams::Stream;
-use crate::timeline::Micros;
+use crate::timeline::{Micros, SECOND};
 
 /// How often a message must have failed at a Comet before it may be given up.
 pub const TRIES: u32 = 5;
@@ -59,6 +59,8 @@ pub struct Facts {
     repeats_of: HashMap<usize, Vec<usize>>,
     /// By Comet: time and life of each delivery, in the order in which they came.
     pub oks: Vec<Vec<(Micros, usize)>>,
+    /// Calls with records that were read before the fetcher knew of their partition's first transaction.
+    pub too_early: u64,
     /// What was recorded and can't be.
     pub strange: Vec<String>,
     late: Vec<Late>,
@@ -180,13 +182,18 @@ impl Facts {
                     let (at, stream) = (call.at, call.stream);
                     let Some(&message) = places.get(&(stream, call.sequence)) else {
                         let life = callers.whose(call.port, at);
+                        let is_aborted = aborted.contains(&(stream, call.sequence));
+                        if is_aborted && is_too_early(evidence, life, at) {
+                            self.too_early += 1;
+                            continue;
+                        }
                         self.strange.push(format!(
                             "Comet {comet} got {} {} from job process {} at {}, {}",
                             evidence.streams.name(stream),
                             call.sequence,
                             pid(evidence, life),
                             evidence.timeline.at(at),
-                            match aborted.contains(&(stream, call.sequence)) {
+                            match is_aborted {
                                 true => "whose transaction was aborted",
                                 false => "which Kafka doesn't have",
                             }
@@ -281,6 +288,17 @@ impl Facts {
 /// Whether with this status a Comet took the message, or has nobody for it.
 pub fn is_delivered(code: i32) -> bool {
     code == 0 || code == 5
+}
+
+/// Whether a process may have read the record of a call at `at` in the moment before it turned to the fetcher that knows
+/// transactions: the first ones of a partition's first transaction come so.
+fn is_too_early(evidence: &Evidence<'_>, life: usize, at: Micros) -> bool {
+    let turns = |(when, line): &(Micros, String)| {
+        let queued = when.saturating_sub(SECOND)..=when + finished::CALL;
+        line.contains("has transactions") && queued.contains(&at)
+    };
+    let life = evidence.lives.get(life);
+    life.is_some_and(|life| life.notes.iter().any(turns))
 }
 
 pub fn name(evidence: &Evidence<'_>, message: &Message) -> String {

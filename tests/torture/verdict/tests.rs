@@ -244,6 +244,12 @@ fn of_an_aborted_transaction_nothing_may_come() {
         came[0].contains("whose transaction was aborted"),
         "{came:?}"
     );
+    // It was the first in its partition, and the job turned to the fetcher that knows transactions a moment too late.
+    let turns = "reading with the modern fetcher: partition 0 has transactions";
+    for (at, found) in [(2, 0), (20, 1)] {
+        story.lives[0].notes = vec![(at * SECOND, turns.into())];
+        assert_eq!(story.violations(&["nothing lost"]).len(), found, "{at} s");
+    }
 }
 
 #[test]

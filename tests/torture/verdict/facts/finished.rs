@@ -5,7 +5,7 @@ use super::{Facts, Repeat};
 use crate::timeline::{Micros, SECOND, Scope};
 
 /// How long a call may take, and a little.
-const CALL: Micros = 6 * SECOND;
+pub const CALL: Micros = 6 * SECOND;
 
 /// How long the answer that a Comet wrote down may be on its way to its job.
 const ON_ITS_WAY: Micros = 2 * SECOND;
