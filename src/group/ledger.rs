@@ -106,7 +106,7 @@ impl Ledger {
                 self.next
             );
             let state = if self.was_finished_before(offset) {
-                self.miss(missed, behind);
+                self.missing.read(missed, behind);
                 missed = offset + 1..offset + 1;
                 State::Finished
             } else {
@@ -119,15 +119,9 @@ impl Ledger {
         }
         self.next = self.next.max(next);
         if !missed.is_empty() {
-            self.miss(missed.start..self.next, behind);
+            self.missing.read(missed.start..self.next, behind);
         }
         self.advance();
-    }
-
-    fn miss(&mut self, missed: Range<i64>, behind: &[CometId]) {
-        for comet in behind {
-            self.missing.add(*comet, missed.clone());
-        }
     }
 
     /// Notes that `comet` doesn't have the record at `offset`, and misses it. `in_flight`: a call with it is still on its way.

@@ -177,13 +177,20 @@ fn cut_and_filled(version: Version, fetch: &str, halted: bool) {
         false => job = start(),
     }
     job.await_line(&["ERROR", "partition 0", "cut back to offset 600"]);
+    // The end of the log may have been committed before the cut was seen: a lag of nothing says little.
+    await_until("all 1600 messages", || {
+        let delivered = comet.delivered();
+        let bodies: BTreeSet<_> = delivered.into_iter().map(|call| call.body).collect();
+        match bodies.len() {
+            1_600 => Ok(()),
+            count => Err(format!("{count}")),
+        }
+    });
     topic.await_no_lag();
     job.stop();
     if halted {
         // Records of the new log were read at the old position before it was seen.
         let delivered = comet.delivered();
-        let bodies: BTreeSet<_> = delivered.iter().map(|call| call.body.clone()).collect();
-        assert_eq!(bodies.len(), 1_600);
         assert!(delivered.len() <= 1_800, "{} calls", delivered.len());
     } else {
         assert_eq!(assert_in_order(&comet.calls(), ROOMS, 1_600), 0);

@@ -240,9 +240,12 @@ impl World<'_> {
         }
     }
 
-    /// The thread has something to do. It does it in a moment.
+    /// The thread has something to do. It does it in a moment, or now and then, on a busy machine, in some seconds.
     pub fn poke(&mut self, member: Member, thread: Thread) {
-        let wait = self.some_micros(1_500);
+        let wait = match self.rng.u16(..2_000) {
+            0 => Duration::from_millis(self.rng.u64(10..4_000)),
+            _ => self.some_micros(1_500),
+        };
         if let Some(cores) = self.cores(member)
             && !cores.scheduled.contains(&thread)
         {

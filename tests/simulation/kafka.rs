@@ -47,6 +47,27 @@ impl Kafka {
         self.members.contains(&member)
     }
 
+    /// Whether all is committed, and no Comet misses anything.
+    pub fn is_committed(&self) -> bool {
+        self.logs.iter().all(|(partition, log)| {
+            let committed = self.committed.get(partition);
+            committed.is_some_and(|(offset, metadata)| {
+                let map = offset_map::decode(*offset, metadata).unwrap_or_default();
+                *offset == log.len() as i64 && map.missing.is_empty()
+            })
+        })
+    }
+
+    /// What is committed of each partition, beside its end.
+    pub fn lags(&self) -> String {
+        let lag = |(partition, log): (&i32, &Vec<Bytes>)| {
+            let (offset, metadata) = self.committed.get(partition).cloned().unwrap_or_default();
+            let map = offset_map::decode(offset, &metadata);
+            format!("{partition}: {offset} of {}, {map:?}; ", log.len())
+        };
+        self.logs.iter().map(lag).collect()
+    }
+
     /// Whether something is to be read from there.
     pub fn has_more(&self, positions: &Positions) -> bool {
         positions

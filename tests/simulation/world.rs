@@ -157,16 +157,14 @@ impl<'a> World<'a> {
             if let Some(broken) = self.judge.broken.take() {
                 return Err(broken);
             }
-            if at > LASTS && self.is_well() && self.judge.is_done() {
+            if at > LASTS && self.is_well() && self.judge.is_done() && self.kafka.is_committed() {
                 break;
             }
             if at > LASTS + HEALS_WITHIN {
                 self.judge.end(at);
-                return Err(self
-                    .judge
-                    .broken
-                    .take()
-                    .unwrap_or_else(|| "it never ends".into()));
+                return Err(self.judge.broken.take().unwrap_or_else(|| {
+                    format!("all is delivered, and not committed: {}", self.kafka.lags())
+                }));
             }
         }
         self.judge.figures.lives = 1;

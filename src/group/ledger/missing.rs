@@ -41,6 +41,23 @@ impl Missing {
         of_comet.map(|(_, offset)| *offset)
     }
 
+    /// Records are read for all Comets but for those that are `behind`, which miss them. The others get them now, whatever a map
+    /// without room for more said of these offsets.
+    pub fn read(&mut self, range: Range<i64>, behind: &[CometId]) {
+        if range.is_empty() {
+            return;
+        }
+        for (comet, missed) in &mut self.offsets {
+            if !behind.contains(comet) {
+                missed.remove(range.clone());
+            }
+        }
+        self.offsets.retain(|_, missed| !missed.is_empty());
+        for comet in behind {
+            self.add(*comet, range.clone());
+        }
+    }
+
     pub fn add(&mut self, comet: CometId, range: Range<i64>) {
         if !range.is_empty() {
             self.offsets.entry(comet).or_default().insert(range);

@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::message::consumer::Behind;
-use crate::message::offset_map;
+use crate::message::{Offsets, offset_map};
 
 const COMET: CometId = CometId(1);
 const LIVE: i64 = i64::MAX;
@@ -208,5 +208,26 @@ fn a_dead_letter_for_one_comet_ends_what_it_misses() {
     let letter = core.letters.pop_front().expect("a letter");
     assert_eq!(committed_missing(&commit(&mut core)), [5..6]);
     core.tell(written(&letter));
+    assert_eq!(committed_missing(&commit(&mut core)), []);
+}
+
+/// A map without room says that a Comet misses more than it does, here what nobody has read yet.
+#[test]
+fn what_a_comet_gets_live_it_does_not_miss() {
+    let map = offset_map::Map {
+        missing: [("comet-1:1".into(), Offsets::from_iter([2..9]))].into(),
+        ..Default::default()
+    };
+    let (offset, metadata) = offset_map::encode(4, &map, 4096);
+    let mut core = Core::new(TIMEOUT);
+    core.assign(0, offset, &metadata);
+    let epoch = core.assigned().0;
+    read_again(&mut core, epoch, 2..4, &[2, 3]);
+    core.settle(epoch, 2, again(true));
+    core.settle(epoch, 3, again(true));
+    core.read(epoch, 4..9);
+    for offset in 4..9 {
+        core.settle(epoch, offset, Completion::Delivered);
+    }
     assert_eq!(committed_missing(&commit(&mut core)), []);
 }

@@ -37,10 +37,7 @@ impl Model {
             ends_missed = !self.before.iter().any(|run| run.contains(&offset));
             if ends_missed {
                 self.in_hand.insert(offset);
-                let missed = behind
-                    .iter()
-                    .flat_map(|c| (from..=offset).map(|o| (c.0, o)));
-                self.missing.extend(missed);
+                self.read_live(from..offset + 1, behind);
             } else {
                 let has = (0..FLEET).map(|comet| (comet, offset));
                 self.has.extend(has.filter(|it| !self.missing.contains(it)));
@@ -48,10 +45,17 @@ impl Model {
             from = offset + 1;
         }
         if ends_missed {
-            let missed = behind.iter().flat_map(|c| (from..next).map(|o| (c.0, o)));
-            self.missing.extend(missed);
+            self.read_live(from..next, behind);
         }
         self.next = next;
+    }
+
+    /// The Comets that are behind miss it. The others get it now, even what a map without room said that they miss.
+    fn read_live(&mut self, range: Range<i64>, behind: &[CometId]) {
+        self.missing
+            .retain(|(of, at)| !range.contains(at) || behind.contains(&CometId(*of)));
+        let missed = behind.iter().flat_map(|c| range.clone().map(|o| (c.0, o)));
+        self.missing.extend(missed);
     }
 
     fn finish(&mut self, offset: i64) {
@@ -193,7 +197,8 @@ proptest! {
                 }
                 Step::Lacks(index, comet, in_flight) => {
                     let offset = nth(index);
-                    if !model.has.contains(&(comet, offset)) {
+                    // What a Comet lacks was read before.
+                    if offset < model.next && !model.has.contains(&(comet, offset)) {
                         ledger.lacks(offset, CometId(comet), in_flight);
                         model.missing.insert((comet, offset));
                         if in_flight {
