@@ -60,8 +60,7 @@ enum State {
 
 impl Ledger {
     /// A ledger of a partition that is read from `position` on, of which an earlier owner finished the offsets
-    /// `finished` (ascending ranges), all but what each Comet is `missing` of them and of what lies below. What else it is missing
-    /// is read for all of them, and counts as missing only if it is behind by then.
+    /// `finished` (ascending ranges), all but what each Comet is `missing` of them and of what lies below.
     ///
     /// # Panics
     /// When the ranges don't ascend.
@@ -73,14 +72,9 @@ impl Ledger {
         Self::with(position, finished, Missing::new(missing))
     }
 
-    fn with(position: i64, finished: Vec<Range<i64>>, mut missing: Missing) -> Self {
+    fn with(position: i64, finished: Vec<Range<i64>>, missing: Missing) -> Self {
         let ascend = finished.windows(2).all(|two| two[0].end <= two[1].start);
         assert!(ascend, "the finished ranges don't ascend");
-        let mut unfinished: Offsets = [position..i64::MAX].into_iter().collect();
-        for run in &finished {
-            unfinished.remove(run.clone());
-        }
-        missing.forget(&unfinished);
         Self {
             late: VecDeque::new(),
             open: VecDeque::new(),
@@ -199,19 +193,16 @@ impl Ledger {
         match verdict {
             Verdict::Same | Verdict::Open => Vec::new(),
             Verdict::Cut { to } => {
-                let gone = self.missing.keep(i64::MIN..to);
                 self.cut(to);
-                gone
+                self.missing.keep(i64::MIN..to)
             }
             Verdict::Anew { at } | Verdict::Unclear { at } => {
-                let gone = self.missing.keep(0..0);
                 self.begin_at(at, Vec::new());
-                gone
+                self.missing.keep(0..0)
             }
             Verdict::Deleted { to } => {
-                let gone = self.missing.keep(to..i64::MAX);
                 self.begin_at(to, self.finished_from(to));
-                gone
+                self.missing.keep(to..i64::MAX)
             }
         }
     }

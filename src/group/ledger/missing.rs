@@ -129,18 +129,6 @@ impl Missing {
         gone
     }
 
-    /// Forgets that Comets miss these offsets: they are read for all.
-    pub fn forget(&mut self, offsets: &Offsets) {
-        self.in_hand
-            .retain(|(_, offset)| !offsets.contains(*offset));
-        for missed in self.offsets.values_mut() {
-            for range in offsets.ranges() {
-                missed.remove(range);
-            }
-        }
-        self.offsets.retain(|_, missed| !missed.is_empty());
-    }
-
     fn tidy(&mut self, comet: CometId) {
         if self.of(comet).is_some_and(Offsets::is_empty) {
             self.offsets.remove(&comet);

@@ -71,21 +71,6 @@ fn what_comets_miss_is_handed_on_by_name() {
     );
 }
 
-/// An earlier owner read records for the others while a Comet was behind, and left before it had finished them.
-#[test]
-fn what_is_read_for_all_comets_is_not_missing() {
-    let mut core = Core::new(TIMEOUT);
-    let missing = [
-        (COMETS[0], 90..112),
-        (COMETS[1], 103..112),
-        (COMETS[2], 100..104),
-    ];
-    core.assign(0, 100, &text(100, &[103..104, 107..109], &missing));
-    assert_eq!(core.missing(0), [90..100, 103..104, 107..109]);
-    assert_eq!(core.missing(1), [103..104, 107..109]);
-    assert_eq!(core.missing(2), [103..104]);
-}
-
 #[test]
 fn what_a_comet_missed_that_left_the_fleet_goes_and_that_is_said() {
     let mut core = Core::new(TIMEOUT);

@@ -155,11 +155,9 @@ proptest! {
             in_hand: BTreeSet::new(),
             before: before.clone(),
             next: 0,
-            // What wasn't finished is read for all.
             missing: missing
                 .iter()
                 .flat_map(|(comet, missed)| missed.ranges().flatten().map(|offset| (comet.0, offset)))
-                .filter(|(_, offset)| before.iter().any(|run| run.contains(offset)))
                 .collect(),
             on_the_way: BTreeSet::new(),
             has: BTreeSet::new(),
