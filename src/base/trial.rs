@@ -1,4 +1,5 @@
-//! Limits that tests shorten, so that a test of minutes takes seconds. Builds for users always have the normal limits.
+//! Limits that tests shorten, so that a test of minutes takes seconds, and what else is otherwise in a trial. Builds for users
+//! always have the normal values.
 
 use std::time::Duration;
 
@@ -8,14 +9,21 @@ use std::time::Duration;
 /// # Panics
 /// The failpoint's value isn't a whole number.
 pub fn limit(name: &str, normal: Duration) -> Duration {
-    fail::fail_point!(name, |millis| {
-        let millis = millis.unwrap_or_default();
-        let parsed = millis.parse().map(Duration::from_millis);
-        parsed
-            .unwrap_or_else(|_| panic!("failpoint {name}: {millis:?} is no number of milliseconds"))
+    number(name).map_or(normal, Duration::from_millis)
+}
+
+/// Returns the failpoint's value in a test's build, if it has one.
+///
+/// # Panics
+/// The failpoint's value isn't a whole number.
+pub fn number(name: &str) -> Option<u64> {
+    fail::fail_point!(name, |number| {
+        let number = number.unwrap_or_default();
+        let parsed = number.parse().ok();
+        Some(parsed.unwrap_or_else(|| panic!("failpoint {name}: {number:?} is no whole number")))
     });
     let _ = name; // Without failpoints nothing else reads it.
-    normal
+    None
 }
 
 #[cfg(test)]

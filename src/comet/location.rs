@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::base::trial;
+
 /// Shared by all that call this Comet.
 pub struct Location {
     /// `host:port`, as configured.
@@ -74,7 +76,12 @@ impl Location {
     /// How gRPC takes the addresses, so that it has nothing to look up; `None` while there are none.
     pub fn target(&self) -> Option<String> {
         let addresses = self.locked().addresses.clone();
-        (!addresses.is_empty()).then(|| target(&addresses, host_and_port(&self.address).1))
+        let port = host_and_port(&self.address).1;
+        // In a trial each process has its own way to a Comet of one name.
+        let shifted = trial::number("comet-port-shift")
+            .and_then(|by| Some((port.parse::<u64>().ok()? + by).to_string()));
+        let port = shifted.as_deref().unwrap_or(port);
+        (!addresses.is_empty()).then(|| target(&addresses, port))
     }
 
     /// Why there is no address to connect to, as an error says it.

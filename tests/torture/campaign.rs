@@ -16,6 +16,7 @@ mod streams;
 mod timeline;
 mod verdict;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
@@ -150,7 +151,7 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
         |director| Ok(director.producer.is_done()),
     )?;
     let mut asked = Instant::now();
-    let mut left = std::collections::BTreeMap::<i32, i64>::new();
+    let mut left = Err("Kafka wasn't asked".into());
     let settled = wait(
         &mut director,
         &streams,
@@ -163,17 +164,18 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
             }
             asked = Instant::now();
             // It can't be asked while the group is busy with itself.
-            if let Ok(lag) = runtime.block_on(kafka::lag(&client)) {
-                left = lag;
-            }
-            Ok(!left.is_empty() && left.values().all(|lag| *lag == 0))
+            left = runtime.block_on(kafka::lag(&client));
+            let is_none = |left: &BTreeMap<_, _>| left.values().all(|lag| *lag == 0);
+            Ok(left
+                .as_ref()
+                .is_ok_and(|left| !left.is_empty() && is_none(left)))
         },
     );
     let unsettled = match settled {
         Ok(()) => None,
         Err(error) if INTERRUPTED.load(Relaxed) => return Err(error),
         Err(_) => Some(format!(
-            "{} s after all was well again, records were not committed: {left:?} by partition",
+            "{} s after all was well again, records were not committed, or Comets missed some: {left:?} by partition",
             SETTLE.as_secs()
         )),
     };

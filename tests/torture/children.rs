@@ -49,12 +49,13 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What in a job's log matters for the verdict.
-const NOTED: [&str; 10] = [
+const NOTED: [&str; 11] = [
+    "has transactions",
     "reading from offset",
     "are released",
     "it is detached",
+    "before this process had it",
     "has caught up",
-    "answers again after",
     "not finished in time",
     "time is up",
     "panicked",
@@ -142,6 +143,8 @@ pub struct JobCommand {
     pub kafka: SocketAddr,
     /// An address at which no Kafka answers, to be tried before Kafka's.
     pub dead: Option<SocketAddr>,
+    /// What is otherwise than for users, as job's failpoints.
+    pub trial: String,
     pub lives: Lives,
 }
 
@@ -160,6 +163,7 @@ impl JobCommand {
         };
         let mut command = Command::new(&self.program);
         command
+            .env("FAILPOINTS", &self.trial)
             .args(["--brokers", &brokers])
             .args(&self.flags)
             .current_dir(&self.folder)
@@ -346,13 +350,19 @@ fn listens(address: SocketAddr) -> bool {
 /// A free port from below the range that the kernel hands out by itself, so that nobody takes it while its
 /// process is down.
 pub fn free_port() -> u16 {
+    free_ports(Ipv4Addr::LOCALHOST, 1)
+}
+
+/// The first of so many such ports in a row.
+pub fn free_ports(host: Ipv4Addr, count: u16) -> u16 {
     static TAKEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
     let mut taken = lock(&TAKEN);
     loop {
-        let port = fastrand::u16(10_000..15_000);
-        if !taken.contains(&port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            taken.push(port);
-            return port;
+        let first = fastrand::u16(10_000..15_000 - count);
+        let mut ports = first..first + count;
+        if ports.all(|port| !taken.contains(&port) && TcpListener::bind((host, port)).is_ok()) {
+            taken.extend(first..first + count);
+            return first;
         }
     }
 }

@@ -203,7 +203,7 @@ async fn ends(client: &Client, topic: &str) -> Result<BTreeMap<i32, i64>, String
         .collect()
 }
 
-/// By partition, how many records the group hasn't committed.
+/// By partition, how many records the group hasn't committed, and how often a Comet misses one of the others.
 pub async fn lag(client: &Client) -> Result<BTreeMap<i32, i64>, String> {
     let failed = |e| format!("the group's offsets can't be read: {e}");
     let ends = ends(client, TOPIC).await?;
@@ -217,9 +217,10 @@ pub async fn lag(client: &Client) -> Result<BTreeMap<i32, i64>, String> {
         if let (true, Some(end)) = (tp.topic == TOPIC, lag.get_mut(&tp.partition)) {
             let committed = offset.map_err(failed)?;
             let offset = committed.offset.unwrap_or(0);
-            // What a Comet misses is committed, and isn't delivered.
             let metadata = committed.metadata.unwrap_or_default();
-            let map = offset_map::decode(offset, &metadata).unwrap_or_default();
+            let map = offset_map::decode(offset, &metadata).map_err(|why| {
+                format!("what was committed of {tp:?} beside offset {offset} can't be read: {why}")
+            })?;
             let missing = map.missing.values().map(|missing| missing.count() as i64);
             *end += missing.sum::<i64>() - offset;
         }

@@ -62,16 +62,16 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Passes on what connects to `host` (any port) to `upstream`, for the job of `slot`.
+    /// Passes on what connects to `listen` (any port where that is 0) to `upstream`, for the job of `slot`.
     pub async fn start(
-        host: &str,
+        listen: SocketAddr,
         upstream: SocketAddr,
         slot: usize,
         peers: Peers,
     ) -> Result<Proxy, String> {
-        let listener = TcpListener::bind((host, 0))
+        let listener = TcpListener::bind(listen)
             .await
-            .map_err(|e| format!("a proxy can't listen on {host}: {e}"))?;
+            .map_err(|e| format!("a proxy can't listen on {listen}: {e}"))?;
         let address = listener
             .local_addr()
             .map_err(|e| format!("a proxy has no address: {e}"))?;

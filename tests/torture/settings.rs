@@ -18,6 +18,8 @@ Faults, as --only knows them:
   comet-errors        answers some calls, or all, with a gRPC status
   comet-cut           the network between a Comet and one job, or all
   comets-away         all Comets at once, for longer than it takes to be detached; they come back one after the other
+  comet-gone          one Comet for up to 3 minutes in one of the ways above, while everything else goes on
+  comets-rolling      SIGTERM for one Comet after the other, each started again before the next
   kafka-kill          SIGKILL, and started again
   kafka-restart       SIGTERM, and started again
   kafka-freeze        SIGSTOP, and SIGCONT later

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Runtime;
 
-use crate::children::{Comet, JobCommand, Lives, binary, free_port};
+use crate::children::{Comet, JobCommand, Lives, binary, free_port, free_ports};
 use crate::dead_addresses::DeadAddresses;
 use crate::director::{Director, Slot, State};
 use crate::kafka::{self, GROUP, Kafka, TOPIC};
@@ -37,27 +37,27 @@ pub fn set_up(
     for (comet, record) in comets.iter_mut().zip(&mut records) {
         record.follow(comet.start()?)?;
     }
+    // All jobs know a Comet by one name, and each goes its own way there: the port behind the name is the job's number away.
+    let named: Vec<SocketAddr> = (0..comets.len())
+        .map(|n| {
+            let host = comet_host(n);
+            SocketAddr::from((host, free_ports(host, slots as u16)))
+        })
+        .collect();
     let mut links = Vec::new();
     let mut kafka_links = Vec::new();
     let mut listeners = Vec::new();
     for slot in 0..slots {
         let mut row = Vec::new();
         for (n, comet) in comets.iter().enumerate() {
-            row.push(runtime.block_on(Proxy::start(
-                &comet_host(n),
-                comet.grpc,
-                slot,
-                peers.clone(),
-            ))?);
+            let own = SocketAddr::from((named[n].ip(), named[n].port() + slot as u16));
+            let proxy = Proxy::start(own, comet.grpc, slot, peers.clone());
+            row.push(runtime.block_on(proxy)?);
         }
         links.push(row);
         let port = free_port();
-        let proxy = runtime.block_on(Proxy::start(
-            "127.0.0.1",
-            local(port),
-            slot,
-            Peers::default(),
-        ))?;
+        let proxy =
+            runtime.block_on(Proxy::start(local(0), local(port), slot, Peers::default()))?;
         listeners.push((port, proxy.address));
         kafka_links.push(proxy);
     }
@@ -85,9 +85,10 @@ pub fn set_up(
                 program: job.clone(),
                 folder: folder.to_owned(),
                 slot,
-                flags: flags(slot, &links[slot]),
+                flags: flags(slot, &named),
                 kafka: kafka_links[slot].address,
                 dead: None,
+                trial: format!("comet-port-shift=return({slot})"),
                 lives: lives.clone(),
             },
             state: State::Down,
@@ -128,8 +129,8 @@ pub fn set_up(
 }
 
 /// The flags of a job, but for the brokers.
-fn flags(slot: usize, links: &[Proxy]) -> Vec<String> {
-    let comets: Vec<String> = links.iter().map(|link| link.address.to_string()).collect();
+fn flags(slot: usize, comets: &[SocketAddr]) -> Vec<String> {
+    let comets: Vec<String> = comets.iter().map(ToString::to_string).collect();
     let mut flags: Vec<String> = ["--topic", TOPIC, "--group", GROUP].map(Into::into).into();
     flags.extend(["--comet".into(), comets.join(",")]);
     // The tens of thousands of messages that an outage leaves reach the cap, and then one slow Comet delays all:

@@ -1,6 +1,7 @@
 //! What is sent: streams of numbered messages, each to a room, a user or everybody.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use chatroom_job::message::proto::push::PushMsg;
@@ -126,7 +127,8 @@ impl Streams {
             To::User { comet } => {
                 push.type_ = Type::PUSH.into();
                 push.keys = vec![name.clone()];
-                push.server = comet.map(comet_host).unwrap_or_default();
+                let host = comet.map(|comet| comet_host(comet).to_string());
+                push.server = host.unwrap_or_default();
             }
             To::Everybody => push.type_ = Type::BROADCAST.into(),
         }
@@ -158,8 +160,8 @@ impl Streams {
 }
 
 /// The address at which all jobs know a Comet, each at a port of its own.
-pub fn comet_host(comet: usize) -> String {
-    format!("127.0.0.{}", 11 + comet)
+pub fn comet_host(comet: usize) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, 11 + comet as u8)
 }
 
 /// The value of a record that can't be delivered.

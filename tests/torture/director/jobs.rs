@@ -1,5 +1,6 @@
 //! The jobs: started, stopped, and looked after.
 
+use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -126,6 +127,9 @@ impl Director {
                     }
                     None => job.process.kill(),
                     Some(status) if status.success() && took <= STOP_WITHIN => {}
+                    Some(status)
+                        if status.signal() == Some(Signal::SIGTERM as i32)
+                            && self.is_new(job.life, since) => {}
                     Some(status) => self.misdeeds.push(format!(
                         "{}: job {slot} (process {}) took {:.1} s to stop, and ended with {status}",
                         self.timeline.at(since),
@@ -151,6 +155,11 @@ impl Director {
                 }
             }
         }
+    }
+
+    /// Whether a job was so new at this time that it may not have listened for signals yet.
+    fn is_new(&self, life: usize, at: Micros) -> bool {
+        at <= lock(&self.lives)[life].started + SECOND
     }
 
     fn ended(&self, life: usize, end: End) {

@@ -230,6 +230,17 @@ impl Director {
                     self.take_away(comet, format!("{what}: Comet {comet}"), until, *how)?;
                 }
             }
+            &Fault::CometGone { comet, how } => self.take_away(comet, what, until, how)?,
+            Fault::CometsRolling { order, apart_ms } => {
+                let apart = lasts + Duration::from_millis(*apart_ms);
+                let mut at = Duration::from_micros(now().saturating_sub(self.timeline.origin));
+                for &comet in order {
+                    let fault = Fault::CometRestart { comet };
+                    let place = self.plan.partition_point(|next| next.at <= at);
+                    self.plan.insert(place, Planned { at, fault, lasts });
+                    at += apart;
+                }
+            }
             Fault::KafkaCut { slot, mode } => {
                 let slots = of(slot);
                 let scopes = slots.iter().map(|&slot| Scope::KafkaOf { slot }).collect();

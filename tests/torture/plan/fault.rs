@@ -58,6 +58,16 @@ pub enum Fault {
         order: Vec<usize>,
         apart_ms: u64,
     },
+    /// For minutes.
+    CometGone {
+        comet: usize,
+        how: Away,
+    },
+    /// One Comet after the other is restarted, each so long after the one before.
+    CometsRolling {
+        order: Vec<usize>,
+        apart_ms: u64,
+    },
     KafkaKill,
     KafkaRestart,
     KafkaFreeze,
@@ -150,6 +160,8 @@ impl Fault {
             Fault::CometErrors { .. } => "comet-errors",
             Fault::CometCut { .. } => "comet-cut",
             Fault::CometsAway { .. } => "comets-away",
+            Fault::CometGone { .. } => "comet-gone",
+            Fault::CometsRolling { .. } => "comets-rolling",
             Fault::KafkaKill => "kafka-kill",
             Fault::KafkaRestart => "kafka-restart",
             Fault::KafkaFreeze => "kafka-freeze",
@@ -183,8 +195,9 @@ impl Fault {
             | Fault::CometHang { comet }
             | Fault::CometSlow { comet, .. }
             | Fault::CometErrors { comet, .. }
+            | Fault::CometGone { comet, .. }
             | Fault::CometCut { comet, .. } => Target::Comet(comet),
-            Fault::CometsAway { .. } => Target::AllComets,
+            Fault::CometsAway { .. } | Fault::CometsRolling { .. } => Target::AllComets,
             Fault::KafkaKill
             | Fault::KafkaRestart
             | Fault::KafkaFreeze
@@ -233,6 +246,10 @@ impl fmt::Display for Fault {
                     out,
                     " {how}, back in the order {order:?}, {apart_ms} ms apart"
                 )
+            }
+            Fault::CometGone { comet, how } => write!(out, " {comet}, {how}"),
+            Fault::CometsRolling { order, apart_ms } => {
+                write!(out, " in the order {order:?}, {apart_ms} ms apart")
             }
             Fault::KafkaCut { slot, mode } => write!(out, " from {}, {mode}", jobs(slot)),
             Fault::KafkaCorrupt { spot } => write!(out, " {spot} of a batch"),

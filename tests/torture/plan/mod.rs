@@ -45,7 +45,7 @@ pub fn plan(settings: &Settings, seed: u64) -> Vec<Planned> {
             continue;
         };
         let lasts = planner.lasts(&fault);
-        planner.occupy(&fault, at + lasts);
+        planner.occupy(&fault, at, at + lasts);
         planner.plan.push(Planned {
             at: Duration::from_secs_f64(at),
             fault,
@@ -66,7 +66,7 @@ pub fn plan(settings: &Settings, seed: u64) -> Vec<Planned> {
 /// How a kind of fault is drawn, and how often in comparison with others.
 type Kind = (u32, fn(&mut Draw) -> Fault);
 
-const KINDS: [Kind; 21] = [
+const KINDS: [Kind; 23] = [
     (16, |of| Fault::JobKill { slot: of.slot() }),
     (12, |of| Fault::JobStop { slot: of.slot() }),
     (6, |of| Fault::JobMore { slot: of.jobs }),
@@ -88,14 +88,18 @@ const KINDS: [Kind; 21] = [
         slot: of.some_slot(),
         mode: of.one(&Mode::FAULTS),
     }),
-    (3, |of| {
-        let mut order: Vec<usize> = (0..of.comets).collect();
-        of.rng.shuffle(&mut order);
-        Fault::CometsAway {
-            how: of.one(&Away::ALL),
-            order,
-            apart_ms: 300 + of.rng.u64(0..1_700),
-        }
+    (3, |of| Fault::CometsAway {
+        how: of.one(&Away::ALL),
+        order: of.order(),
+        apart_ms: 300 + of.rng.u64(0..1_700),
+    }),
+    (2, |of| Fault::CometGone {
+        comet: of.comet(),
+        how: of.one(&Away::ALL),
+    }),
+    (2, |of| Fault::CometsRolling {
+        order: of.order(),
+        apart_ms: 500 + of.rng.u64(0..4_000),
     }),
     (4, |_| Fault::KafkaKill),
     (3, |_| Fault::KafkaRestart),
@@ -158,6 +162,13 @@ impl Draw {
         self.rng.usize(0..self.comets)
     }
 
+    /// All Comets.
+    fn order(&mut self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.comets).collect();
+        self.rng.shuffle(&mut order);
+        order
+    }
+
     fn one<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.rng.usize(0..of.len())]
     }
@@ -176,6 +187,8 @@ struct Planner {
     /// How many more partitions there may be.
     partitions: i32,
     longest: f64,
+    /// For how long a Comet is gone at most while everything else goes on.
+    gone: f64,
     /// How long Kafka is left in peace after a fault.
     kafka_rests: f64,
     plan: Vec<Planned>,
@@ -208,6 +221,7 @@ impl Planner {
             partitions: ADDED_AT_MOST,
             // A short campaign has short outages, so that it sees more than one.
             longest: (length / 6.0).clamp(2.0, 30.0),
+            gone: (length / 5.0).clamp(4.0, 180.0),
             kafka_rests: (length / 12.0).clamp(3.0, 12.0),
             plan: Vec::new(),
         }
@@ -260,7 +274,7 @@ impl Planner {
     }
 
     /// Keeps other faults from what this one is on, until so long after its repair.
-    fn occupy(&mut self, fault: &Fault, until: f64) {
+    fn occupy(&mut self, fault: &Fault, at: f64, until: f64) {
         self.partitions -= fault.partitions();
         let until = match fault {
             Fault::KafkaKill | Fault::KafkaRestart | Fault::KafkaCorrupt { .. } => {
@@ -269,6 +283,10 @@ impl Planner {
             Fault::CometsAway {
                 order, apart_ms, ..
             } => until + (order.len() as u64 * apart_ms) as f64 / 1e3 + 3.0,
+            Fault::CometsRolling { order, apart_ms } => {
+                let lasts = until - at;
+                at + order.len() as f64 * (lasts + *apart_ms as f64 / 1e3) + 3.0
+            }
             _ => match fault.target() {
                 Target::Kafka => until + self.kafka_rests,
                 Target::Comet(_) | Target::AllComets => until + 3.0,
@@ -299,6 +317,8 @@ impl Planner {
             Fault::CometErrors { status, .. } if REFUSALS.contains(status) => 1.0 + some * 5.0,
             // So long that one would be detached if another were there.
             Fault::CometsAway { .. } => 4.0 + some * 5.0,
+            Fault::CometGone { .. } => self.gone * (0.5 + 0.5 * some),
+            Fault::CometsRolling { .. } => 0.3 + some * 4.0,
             // Now and then for long.
             _ if longest >= 30.0 && kind == 0 => 32.0 + some * 10.0,
             _ => 0.3 + some * (at_most_25 - 1.0),

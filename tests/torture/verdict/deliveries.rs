@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::facts::{Facts, name, pid};
+use super::facts::{Facts, TRIES, name, pid};
 use super::{Evidence, Finding, context};
 use crate::producer::Fate;
 use crate::streams::Stream;
@@ -16,7 +16,13 @@ pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
             (0..message.at.len()).filter(|comet| evidence.streams.reaches(message.stream, *comet))
         {
             due += 1;
-            if message.at[comet].first < Micros::MAX || message.letters > 0 {
+            let there = message.at[comet];
+            // A dead letter stands for the Comets that refused it, or for all if nobody could read it.
+            let is_letter = message.letters > 0
+                && (there.refused
+                    || there.calls >= TRIES
+                    || evidence.is_corrupt(message.partition, message.offset));
+            if there.first < Micros::MAX || is_letter {
                 continue;
             }
             let acknowledged = message.acknowledged.unwrap_or(0);
@@ -85,9 +91,10 @@ pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
         .iter()
         .filter(|t| t.fate == Fate::Committed);
     finding.figures = format!(
-        "{due} deliveries due, {lost} lost; {} of {} transactions committed{unknown}",
+        "{due} deliveries due, {lost} lost; {} of {} transactions committed, {} calls before one was known of{unknown}",
         committed.count(),
-        evidence.transactions.len()
+        evidence.transactions.len(),
+        facts.too_early
     );
     finding
 }

@@ -1,16 +1,18 @@
 //! What the Comets wrote down, joined with what Kafka has: for each message, who delivered it where and when.
 
+pub mod finished;
 mod order;
 
 use std::collections::{HashMap, HashSet};
 
+use super::behind::{Behind, behind};
 use super::calls::Callers;
 use super::letters::Letters;
 use super::{Evidence, context};
 use crate::plan::REFUSALS;
 use crate::record::Event;
 use crate::streams::Stream;
-use crate::timeline::Micros;
+use crate::timeline::{Micros, SECOND};
 
 /// How often a message must have failed at a Comet before it may be given up.
 pub const TRIES: u32 = 5;
@@ -52,10 +54,13 @@ pub struct Facts {
     /// By stream, in the order of their offsets.
     pub by_stream: Vec<Vec<usize>>,
     pub repeats: Vec<Repeat>,
-    /// Their places, by message.
+    pub behind: Vec<Behind>,
+    /// The places of the repeats, by message.
     repeats_of: HashMap<usize, Vec<usize>>,
     /// By Comet: time and life of each delivery, in the order in which they came.
     pub oks: Vec<Vec<(Micros, usize)>>,
+    /// Calls with records that were read before the fetcher knew of their partition's first transaction.
+    pub too_early: u64,
     /// What was recorded and can't be.
     pub strange: Vec<String>,
     late: Vec<Late>,
@@ -84,6 +89,7 @@ impl Facts {
         let oks = callers.oks(evidence.records);
         let mut facts = Facts {
             by_stream: vec![Vec::new(); evidence.streams.count()],
+            behind: behind(evidence),
             oks,
             ..Default::default()
         };
@@ -176,13 +182,18 @@ impl Facts {
                     let (at, stream) = (call.at, call.stream);
                     let Some(&message) = places.get(&(stream, call.sequence)) else {
                         let life = callers.whose(call.port, at);
+                        let is_aborted = aborted.contains(&(stream, call.sequence));
+                        if is_aborted && is_too_early(evidence, life, at) {
+                            self.too_early += 1;
+                            continue;
+                        }
                         self.strange.push(format!(
                             "Comet {comet} got {} {} from job process {} at {}, {}",
                             evidence.streams.name(stream),
                             call.sequence,
                             pid(evidence, life),
                             evidence.timeline.at(at),
-                            match aborted.contains(&(stream, call.sequence)) {
+                            match is_aborted {
                                 true => "whose transaction was aborted",
                                 false => "which Kafka doesn't have",
                             }
@@ -272,36 +283,22 @@ impl Facts {
             }
         }
     }
-
-    /// When the last of its Comets had taken it from this process; `Micros::MAX` where one never did.
-    pub fn finished(&self, evidence: &Evidence<'_>, message: usize, life: usize) -> Micros {
-        let of = &self.messages[message];
-        let again = self
-            .repeats_of
-            .get(&message)
-            .map_or(&[][..], |places| places);
-        (0..of.at.len())
-            .filter(|comet| evidence.streams.reaches(of.stream, *comet))
-            .map(|comet| {
-                let first = (of.at[comet].first, of.at[comet].life);
-                let more = again
-                    .iter()
-                    .map(|place| &self.repeats[*place])
-                    .filter(|r| r.comet == comet)
-                    .map(|r| r.again);
-                let by_it = std::iter::once(first)
-                    .chain(more)
-                    .filter(|(_, by)| *by == life);
-                by_it.map(|(at, _)| at).min().unwrap_or(Micros::MAX)
-            })
-            .max()
-            .unwrap_or(Micros::MAX)
-    }
 }
 
 /// Whether with this status a Comet took the message, or has nobody for it.
 pub fn is_delivered(code: i32) -> bool {
     code == 0 || code == 5
+}
+
+/// Whether a process may have read the record of a call at `at` in the moment before it turned to the fetcher that knows
+/// transactions: the first ones of a partition's first transaction come so.
+fn is_too_early(evidence: &Evidence<'_>, life: usize, at: Micros) -> bool {
+    let turns = |(when, line): &(Micros, String)| {
+        let queued = when.saturating_sub(SECOND)..=when + finished::CALL;
+        line.contains("has transactions") && queued.contains(&at)
+    };
+    let life = evidence.lives.get(life);
+    life.is_some_and(|life| life.notes.iter().any(turns))
 }
 
 pub fn name(evidence: &Evidence<'_>, message: &Message) -> String {

@@ -65,16 +65,12 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
             letter.partition, letter.offset
         ));
     }
-    let is_corrupt = |partition: i32, offset: i64| {
-        let is_in = |c: &Corrupt| c.partition == partition && (c.first..=c.last).contains(&offset);
-        evidence.corrupt.iter().any(is_in)
-    };
     let mut poisoned = 0;
     for logged in evidence.log.iter().filter(|l| l.message.is_none()) {
         poisoned += 1;
         let (partition, offset) = (logged.partition, logged.offset);
         let of_batch = letters.of_batches.keys().any(|(p, first, last)| {
-            *p == partition && (*first..=*last).contains(&offset) && is_corrupt(*p, *first)
+            *p == partition && (*first..=*last).contains(&offset) && evidence.is_corrupt(*p, *first)
         });
         if !letters.of_records.contains_key(&(partition, offset)) && !of_batch {
             violations.push(format!(
@@ -100,7 +96,7 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
             let message = &facts.messages[*message];
             let had = |there: &super::facts::Delivery| there.refused || there.calls >= TRIES;
             // Who doesn't verify a changed batch may find one record of it that makes no sense.
-            let has_reason = message.at.iter().any(had) || is_corrupt(partition, offset);
+            let has_reason = message.at.iter().any(had) || evidence.is_corrupt(partition, offset);
             if !has_reason {
                 violations.push(format!(
                     "{} is a dead letter though no Comet refused it: {:?}",

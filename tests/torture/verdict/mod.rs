@@ -1,5 +1,6 @@
 //! The verdict: each promise, held against what Kafka has and what the Comets wrote down.
 
+mod behind;
 mod calls;
 mod deliveries;
 mod facts;
@@ -48,6 +49,14 @@ pub struct Evidence<'a> {
     pub quiet: Micros,
     pub sent: u64,
     pub faults: usize,
+}
+
+impl Evidence<'_> {
+    /// Whether a record is in a batch that was changed on Kafka's disk.
+    fn is_corrupt(&self, partition: i32, offset: i64) -> bool {
+        let is_in = |c: &Corrupt| c.partition == partition && (c.first..=c.last).contains(&offset);
+        self.corrupt.iter().any(is_in)
+    }
 }
 
 /// One record of the topic.

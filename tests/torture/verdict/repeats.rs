@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::facts::finished::answer_lost;
 use super::facts::{Facts, Repeat, name, pid};
 use super::stall::lists;
 use super::{Evidence, Finding, context};
@@ -10,9 +11,6 @@ use crate::timeline::{Micros, SECOND, Scope};
 
 /// Between two commits there is a second; writing one down takes its time on a busy machine.
 const COMMITTED_WITHIN: Micros = 2 * SECOND + SECOND / 2;
-
-/// How long a call may take, and a little.
-const CALL: Micros = 6 * SECOND;
 
 /// How long after Kafka was out of reach a member may still be without its group.
 const OUT_OF_REACH: Micros = 15 * SECOND;
@@ -44,37 +42,18 @@ fn reason(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> Option<&'s
     let (Some(old), Some(new)) = (evidence.lives.get(earlier), evidence.lives.get(later)) else {
         return Some("of a job that isn't known");
     };
-    let link = |scope| match scope {
-        Scope::Comet(comet) => comet == repeat.comet,
-        Scope::CometOf { comet, slot } => comet == repeat.comet && slot == old.slot,
-        _ => false,
-    };
-    if earlier == later
-        && evidence
-            .timeline
-            .any(before.saturating_sub(CALL), again, link)
-    {
+    if answer_lost(evidence, before, earlier, repeat.comet).is_some() {
         return Some("whose answer was lost on the way");
     }
-    let finished = facts.finished(evidence, repeat.message, earlier);
+    let finished = facts.finished(evidence, repeat);
+    let committed = finished.saturating_add(COMMITTED_WITHIN);
     let killed = old
         .ended
         .filter(|ended| *ended <= again && old.end != End::Stopped);
-    if let Some(ended) = killed {
-        if finished.saturating_add(COMMITTED_WITHIN) >= ended {
-            return Some("not committed before a kill");
-        }
-        // All Comets had it, but for all that its job knew one of them might not.
-        let a_link = |scope| match scope {
-            Scope::Comet(_) => true,
-            Scope::CometOf { slot, .. } => slot == old.slot,
-            _ => false,
-        };
-        if before.saturating_add(CALL) >= ended
-            && evidence.timeline.any(before, before + SECOND, a_link)
-        {
-            return Some("whose answer was lost before a kill");
-        }
+    match killed {
+        Some(ended) if finished > ended => return Some("that another Comet lacked at a kill"),
+        Some(ended) if committed >= ended => return Some("not committed before a kill"),
+        _ => {}
     }
     let kafka = |scope| match scope {
         Scope::Kafka => true,
@@ -82,8 +61,8 @@ fn reason(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> Option<&'s
         Scope::KafkaOf { slot } => slot == old.slot || slot == new.slot,
         _ => false,
     };
-    let since = finished.min(before).saturating_sub(OUT_OF_REACH);
-    if evidence.timeline.any(since, again, kafka) {
+    let since = before.saturating_sub(OUT_OF_REACH);
+    if evidence.timeline.any(since, again.min(committed), kafka) {
         return Some("while Kafka was out of reach");
     }
     let unfinished_when = |said: &str| {
@@ -131,10 +110,10 @@ fn spell_out(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> String 
         },
         None => String::new(),
     };
-    let finished = match facts.finished(evidence, repeat.message, earlier) {
-        Micros::MAX => "the first of them never had it taken by all its Comets".into(),
+    let finished = match facts.finished(evidence, repeat) {
+        Micros::MAX => "the first of them was never through with it".into(),
         at => format!(
-            "all Comets had taken it from the first of them at {}",
+            "the first of them was through with it at {}",
             evidence.timeline.at(at)
         ),
     };

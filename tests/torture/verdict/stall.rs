@@ -1,5 +1,6 @@
 //! No stall: where Kafka, a job and the Comet are well, messages flow.
 
+use super::behind::Behind;
 use super::facts::{Facts, name};
 use super::{Evidence, Finding, context};
 use crate::timeline::{Micros, SECOND, Scope, Timeline, Window};
@@ -14,6 +15,12 @@ const KAFKA_BACK: Micros = 5 * SECOND;
 /// How long after its cause a fault may be felt.
 const AFTER_KAFKA: Micros = 5 * SECOND;
 const AFTER_COMET: Micros = 3 * SECOND / 2;
+/// A Comet that is detached gets messages so soon when it is back: it is asked once a second, and what it missed is read
+/// first. One that answered and took nothing waits for up to 10 s before it is tried again.
+const DETACHED_BACK: Micros = 3 * SECOND;
+const TRIED_AGAIN: Micros = 10 * SECOND;
+/// How soon it has caught up at the latest: so long, and as long again as it was away.
+const CAUGHT_UP: Micros = 20 * SECOND;
 const AFTER_ASSIGNMENT: Micros = 2 * SECOND;
 /// What a dead address adds to that.
 const DEAD_ADDRESS: Micros = 5 * SECOND;
@@ -45,7 +52,7 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
         let spans: Vec<Vec<Span>> = turns
             .iter()
             .zip(0..)
-            .map(|(turns, partition)| excuses(evidence, comet, partition, turns))
+            .map(|(turns, partition)| excuses(evidence, facts, comet, partition, turns))
             .collect();
         for spans in &spans {
             excused += covered(spans, evidence.timeline.origin, evidence.quiet) as f64
@@ -134,6 +141,14 @@ fn back(
             continue;
         }
         times.push(first - to);
+        let was_behind = |b: &&Behind| {
+            comet == Some(b.comet) && b.from <= to && b.to >= to && b.from >= window.from
+        };
+        let allowed = match facts.behind.iter().find(was_behind) {
+            None => allowed,
+            Some(behind) if behind.detached > 1 => DETACHED_BACK + TRIED_AGAIN,
+            Some(_) => DETACHED_BACK,
+        };
         if first - to > allowed {
             violations.push(format!(
                 "{whose} was back at {}, and the first message came at {}{}",
@@ -157,6 +172,7 @@ fn back(
 
 /// A time for which a job had a partition.
 struct Turn {
+    life: usize,
     slot: usize,
     has_dead_address: bool,
     from: Micros,
@@ -175,7 +191,7 @@ pub fn lists(line: &str, partition: i32) -> bool {
 fn turns(evidence: &Evidence<'_>, partition: i32) -> Vec<Turn> {
     let begins = format!("partition {partition}: reading from offset");
     let mut turns: Vec<Turn> = Vec::new();
-    for life in evidence.lives {
+    for (place, life) in evidence.lives.iter().enumerate() {
         let ended = life.ended.unwrap_or(Micros::MAX);
         let first = turns.len();
         for (at, line) in &life.notes {
@@ -190,6 +206,7 @@ fn turns(evidence: &Evidence<'_>, partition: i32) -> Vec<Turn> {
             }
             if begun {
                 turns.push(Turn {
+                    life: place,
                     slot: life.slot,
                     has_dead_address: life.has_dead_address,
                     from: *at,
@@ -202,7 +219,13 @@ fn turns(evidence: &Evidence<'_>, partition: i32) -> Vec<Turn> {
 }
 
 /// The times in which nothing can be asked of what a Comet should get from a partition, ascending and apart.
-fn excuses(evidence: &Evidence<'_>, comet: usize, partition: i32, turns: &[Turn]) -> Vec<Span> {
+fn excuses(
+    evidence: &Evidence<'_>,
+    facts: &Facts,
+    comet: usize,
+    partition: i32,
+    turns: &[Turn],
+) -> Vec<Span> {
     let timeline = evidence.timeline;
     let ill = |from, to| {
         timeline.any(from, to, |s| {
@@ -235,9 +258,11 @@ fn excuses(evidence: &Evidence<'_>, comet: usize, partition: i32, turns: &[Turn]
                     };
                     (from, to.saturating_add(more))
                 }
-                Scope::Comet(c) if c == comet => (from, to.saturating_add(AFTER_COMET)),
+                Scope::Comet(c) if c == comet => {
+                    (from, there_again(facts, turns, comet, (from, to)))
+                }
                 Scope::CometOf { comet: c, slot } if c == comet && owned(slot, from, to) => {
-                    (from, to.saturating_add(AFTER_COMET))
+                    (from, there_again(facts, turns, comet, (from, to)))
                 }
                 Scope::KafkaOf { slot } if owned(slot, from, to) => {
                     (from, to.saturating_add(AFTER_KAFKA))
@@ -280,6 +305,35 @@ fn excuses(evidence: &Evidence<'_>, comet: usize, partition: i32, turns: &[Turn]
         );
     }
     apart(spans)
+}
+
+/// When a Comet must get what is new of a partition again after such a fault: at once, or when it has caught up if it was
+/// behind there.
+fn there_again(facts: &Facts, turns: &[Turn], comet: usize, (from, to): Span) -> Micros {
+    let mut until = to.saturating_add(AFTER_COMET);
+    let at_most = to.saturating_add(CAUGHT_UP).saturating_add(to - from);
+    let behind = facts.behind.iter().filter(|b| b.comet == comet);
+    let mut parts: Vec<(Span, bool)> = behind
+        .flat_map(|b| {
+            let of_life = turns.iter().filter(|t| t.life == b.life);
+            of_life.map(|t| {
+                let part = (b.from.max(t.from), b.to.min(t.to));
+                (part, b.caught_up && b.to <= t.to)
+            })
+        })
+        .filter(|((begin, end), _)| begin <= end && *end >= from)
+        .collect();
+    parts.sort();
+    // Who has the partition next goes on with it.
+    let mut begins_until = until;
+    for ((begin, end), caught_up) in parts {
+        if begin <= begins_until {
+            until = until.max(end.saturating_add(AFTER_COMET));
+            let next = if caught_up { 0 } else { SESSION + REBALANCE };
+            begins_until = begins_until.max(end.saturating_add(next));
+        }
+    }
+    until.min(at_most)
 }
 
 /// The times in which no job had the partition.

@@ -11,7 +11,24 @@ use crate::producer::Fate;
 use crate::record::{Call, Event};
 use crate::timeline::{SECOND, Scope, Window, now};
 
+mod behind;
+
 const PORT: u16 = 7_000;
+
+/// A job that runs from the beginning.
+fn life(slot: usize) -> Life {
+    Life {
+        slot,
+        pid: 1,
+        has_dead_address: false,
+        started: 0,
+        signalled: None,
+        ended: None,
+        end: End::Runs,
+        memory: (0, 0),
+        notes: Vec::new(),
+    }
+}
 
 /// What happened.
 struct Story {
@@ -21,6 +38,7 @@ struct Story {
     records: Vec<Record>,
     log: Vec<Logged>,
     letters: Vec<ConsumerRecord>,
+    acknowledged: Vec<Sent>,
     transactions: Vec<Transaction>,
     corrupt: Vec<Corrupt>,
 }
@@ -28,24 +46,14 @@ struct Story {
 impl Story {
     fn new(comets: usize) -> Story {
         let streams = Streams::new(1, comets, 1);
-        let life = Life {
-            slot: 0,
-            pid: 1,
-            has_dead_address: false,
-            started: 0,
-            signalled: None,
-            ended: None,
-            end: End::Runs,
-            memory: (0, 0),
-            notes: Vec::new(),
-        };
         Story {
             records: (0..comets).map(|n| Record::new(n, &streams)).collect(),
             streams,
             timeline: Timeline::default(),
-            lives: vec![life],
+            lives: vec![life(0)],
             log: Vec::new(),
             letters: Vec::new(),
+            acknowledged: Vec::new(),
             transactions: Vec::new(),
             corrupt: Vec::new(),
         }
@@ -63,15 +71,61 @@ impl Story {
         sequence
     }
 
+    /// Likewise, and it says so at this time.
+    fn log_at(&mut self, at: Micros) -> u32 {
+        let sequence = self.log();
+        self.acknowledged.push(Sent {
+            acknowledged: at,
+            partition: 0,
+            offset: Some(i64::from(sequence)),
+            message: Some((0, sequence)),
+        });
+        sequence
+    }
+
+    /// One more job, which has a place and a port of its own.
+    fn job(&mut self, started: Micros) -> usize {
+        let job = self.lives.len();
+        let life = Life {
+            started,
+            ..life(job)
+        };
+        self.lives.push(life);
+        job
+    }
+
+    fn end(&mut self, job: usize, at: Micros, end: End) {
+        (self.lives[job].ended, self.lives[job].end) = (Some(at), end);
+    }
+
+    fn says(&mut self, job: usize, at: Micros, line: &str) {
+        self.lives[job].notes.push((at, line.into()));
+    }
+
+    /// Something is broken from here to there.
+    fn broken(&mut self, scopes: &[Scope], from: Micros, to: Micros) {
+        self.timeline.windows.push(Window {
+            what: "broken".into(),
+            scopes: scopes.into(),
+            from,
+            to,
+            echo: 0,
+        });
+    }
+
     /// A Comet takes the room's message with this number.
     fn take(&mut self, comet: usize, sequence: u32, at: Micros) {
+        self.take_from(0, comet, sequence, at);
+    }
+
+    fn take_from(&mut self, job: usize, comet: usize, sequence: u32, at: Micros) {
         let events = &mut self.records[comet].events;
         let call = events.len() as u32;
         events.push(Event::Call(Call {
             at,
             stream: 0,
             sequence,
-            port: PORT,
+            port: PORT + job as u16,
             answer: Some(call + 1),
         }));
         events.push(Event::Answer { at, call, code: 0 });
@@ -112,18 +166,19 @@ impl Story {
 
     /// The violations of these promises.
     fn violations(&self, promises: &[&str]) -> Vec<String> {
-        let peers = [Peer {
-            since: 0,
-            port: PORT,
-            slot: 0,
-        }];
+        let peer = |(job, life): (usize, &Life)| Peer {
+            since: life.started,
+            port: PORT + job as u16,
+            slot: life.slot,
+        };
+        let peers: Vec<Peer> = self.lives.iter().enumerate().map(peer).collect();
         let verdict = judge(&Evidence {
             streams: &self.streams,
             timeline: &self.timeline,
             lives: &self.lives,
             records: &self.records,
             peers: &peers,
-            acknowledged: &[],
+            acknowledged: &self.acknowledged,
             trouble: &[],
             transactions: &self.transactions,
             corrupt: &self.corrupt,
@@ -158,10 +213,8 @@ fn a_batch_that_was_changed_is_a_dead_letter_or_comes_as_it_was() {
     assert_eq!(story.violations(&promises).len(), 2, "1 and 2 never came");
     story.letter(1, Some(2));
     let wrong = story.violations(&promises);
-    assert!(
-        wrong[0].contains("no batch that can't be read"),
-        "{wrong:?}"
-    );
+    let is_wrong = |v: &String| v.contains("no batch that can't be read");
+    assert!(wrong.iter().any(is_wrong), "{wrong:?}");
     story.corrupt.push(Corrupt::made_up(0, 1, 2));
     assert_eq!(story.violations(&promises), [""; 0]);
     story.letters.clear();
@@ -191,30 +244,12 @@ fn of_an_aborted_transaction_nothing_may_come() {
         came[0].contains("whose transaction was aborted"),
         "{came:?}"
     );
-}
-
-#[test]
-fn what_one_of_two_comets_never_got_is_lost_however_long_it_was_away() {
-    let mut story = Story::new(2);
-    for n in 0..60 {
-        let sequence = story.log();
-        story.take(1, sequence, n * SECOND);
+    // It was the first in its partition, and the job turned to the fetcher that knows transactions a moment too late.
+    let turns = "reading with the modern fetcher: partition 0 has transactions";
+    for (at, found) in [(2, 0), (20, 1)] {
+        story.lives[0].notes = vec![(at * SECOND, turns.into())];
+        assert_eq!(story.violations(&["nothing lost"]).len(), found, "{at} s");
     }
-    story.timeline.windows.push(Window {
-        what: "away".into(),
-        scopes: vec![Scope::Comet(0)],
-        from: 0,
-        to: 90 * SECOND,
-        echo: 0,
-    });
-    let line = "Comet 127.0.0.11:1 takes nothing while others deliver: it is detached";
-    story.lives[0].notes = vec![(40 * SECOND, line.into())];
-    assert_eq!(story.violations(&["nothing lost"]).len(), 60);
-    for n in 0..60 {
-        story.take(0, n, 91 * SECOND + Micros::from(n));
-    }
-    let promises = ["nothing lost", "in order"];
-    assert_eq!(story.violations(&promises), [""; 0]);
 }
 
 #[test]
