@@ -49,6 +49,8 @@ pub(super) struct Pending {
     waiting_for: usize,
     /// Whether a Comet may have seen it.
     pub started: bool,
+    /// Whether some Comets don't get it from here: they are behind, and read it again.
+    pub is_split: bool,
     /// Whether it isn't tried again: its partition is another's, or its Comet is detached.
     pub forgotten: bool,
     /// Whether a Comet didn't get it because of that.
@@ -62,6 +64,7 @@ pub(super) struct Pending {
 impl Pending {
     fn new(message: Message) -> Self {
         Self {
+            is_split: message.without.is_some(),
             message,
             memory: Memory::default(),
             shape: Shape::default(),
@@ -154,11 +157,7 @@ impl Core {
                     pending.forgotten |=
                         pending.message.again && pending.message.record.assignment == assignment;
                 }
-                self.give_back_behind_again(assignment, effects);
-                self.drop_queued(effects, |pending| {
-                    let is_untried = !pending.started || pending.message.again;
-                    pending.message.record.assignment == assignment && is_untried
-                });
+                self.give_back(assignment, effects);
                 // What was paused for this assignment is gone or may be sent.
                 self.resume_paused();
                 effects.revoke_ack(assignment);
@@ -213,32 +212,36 @@ impl Core {
             settle(&message, Completion::Again { comet, took: true }, effects);
             return;
         }
-        if self.forgotten.contains(&assignment) || self.revoked.contains(&assignment) {
+        let is_over = self.revoked.contains(&assignment);
+        if self.forgotten.contains(&assignment) || is_over && message.without.is_none() {
             let completion = given_back(&message);
             settle(&message, completion, effects);
             return;
         }
-        // With a new assignment of a partition the earlier ones are forgotten.
-        let is_kept = |one: &Assignment| {
-            one.partition != assignment.partition || one.epoch >= assignment.epoch
-        };
-        self.revoked.retain(is_kept);
-        self.forgotten.retain(is_kept);
+        if !is_over {
+            // With a new assignment of a partition the earlier ones are forgotten.
+            let is_kept = |one: &Assignment| {
+                one.partition != assignment.partition || one.epoch >= assignment.epoch
+            };
+            self.revoked.retain(is_kept);
+            self.forgotten.retain(is_kept);
+        }
         let (key, target) = (message.delivery.key, message.delivery.target);
         let without = message.without.clone();
         let id = self.messages.insert(Pending::new(message));
-        for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
-            if target != Target::All && target != Target::One(endpoint.comet) {
+        for place in 0..self.endpoints.len() {
+            let endpoint = &mut self.endpoints[place];
+            let comet = endpoint.comet;
+            let is_behind = without.as_ref().is_some_and(|all| all.contains(&comet));
+            if is_behind || target != Target::All && target != Target::One(comet) {
                 continue;
             }
-            if without
-                .as_ref()
-                .is_some_and(|without| without.contains(&endpoint.comet))
-            {
+            if is_over {
+                self.lacks(id, comet, false, effects);
                 continue;
             }
             endpoint.scheduler.push(key, id);
-            endpoint.mark_ready(n, &mut self.ready);
+            endpoint.mark_ready(place, &mut self.ready);
             self.messages[id].waiting_for += 1;
         }
         self.finish_if_done(id, effects);

@@ -1,10 +1,12 @@
 //! Comets that are detached: what a worker gives back, so that the group knows what they lack.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use super::core::{Core, Pending, settle};
 use super::effects::Effects;
 use super::scheduler::Id;
+use crate::message::call::OrderingKey;
 use crate::message::{Assignment, CometId, Completion, RecordId};
 
 impl Core {
@@ -39,7 +41,14 @@ impl Core {
         effects.detached(comet);
     }
 
-    fn lacks(&self, id: Id, comet: CometId, in_flight: bool, effects: &mut impl Effects) {
+    pub(super) fn lacks(
+        &mut self,
+        id: Id,
+        comet: CometId,
+        in_flight: bool,
+        effects: &mut impl Effects,
+    ) {
+        self.messages[id].is_split = true;
         let completion = Completion::Lacks { comet, in_flight };
         settle(&self.messages[id].message, completion, effects);
     }
@@ -82,33 +91,41 @@ impl Core {
         }
     }
 
-    /// What was read again isn't tried any more, so at a Comet with some of it nothing of the assignment may follow: it lacks
-    /// that too, though another Comet may have it.
-    pub(super) fn give_back_behind_again(
-        &mut self,
-        assignment: Assignment,
-        effects: &mut impl Effects,
-    ) {
-        let mut comets: Vec<CometId> = Vec::new();
-        for (_, pending) in &self.messages {
-            let message = &pending.message;
-            if message.record.assignment == assignment
-                && let Some(comet) = message.again_for()
-                && !comets.contains(&comet)
-            {
-                comets.push(comet);
-            }
-        }
-        for comet in comets {
-            let place = self.place(comet);
+    /// Gives back what no Comet may have seen of an assignment that is over, and what was read again.
+    ///
+    /// A message that some Comets have, or get from what they miss, is not given back as a whole: the next owner would send it to
+    /// them again. The others lack it. Behind what a Comet doesn't get, it gets nothing more of the key, so it lacks that too.
+    pub(super) fn give_back(&mut self, assignment: Assignment, effects: &mut impl Effects) {
+        for place in 0..self.endpoints.len() {
+            let endpoint = &mut self.endpoints[place];
+            let comet = endpoint.comet;
             let messages = &self.messages;
-            let is_live = |id: Id| {
-                let pending: &Pending = &messages[id];
-                let is_of_it = pending.message.record.assignment == assignment;
-                is_of_it && pending.started && !pending.message.again
+            let mut behind: HashSet<OrderingKey> = HashSet::new();
+            let is_given_back = |id: Id| {
+                let Pending {
+                    message, started, ..
+                } = &messages[id];
+                if message.record.assignment != assignment {
+                    return false;
+                }
+                let key = message.delivery.key;
+                let is_kept = *started && !message.again && !behind.contains(&key);
+                if !is_kept {
+                    behind.insert(key);
+                }
+                !is_kept
             };
-            for id in self.endpoints[place].scheduler.take(is_live) {
-                self.lacks(id, comet, false, effects);
+            let given_back = endpoint.scheduler.take(is_given_back);
+            // Messages behind them may be sent now.
+            endpoint.mark_ready(place, &mut self.ready);
+            for id in given_back {
+                let pending = &mut self.messages[id];
+                let is_whole = !pending.started && !pending.is_split;
+                if is_whole || pending.message.again {
+                    pending.dropped = true;
+                } else {
+                    self.lacks(id, comet, false, effects);
+                }
                 self.done_with(id, effects);
             }
         }

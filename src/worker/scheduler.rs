@@ -292,7 +292,8 @@ impl Scheduler {
         !self.ready.is_empty() || !self.backlog.is_empty()
     }
 
-    /// Removes and returns the messages that `which` selects, except those in flight. Messages behind them move up.
+    /// Removes and returns the messages that `which` selects, except those in flight, which it sees too: it is asked about the messages
+    /// of each key in their order. Messages behind those taken move up.
     pub fn take(&mut self, mut which: impl FnMut(Id) -> bool) -> Vec<Id> {
         let mut taken = Vec::new();
         let ready = &mut self.ready;
@@ -300,7 +301,7 @@ impl Scheduler {
             let first = queue.messages.front().copied();
             let mut in_flight = queue.in_flight();
             queue.messages.retain(|&id| {
-                let keep = in_flight > 0 || !which(id);
+                let keep = !which(id) || in_flight > 0;
                 in_flight = in_flight.saturating_sub(1);
                 if !keep {
                     taken.push(id);

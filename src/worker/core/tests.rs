@@ -284,6 +284,56 @@ fn nothing_overtakes_what_was_read_again_at_a_revocation() {
     assert!(sim.core.messages.is_empty());
 }
 
+/// A live message of key 1 that the first Comet doesn't get from here.
+fn split(offset: i64) -> Event {
+    let mut message = message(1, offset, Target::All);
+    message.without = Some(std::sync::Arc::new(vec![CometId(0)]));
+    Event::Messages(vec![message])
+}
+
+/// The first Comet has caught up and got the second message before the other one, where both wait. The next owner must not send
+/// the first one behind it, nor again to the Comet that has it.
+#[test]
+fn what_some_comets_have_is_lacked_by_the_others_at_a_revocation() {
+    let mut sim = Sim::new(2, 1);
+    sim.tell(messages(0, &[2]));
+    sim.answer(0, 0, Ok(()));
+    assert_eq!(sim.tell(split(1)), []);
+    let live = message(1, 2, Target::All);
+    assert_eq!(sim.tell(Event::Messages(vec![live])), [called(0, 2)]);
+    let done = sim.tell(Event::Revoke(OURS));
+    assert_eq!(
+        done,
+        [
+            lacks(1, false),
+            delivered(1),
+            lacks(2, false),
+            Done::Acked(OURS)
+        ]
+    );
+    // So does what comes late.
+    assert_eq!(sim.tell(split(3)), [lacks(3, false), delivered(3)]);
+    assert_eq!(sim.answer(0, 2, Ok(())), [delivered(2)]);
+    assert_eq!(sim.answer(1, 0, Ok(())), [delivered(0)]);
+    assert!(sim.core.messages.is_empty());
+}
+
+/// A whole one that no Comet has seen goes to the next owner, and so does all behind what was read again.
+#[test]
+fn what_no_comet_has_seen_is_given_back_behind_what_was_read_again() {
+    let mut sim = with_one_read_again();
+    let live = message(1, 3, Target::All);
+    sim.tell(Event::Messages(vec![live]));
+    let live = message(1, 4, Target::All);
+    sim.tell(Event::Messages(vec![live]));
+    let done = sim.tell(Event::Revoke(OURS));
+    assert_eq!(done, [lacks(3, false), released(4), Done::Acked(OURS)]);
+    assert_eq!(sim.answer(0, 3, Ok(())), [delivered(3)]);
+    let done = sim.answer(1, 0, Ok(()));
+    assert!(done.contains(&again(0, true)), "{done:?}");
+    assert!(sim.core.messages.is_empty());
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let (one, other) = (outage().trace, outage().trace);
