@@ -67,7 +67,11 @@ impl World<'_> {
                 let member = member(self, job);
                 self.lose(member);
             }
-            Kind::Lost(_) => {}
+            Kind::Moves(job) if begins => {
+                let member = member(self, job);
+                self.moves(member);
+            }
+            Kind::Lost(_) | Kind::Moves(_) => {}
         }
         let now = self.now;
         for comet in &mut self.comets {

@@ -28,6 +28,8 @@ pub struct Kafka {
     owners: BTreeMap<i32, Member>,
     /// Partitions that their owner was asked to give back.
     asked: BTreeSet<i32>,
+    /// Grows when Kafka shares the partitions out in another way.
+    turn: usize,
     /// When the last change of who has what ended.
     pub settled_since: Duration,
 }
@@ -165,7 +167,7 @@ impl World<'_> {
         }
         let mut wanted: BTreeMap<Member, Vec<i32>> = BTreeMap::new();
         for partition in 0..self.plan.partitions {
-            let due = members[partition as usize % members.len()];
+            let due = members[(partition as usize + self.kafka.turn) % members.len()];
             match self.kafka.owners.get(&partition) {
                 Some(owner) if *owner == due => {}
                 Some(_) if self.kafka.asked.contains(&partition) => {}
@@ -184,6 +186,18 @@ impl World<'_> {
                 self.revoke(owner, partitions);
             }
         }
+    }
+
+    /// A member has to give all its partitions back, also where it is the only one.
+    pub fn moves(&mut self, member: Member) {
+        let mut partitions = self.partitions_of(member);
+        partitions.retain(|partition| !self.kafka.asked.contains(partition));
+        if !self.is_alive(member) || partitions.is_empty() {
+            return;
+        }
+        self.kafka.turn += 1;
+        self.kafka.asked.extend(&partitions);
+        self.revoke(member, partitions);
     }
 
     /// A member gives partitions back, and says what to commit.

@@ -49,6 +49,8 @@ pub enum Kind {
     JobKilled(usize),
     /// Asked to stop, and started again when this ends.
     JobStopped(usize),
+    /// Kafka wants its partitions back, and shares them out in another way.
+    Moves(usize),
     /// krafka loses the partitions, and gets them back at once or not.
     Lost(usize),
 }
@@ -59,7 +61,18 @@ impl Plan {
         let comets = rng.usize(2..4);
         let jobs = rng.usize(1..3);
         let count = rng.usize(1..14);
-        let mut faults: Vec<_> = (0..count).map(|_| fault(&mut rng, comets, jobs)).collect();
+        let mut faults: Vec<Fault> = Vec::new();
+        for _ in 0..count {
+            let mut next = fault(&mut rng, comets, jobs);
+            // Troubles come together, too.
+            if let Some(last) = faults.last()
+                && rng.bool()
+            {
+                let from = last.at + Duration::from_millis(rng.u64(..10_000));
+                next.at = from.min(LASTS);
+            }
+            faults.push(next);
+        }
         faults.sort_by_key(|fault| fault.at);
         Self {
             seed,
@@ -76,7 +89,7 @@ impl Plan {
 
 fn fault(rng: &mut fastrand::Rng, comets: usize, jobs: usize) -> Fault {
     let (comet, job) = (rng.usize(..comets), rng.usize(..jobs));
-    let kind = match rng.u8(..16) {
+    let kind = match rng.u8(..18) {
         0..=2 => Kind::CometDown(comet),
         3 => Kind::AllDown,
         4..=6 => Kind::CometHangs(comet),
@@ -87,6 +100,7 @@ fn fault(rng: &mut fastrand::Rng, comets: usize, jobs: usize) -> Fault {
         11 => Kind::CommitsFail,
         12..=13 => Kind::JobKilled(job),
         14 => Kind::JobStopped(job),
+        15..=16 => Kind::Moves(job),
         _ => Kind::Lost(job),
     };
     let longest = [3_000, 15_000, 90_000][rng.usize(..3)];
