@@ -41,6 +41,8 @@ enum State {
         since: Instant,
         /// What it took of that.
         messages: u64,
+        /// Whether partitions where it was behind are another's by now.
+        elsewhere: bool,
     },
 }
 
@@ -116,6 +118,7 @@ impl Group {
                 *state = State::Returning {
                     since: now,
                     messages: 0,
+                    elsewhere: false,
                 };
             }
             self.effects.say(Notice::BeganBehind {
@@ -150,6 +153,7 @@ impl Group {
         of.state = State::Returning {
             since: now,
             messages: 0,
+            elsewhere: false,
         };
         let mut messages = 0;
         let partitions = self.partitions.values();
@@ -220,7 +224,12 @@ impl Group {
     /// Says which Comets have caught up.
     pub(super) fn say_caught_up(&mut self, now: Instant) {
         for (place, comet) in (0..).zip(&mut self.comets.0) {
-            let State::Returning { since, messages } = comet.state else {
+            let State::Returning {
+                since,
+                messages,
+                elsewhere,
+            } = comet.state
+            else {
                 continue;
             };
             let misses = |owned: &Partition| owned.ledger.missing().contains_key(&CometId(place));
@@ -233,7 +242,17 @@ impl Group {
                 comet: self.names[place as usize].clone(),
                 messages,
                 within: now.saturating_duration_since(since),
+                elsewhere,
             });
+        }
+    }
+
+    /// A partition with what these Comets miss of it goes to another.
+    pub(super) fn behind_elsewhere(&mut self, comets: impl Iterator<Item = CometId>) {
+        for comet in comets {
+            if let State::Returning { elsewhere, .. } = &mut self.comets.get(comet).state {
+                *elsewhere = true;
+            }
         }
     }
 

@@ -59,8 +59,7 @@ impl Group {
     pub(super) fn what_to_commit(&mut self) -> Vec<Commit> {
         let mut commits = Vec::new();
         for (&partition, owned) in &mut self.partitions {
-            let (commit, left_out) = owned.commit_some(partition, &self.names, self.map_len);
-            let full = map_full(owned, &commit, left_out, self.map_len);
+            let (commit, full) = commit_of(partition, owned, &self.names, self.map_len);
             self.effects.say(full);
             let is_due = match owned.phase {
                 Phase::Suspect { lost, .. } => !lost,
@@ -112,6 +111,18 @@ impl Group {
         }
         self.map_len = self.map_len.min(map_len);
     }
+}
+
+/// What there is to commit of a partition, and what to say of it.
+pub fn commit_of(
+    partition: i32,
+    owned: &mut Partition,
+    comets: &[String],
+    map_len: usize,
+) -> (Commit, Option<Notice>) {
+    let (commit, left_out) = owned.commit(partition, comets, map_len);
+    let full = map_full(owned, &commit, left_out, map_len);
+    (commit, full)
 }
 
 /// Notes whether the map of a commit has room for all that is finished. Returns what to say where that changed. A map that

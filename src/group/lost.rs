@@ -11,6 +11,7 @@
 use std::time::{Duration, Instant};
 
 use super::Group;
+use super::commit::commit_of;
 use super::effect::{Effect, Order, RequestId};
 use super::notice::Notice;
 use super::partition::Phase;
@@ -30,10 +31,12 @@ impl Group {
             partitions: partitions.clone(),
         });
         for partition in partitions {
-            let Some(owned) = self.partitions.get(&partition) else {
+            let Some(owned) = self.partitions.get_mut(&partition) else {
                 continue;
             };
-            commits.push(owned.commit(partition, &self.names, self.map_len));
+            let (commit, full) = commit_of(partition, owned, &self.names, self.map_len);
+            self.effects.say(full);
+            commits.push(commit);
             self.suspect(partition, true, now);
         }
         self.grace_until = Some(now + GRACE);

@@ -301,6 +301,7 @@ impl Group {
         self.counts.given_back += owned.ledger.in_hand() as u64;
         self.effects.consumer(Control::Revoke { partition });
         self.effects.workers(&owned, Order::Forget);
+        self.behind_elsewhere(owned.ledger.missing().keys().copied());
         Some(owned)
     }
 

@@ -100,6 +100,8 @@ pub enum Notice {
         comet: String,
         messages: u64,
         within: Duration,
+        /// Partitions where it is still behind are another's by now.
+        elsewhere: bool,
     },
     /// Retention took what a Comet misses below `start`.
     MissedDeleted {
@@ -212,10 +214,10 @@ impl Notice {
                 offset,
                 left_out,
             } => log::warn!(
-                "partition {partition}: too many separate runs of messages are finished behind the unfinished offset {offset}: \
-                 the metadata of a commit has no room for the last {}. What isn't in it is sent again if job is killed, or \
-                 if the partition goes to another member before offset {offset} is finished. Find out what holds that up: a \
-                 Comet that doesn't answer, or the dead-letter topic",
+                "partition {partition}: too many separate runs of messages are finished behind the unfinished offset {offset}, or \
+                 taken by a Comet that is behind: the metadata of a commit has no room for {} of them. These are sent again if \
+                 job is killed, or if the partition goes to another member meanwhile. Find out what holds that up: a Comet \
+                 that doesn't answer, or the dead-letter topic",
                 counted(left_out as u64, "run")
             ),
             Self::MapFits { partition } => log::info!(
@@ -250,8 +252,14 @@ impl Notice {
                 comet,
                 messages,
                 within,
+                elsewhere,
             } => log::info!(
-                "Comet {comet} has caught up: it took {} within {:.1} s",
+                "Comet {comet} has caught up{}: it took {} within {:.1} s",
+                if elsewhere {
+                    " on the partitions that stay here; the new owners of the others deliver the rest"
+                } else {
+                    ""
+                },
                 counted(messages, "message"),
                 within.as_secs_f64()
             ),

@@ -90,18 +90,9 @@ impl Partition {
         }
     }
 
-    /// What there is to commit, with a map of `map_len` bytes at most: what is finished, and what each of the `comets` misses.
-    pub fn commit(&self, partition: i32, comets: &[String], map_len: usize) -> Commit {
-        self.commit_some(partition, comets, map_len).0
-    }
-
-    /// And how many stretches of finished records the map has no room for.
-    pub fn commit_some(
-        &self,
-        partition: i32,
-        comets: &[String],
-        map_len: usize,
-    ) -> (Commit, usize) {
+    /// What there is to commit, with a map of `map_len` bytes at most: what is finished, and what each of the `comets` misses. And
+    /// how many runs of records the map has no room for.
+    pub fn commit(&self, partition: i32, comets: &[String], map_len: usize) -> (Commit, usize) {
         let missing = self.ledger.missing().iter();
         let named =
             missing.map(|(comet, missed)| (comets[comet.0 as usize].clone(), missed.clone()));

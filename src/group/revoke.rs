@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Group;
+use super::commit::commit_of;
 use super::effect::{Effect, Order, RequestId};
 use super::notice::Notice;
 use super::partition::Phase;
@@ -63,7 +64,7 @@ impl Group {
     fn release(&mut self, revocation: Revocation) {
         let mut commits = Vec::new();
         for &partition in &revocation.partitions {
-            let Some(owned) = self.partitions.get(&partition) else {
+            let Some(owned) = self.partitions.get_mut(&partition) else {
                 continue;
             };
             if !owned.is_drained() {
@@ -72,7 +73,9 @@ impl Group {
                     messages: owned.ledger.in_hand() as u64,
                 });
             }
-            commits.push(owned.commit(partition, &self.names, self.map_len));
+            let (commit, full) = commit_of(partition, owned, &self.names, self.map_len);
+            self.effects.say(full);
+            commits.push(commit);
             self.forget(partition);
         }
         // Of what stays too: in the rebalance that follows, this member may be taken for gone.

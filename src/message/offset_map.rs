@@ -54,12 +54,12 @@ pub fn encode(watermark: i64, map: &Map, max_len: usize) -> (i64, String) {
     (offset, text)
 }
 
-/// And how many stretches of finished records it has no room for.
+/// And how many runs of records that are finished, or that a Comet has between others that it misses, it has no room for.
 pub fn encode_some(watermark: i64, map: &Map, max_len: usize) -> (i64, String, usize) {
     let coded = max_len.saturating_sub(FINISHED.len());
     let max_bytes = (coded / 4 * 3).saturating_sub(CRC_LEN);
     let missing = map.missing.iter().filter(|(_, missed)| !missed.is_empty());
-    let (said, left_out) = fit::fit(watermark, missing, max_bytes);
+    let (said, left_out, closed) = fit::fit(watermark, missing, max_bytes);
     let lowest = left_out.iter().filter_map(|missed| missed.first()).min();
     let offset = lowest.map_or(watermark, |lowest| lowest.min(watermark));
     let finished = if left_out.is_empty() {
@@ -73,7 +73,7 @@ pub fn encode_some(watermark: i64, map: &Map, max_len: usize) -> (i64, String, u
     bytes.extend(&said);
     let head = bytes.len();
     let mut at = offset;
-    let mut left_out = finished.len();
+    let mut left_out = finished.len() + closed;
     for run in finished {
         let mut pair = Vec::new();
         push_run(&mut pair, &mut at, run);

@@ -60,19 +60,13 @@ impl Plan {
         let mut rng = fastrand::Rng::with_seed(seed);
         let comets = rng.usize(2..4);
         let jobs = rng.usize(1..3);
-        let count = rng.usize(1..14);
-        let mut faults: Vec<Fault> = Vec::new();
-        for _ in 0..count {
-            let mut next = fault(&mut rng, comets, jobs);
-            // Troubles come together, too.
-            if let Some(last) = faults.last()
-                && rng.bool()
-            {
-                let from = last.at + Duration::from_millis(rng.u64(..10_000));
-                next.at = from.min(LASTS);
-            }
-            faults.push(next);
-        }
+        // Troubles come one by one, or all together.
+        let (count, within) = match rng.u8(..4) {
+            0 => (rng.usize(10..30), 60_000),
+            _ => (rng.usize(1..14), LASTS.as_millis() as u64),
+        };
+        let all = (0..count).map(|_| fault(&mut rng, comets, jobs, within));
+        let mut faults: Vec<Fault> = all.collect();
         faults.sort_by_key(|fault| fault.at);
         Self {
             seed,
@@ -81,13 +75,13 @@ impl Plan {
             partitions: rng.i32(1..4),
             metadata: if rng.u8(..5) == 0 { 64 } else { 4096 },
             hold: if rng.u8(..3) == 0 { 60 } else { 10_000 },
-            between: Duration::from_millis(rng.u64(100..1_500)),
+            between: Duration::from_millis(rng.u64(50..1_500)),
             faults,
         }
     }
 }
 
-fn fault(rng: &mut fastrand::Rng, comets: usize, jobs: usize) -> Fault {
+fn fault(rng: &mut fastrand::Rng, comets: usize, jobs: usize, within: u64) -> Fault {
     let (comet, job) = (rng.usize(..comets), rng.usize(..jobs));
     let kind = match rng.u8(..18) {
         0..=2 => Kind::CometDown(comet),
@@ -105,7 +99,7 @@ fn fault(rng: &mut fastrand::Rng, comets: usize, jobs: usize) -> Fault {
     };
     let longest = [3_000, 15_000, 90_000][rng.usize(..3)];
     Fault {
-        at: Duration::from_millis(rng.u64(5_000..LASTS.as_millis() as u64)),
+        at: Duration::from_millis(rng.u64(5_000..within)),
         lasts: Duration::from_millis(rng.u64(200..longest)),
         kind,
     }

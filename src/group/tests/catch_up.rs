@@ -123,6 +123,29 @@ fn a_comet_that_answers_catches_up_and_then_misses_nothing() {
     assert!(core.notices.iter().any(caught_up), "{:?}", core.notices);
 }
 
+/// It has not: its partition is another's.
+#[test]
+fn what_a_comet_misses_in_another_members_hands_is_not_said_to_be_caught_up() {
+    let (mut core, epoch) = with_one_behind();
+    returned(&mut core);
+    core.settle(epoch, 3, came_back(true));
+    let request = core.revoke();
+    core.tell(Event::RevokeAck(assignment(epoch)));
+    core.reply(request).expect("nothing is on its way");
+    core.tick();
+    let elsewhere = |notice: &Notice| {
+        matches!(
+            notice,
+            Notice::CometCaughtUp {
+                messages: 1,
+                elsewhere: true,
+                ..
+            }
+        )
+    };
+    assert!(core.notices.iter().any(elsewhere), "{:?}", core.notices);
+}
+
 #[test]
 fn a_new_owner_reads_again_what_the_metadata_names() {
     let (mut core, _) = with_one_behind();

@@ -8,13 +8,13 @@ use super::{NAME_LEN, Offsets, push_name, push_run, push_varint};
 /// A Comet's name, and what it misses.
 type Missed<'a> = (&'a String, &'a Offsets);
 
-/// The part of a map that names the Comets, and what those miss that don't fit into it. None of `missing` is empty. The map's first
-/// number is `watermark` or less, and the map has `max_bytes`.
+/// The part of a map that names the Comets, what those miss that don't fit into it, and how many gaps are closed in what the others
+/// miss. None of `missing` is empty. The map's first number is `watermark` or less, and the map has `max_bytes`.
 pub fn fit<'a>(
     watermark: i64,
     missing: impl Iterator<Item = Missed<'a>>,
     max_bytes: usize,
-) -> (Vec<u8>, Vec<&'a Offsets>) {
+) -> (Vec<u8>, Vec<&'a Offsets>, usize) {
     let mut comets: Vec<_> = missing.collect();
     // Those that are left out lower the offset, so that is those that are the least behind.
     comets.sort_by_key(|(_, missed)| missed.first());
@@ -32,14 +32,15 @@ pub fn fit<'a>(
         }
     }
     if named.is_empty() {
-        return (Vec::new(), left_out);
+        return (Vec::new(), left_out, 0);
     }
-    (say(&named, max_bytes), left_out)
+    let (said, closed) = say(&named, max_bytes);
+    (said, left_out, closed)
 }
 
 /// Says what the Comets miss. One range for each Comet fits into `max_bytes`. As many ranges as fit are told apart: the wider a gap
-/// between two of them, the more is it worth.
-fn say(comets: &[Missed], max_bytes: usize) -> Vec<u8> {
+/// between two of them, the more is it worth. Returns how many gaps are not.
+fn say(comets: &[Missed], max_bytes: usize) -> (Vec<u8>, usize) {
     let mut gaps = Vec::new();
     for (comet, (_, missed)) in comets.iter().enumerate() {
         let behind = missed.ranges().skip(1);
@@ -49,6 +50,7 @@ fn say(comets: &[Missed], max_bytes: usize) -> Vec<u8> {
     let widest = |(comet, gap): &(usize, Range<i64>)| {
         (Reverse(gap.end.abs_diff(gap.start)), *comet, gap.start)
     };
+    let all_gaps = gaps.len();
     // Each range takes two bytes at least.
     let most = max_bytes / 2;
     if gaps.len() > most {
@@ -58,7 +60,7 @@ fn say(comets: &[Missed], max_bytes: usize) -> Vec<u8> {
     gaps.sort_unstable_by_key(widest);
     let all = with_gaps(comets, &gaps);
     if all.len() <= max_bytes {
-        return all;
+        return (all, all_gaps - gaps.len());
     }
     // Each gap makes the text longer.
     let (mut fit, mut too_many) = (0, gaps.len());
@@ -70,7 +72,7 @@ fn say(comets: &[Missed], max_bytes: usize) -> Vec<u8> {
             too_many = tried;
         }
     }
-    with_gaps(comets, &gaps[..fit])
+    (with_gaps(comets, &gaps[..fit]), all_gaps - fit)
 }
 
 fn with_gaps(comets: &[Missed], gaps: &[(usize, Range<i64>)]) -> Vec<u8> {

@@ -8,6 +8,8 @@ use crate::timeline::Micros;
 pub struct Behind {
     pub life: usize,
     pub comet: usize,
+    /// The only partition where that is so, if it was found behind where the partition came from.
+    pub partition: Option<i32>,
     pub from: Micros,
     /// When it had caught up, or the process ended; `Micros::MAX` where neither came.
     pub to: Micros,
@@ -23,24 +25,30 @@ pub fn behind(evidence: &Evidence<'_>) -> Vec<Behind> {
         let first = all.len();
         for (at, line) in &of.notes {
             let detached = line.contains("it is detached");
-            let begins = detached || line.contains("before this process had it");
+            let missed = line.contains("before this process had it");
             let ends = line.contains("has caught up");
-            let Some(comet) = (begins || ends).then(|| comet_of(evidence, line)).flatten() else {
+            let Some(comet) = comet_of(evidence, line).filter(|_| detached || missed || ends)
+            else {
                 continue;
             };
-            let mut open = all[first..].iter_mut();
-            match open.find(|b| b.comet == comet && b.to == Micros::MAX) {
-                Some(open) if ends => (open.to, open.caught_up) = (*at, true),
+            let open = all[first..].iter_mut();
+            let mut open = open.filter(|b| b.comet == comet && b.to == Micros::MAX);
+            if ends {
+                open.for_each(|open| (open.to, open.caught_up) = (*at, true));
+                continue;
+            }
+            let partition = missed.then(|| partition_of(line)).flatten();
+            match open.find(|b| b.partition == partition) {
                 Some(open) => open.detached += u32::from(detached),
-                None if begins => all.push(Behind {
+                None => all.push(Behind {
                     life,
                     comet,
+                    partition,
                     from: *at,
                     to: Micros::MAX,
                     caught_up: false,
                     detached: u32::from(detached),
                 }),
-                None => {}
             }
         }
         for left in all[first..].iter_mut().filter(|b| !b.caught_up) {
@@ -48,6 +56,19 @@ pub fn behind(evidence: &Evidence<'_>) -> Vec<Behind> {
         }
     }
     all
+}
+
+impl Behind {
+    /// Whether it was so for what is in a partition.
+    pub fn is_in(&self, partition: i32) -> bool {
+        self.partition.is_none_or(|only| only == partition)
+    }
+}
+
+/// The partition that a line begins with, behind its time: `… partition 3: Comet …`.
+fn partition_of(line: &str) -> Option<i32> {
+    let (number, _) = line.split_once("partition ")?.1.split_once(':')?;
+    number.parse().ok()
 }
 
 /// The Comet that a line names.

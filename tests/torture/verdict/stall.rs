@@ -258,12 +258,14 @@ fn excuses(
                     };
                     (from, to.saturating_add(more))
                 }
-                Scope::Comet(c) if c == comet => {
-                    (from, there_again(facts, turns, comet, (from, to)))
-                }
-                Scope::CometOf { comet: c, slot } if c == comet && owned(slot, from, to) => {
-                    (from, there_again(facts, turns, comet, (from, to)))
-                }
+                Scope::Comet(c) if c == comet => (
+                    from,
+                    there_again(facts, turns, (comet, partition), (from, to)),
+                ),
+                Scope::CometOf { comet: c, slot } if c == comet && owned(slot, from, to) => (
+                    from,
+                    there_again(facts, turns, (comet, partition), (from, to)),
+                ),
                 Scope::KafkaOf { slot } if owned(slot, from, to) => {
                     (from, to.saturating_add(AFTER_KAFKA))
                 }
@@ -309,10 +311,16 @@ fn excuses(
 
 /// When a Comet must get what is new of a partition again after such a fault: at once, or when it has caught up if it was
 /// behind there.
-fn there_again(facts: &Facts, turns: &[Turn], comet: usize, (from, to): Span) -> Micros {
+fn there_again(
+    facts: &Facts,
+    turns: &[Turn],
+    (comet, partition): (usize, i32),
+    (from, to): Span,
+) -> Micros {
     let mut until = to.saturating_add(AFTER_COMET);
     let at_most = to.saturating_add(CAUGHT_UP).saturating_add(to - from);
-    let behind = facts.behind.iter().filter(|b| b.comet == comet);
+    let behind = facts.behind.iter();
+    let behind = behind.filter(|b| b.comet == comet && b.is_in(partition));
     let mut parts: Vec<(Span, bool)> = behind
         .flat_map(|b| {
             let of_life = turns.iter().filter(|t| t.life == b.life);

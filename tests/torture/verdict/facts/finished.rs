@@ -27,16 +27,21 @@ impl Facts {
     /// When the process from which it came before no longer waited for another Comet with it.
     fn settled(&self, evidence: &Evidence<'_>, repeat: &Repeat, other: usize) -> Micros {
         let (before, life) = repeat.before;
-        let is_behind_at_once = self.is_behind(life, other, before);
+        let partition = self.messages[repeat.message].partition;
+        let is_behind = |comet| {
+            let mut of = self.behind.iter().filter(|b| b.life == life);
+            of.any(|b| b.comet == comet && b.is_in(partition) && (b.from..=b.to).contains(&before))
+        };
+        let is_behind_at_once = is_behind(other);
         let behind = self
             .behind
             .iter()
-            .filter(|b| (b.life, b.comet) == (life, other));
+            .filter(|b| (b.life, b.comet) == (life, other) && b.is_in(partition));
         let detached = behind
             .filter(|b| b.to >= before)
             .map(|b| b.from.max(before));
         // It was read again for this Comet alone, after another process had brought it to the other one.
-        let is_again = self.is_behind(life, repeat.comet, before) && !is_behind_at_once;
+        let is_again = is_behind(repeat.comet) && !is_behind_at_once;
         let taken = self.taken(repeat.message, other).filter_map(|(at, by)| {
             if by == life {
                 Some(self.heard(evidence, at, life, other))
@@ -45,15 +50,6 @@ impl Facts {
             }
         });
         taken.chain(detached).min().unwrap_or(Micros::MAX)
-    }
-
-    /// Whether a process took a Comet for behind at this time.
-    fn is_behind(&self, life: usize, comet: usize, at: Micros) -> bool {
-        let mut of = self
-            .behind
-            .iter()
-            .filter(|b| (b.life, b.comet) == (life, comet));
-        of.any(|b| (b.from..=b.to).contains(&at))
     }
 
     /// Each time that a Comet took a message, and from whom.
