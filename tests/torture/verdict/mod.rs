@@ -5,6 +5,7 @@ mod calls;
 mod deliveries;
 mod facts;
 mod letters;
+mod older;
 mod repeats;
 mod stall;
 #[cfg(test)]

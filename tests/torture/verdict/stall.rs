@@ -2,10 +2,11 @@
 
 use super::behind::Behind;
 use super::facts::{Facts, name};
+use super::older::Older;
 use super::{Evidence, Finding, context};
 use crate::timeline::{Micros, SECOND, Scope, Timeline, Window};
 
-/// How long the next message of a room may wait while all is well.
+/// How long the next message of a room may wait while all is well and no older one is before it.
 const AT_MOST: Micros = 5 * SECOND;
 
 /// How soon messages flow when a Comet, or Kafka, is back.
@@ -58,6 +59,7 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
             excused += covered(spans, evidence.timeline.origin, evidence.quiet) as f64
                 / f64::from(partitions);
         }
+        let older = Older::at(facts, comet);
         for of_stream in &facts.by_stream {
             // When the one before came. What waited while all was starting isn't judged.
             let mut before = evidence.timeline.origin;
@@ -74,8 +76,13 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
                 if first <= from {
                     continue;
                 }
-                let waited =
-                    (first - from) - covered(&spans[message.partition as usize], from, first);
+                let here = &spans[message.partition as usize];
+                let mut waited = (first - from) - covered(here, from, first);
+                if waited > AT_MOST {
+                    let before = older.before(message, message.at[comet].life, (from, first));
+                    let spans = here.iter().copied().chain(before);
+                    waited = (first - from) - covered(&apart(spans.collect()), from, first);
+                }
                 longest = longest.max(waited);
                 if waited > AT_MOST {
                     finding.violations.push(format!(
