@@ -3,6 +3,7 @@
 //! [`Core`] decides, and this file acts: it owns the channels, the back-off and the log lines. [`watchdog`] owns the thread.
 
 mod again;
+mod age;
 mod catch_up;
 pub mod core;
 pub mod decode;
@@ -12,7 +13,7 @@ pub mod route;
 mod watchdog;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 
@@ -68,7 +69,12 @@ impl Consumer {
         };
         Ok(Self {
             again: again::spawn(again)?,
-            core: Core::new(workers.len(), Router::new(config.comet.clone()), caps),
+            core: Core::new(
+                workers.len(),
+                Router::new(config.comet.clone()),
+                caps,
+                config.catch_up,
+            ),
             control,
             outputs: Outputs {
                 group,
@@ -149,6 +155,7 @@ impl Consumer {
         self.step(Event::FetchedAgain {
             positions: &positions,
             batches,
+            now: now(),
         });
     }
 
@@ -165,6 +172,12 @@ impl Consumer {
         let outputs = &self.outputs;
         self.core.step(event, &mut |effect| outputs.perform(effect));
     }
+}
+
+/// Milliseconds since 1970, as Kafka's timestamps are.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as i64)
 }
 
 impl Outputs {

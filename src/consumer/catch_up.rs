@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::age::{is_too_old, reason};
 use super::core::{Core, Effect};
 use super::decode::decode;
 use super::dispatch::ByWorker;
@@ -15,7 +16,8 @@ use crate::kafka::fetch::{Batch, Outcome, Positions, Record};
 use crate::message::call::{Delivery, Target};
 use crate::message::consumer::Behind;
 use crate::message::group::ReadAgain;
-use crate::message::{Assignment, CometId, Held, Message, RecordId, group};
+use crate::message::{Assignment, CometId, Completion, Held, Message, RecordId, Settled, group};
+use crate::settings;
 
 /// What is read again may hold a third of each cap beside what is live, so that neither starves the other. The Comets have equal
 /// parts of that: one that takes nothing doesn't keep the others from catching up.
@@ -29,15 +31,18 @@ pub(super) struct CatchUp {
     held: BTreeMap<CometId, Held>,
     /// Of each Comet.
     caps: Held,
+    /// What is too old isn't sent.
+    limit: settings::CatchUp,
     /// What the fetch on its way was asked for.
     asked: BTreeMap<i32, Assignment>,
 }
 
 impl CatchUp {
-    pub fn new(caps: Held, comets: usize) -> Self {
+    pub fn new(caps: Held, comets: usize, limit: settings::CatchUp) -> Self {
         Self {
             away: BTreeSet::new(),
             held: BTreeMap::new(),
+            limit,
             asked: BTreeMap::new(),
             caps: caps.part(SHARE * comets.max(1)),
         }
@@ -174,11 +179,12 @@ impl Core {
         (!positions.is_empty()).then_some(positions)
     }
 
-    /// Sends what was read again to the Comets that miss it.
+    /// Sends what was read again to the Comets that miss it, unless it is too old `now`.
     pub(super) fn take_again(
         &mut self,
         positions: &Positions,
         batches: Vec<Batch>,
+        now: i64,
         perform: &mut impl FnMut(Effect<'_>),
     ) {
         for Batch { partition, outcome } in batches {
@@ -207,16 +213,15 @@ impl Core {
                     continue;
                 }
             };
-            self.send_again(partition, from, &records, next, perform);
+            self.send_again((partition, from), (&records, next), now, perform);
         }
     }
 
     fn send_again(
         &mut self,
-        partition: i32,
-        from: i64,
-        records: &[Record],
-        next: i64,
+        (partition, from): (i32, i64),
+        (records, next): (&[Record], i64),
+        now: i64,
         perform: &mut impl FnMut(Effect<'_>),
     ) {
         let Some(reading) = self.partitions.get_mut(&partition) else {
@@ -226,6 +231,7 @@ impl Core {
         let mut routed = BTreeMap::new();
         let mut messages = ByWorker::new(self.workers);
         let mut read = Vec::new();
+        let mut letters = Vec::new();
         for lag in &mut reading.behind.lags {
             // What it misses may have changed since it was asked for.
             let is_asked = lag.next(position).is_some_and(|first| first >= from);
@@ -235,7 +241,7 @@ impl Core {
             for offsets in lag.take_below(next.min(position)) {
                 let first = records.partition_point(|record| record.offset < offsets.start);
                 let wanted = records[first..].iter();
-                let mut sent = Vec::new();
+                let (mut sent, mut skipped) = (Vec::new(), 0);
                 for record in wanted.take_while(|record| record.offset < offsets.end) {
                     let router = &self.router;
                     let delivery = routed.entry(record.offset).or_insert_with(|| {
@@ -246,19 +252,38 @@ impl Core {
                     else {
                         continue;
                     };
+                    let too_old = is_too_old(self.catch_up.limit, record.timestamp, now);
+                    let is_for_it_alone =
+                        delivery.as_ref().map(|of| of.target) == Some(Target::One(lag.comet));
+                    if too_old && !is_for_it_alone {
+                        skipped += 1;
+                        continue;
+                    }
                     self.rounds.read(record.size);
                     *self.catch_up.held_for(lag.comet) += Held {
                         messages: 1,
                         bytes: message.bytes,
                     };
                     sent.push(record.offset);
-                    messages.push(message);
+                    if too_old {
+                        letters.push(Settled {
+                            record: message.record,
+                            bytes: message.bytes,
+                            completion: Completion::Undeliverable {
+                                why: reason(self.catch_up.limit),
+                                at: Some(lag.comet),
+                            },
+                        });
+                    } else {
+                        messages.push(message);
+                    }
                 }
                 read.push(ReadAgain {
                     assignment,
                     comet: lag.comet,
                     offsets,
                     sent,
+                    skipped,
                 });
             }
         }
@@ -266,6 +291,9 @@ impl Core {
         reading.behind.attach(live, &self.catch_up.away);
         for read in read {
             perform(Effect::Group(group::Event::ReadAgain(read)));
+        }
+        if !letters.is_empty() {
+            perform(Effect::Group(group::Event::Settled(letters)));
         }
         messages.send(perform);
     }

@@ -20,6 +20,7 @@ use crate::message::consumer::{Behind, Control};
 use crate::message::memory::Rounds;
 use crate::message::proto::push::PushMsg;
 use crate::message::{Completion, Held, Message, RecordId, Settled, group, worker};
+use crate::settings;
 
 /// What the core is told.
 pub enum Event<'a> {
@@ -30,10 +31,11 @@ pub enum Event<'a> {
         positions: &'a Positions,
         batches: Vec<Batch>,
     },
-    /// A fetch of what Comets miss, from `positions`, brought these batches.
+    /// A fetch of what Comets miss, from `positions`, brought these batches. `now` is in milliseconds since 1970.
     FetchedAgain {
         positions: &'a Positions,
         batches: Vec<Batch>,
+        now: i64,
     },
     /// A fetch failed, or works again after failures. The logs may have changed meanwhile.
     Interrupted,
@@ -83,8 +85,9 @@ pub struct Core {
 }
 
 impl Core {
-    /// A core without partitions, for `workers` workers. It reads until one of the `caps` is reached.
-    pub fn new(workers: usize, router: Router, caps: Held) -> Self {
+    /// A core without partitions, for `workers` workers. It reads until one of the `caps` is reached. What `limit` rules out
+    /// isn't sent to Comets that missed it.
+    pub fn new(workers: usize, router: Router, caps: Held, limit: settings::CatchUp) -> Self {
         let comets = router.comets();
         Self {
             workers,
@@ -93,7 +96,7 @@ impl Core {
             held: Held::default(),
             caps,
             rounds: Rounds::default(),
-            catch_up: CatchUp::new(caps, comets),
+            catch_up: CatchUp::new(caps, comets, limit),
             said_full: false,
         }
     }
@@ -143,8 +146,12 @@ impl Core {
                 }
                 self.end_round(perform);
             }
-            Event::FetchedAgain { positions, batches } => {
-                self.take_again(positions, batches, perform);
+            Event::FetchedAgain {
+                positions,
+                batches,
+                now,
+            } => {
+                self.take_again(positions, batches, now, perform);
                 self.end_round(perform);
             }
             Event::Interrupted => {

@@ -25,6 +25,8 @@ struct Comet {
     state: State,
     /// The wait before its next return, if it takes nothing in this one.
     wait: Duration,
+    /// What was too old to be sent to it, and wasn't said yet.
+    skipped: u64,
 }
 
 enum State {
@@ -51,6 +53,7 @@ impl Comets {
         let comet = |_| Comet {
             state: State::Attached,
             wait: WAIT_FIRST,
+            skipped: 0,
         };
         Self((0..count).map(comet).collect())
     }
@@ -106,8 +109,9 @@ impl Group {
             not_before: now + wait,
         };
         self.effects.consumer(Control::Detach(comet));
-        let comet = self.name(comet);
-        self.effects.say(Notice::CometDetached { comet });
+        let name = self.name(comet);
+        self.effects.say(Notice::CometDetached { comet: name });
+        self.say_skipped(comet);
     }
 
     /// Comets missed something of a partition before it was ours. Those that are not known to be away get it from now on.
@@ -178,10 +182,12 @@ impl Group {
             comet,
             offsets,
             sent,
+            skipped,
         } = read;
         // Of a partition that isn't ours any more the workers give it back.
         if let Some(owned) = self.owned(assignment) {
             owned.ledger.sent_again(comet, offsets, &sent);
+            self.comets.get(comet).skipped += skipped;
         }
     }
 
@@ -223,27 +229,38 @@ impl Group {
 
     /// Says which Comets have caught up.
     pub(super) fn say_caught_up(&mut self, now: Instant) {
-        for (place, comet) in (0..).zip(&mut self.comets.0) {
+        for comet in (0..self.names.len() as u32).map(CometId) {
             let State::Returning {
                 since,
                 messages,
                 elsewhere,
-            } = comet.state
+            } = self.comets.get(comet).state
             else {
                 continue;
             };
-            let misses = |owned: &Partition| owned.ledger.missing().contains_key(&CometId(place));
+            let misses = |owned: &Partition| owned.ledger.missing().contains_key(&comet);
             if self.partitions.values().any(misses) {
                 continue;
             }
-            comet.state = State::Attached;
-            comet.wait = WAIT_FIRST;
+            let of = self.comets.get(comet);
+            of.state = State::Attached;
+            of.wait = WAIT_FIRST;
+            self.say_skipped(comet);
             self.effects.say(Notice::CometCaughtUp {
-                comet: self.names[place as usize].clone(),
+                comet: self.name(comet),
                 messages,
                 within: now.saturating_duration_since(since),
                 elsewhere,
             });
+        }
+    }
+
+    /// Says how much was too old to be sent to the Comet.
+    fn say_skipped(&mut self, comet: CometId) {
+        let messages = std::mem::take(&mut self.comets.get(comet).skipped);
+        if messages > 0 {
+            let comet = self.name(comet);
+            self.effects.say(Notice::MissedSkipped { comet, messages });
         }
     }
 
@@ -290,9 +307,10 @@ impl Group {
         }
     }
 
-    /// What Comets miss of the partitions that are ours, by Comet.
+    /// What Comets miss of the partitions that are ours, by Comet, and what was skipped for them.
     pub(super) fn say_missing(&mut self) {
-        for (comet, name) in (0..).map(CometId).zip(&self.names) {
+        for comet in (0..self.names.len() as u32).map(CometId) {
+            self.say_skipped(comet);
             let missing = self
                 .partitions
                 .values()
@@ -300,7 +318,7 @@ impl Group {
             let messages: u64 = missing.map(|missing| missing.count()).sum();
             if messages > 0 {
                 self.effects.say(Notice::StillBehind {
-                    comet: name.clone(),
+                    comet: self.name(comet),
                     messages,
                 });
             }

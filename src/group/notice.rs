@@ -103,6 +103,11 @@ pub enum Notice {
         /// Partitions where it is still behind are another's by now.
         elsewhere: bool,
     },
+    /// So many of what it missed were too old for `--catch-up`.
+    MissedSkipped {
+        comet: String,
+        messages: u64,
+    },
     /// Retention took what a Comet misses below `start`.
     MissedDeleted {
         comet: String,
@@ -262,6 +267,10 @@ impl Notice {
                 },
                 counted(messages, "message"),
                 within.as_secs_f64()
+            ),
+            Self::MissedSkipped { comet, messages } => log::warn!(
+                "Comet {comet} doesn't get {} of what it missed: they were older than --catch-up allows when they were read again",
+                counted(messages, "message")
             ),
             Self::MissedDeleted {
                 comet,

@@ -103,6 +103,8 @@ pub struct ReadAgain {
     pub assignment: Assignment,
     pub comet: CometId,
     pub offsets: Range<i64>,
-    /// Of these, what is on its way to the Comet. The rest holds nothing for it.
+    /// Of these, what is on its way to the Comet, or becomes a dead letter. The rest holds nothing for it, or is too old.
     pub sent: Vec<i64>,
+    /// How many were too old.
+    pub skipped: u64,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
-use super::{Addresses, Coalesce, Config, Fetch, Isolation, Window};
+use super::{Addresses, CatchUp, Coalesce, Config, Fetch, Isolation, Window};
 use crate::settings;
 
 /// The flags that say where messages are: all that `job send` and `job dead-letter` need.
@@ -77,6 +77,9 @@ pub struct SettingArgs {
     /// Bytes of them held at most
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = settings::bytes)]
     hold_bytes: usize,
+    /// What a Comet that was away gets of what it missed: all, nothing (off), or what is at most this old
+    #[arg(long, value_name = "LIMIT", default_value = "all", value_parser = settings::catch_up)]
+    catch_up: CatchUp,
 }
 
 impl From<SettingArgs> for Config {
@@ -100,6 +103,7 @@ impl From<SettingArgs> for Config {
             shutdown_timeout: args.shutdown_timeout,
             hold_messages: args.hold_messages,
             hold_bytes: args.hold_bytes,
+            catch_up: args.catch_up,
         }
     }
 }

@@ -52,6 +52,8 @@ pub struct Config {
     pub hold_messages: usize,
     /// Limits their bytes.
     pub hold_bytes: usize,
+    /// What a Comet that was away gets of what it missed.
+    pub catch_up: CatchUp,
 }
 
 /// Suffix of the dead-letter topic's name.
@@ -138,6 +140,26 @@ pub fn coalesce() -> impl TypedValueParser<Value = Coalesce> {
     })
 }
 
+/// What a Comet that was away gets of what it missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CatchUp {
+    All,
+    Off,
+    /// What is at most this old when it is read again.
+    Within(Duration),
+}
+
+/// Reads what is caught up on.
+pub fn catch_up(text: &str) -> Result<CatchUp, String> {
+    match text.trim() {
+        "all" => Ok(CatchUp::All),
+        "off" => Ok(CatchUp::Off),
+        time => duration(time)
+            .map(CatchUp::Within)
+            .map_err(|error| format!("{error}, or all, or off")),
+    }
+}
+
 /// Reads the limit of a merged body. A gRPC server takes 4 MiB by default.
 pub fn coalesce_bytes(text: &str) -> Result<usize, String> {
     match bytes(text)? {
@@ -217,6 +239,18 @@ mod tests {
         assert_eq!(window("auto"), Ok(Window::Auto));
         assert_eq!(window(" 128 ").map(|window| window.calls(4)), Ok(128));
         assert!(window("0").is_err() && window("some").is_err());
+    }
+
+    #[test]
+    fn a_comet_catches_up_on_all_or_nothing_or_what_is_new_enough() {
+        assert_eq!(catch_up("all"), Ok(CatchUp::All));
+        assert_eq!(catch_up(" off "), Ok(CatchUp::Off));
+        let minutes = CatchUp::Within(Duration::from_secs(300));
+        assert_eq!(catch_up("5m"), Ok(minutes));
+        for wrong in ["", "0", "5", "on", "25h"] {
+            let error = catch_up(wrong).expect_err(wrong);
+            assert!(error.ends_with(", or all, or off"), "{error}");
+        }
     }
 
     #[test]

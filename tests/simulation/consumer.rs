@@ -80,6 +80,7 @@ impl World<'_> {
                     consumer::Event::FetchedAgain {
                         positions: &positions,
                         batches,
+                        now: 0,
                     },
                 );
             } else {

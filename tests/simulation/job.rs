@@ -17,6 +17,7 @@ use crate::message::consumer::Control;
 use crate::message::group::{Event, Read};
 use crate::message::worker::Event as Told;
 use crate::message::{Assignment, Commit, Held};
+use crate::settings::CatchUp;
 use crate::worker::core::Core as Worker;
 use crate::worker::{EndpointStats, Fleet};
 
@@ -108,7 +109,7 @@ impl World<'_> {
         };
         let cores = Cores {
             group: Group::new(WORKERS, names.clone(), SHUTDOWN),
-            consumer: consumer::Core::new(WORKERS, Router::new(names), caps),
+            consumer: consumer::Core::new(WORKERS, Router::new(names), caps, CatchUp::All),
             workers,
             controls: VecDeque::new(),
             again: VecDeque::new(),

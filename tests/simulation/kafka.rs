@@ -91,6 +91,7 @@ impl Kafka {
                     offset,
                     value: Some(value.clone()),
                     size: value.len(),
+                    timestamp: -1,
                 })
                 .collect();
             let next = records.last()?.offset + 1;

@@ -1,6 +1,8 @@
 // The lists hold ranges of offsets.
 #![allow(clippy::single_range_in_vec_init)]
 
+mod too_old;
+
 use bytes::Bytes;
 use protobuf::Message as _;
 
@@ -10,8 +12,11 @@ use crate::consumer::route::Router;
 use crate::message::consumer::Control;
 use crate::message::proto::push::{PushMsg, push_msg::Type};
 use crate::message::worker;
+use crate::settings::CatchUp as Limit;
 
 const LIVE: i64 = i64::MAX;
+/// In milliseconds since 1970. A record's time is its offset.
+const NOW: i64 = 20;
 const A: CometId = CometId(0);
 const B: CometId = CometId(1);
 const OURS: Assignment = Assignment {
@@ -36,6 +41,12 @@ enum Sent {
     /// The group: read again for a Comet, and what was sent of it.
     Read(CometId, Range<i64>, Vec<i64>),
     Astray,
+    /// The group: so many were too old.
+    Skipped(u64),
+    Letter {
+        offset: i64,
+        comet: CometId,
+    },
 }
 
 /// A core with one worker and one partition, read from offset 10 on. Even offsets are a room's, odd ones a user's at `A`.
@@ -46,13 +57,17 @@ struct Bench {
 
 impl Bench {
     fn new(behind: Vec<Behind>) -> Self {
+        Self::limited(behind, Limit::All)
+    }
+
+    fn limited(behind: Vec<Behind>, limit: Limit) -> Self {
         let comets = vec!["a:1".into(), "b:1".into()];
         let caps = Held {
             messages: 30,
             bytes: usize::MAX,
         };
         let mut bench = Self {
-            core: Core::new(1, Router::new(comets), caps),
+            core: Core::new(1, Router::new(comets), caps, limit),
             sent: Vec::new(),
         };
         bench.control(Control::Assign {
@@ -88,6 +103,20 @@ impl Bench {
             Effect::Worker(_, worker::Event::Full(full)) => sent.push(Sent::Full(full)),
             Effect::Group(group::Event::ReadAgain(read)) => {
                 sent.push(Sent::Read(read.comet, read.offsets, read.sent));
+                if read.skipped > 0 {
+                    sent.push(Sent::Skipped(read.skipped));
+                }
+            }
+            Effect::Group(group::Event::Settled(settled)) => {
+                sent.extend(settled.into_iter().map(|of| match of.completion {
+                    Completion::Undeliverable {
+                        at: Some(comet), ..
+                    } => Sent::Letter {
+                        offset: of.record.offset,
+                        comet,
+                    },
+                    other => panic!("{other:?}"),
+                }));
             }
             Effect::Group(group::Event::AgainAstray(_)) => sent.push(Sent::Astray),
             _ => {}
@@ -115,6 +144,7 @@ impl Bench {
         self.step(Event::FetchedAgain {
             positions: &positions,
             batches,
+            now: NOW,
         });
         from
     }
@@ -125,6 +155,7 @@ fn batch(offsets: Range<i64>) -> Vec<Batch> {
     let records = offsets.map(|offset| Record {
         offset,
         value: Some(value(offset)),
+        timestamp: offset,
         size: 1,
     });
     let outcome = Outcome::Records {
@@ -264,6 +295,7 @@ fn a_comet_that_goes_away_again_gets_nothing_more() {
     bench.step(Event::FetchedAgain {
         positions: &positions,
         batches: batch(4..10),
+        now: NOW,
     });
     assert_eq!(bench.sent(), []);
     assert!(bench.core.positions_again().is_none());
@@ -305,6 +337,7 @@ fn the_group_is_asked_where_kafka_has_no_longer_what_is_missed() {
     bench.step(Event::FetchedAgain {
         positions: &positions,
         batches: vec![Batch { partition, outcome }],
+        now: NOW,
     });
     assert_eq!(bench.sent(), [Sent::Astray]);
     assert!(
@@ -328,6 +361,7 @@ fn what_was_asked_for_another_assignment_is_not_sent() {
     bench.step(Event::FetchedAgain {
         positions: &positions,
         batches: batch(2..10),
+        now: NOW,
     });
     assert_eq!(bench.sent(), []);
     assert_eq!(bench.again(10), 2);

@@ -6,6 +6,7 @@ use protobuf::Message as _;
 use super::*;
 use crate::message::Assignment;
 use crate::message::proto::push::push_msg::Type;
+use crate::settings::CatchUp;
 
 const WORKERS: usize = 4;
 
@@ -19,7 +20,7 @@ impl Bench {
     fn new(caps: Held) -> Self {
         let router = Router::new(vec!["comet:1".into()]);
         Self {
-            core: Core::new(WORKERS, router, caps),
+            core: Core::new(WORKERS, router, caps, CatchUp::All),
             effects: Vec::new(),
         }
     }
@@ -146,6 +147,7 @@ fn record(offset: i64, value: Bytes) -> Record {
     Record {
         offset,
         size: value.len(),
+        timestamp: -1,
         value: Some(value),
     }
 }
@@ -398,6 +400,7 @@ fn every_worker_hears_that_a_round_of_memory_ended() {
             offset,
             value: Some(value("r1")),
             size: 3 << 20,
+            timestamp: -1,
         }],
         next: offset + 1,
     };

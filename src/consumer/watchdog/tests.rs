@@ -10,6 +10,7 @@ use crate::consumer::route::Router;
 use crate::kafka::fetch::{Batch, Fetcher, Outcome};
 use crate::message::Assignment;
 use crate::message::group::Read;
+use crate::settings::CatchUp;
 
 /// A consumer with partition 3 assigned at offset 7, its control channel, and what it tells the group.
 fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
@@ -33,7 +34,7 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
     let fetchers: Arc<Make> = Arc::new(|| unreachable!("nobody is behind"));
     let consumer = Consumer {
         again: again::spawn(fetchers).unwrap(),
-        core: Core::new(0, Router::new(Vec::new()), caps),
+        core: Core::new(0, Router::new(Vec::new()), caps, CatchUp::All),
         control,
         outputs: Outputs {
             group: unbounded().0,

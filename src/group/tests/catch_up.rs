@@ -59,6 +59,7 @@ fn read_again(core: &mut Core, epoch: u64, offsets: Range<i64>, sent: &[i64]) {
         comet: COMET,
         offsets,
         sent: sent.to_vec(),
+        skipped: 0,
     }));
 }
 
@@ -253,4 +254,29 @@ fn what_a_comet_gets_live_it_does_not_miss() {
         core.settle(epoch, offset, Completion::Delivered);
     }
     assert_eq!(committed_missing(&commit(&mut core)), []);
+}
+
+#[test]
+fn what_was_too_old_is_said_once_when_the_comet_has_caught_up() {
+    let (mut core, epoch) = with_one_behind();
+    returned(&mut core);
+    for offset in [3, 5] {
+        core.tell(Event::ReadAgain(ReadAgain {
+            assignment: assignment(epoch),
+            comet: COMET,
+            offsets: offset..offset + 1,
+            sent: Vec::new(),
+            skipped: 1,
+        }));
+    }
+    core.settle(epoch, 3, came_back(false));
+    commit(&mut core);
+    core.next_commit();
+    let skipped: Vec<_> = core
+        .notices
+        .iter()
+        .filter(|notice| matches!(notice, Notice::MissedSkipped { .. }))
+        .collect();
+    let comet = COMETS[COMET.0 as usize].to_owned();
+    assert_eq!(skipped, [&Notice::MissedSkipped { comet, messages: 2 }]);
 }

@@ -222,6 +222,7 @@ fn records(messages: &[kafka::client::fetch::Message<'_>]) -> Vec<Record> {
             offset: message.offset,
             value: Some(block.split_to(message.value.len())),
             size: message.value.len(),
+            timestamp: -1,
         })
         .collect()
 }

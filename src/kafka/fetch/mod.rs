@@ -54,12 +54,14 @@ const _: () = assert!(
 /// Next offset to read, by partition.
 pub type Positions = BTreeMap<i32, i64>;
 
-/// A record, as far as delivery needs it. Key, headers and timestamp are read again for a dead letter.
+/// A record, as far as delivery needs it. Key and headers are read again for a dead letter.
 #[derive(Debug)]
 pub struct Record {
     pub offset: i64,
     /// `None` for a null value, if the client can tell it from an empty one.
     pub value: Option<Bytes>,
+    /// Milliseconds since 1970. Negative where the record has none, or the client doesn't tell it.
+    pub timestamp: i64,
     /// Its share in bytes of the fetched block, which stays in memory while the value is held.
     pub size: usize,
 }

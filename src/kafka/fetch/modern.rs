@@ -195,6 +195,7 @@ impl Reader {
                     offset: record.offset,
                     size: size(&record),
                     value: record.value,
+                    timestamp: record.timestamp,
                 });
         }
         let mut batches = Vec::with_capacity(by_partition.len());

@@ -1,7 +1,7 @@
 //! All sources together.
 
 use super::*;
-use crate::settings::{Coalesce, Fetch, Isolation, Window};
+use crate::settings::{CatchUp, Coalesce, Fetch, Isolation, Window};
 use std::time::Duration;
 
 /// Loads from flags, variables and a file's text, as `job run` would.
@@ -64,7 +64,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         session-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\ncork-calls = 'off'\nfetch = 'modern'\n\
         isolation-level = 'read_uncommitted'\n\
         coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
-        call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\n";
+        call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '5m'\n";
     let expected = Config {
         brokers: vec!["a:1".into(), "b:2".into()],
         topic: "t".into(),
@@ -84,6 +84,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         shutdown_timeout: Duration::ZERO,
         hold_messages: 10_000,
         hold_bytes: 65_536,
+        catch_up: CatchUp::Within(Duration::from_secs(300)),
     };
     assert_eq!(
         load_all(&[], &[], Some(file)).expect("loads").config,
@@ -108,6 +109,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_SHUTDOWN_TIMEOUT", "0"),
         ("JOB_HOLD_MESSAGES", "10000"),
         ("JOB_HOLD_BYTES", "65536"),
+        ("JOB_CATCH_UP", "5m"),
     ];
     assert_eq!(variables.len(), Parser::new().keys.len());
     assert_eq!(
@@ -166,6 +168,10 @@ fn what_is_wrong_is_named_with_its_place() {
         (
             "coalesce-bytes = '4MiB'",
             "job.toml:1: coalesce-bytes = 4MiB: more than 3MiB: ",
+        ),
+        (
+            "catch-up = 5",
+            "job.toml:1: catch-up = 5: a time needs its unit: write 5s for seconds, or 5ms, or all, or off",
         ),
         ("fetch = ''", "job.toml:1: fetch = : "),
         (

@@ -1,0 +1,56 @@
+//! What is too old for a Comet that was away.
+
+use std::time::Duration;
+
+use super::*;
+
+#[test]
+fn what_is_too_old_is_skipped_and_what_was_for_users_becomes_a_letter() {
+    let limit = Limit::Within(Duration::from_millis(14));
+    let mut bench = Bench::limited(vec![behind(A, &[2..LIVE])], limit);
+    assert_eq!(bench.again(10), 2);
+    let expected = [
+        Sent::Read(A, 2..10, vec![3, 5, 6, 7, 8, 9]),
+        Sent::Skipped(2),
+        Sent::Letter {
+            offset: 3,
+            comet: A,
+        },
+        Sent::Letter {
+            offset: 5,
+            comet: A,
+        },
+        again(6, A),
+        again(7, A),
+        again(8, A),
+        again(9, A),
+    ];
+    assert_eq!(bench.sent(), expected);
+}
+
+#[test]
+fn what_others_have_alone_is_neither_skipped_nor_a_letter() {
+    let mut bench = Bench::limited(vec![behind(B, &[2..LIVE])], Limit::Off);
+    assert_eq!(bench.again(10), 2);
+    let expected = [Sent::Read(B, 2..10, vec![]), Sent::Skipped(4)];
+    assert_eq!(bench.sent(), expected, "the odd ones are for a user at A");
+    bench.live(10..11);
+    assert_eq!(bench.sent(), [live(10, &[])], "it is attached");
+}
+
+/// Letters that are not written yet count as held, so that a Comet can't fill memory with them.
+#[test]
+fn letters_count_against_what_may_be_held() {
+    let mut bench = Bench::limited(vec![behind(A, &[0..LIVE])], Limit::Off);
+    bench.live(10..14);
+    bench.sent();
+    assert_eq!(bench.again(10), 0);
+    bench.sent();
+    assert!(bench.core.positions_again().is_none(), "five are held");
+    bench.control(Control::Credit {
+        messages: 1,
+        bytes: 0,
+        again: Some(A),
+    });
+    assert_eq!(bench.again(14), 10);
+}
