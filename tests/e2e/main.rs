@@ -8,6 +8,7 @@ mod bad_batches;
 mod bad_records;
 mod catch_up;
 mod catch_up_faults;
+mod catch_up_too_old;
 mod coalescing;
 mod comet_faults;
 mod comet_names;

@@ -11,6 +11,8 @@ pub struct Missing {
     offsets: BTreeMap<CometId, Offsets>,
     /// What is with a worker for a Comet that misses it, or on its way to the dead-letter topic. All of it is missing, too.
     in_hand: BTreeSet<(CometId, i64)>,
+    /// Of that, calls that began before it was read again, where it was too old then: if they fail, it isn't sent again.
+    last_tries: BTreeSet<(CometId, i64)>,
 }
 
 impl Missing {
@@ -19,6 +21,7 @@ impl Missing {
         Self {
             offsets,
             in_hand: BTreeSet::new(),
+            last_tries: BTreeSet::new(),
         }
     }
 
@@ -74,7 +77,7 @@ impl Missing {
         }
     }
 
-    /// Of `scanned`, a Comet misses only the records `sent`, which are on their way to it, and those that were before.
+    /// Of `scanned`, a Comet misses only the records `sent` (ascending), which are on their way to it, and those that were before.
     pub fn sent_again(&mut self, comet: CometId, scanned: Range<i64>, sent: &[i64]) {
         self.in_hand
             .extend(sent.iter().map(|offset| (comet, *offset)));
@@ -83,10 +86,13 @@ impl Missing {
         for offset in sent {
             missed.insert(*offset..offset + 1);
         }
-        // A call may have begun before the partition was read again.
+        // A call may have begun before the partition was read again. What isn't sent again was too old.
         let before = (comet, scanned.start)..(comet, scanned.end.max(scanned.start));
         for (_, offset) in self.in_hand.range(before) {
             missed.insert(*offset..offset + 1);
+            if sent.binary_search(offset).is_err() {
+                self.last_tries.insert((comet, *offset));
+            }
         }
         self.tidy(comet);
     }
@@ -94,20 +100,25 @@ impl Missing {
     /// A Comet has a record now.
     pub fn took(&mut self, comet: CometId, offset: i64) {
         self.in_hand.remove(&(comet, offset));
+        self.last_tries.remove(&(comet, offset));
         if let Some(missed) = self.offsets.get_mut(&comet) {
             missed.remove(offset..offset + 1);
             self.tidy(comet);
         }
     }
 
-    /// A record is not on its way to a Comet any longer, which still misses it.
+    /// A record is not on its way to a Comet any longer, which still misses it, unless it is too old by now.
     pub fn still_lacks(&mut self, comet: CometId, offset: i64) {
         self.in_hand.remove(&(comet, offset));
+        if self.last_tries.contains(&(comet, offset)) {
+            self.took(comet, offset);
+        }
     }
 
     /// Forgets what a Comet misses. Returns how many offsets that was.
     pub fn drop(&mut self, comet: CometId) -> u64 {
         self.in_hand.retain(|(of, _)| *of != comet);
+        self.last_tries.retain(|(of, _)| *of != comet);
         let missed = self.offsets.remove(&comet);
         missed.map_or(0, |missed| missed.count())
     }
@@ -115,6 +126,7 @@ impl Missing {
     /// Forgets what is missing outside of `kept`: the log doesn't have it any longer. Returns how many offsets of each Comet that was.
     pub fn keep(&mut self, kept: Range<i64>) -> Vec<(CometId, u64)> {
         self.in_hand.retain(|(_, offset)| kept.contains(offset));
+        self.last_tries.retain(|(_, offset)| kept.contains(offset));
         let mut gone = Vec::new();
         for (&comet, missed) in &mut self.offsets {
             let before = missed.count();

@@ -269,14 +269,20 @@ fn what_was_too_old_is_said_once_when_the_comet_has_caught_up() {
             skipped: 1,
         }));
     }
+    let skipped = |core: &Core| {
+        let notices = core.notices.iter().filter_map(|notice| match notice {
+            Notice::MissedSkipped { comet, messages } => Some((comet.clone(), *messages)),
+            _ => None,
+        });
+        notices.collect::<Vec<_>>()
+    };
+    core.tick();
+    assert_eq!(skipped(&core), [], "a call is in flight");
     core.settle(epoch, 3, came_back(false));
-    commit(&mut core);
-    core.next_commit();
-    let skipped: Vec<_> = core
-        .notices
-        .iter()
-        .filter(|notice| matches!(notice, Notice::MissedSkipped { .. }))
-        .collect();
+    core.tick();
     let comet = COMETS[COMET.0 as usize].to_owned();
-    assert_eq!(skipped, [&Notice::MissedSkipped { comet, messages: 2 }]);
+    assert_eq!(skipped(&core), [(comet, 2)]);
+    let begun_before = commit(&mut core);
+    assert_eq!(committed_missing(&begun_before), [3..4]);
+    assert_eq!(committed_missing(&commit(&mut core)), []);
 }

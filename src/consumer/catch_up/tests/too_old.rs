@@ -34,8 +34,6 @@ fn what_others_have_alone_is_neither_skipped_nor_a_letter() {
     assert_eq!(bench.again(10), 2);
     let expected = [Sent::Read(B, 2..10, vec![]), Sent::Skipped(4)];
     assert_eq!(bench.sent(), expected, "the odd ones are for a user at A");
-    bench.live(10..11);
-    assert_eq!(bench.sent(), [live(10, &[])], "it is attached");
 }
 
 /// Letters that are not written yet count as held, so that a Comet can't fill memory with them.
