@@ -2,17 +2,17 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use krafka::Record;
+use chatroom_job::message::proto::push::PushMsg;
 
-use crate::catch_up::{await_caught_up, await_detached, await_missing, job, missing, topic};
+use crate::catch_up::{await_caught_up, await_missing, job, missing, topic};
 use crate::support::comet::{Call, Comet};
-use crate::support::messages::{encoded, numbered, over_rooms};
+use crate::support::job::Job;
+use crate::support::messages::{over_rooms, record};
 use crate::support::stream::to_user;
 use crate::support::topic::Topic;
 use crate::support::{await_until, is};
 
 const ROOMS: usize = 5;
-const MISSED: usize = 60;
 const NEW: usize = 40;
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -31,21 +31,20 @@ fn one_gets_only_what_is_new(limit: &str, ago: Duration) {
     topic.await_no_lag();
     goes.stop();
 
-    produce_missed(&topic, &goes, ago);
-    await_detached(&mut job, &goes);
-    stays.await_delivered(ROOMS + MISSED);
-    await_missing(&topic, &goes, MISSED as u64 + 1);
+    let missed = miss(&topic, &mut job, &goes, ago);
+    stays.await_delivered(ROOMS + missed);
+    await_missing(&topic, &goes, missed as u64 + 1);
     goes.start_again();
     await_caught_up(&mut job, &goes);
     let skipped = job.lines_with(&["WARN", &goes.address(), "--catch-up allows"]);
     assert_eq!(skipped.len(), 1, "{:#?}", job.log());
     assert!(
-        skipped[0].contains(&format!("{MISSED} messages")),
+        skipped[0].contains(&format!("{missed} messages")),
         "{skipped:?}"
     );
 
-    topic.produce(over_rooms(ROOMS, ROOMS + MISSED, NEW));
-    stays.await_delivered(ROOMS + MISSED + NEW);
+    topic.produce(over_rooms(ROOMS, ROOMS + missed, NEW));
+    stays.await_delivered(ROOMS + missed + NEW);
     goes.await_delivered(ROOMS + NEW);
     let letters = topic.await_dead_letters(1);
     let letter = letters.values().next().expect("there is one");
@@ -57,7 +56,7 @@ fn one_gets_only_what_is_new(limit: &str, ago: Duration) {
     });
     job.stop();
     let mut got: Vec<_> = goes.delivered().iter().map(Call::text).collect();
-    let due = over_rooms(ROOMS, 0, ROOMS).chain(over_rooms(ROOMS, ROOMS + MISSED, NEW));
+    let due = over_rooms(ROOMS, 0, ROOMS).chain(over_rooms(ROOMS, ROOMS + missed, NEW));
     let mut due: Vec<_> = due
         .map(|message| String::from_utf8_lossy(&message.msg).into_owned())
         .collect();
@@ -66,17 +65,24 @@ fn one_gets_only_what_is_new(limit: &str, ago: Duration) {
     assert_eq!(got, due);
 }
 
-fn produce_missed(topic: &Topic<'_>, goes: &Comet, ago: Duration) {
+/// Writes until the Comet is detached, and then one to its user. Returns how many were for rooms.
+fn miss(topic: &Topic<'_>, job: &mut Job, goes: &Comet, ago: Duration) -> usize {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let time = (now.expect("it is after 1970") - ago).as_millis() as i64;
-    let rooms = over_rooms(ROOMS, ROOMS, MISSED).map(|message| (message.room.clone(), message));
-    let user = to_user("user", goes.address(), 0);
-    let missed = rooms.chain([("user".to_owned(), user)]);
-    let records = missed.map(|(key, message)| {
-        let record = Record::new(&topic.name, encoded(&message)).key(key.into_bytes());
-        record.timestamp(time)
-    });
-    topic.kafka.produce(records);
+    let at = |message: &PushMsg| record(&topic.name, message).timestamp(time);
+    let mut missed = 0;
+    while job
+        .lines_with(&[&goes.address(), "it is detached"])
+        .is_empty()
+    {
+        let some = over_rooms(ROOMS, ROOMS + missed, ROOMS);
+        topic.kafka.produce(some.map(|message| at(&message)));
+        missed += ROOMS;
+    }
+    topic
+        .kafka
+        .produce([at(&to_user("user", goes.address(), 0))]);
+    missed
 }
 
 #[test]
@@ -97,15 +103,14 @@ fn one_that_was_away_gets_what_is_new_enough() {
     let mut job = job(&topic, &[&stays, &goes])
         .flag("--catch-up", "10h")
         .start();
-    topic.produce([numbered("room-0", 0)]);
-    goes.await_delivered(1);
+    topic.produce(over_rooms(ROOMS, 0, ROOMS));
+    goes.await_delivered(ROOMS);
     topic.await_no_lag();
     goes.stop();
-    produce_missed(&topic, &goes, HOUR);
-    await_detached(&mut job, &goes);
-    await_missing(&topic, &goes, MISSED as u64 + 1);
+    let missed = miss(&topic, &mut job, &goes, HOUR);
+    await_missing(&topic, &goes, missed as u64 + 1);
     goes.start_again();
-    goes.await_delivered(1 + MISSED + 1);
+    goes.await_delivered(ROOMS + missed + 1);
     await_caught_up(&mut job, &goes);
     assert!(job.lines_with(&["--catch-up allows"]).is_empty());
     job.stop();
