@@ -29,8 +29,8 @@ pub(super) struct CatchUp {
     held: BTreeMap<CometId, Held>,
     /// Of each Comet.
     caps: Held,
-    /// What the fetch on its way was asked for.
-    asked: BTreeMap<i32, Assignment>,
+    /// The partition that the last fetch was asked for.
+    asked: Option<(i32, Assignment)>,
 }
 
 impl CatchUp {
@@ -38,7 +38,7 @@ impl CatchUp {
         Self {
             away: BTreeSet::new(),
             held: BTreeMap::new(),
-            asked: BTreeMap::new(),
+            asked: None,
             caps: caps.part(SHARE * comets.max(1)),
         }
     }
@@ -158,20 +158,22 @@ impl Lags {
 }
 
 impl Core {
-    /// Returns the positions to fetch next for Comets that catch up, or `None` if there is nothing to read again now.
+    /// Returns the position to fetch next for Comets that catch up, or `None` if there is nothing to read again now.
+    ///
+    /// The partitions take turns: the records of one may reach a Comet's part of the cap, and the others' would be read for nothing.
     pub fn positions_again(&mut self) -> Option<Positions> {
-        let mut asked = BTreeMap::new();
-        let mut positions = Positions::new();
-        for (&partition, reading) in &self.partitions {
+        let last = self.catch_up.asked.map_or(-1, |(partition, _)| partition);
+        let behind_last = self.partitions.range(last + 1..);
+        let in_turn = behind_last.chain(self.partitions.range(..=last));
+        let mut lowest = in_turn.filter_map(|(&partition, reading)| {
             let lags = reading.behind.lags.iter();
             let lags = lags.filter(|lag| self.catch_up.may_read(lag.comet));
-            if let Some(lowest) = lags.filter_map(|lag| lag.next(reading.position)).min() {
-                positions.insert(partition, lowest);
-                asked.insert(partition, reading.assignment);
-            }
-        }
-        self.catch_up.asked = asked;
-        (!positions.is_empty()).then_some(positions)
+            let lowest = lags.filter_map(|lag| lag.next(reading.position)).min()?;
+            Some((partition, reading.assignment, lowest))
+        });
+        let (partition, assignment, lowest) = lowest.next()?;
+        self.catch_up.asked = Some((partition, assignment));
+        Some([(partition, lowest)].into())
     }
 
     /// Sends what was read again to the Comets that miss it.
@@ -188,7 +190,7 @@ impl Core {
             ) else {
                 continue;
             };
-            if self.catch_up.asked.get(&partition) != Some(&reading.assignment) {
+            if self.catch_up.asked != Some((partition, reading.assignment)) {
                 continue;
             }
             let (records, next) = match outcome {

@@ -333,6 +333,32 @@ fn what_was_asked_for_another_assignment_is_not_sent() {
     assert_eq!(bench.again(10), 2);
 }
 
+/// None waits until another one has caught up.
+#[test]
+fn the_partitions_take_turns() {
+    let mut bench = Bench::new(vec![behind(B, &[2..LIVE])]);
+    bench.control(Control::Assign {
+        assignment: Assignment {
+            partition: 1,
+            ..OURS
+        },
+        position: 10,
+        finished: Vec::new(),
+        behind: vec![behind(B, &[4..LIVE])],
+    });
+    let mut asked = || bench.core.positions_again().unwrap();
+    assert_eq!(
+        [asked(), asked()],
+        [[(0, 2)], [(1, 4)]].map(Positions::from)
+    );
+    assert_eq!(bench.again(4), 2);
+    let mut asked = || bench.core.positions_again().unwrap();
+    assert_eq!(
+        [asked(), asked()],
+        [[(1, 4)], [(0, 4)]].map(Positions::from)
+    );
+}
+
 #[test]
 fn workers_hear_when_nothing_more_may_be_held() {
     let mut bench = Bench::new(Vec::new());
