@@ -29,8 +29,8 @@ pub(super) struct CatchUp {
     held: BTreeMap<CometId, Held>,
     /// Of each Comet.
     caps: Held,
-    /// The partition that the last fetch was asked for.
-    asked: Option<(i32, Assignment)>,
+    /// The partition and the Comet that the last fetch was asked for.
+    asked: Option<(Assignment, CometId)>,
 }
 
 impl CatchUp {
@@ -160,20 +160,22 @@ impl Lags {
 impl Core {
     /// Returns the position to fetch next for Comets that catch up, or `None` if there is nothing to read again now.
     ///
-    /// The partitions take turns: the records of one may reach a Comet's part of the cap, and the others' would be read for nothing.
+    /// The partitions and Comets take turns: none waits until another one has caught up. What others miss of the same records goes
+    /// to them, too.
     pub fn positions_again(&mut self) -> Option<Positions> {
-        let last = self.catch_up.asked.map_or(-1, |(partition, _)| partition);
-        let behind_last = self.partitions.range(last + 1..);
-        let in_turn = behind_last.chain(self.partitions.range(..=last));
-        let mut lowest = in_turn.filter_map(|(&partition, reading)| {
+        let place = |(assignment, comet): &(Assignment, CometId)| (assignment.partition, *comet);
+        let last = self.catch_up.asked.as_ref().map(place);
+        let due = self.partitions.values().flat_map(|reading| {
             let lags = reading.behind.lags.iter();
             let lags = lags.filter(|lag| self.catch_up.may_read(lag.comet));
-            let lowest = lags.filter_map(|lag| lag.next(reading.position)).min()?;
-            Some((partition, reading.assignment, lowest))
+            lags.filter_map(|lag| {
+                let next = lag.next(reading.position)?;
+                Some(((reading.assignment, lag.comet), next))
+            })
         });
-        let (partition, assignment, lowest) = lowest.next()?;
-        self.catch_up.asked = Some((partition, assignment));
-        Some([(partition, lowest)].into())
+        let (asked, next) = due.min_by_key(|(of, _)| (Some(place(of)) <= last, place(of)))?;
+        self.catch_up.asked = Some(asked);
+        Some([(asked.0.partition, next)].into())
     }
 
     /// Sends what was read again to the Comets that miss it.
@@ -190,7 +192,8 @@ impl Core {
             ) else {
                 continue;
             };
-            if self.catch_up.asked != Some((partition, reading.assignment)) {
+            let asked = self.catch_up.asked.map(|(assignment, _)| assignment);
+            if asked != Some(reading.assignment) {
                 continue;
             }
             let (records, next) = match outcome {

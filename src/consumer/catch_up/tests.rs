@@ -219,10 +219,8 @@ fn one_reader_serves_two_comets_each_from_where_it_is() {
     bench.control(Control::Detach(A));
     bench.control(Control::Detach(B));
     bench.control(catch_up(A, &[6..LIVE]));
-    bench.control(catch_up(B, &[4..5, 8..LIVE]));
+    bench.control(catch_up(B, &[8..LIVE]));
     bench.sent();
-    assert_eq!(bench.again(5), 4);
-    assert_eq!(bench.sent(), [Sent::Read(B, 4..5, vec![4]), again(4, B)]);
     assert_eq!(bench.again(10), 6);
     let expected = [
         Sent::Read(A, 6..10, vec![6, 7, 8, 9]),
@@ -331,6 +329,17 @@ fn what_was_asked_for_another_assignment_is_not_sent() {
     });
     assert_eq!(bench.sent(), []);
     assert_eq!(bench.again(10), 2);
+}
+
+#[test]
+fn the_comets_take_turns() {
+    let mut bench = Bench::new(vec![behind(A, &[6..LIVE]), behind(B, &[0..LIVE])]);
+    assert_eq!(bench.again(2), 6, "the first Comet's turn");
+    assert_eq!(bench.again(3), 0);
+    assert_eq!(bench.again(8), 6);
+    assert_eq!(bench.again(8), 3, "this brings it to both");
+    let positions = bench.core.positions_again().unwrap();
+    assert_eq!(positions, [(0, 8)].into());
 }
 
 /// None waits until another one has caught up.
