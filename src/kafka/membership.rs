@@ -55,8 +55,8 @@ const _: () = assert!(
     "workers would send under the lease when Kafka, which counts from the last heartbeat, gave the partitions to another"
 );
 
-/// How long a rebalance may take beside the time of a hand-over. Kafka waits so long for a member that doesn't join again. And krafka
-/// waits so long for the answer to its own join: on a connection that something on the way has forgotten, none ever comes.
+/// Limits a rebalance, beside the time of a hand-over. Kafka gives up a member that doesn't join again within it. krafka gives up its
+/// own join: on a connection that a firewall forgot, the answer never comes.
 const REBALANCE: Duration = Duration::from_secs(30);
 
 /// Limit for one poll. Between two polls the member's state is checked.

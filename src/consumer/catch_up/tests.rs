@@ -219,8 +219,12 @@ fn one_reader_serves_two_comets_each_from_where_it_is() {
     bench.control(Control::Detach(A));
     bench.control(Control::Detach(B));
     bench.control(catch_up(A, &[6..LIVE]));
-    bench.control(catch_up(B, &[8..LIVE]));
+    bench.control(catch_up(B, &[4..5, 8..LIVE]));
     bench.sent();
+    // The turn of the first Comet, which nothing comes of.
+    bench.core.positions_again();
+    assert_eq!(bench.again(5), 4);
+    assert_eq!(bench.sent(), [Sent::Read(B, 4..5, vec![4]), again(4, B)]);
     assert_eq!(bench.again(10), 6);
     let expected = [
         Sent::Read(A, 6..10, vec![6, 7, 8, 9]),
