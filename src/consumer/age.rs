@@ -1,17 +1,27 @@
 //! Whether a record that a Comet missed is still worth sending to it.
 
+use std::time::Duration;
+
 use crate::settings::CatchUp;
+
+/// Whether the limit holds for a Comet that was `away` for this long (`None`: unknown). Whoever was away for a shorter time gets
+/// all, also where a backlog made the messages old.
+pub fn applies(limit: CatchUp, away: Option<Duration>) -> bool {
+    match limit {
+        CatchUp::All => false,
+        CatchUp::Off => true,
+        CatchUp::Within(time) => away.is_none_or(|away| away > time),
+    }
+}
 
 /// Whether it is too old `now`. Both times are milliseconds since 1970. A record without a time counts as new.
 pub fn is_too_old(limit: CatchUp, timestamp: i64, now: i64) -> bool {
-    let has_time = timestamp >= 0;
     match limit {
         CatchUp::All => false,
-        // Also where the clock of who wrote it is ahead.
-        CatchUp::Off => has_time,
+        CatchUp::Off => true,
         CatchUp::Within(time) => {
             let age = i128::from(now) - i128::from(timestamp);
-            has_time && age > time.as_millis() as i128
+            timestamp >= 0 && age > time.as_millis() as i128
         }
     }
 }
@@ -30,8 +40,6 @@ pub fn reason(limit: CatchUp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const NOW: i64 = 1_800_000_000_000;
@@ -47,7 +55,7 @@ mod tests {
 
     #[test]
     fn all_is_new_without_a_limit_and_nothing_is_where_it_is_off() {
-        for timestamp in [0, NOW, NOW + 1] {
+        for timestamp in [-1, 0, NOW, NOW + 1] {
             assert!(!is_too_old(CatchUp::All, timestamp, NOW));
             assert!(is_too_old(CatchUp::Off, timestamp, NOW));
         }
@@ -55,8 +63,16 @@ mod tests {
 
     #[test]
     fn a_record_without_a_time_is_new() {
-        for limit in [CatchUp::Off, CatchUp::Within(Duration::from_millis(1))] {
-            assert!(!is_too_old(limit, -1, NOW) && !is_too_old(limit, i64::MIN, NOW));
-        }
+        let limit = CatchUp::Within(Duration::from_millis(1));
+        assert!(!is_too_old(limit, -1, NOW) && !is_too_old(limit, i64::MIN, NOW));
+    }
+
+    #[test]
+    fn who_was_away_for_a_shorter_time_gets_all() {
+        let time = Duration::from_secs(300);
+        let limit = CatchUp::Within(time);
+        assert!(!applies(limit, Some(time)));
+        assert!(applies(limit, Some(time + Duration::from_millis(1))) && applies(limit, None));
+        assert!(applies(CatchUp::Off, Some(Duration::ZERO)) && !applies(CatchUp::All, None));
     }
 }

@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::age::{is_too_old, reason};
+use super::age::{applies, is_too_old, reason};
 use super::core::{Core, Effect};
 use super::decode::decode;
 use super::dispatch::ByWorker;
@@ -33,8 +34,8 @@ pub(super) struct CatchUp {
     caps: Held,
     /// What is too old isn't sent.
     limit: settings::CatchUp,
-    /// What the fetch on its way was asked for.
-    asked: BTreeMap<i32, Assignment>,
+    /// The partition and the Comet that the last fetch was asked for.
+    asked: Option<(Assignment, CometId)>,
 }
 
 impl CatchUp {
@@ -43,7 +44,7 @@ impl CatchUp {
             away: BTreeSet::new(),
             held: BTreeMap::new(),
             limit,
-            asked: BTreeMap::new(),
+            asked: None,
             caps: caps.part(SHARE * comets.max(1)),
         }
     }
@@ -51,6 +52,11 @@ impl CatchUp {
     /// Bytes of all that was read again and is held.
     pub fn bytes(&self) -> usize {
         self.held.values().map(|held| held.bytes).sum()
+    }
+
+    /// Whether a Comet that was away for this long (`None`: unknown) doesn't get what is too old.
+    pub fn is_limited(&self, away: Option<Duration>) -> bool {
+        applies(self.limit, away)
     }
 
     /// What was read again for one Comet and is held.
@@ -80,6 +86,8 @@ struct Lag {
     missing: VecDeque<Range<i64>>,
     /// Whether Kafka has deleted the first of it. Nothing is read until the group says what is left.
     is_astray: bool,
+    /// Whether it doesn't get what is too old.
+    is_limited: bool,
 }
 
 impl Lag {
@@ -111,7 +119,8 @@ impl Lags {
     pub fn new(behind: Vec<Behind>, live: i64, away: &BTreeSet<CometId>) -> Self {
         let mut lags = Self::default();
         for one in behind {
-            lags.put(one);
+            // How long it was away isn't known.
+            lags.put(one, true);
         }
         lags.attach(live, away);
         lags
@@ -126,24 +135,31 @@ impl Lags {
     pub fn detach(&mut self, comet: CometId, position: i64) {
         if self.lags.iter().all(|lag| lag.comet != comet) {
             let missing = std::iter::once(position..i64::MAX).collect();
-            self.put(Behind { comet, missing });
+            self.put(Behind { comet, missing }, true);
             self.list();
         }
     }
 
-    /// The Comet answers: this is what it misses. `live` and `away`: see [`Self::attach`].
-    pub fn catch_up(&mut self, behind: Behind, live: i64, away: &BTreeSet<CometId>) {
-        self.put(behind);
+    /// The Comet answers: this is what it misses. `is_limited`: without what is too old. `live` and `away`: see [`Self::attach`].
+    pub fn catch_up(
+        &mut self,
+        behind: Behind,
+        is_limited: bool,
+        live: i64,
+        away: &BTreeSet<CometId>,
+    ) {
+        self.put(behind, is_limited);
         self.attach(live, away);
     }
 
-    fn put(&mut self, Behind { comet, missing }: Behind) {
+    fn put(&mut self, Behind { comet, missing }: Behind, is_limited: bool) {
         self.lags.retain(|lag| lag.comet != comet);
         let missing = missing.into();
         self.lags.push(Lag {
             comet,
             missing,
             is_astray: false,
+            is_limited,
         });
     }
 
@@ -163,20 +179,24 @@ impl Lags {
 }
 
 impl Core {
-    /// Returns the positions to fetch next for Comets that catch up, or `None` if there is nothing to read again now.
+    /// Returns the position to fetch next for Comets that catch up, or `None` if there is nothing to read again now.
+    ///
+    /// The partitions and Comets take turns: none waits until another one has caught up. What others miss of the same records goes
+    /// to them, too.
     pub fn positions_again(&mut self) -> Option<Positions> {
-        let mut asked = BTreeMap::new();
-        let mut positions = Positions::new();
-        for (&partition, reading) in &self.partitions {
+        let place = |(assignment, comet): &(Assignment, CometId)| (assignment.partition, *comet);
+        let last = self.catch_up.asked.as_ref().map(place);
+        let due = self.partitions.values().flat_map(|reading| {
             let lags = reading.behind.lags.iter();
             let lags = lags.filter(|lag| self.catch_up.may_read(lag.comet));
-            if let Some(lowest) = lags.filter_map(|lag| lag.next(reading.position)).min() {
-                positions.insert(partition, lowest);
-                asked.insert(partition, reading.assignment);
-            }
-        }
-        self.catch_up.asked = asked;
-        (!positions.is_empty()).then_some(positions)
+            lags.filter_map(|lag| {
+                let next = lag.next(reading.position)?;
+                Some(((reading.assignment, lag.comet), next))
+            })
+        });
+        let (asked, next) = due.min_by_key(|(of, _)| (Some(place(of)) <= last, place(of)))?;
+        self.catch_up.asked = Some(asked);
+        Some([(asked.0.partition, next)].into())
     }
 
     /// Sends what was read again to the Comets that miss it, unless it is too old `now`.
@@ -194,7 +214,8 @@ impl Core {
             ) else {
                 continue;
             };
-            if self.catch_up.asked.get(&partition) != Some(&reading.assignment) {
+            let asked = self.catch_up.asked.map(|(assignment, _)| assignment);
+            if asked != Some(reading.assignment) {
                 continue;
             }
             let (records, next) = match outcome {
@@ -241,7 +262,7 @@ impl Core {
             for offsets in lag.take_below(next.min(position)) {
                 let first = records.partition_point(|record| record.offset < offsets.start);
                 let wanted = records[first..].iter();
-                let (mut sent, mut skipped) = (Vec::new(), 0);
+                let (mut sent, mut skipped) = (Vec::new(), Vec::new());
                 for record in wanted.take_while(|record| record.offset < offsets.end) {
                     let router = &self.router;
                     let delivery = routed.entry(record.offset).or_insert_with(|| {
@@ -252,11 +273,12 @@ impl Core {
                     else {
                         continue;
                     };
-                    let too_old = is_too_old(self.catch_up.limit, record.timestamp, now);
+                    let too_old =
+                        lag.is_limited && is_too_old(self.catch_up.limit, record.timestamp, now);
                     let is_for_it_alone =
                         delivery.as_ref().map(|of| of.target) == Some(Target::One(lag.comet));
                     if too_old && !is_for_it_alone {
-                        skipped += 1;
+                        skipped.push(record.offset);
                         continue;
                     }
                     self.rounds.read(record.size);

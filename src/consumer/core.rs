@@ -196,8 +196,13 @@ impl Core {
                 }
                 self.tell_workers(|| worker::Event::Detach(comet), perform);
             }
-            Control::CatchUp { comet, missing } => {
+            Control::CatchUp {
+                comet,
+                missing,
+                away,
+            } => {
                 self.catch_up.away.remove(&comet);
+                let is_limited = self.catch_up.is_limited(away);
                 for (assignment, missing) in missing {
                     if let Some(reading) = self.partitions.get_mut(&assignment.partition)
                         && reading.assignment == assignment
@@ -205,6 +210,7 @@ impl Core {
                         let live = reading.live_from();
                         reading.behind.catch_up(
                             Behind { comet, missing },
+                            is_limited,
                             live,
                             &self.catch_up.away,
                         );

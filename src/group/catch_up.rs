@@ -167,10 +167,15 @@ impl Group {
             (owned.assignment, owned.ledger.to_catch_up(comet))
         });
         let missing = missing.collect();
-        self.effects.consumer(Control::CatchUp { comet, missing });
+        let after = now.saturating_duration_since(since);
+        self.effects.consumer(Control::CatchUp {
+            comet,
+            missing,
+            away: Some(after),
+        });
         self.effects.say(Notice::CometReturns {
             comet: self.name(comet),
-            after: now.saturating_duration_since(since),
+            after,
             messages,
         });
     }
@@ -186,8 +191,8 @@ impl Group {
         } = read;
         // Of a partition that isn't ours any more the workers give it back.
         if let Some(owned) = self.owned(assignment) {
-            owned.ledger.sent_again(comet, offsets, &sent);
-            self.comets.get(comet).skipped += skipped;
+            owned.ledger.sent_again(comet, offsets, &sent, &skipped);
+            self.comets.get(comet).skipped += skipped.len() as u64;
         }
     }
 
@@ -302,7 +307,11 @@ impl Group {
             let is_detached = self.comets.detached().any(|detached| detached == comet);
             if !is_detached {
                 let missing = vec![(owned.assignment, missing)];
-                self.effects.consumer(Control::CatchUp { comet, missing });
+                self.effects.consumer(Control::CatchUp {
+                    comet,
+                    missing,
+                    away: None,
+                });
             }
         }
     }

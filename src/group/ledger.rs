@@ -123,10 +123,16 @@ impl Ledger {
         self.missing.lacks(comet, offset, in_flight);
     }
 
-    /// Notes that the partition was read again over `scanned` for `comet`. The records at `sent` are on their way to it; nothing else
-    /// there is for it.
-    pub fn sent_again(&mut self, comet: CometId, scanned: Range<i64>, sent: &[i64]) {
-        self.missing.sent_again(comet, scanned, sent);
+    /// Notes that the partition was read again over `scanned` for `comet`. The records at `sent` are on their way to it, those at
+    /// `skipped` are not worth it any longer; nothing else there is for it. Both ascend.
+    pub fn sent_again(
+        &mut self,
+        comet: CometId,
+        scanned: Range<i64>,
+        sent: &[i64],
+        skipped: &[i64],
+    ) {
+        self.missing.sent_again(comet, scanned, sent, skipped);
     }
 
     /// Notes that `comet` has a record that it missed: a call ended well, or its dead letter is written.

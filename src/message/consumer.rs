@@ -1,6 +1,7 @@
 //! What the consumer is told.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use super::{Assignment, CometId};
 
@@ -19,6 +20,8 @@ pub enum Control {
     CatchUp {
         comet: CometId,
         missing: Vec<(Assignment, Vec<Range<i64>>)>,
+        /// For how long the Comet was detached, where that is known.
+        away: Option<Duration>,
     },
     /// Stop reading a partition.
     Revoke { partition: i32 },

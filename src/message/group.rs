@@ -103,8 +103,8 @@ pub struct ReadAgain {
     pub assignment: Assignment,
     pub comet: CometId,
     pub offsets: Range<i64>,
-    /// Of these, what is on its way to the Comet, or becomes a dead letter. The rest holds nothing for it, or is too old.
+    /// Of these, what is on its way to the Comet, or becomes a dead letter.
     pub sent: Vec<i64>,
-    /// How many were too old.
-    pub skipped: u64,
+    /// What is too old to be sent. The rest holds nothing for the Comet.
+    pub skipped: Vec<i64>,
 }

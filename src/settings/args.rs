@@ -77,8 +77,8 @@ pub struct SettingArgs {
     /// Bytes of them held at most
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = settings::bytes)]
     hold_bytes: usize,
-    /// What a Comet that was away gets of what it missed: all, nothing (off), or what is at most this old
-    #[arg(long, value_name = "LIMIT", default_value = "all", value_parser = settings::catch_up)]
+    /// What a Comet gets of what it missed: all, nothing (off), or what is at most this old; all if it was away for a shorter time
+    #[arg(long, value_name = "LIMIT", default_value = "5m", value_parser = settings::catch_up)]
     catch_up: CatchUp,
 }
 

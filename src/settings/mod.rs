@@ -145,7 +145,7 @@ pub fn coalesce() -> impl TypedValueParser<Value = Coalesce> {
 pub enum CatchUp {
     All,
     Off,
-    /// What is at most this old when it is read again.
+    /// What is at most this old when it is read again; all, if the Comet was away for a shorter time.
     Within(Duration),
 }
 

@@ -187,7 +187,7 @@ fn words(control: &Control) -> String {
             finished,
             behind,
         } => format!("assign {assignment:?} at {position}, finished {finished:?}, {behind:?}"),
-        Control::CatchUp { comet, missing } => format!("{comet:?} catches up on {missing:?}"),
+        Control::CatchUp { comet, missing, .. } => format!("{comet:?} catches up on {missing:?}"),
         Control::Detach(comet) => format!("detach {comet:?}"),
         _ => String::new(),
     }

@@ -136,6 +136,8 @@ fn flags(slot: usize, comets: &[SocketAddr]) -> Vec<String> {
     // The tens of thousands of messages that an outage leaves reach the cap, and then one slow Comet delays all:
     // that is what the cap means, but not what the campaign is to show.
     flags.extend(["--hold-messages", "10000"].map(Into::into));
+    // Whatever a Comet missed is due, however long it was away.
+    flags.extend(["--catch-up", "all"].map(Into::into));
     // Static members and others, both ways of fetching.
     if slot.is_multiple_of(2) {
         flags.extend(["--group-instance-id".into(), format!("job-{slot}")]);

@@ -77,8 +77,15 @@ impl Missing {
         }
     }
 
-    /// Of `scanned`, a Comet misses only the records `sent` (ascending), which are on their way to it, and those that were before.
-    pub fn sent_again(&mut self, comet: CometId, scanned: Range<i64>, sent: &[i64]) {
+    /// Of `scanned`, a Comet misses only the records `sent`, which are on their way to it, and those that were before. Of these,
+    /// what is `skipped` isn't sent again. Both ascend.
+    pub fn sent_again(
+        &mut self,
+        comet: CometId,
+        scanned: Range<i64>,
+        sent: &[i64],
+        skipped: &[i64],
+    ) {
         self.in_hand
             .extend(sent.iter().map(|offset| (comet, *offset)));
         let missed = self.offsets.entry(comet).or_default();
@@ -86,11 +93,11 @@ impl Missing {
         for offset in sent {
             missed.insert(*offset..offset + 1);
         }
-        // A call may have begun before the partition was read again. What isn't sent again was too old.
+        // A call may have begun before the partition was read again.
         let before = (comet, scanned.start)..(comet, scanned.end.max(scanned.start));
         for (_, offset) in self.in_hand.range(before) {
             missed.insert(*offset..offset + 1);
-            if sent.binary_search(offset).is_err() {
+            if skipped.binary_search(offset).is_ok() {
                 self.last_tries.insert((comet, *offset));
             }
         }

@@ -59,7 +59,7 @@ fn read_again(core: &mut Core, epoch: u64, offsets: Range<i64>, sent: &[i64]) {
         comet: COMET,
         offsets,
         sent: sent.to_vec(),
-        skipped: 0,
+        skipped: Vec::new(),
     }));
 }
 
@@ -80,8 +80,12 @@ fn commit(core: &mut Core) -> Commit {
 fn returned(core: &mut Core) -> Vec<Range<i64>> {
     core.tell(Event::Answers(COMET));
     match core.control.pop_front() {
-        Some(Control::CatchUp { comet, mut missing }) => {
-            assert_eq!(comet, COMET);
+        Some(Control::CatchUp {
+            comet,
+            mut missing,
+            away,
+        }) => {
+            assert!(comet == COMET && away.is_some());
             missing.remove(0).1
         }
         _ => panic!("it doesn't catch up"),
@@ -266,7 +270,7 @@ fn what_was_too_old_is_said_once_when_the_comet_has_caught_up() {
             comet: COMET,
             offsets: offset..offset + 1,
             sent: Vec::new(),
-            skipped: 1,
+            skipped: vec![offset],
         }));
     }
     let skipped = |core: &Core| {

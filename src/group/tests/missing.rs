@@ -96,7 +96,7 @@ fn away(position: i64, metadata: &str) -> (Vec<Range<i64>>, Vec<Range<i64>>) {
     let (epoch, _) = core.assigned();
     core.read(epoch, 100..104);
     let ledger = &mut core.group.partitions.get_mut(&0).unwrap().ledger;
-    ledger.sent_again(CometId(1), 10..15, &[]);
+    ledger.sent_again(CometId(1), 10..15, &[], &[]);
     core.lacks(100, 0);
     core.settle(epoch, 100, Completion::Delivered);
     core.lose();

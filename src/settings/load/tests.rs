@@ -64,7 +64,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         session-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\ncork-calls = 'off'\nfetch = 'modern'\n\
         isolation-level = 'read_uncommitted'\n\
         coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
-        call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '5m'\n";
+        call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '7m'\n";
     let expected = Config {
         brokers: vec!["a:1".into(), "b:2".into()],
         topic: "t".into(),
@@ -84,7 +84,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         shutdown_timeout: Duration::ZERO,
         hold_messages: 10_000,
         hold_bytes: 65_536,
-        catch_up: CatchUp::Within(Duration::from_secs(300)),
+        catch_up: CatchUp::Within(Duration::from_secs(420)),
     };
     assert_eq!(
         load_all(&[], &[], Some(file)).expect("loads").config,
@@ -109,7 +109,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_SHUTDOWN_TIMEOUT", "0"),
         ("JOB_HOLD_MESSAGES", "10000"),
         ("JOB_HOLD_BYTES", "65536"),
-        ("JOB_CATCH_UP", "5m"),
+        ("JOB_CATCH_UP", "7m"),
     ];
     assert_eq!(variables.len(), Parser::new().keys.len());
     assert_eq!(

@@ -11,7 +11,7 @@ fn what_is_too_old_is_skipped_and_what_was_for_users_becomes_a_letter() {
     assert_eq!(bench.again(10), 2);
     let expected = [
         Sent::Read(A, 2..10, vec![3, 5, 6, 7, 8, 9]),
-        Sent::Skipped(2),
+        Sent::Skipped(vec![2, 4]),
         Sent::Letter {
             offset: 3,
             comet: A,
@@ -32,7 +32,10 @@ fn what_is_too_old_is_skipped_and_what_was_for_users_becomes_a_letter() {
 fn what_others_have_alone_is_neither_skipped_nor_a_letter() {
     let mut bench = Bench::limited(vec![behind(B, &[2..LIVE])], Limit::Off);
     assert_eq!(bench.again(10), 2);
-    let expected = [Sent::Read(B, 2..10, vec![]), Sent::Skipped(4)];
+    let expected = [
+        Sent::Read(B, 2..10, vec![]),
+        Sent::Skipped(vec![2, 4, 6, 8]),
+    ];
     assert_eq!(bench.sent(), expected, "the odd ones are for a user at A");
 }
 
@@ -51,4 +54,26 @@ fn letters_count_against_what_may_be_held() {
         again: Some(A),
     });
     assert_eq!(bench.again(14), 10);
+}
+
+/// A backlog makes messages old before any Comet gets them.
+#[test]
+fn one_that_was_away_for_a_shorter_time_gets_all() {
+    let time = Duration::from_millis(14);
+    for (away, is_limited) in [(time, false), (2 * time, true)] {
+        let mut bench = Bench::limited(Vec::new(), Limit::Within(time));
+        bench.control(Control::Detach(B));
+        bench.control(Control::CatchUp {
+            comet: B,
+            missing: vec![(OURS, vec![2..5, 10..LIVE])],
+            away: Some(away),
+        });
+        bench.sent();
+        bench.again(5);
+        let expected = match is_limited {
+            true => [Sent::Read(B, 2..5, vec![]), Sent::Skipped(vec![2, 4])],
+            false => [Sent::Read(B, 2..5, vec![2, 4]), again(2, B)],
+        };
+        assert_eq!(bench.sent()[..2], expected);
+    }
 }

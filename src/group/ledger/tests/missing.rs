@@ -24,6 +24,8 @@ struct Model {
     next: i64,
     missing: BTreeSet<(u32, i64)>,
     on_the_way: BTreeSet<(u32, i64)>,
+    /// On the way, and skipped when it was read again.
+    last_tries: BTreeSet<(u32, i64)>,
     /// What is well: the Comet has the record, or there is nothing in it for this Comet.
     has: BTreeSet<(u32, i64)>,
 }
@@ -65,7 +67,10 @@ impl Model {
         }
     }
 
-    fn sent_again(&mut self, comet: u32, scanned: Range<i64>, sent: &[i64]) {
+    fn sent_again(&mut self, comet: u32, scanned: Range<i64>, sent: &[i64], skipped: &[i64]) {
+        let again = skipped.iter().map(|offset| (comet, *offset));
+        let again = again.filter(|it| self.on_the_way.contains(it));
+        self.last_tries.extend(again);
         self.on_the_way.extend(sent.iter().map(|o| (comet, *o)));
         for offset in scanned {
             if !self.on_the_way.contains(&(comet, offset)) {
@@ -74,6 +79,17 @@ impl Model {
             }
         }
         self.missing.extend(sent.iter().map(|o| (comet, *o)));
+    }
+
+    fn took(&mut self, comet: u32, offset: i64) {
+        for set in [
+            &mut self.on_the_way,
+            &mut self.last_tries,
+            &mut self.missing,
+        ] {
+            set.remove(&(comet, offset));
+        }
+        self.has.insert((comet, offset));
     }
 
     fn cut(&mut self, end: i64, watermark: i64) {
@@ -85,7 +101,12 @@ impl Model {
         }
         self.records.retain(|offset| *offset < end);
         self.in_hand.retain(|offset| *offset < end);
-        for set in [&mut self.missing, &mut self.on_the_way, &mut self.has] {
+        for set in [
+            &mut self.missing,
+            &mut self.on_the_way,
+            &mut self.last_tries,
+            &mut self.has,
+        ] {
             set.retain(|(_, offset)| *offset < end);
         }
         self.next = self.next.min(end);
@@ -113,8 +134,9 @@ enum Step {
     FinishMost(usize),
     Release(Index),
     Lacks(Index, u32, bool),
-    /// The partition is read again from a record on, over this many offsets. Every nth is sent.
-    SentAgain(Index, i64, u32, usize),
+    /// The partition is read again from a record on, over this many offsets. Every nth is sent, the others are skipped or not for
+    /// the Comet.
+    SentAgain(Index, i64, u32, usize, bool),
     Took(Index, u32),
     StillLacks(Index, u32),
     Drop(u32),
@@ -132,7 +154,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (1usize..20).prop_map(Step::FinishMost),
         1 => index().prop_map(Step::Release),
         5 => (index(), 0..FLEET, any::<bool>()).prop_map(|(at, comet, in_flight)| Step::Lacks(at, comet, in_flight)),
-        3 => (index(), 0i64..60, 0..FLEET, 1usize..5).prop_map(|(at, length, comet, nth)| Step::SentAgain(at, length, comet, nth)),
+        3 => (index(), 0i64..60, 0..FLEET, 1usize..5, any::<bool>()).prop_map(|(at, length, comet, nth, skips)| Step::SentAgain(at, length, comet, nth, skips)),
         6 => (index(), 0..FLEET).prop_map(|(at, comet)| Step::Took(at, comet)),
         3 => (index(), 0..FLEET).prop_map(|(at, comet)| Step::StillLacks(at, comet)),
         1 => (0..FLEET).prop_map(Step::Drop),
@@ -160,6 +182,7 @@ proptest! {
                 .flat_map(|(comet, missed)| missed.ranges().flatten().map(|offset| (comet.0, offset)))
                 .collect(),
             on_the_way: BTreeSet::new(),
+            last_tries: BTreeSet::new(),
             has: BTreeSet::new(),
         };
         let mut ledger = Ledger::new(0, before, missing);
@@ -206,25 +229,28 @@ proptest! {
                         }
                     }
                 }
-                Step::SentAgain(index, length, comet, nth_is_sent) => {
+                Step::SentAgain(index, length, comet, nth_is_sent, skips) => {
                     let start = nth(index).min(model.next);
                     let scanned = start..(start + length).min(model.next);
                     let there: Vec<i64> = model.records.range(scanned.clone()).copied().collect();
-                    let sent: Vec<i64> = there.into_iter().step_by(nth_is_sent).collect();
-                    ledger.sent_again(CometId(comet), scanned.clone(), &sent);
-                    model.sent_again(comet, scanned, &sent);
+                    let sent: Vec<i64> = there.iter().copied().step_by(nth_is_sent).collect();
+                    let is_skipped = |offset: &i64| skips && !sent.contains(offset);
+                    let skipped: Vec<i64> = there.into_iter().filter(is_skipped).collect();
+                    ledger.sent_again(CometId(comet), scanned.clone(), &sent, &skipped);
+                    model.sent_again(comet, scanned, &sent, &skipped);
                 }
                 Step::Took(index, comet) => {
                     let offset = nth(index);
                     ledger.took(CometId(comet), offset);
-                    model.on_the_way.remove(&(comet, offset));
-                    model.missing.remove(&(comet, offset));
-                    model.has.insert((comet, offset));
+                    model.took(comet, offset);
                 }
                 Step::StillLacks(index, comet) => {
                     let offset = nth(index);
                     ledger.still_lacks(CometId(comet), offset);
                     model.on_the_way.remove(&(comet, offset));
+                    if model.last_tries.contains(&(comet, offset)) {
+                        model.took(comet, offset);
+                    }
                 }
                 Step::Drop(comet) => {
                     let dropped = ledger.drop_missing(CometId(comet));
@@ -233,6 +259,7 @@ proptest! {
                     model.has.extend(model.missing.iter().filter(|(of, _)| *of == comet));
                     model.missing.retain(|(of, _)| *of != comet);
                     model.on_the_way.retain(|(of, _)| *of != comet);
+                    model.last_tries.retain(|(of, _)| *of != comet);
                 }
                 Step::Cut(by) => {
                     let to = (model.next + by).max(0);
@@ -326,7 +353,7 @@ fn what_is_on_its_way_is_missing_until_the_comet_has_it() {
     for offset in 45..50 {
         ledger.finish(offset);
     }
-    ledger.sent_again(comet, 0..18, &[11, 13]);
+    ledger.sent_again(comet, 0..18, &[11, 13], &[]);
     assert_eq!(missing(&ledger, 1), [11..12, 13..14, 18..20]);
     assert_eq!((ledger.in_hand(), ledger.is_settled()), (2, false));
     ledger.took(comet, 11);
@@ -338,7 +365,7 @@ fn what_is_on_its_way_is_missing_until_the_comet_has_it() {
     assert_eq!(ledger.to_catch_up(comet), again);
     // A late answer of a call that began before the partition was read again.
     ledger.lacks(18, comet, true);
-    ledger.sent_again(comet, 0..50, &[]);
+    ledger.sent_again(comet, 0..50, &[], &[]);
     assert_eq!(missing(&ledger, 1), [18..19]);
     ledger.took(comet, 18);
     assert_eq!(missing(&ledger, 1), []);
