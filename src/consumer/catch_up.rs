@@ -29,8 +29,8 @@ pub(super) struct CatchUp {
     held: BTreeMap<CometId, Held>,
     /// Of each Comet.
     caps: Held,
-    /// What the fetch on its way was asked for.
-    asked: BTreeMap<i32, Assignment>,
+    /// The partition and the Comet that the last fetch was asked for.
+    asked: Option<(Assignment, CometId)>,
 }
 
 impl CatchUp {
@@ -38,7 +38,7 @@ impl CatchUp {
         Self {
             away: BTreeSet::new(),
             held: BTreeMap::new(),
-            asked: BTreeMap::new(),
+            asked: None,
             caps: caps.part(SHARE * comets.max(1)),
         }
     }
@@ -158,20 +158,24 @@ impl Lags {
 }
 
 impl Core {
-    /// Returns the positions to fetch next for Comets that catch up, or `None` if there is nothing to read again now.
+    /// Returns the position to fetch next for Comets that catch up, or `None` if there is nothing to read again now.
+    ///
+    /// The partitions and Comets take turns: none waits until another one has caught up. What others miss of the same records goes
+    /// to them, too.
     pub fn positions_again(&mut self) -> Option<Positions> {
-        let mut asked = BTreeMap::new();
-        let mut positions = Positions::new();
-        for (&partition, reading) in &self.partitions {
+        let place = |(assignment, comet): &(Assignment, CometId)| (assignment.partition, *comet);
+        let last = self.catch_up.asked.as_ref().map(place);
+        let due = self.partitions.values().flat_map(|reading| {
             let lags = reading.behind.lags.iter();
             let lags = lags.filter(|lag| self.catch_up.may_read(lag.comet));
-            if let Some(lowest) = lags.filter_map(|lag| lag.next(reading.position)).min() {
-                positions.insert(partition, lowest);
-                asked.insert(partition, reading.assignment);
-            }
-        }
-        self.catch_up.asked = asked;
-        (!positions.is_empty()).then_some(positions)
+            lags.filter_map(|lag| {
+                let next = lag.next(reading.position)?;
+                Some(((reading.assignment, lag.comet), next))
+            })
+        });
+        let (asked, next) = due.min_by_key(|(of, _)| (Some(place(of)) <= last, place(of)))?;
+        self.catch_up.asked = Some(asked);
+        Some([(asked.0.partition, next)].into())
     }
 
     /// Sends what was read again to the Comets that miss it.
@@ -188,7 +192,8 @@ impl Core {
             ) else {
                 continue;
             };
-            if self.catch_up.asked.get(&partition) != Some(&reading.assignment) {
+            let asked = self.catch_up.asked.map(|(assignment, _)| assignment);
+            if asked != Some(reading.assignment) {
                 continue;
             }
             let (records, next) = match outcome {

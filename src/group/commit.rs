@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Group;
-use super::effect::Effect;
+use super::effect::{Effect, Effects};
 use super::notice::Notice;
 use super::partition::{Partition, Phase};
 use crate::message::membership::Command;
@@ -59,8 +59,13 @@ impl Group {
     pub(super) fn what_to_commit(&mut self) -> Vec<Commit> {
         let mut commits = Vec::new();
         for (&partition, owned) in &mut self.partitions {
-            let (commit, full) = commit_of(partition, owned, &self.names, self.map_len);
-            self.effects.say(full);
+            let commit = commit_of(
+                partition,
+                owned,
+                &self.names,
+                self.map_len,
+                &mut self.effects,
+            );
             let is_due = match owned.phase {
                 Phase::Suspect { lost, .. } => !lost,
                 Phase::Consuming | Phase::Draining { .. } => {
@@ -113,16 +118,17 @@ impl Group {
     }
 }
 
-/// What there is to commit of a partition, and what to say of it.
-pub fn commit_of(
+/// Makes the commit of a partition. Says so if its map has no room for all, or has room again.
+pub(super) fn commit_of(
     partition: i32,
     owned: &mut Partition,
     comets: &[String],
     map_len: usize,
-) -> (Commit, Option<Notice>) {
+    effects: &mut Effects,
+) -> Commit {
     let (commit, left_out) = owned.commit(partition, comets, map_len);
-    let full = map_full(owned, &commit, left_out, map_len);
-    (commit, full)
+    effects.say(map_full(owned, &commit, left_out, map_len));
+    commit
 }
 
 /// Notes whether the map of a commit has room for all that is finished. Returns what to say where that changed. A map that

@@ -34,9 +34,13 @@ impl Group {
             let Some(owned) = self.partitions.get_mut(&partition) else {
                 continue;
             };
-            let (commit, full) = commit_of(partition, owned, &self.names, self.map_len);
-            self.effects.say(full);
-            commits.push(commit);
+            commits.push(commit_of(
+                partition,
+                owned,
+                &self.names,
+                self.map_len,
+                &mut self.effects,
+            ));
             self.suspect(partition, true, now);
         }
         self.grace_until = Some(now + GRACE);

@@ -90,7 +90,7 @@ impl Partition {
         }
     }
 
-    /// What there is to commit, with a map of `map_len` bytes at most: what is finished, and what each of the `comets` misses. And
+    /// Makes the commit: what is finished, and what each of the `comets` misses. Its map has `map_len` bytes at most. Also returns
     /// how many runs of records the map has no room for.
     pub fn commit(&self, partition: i32, comets: &[String], map_len: usize) -> (Commit, usize) {
         let missing = self.ledger.missing().iter();

@@ -73,9 +73,13 @@ impl Group {
                     messages: owned.ledger.in_hand() as u64,
                 });
             }
-            let (commit, full) = commit_of(partition, owned, &self.names, self.map_len);
-            self.effects.say(full);
-            commits.push(commit);
+            commits.push(commit_of(
+                partition,
+                owned,
+                &self.names,
+                self.map_len,
+                &mut self.effects,
+            ));
             self.forget(partition);
         }
         // Of what stays too: in the rebalance that follows, this member may be taken for gone.

@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 use crate::base::backoff::{Retry, grows};
 use crate::base::lease;
 use crate::base::text::counted;
+use crate::base::trial;
 use crate::kafka::{Trouble, create_topic_command};
 use crate::message::group::Event;
 use crate::message::membership::Command;
@@ -54,8 +55,9 @@ const _: () = assert!(
     "workers would send under the lease when Kafka, which counts from the last heartbeat, gave the partitions to another"
 );
 
-/// Kafka's default. Only a revocation takes time between two polls, and its timeout is shorter.
-const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
+/// Limits a rebalance, beside the time of a hand-over. Kafka gives up a member that doesn't join again within it. krafka gives up its
+/// own join: on a connection that a firewall forgot, the answer never comes.
+const REBALANCE: Duration = Duration::from_secs(30);
 
 /// Limit for one poll. Between two polls the member's state is checked.
 const POLL: Duration = Duration::from_secs(1);
@@ -271,6 +273,10 @@ impl Membership {
         }
     }
 
+    fn rebalance_timeout(&self) -> Duration {
+        trial::limit("rebalance", REBALANCE) + self.config.shutdown_timeout
+    }
+
     async fn make_consumer(&self, kafka: &Kafka) -> Result<(Arc<Consumer>, Arc<Listener>), String> {
         let listener = Listener::new(&self.config, kafka, self.events.clone());
         let builder = kafka
@@ -286,7 +292,7 @@ impl Membership {
             ])
             .session_timeout(self.config.session_timeout)
             .heartbeat_interval((self.config.session_timeout / 3).min(HEARTBEAT))
-            .max_poll_interval(self.config.session_timeout.max(MAX_POLL_INTERVAL))
+            .max_poll_interval(self.config.session_timeout.max(self.rebalance_timeout()))
             .idle_poll_backoff(Duration::from_millis(100))
             .metrics_push(false)
             .rebalance_listener(Callbacks(listener.clone()));

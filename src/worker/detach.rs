@@ -91,7 +91,7 @@ impl Core {
         }
     }
 
-    /// Gives back what no Comet may have seen of an assignment that is over, and what was read again.
+    /// Ends an assignment: gives back what no Comet has seen, and what was read again.
     ///
     /// A message that some Comets have, or get from what they miss, is not given back as a whole: the next owner would send it to
     /// them again. The others lack it. Behind what a Comet doesn't get, it gets nothing more of the key, so it lacks that too.

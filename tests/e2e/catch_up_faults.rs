@@ -50,14 +50,15 @@ impl Full {
     }
 
     /// The one that lives gets far more than what may be held; then the other one is well, and gets all too.
-    fn ends_well(self, mut job: Job) {
+    /// At most `again` come to it once more.
+    fn ends_well(self, mut job: Job, again: usize) {
         self.lives.await_delivered(self.sent.due(&self.lives));
         await_detached(&mut job, &self.hangs);
         self.hangs.answer(|_| Answer::Ok);
         await_caught_up(&mut job, &self.hangs);
         await_nothing_missing(&self.topic);
         job.stop();
-        assert_eq!(self.sent.assert_all_in_order(&self.lives), 0);
+        assert!(self.sent.assert_all_in_order(&self.lives) <= again);
         assert!(self.sent.assert_all_in_order(&self.hangs) <= IN_FLIGHT);
     }
 }
@@ -66,7 +67,7 @@ impl Full {
 fn one_that_hangs_and_fills_what_is_held_stops_the_others_for_a_moment() {
     let (mut full, job) = Full::start();
     full.sent.produce(&full.topic, 10 * CAP);
-    full.ends_well(job);
+    full.ends_well(job, 0);
 }
 
 /// Job itself stands still right then: afterwards nobody has delivered anything for a while, and nobody can.
@@ -80,7 +81,8 @@ fn job_stands_still_while_one_that_hangs_fills_what_is_held() {
     let since = Instant::now();
     await_until("4 seconds", || is(since.elapsed().as_secs() >= 4, true));
     job.thaw();
-    full.ends_well(job);
+    // While it stands still, the deadlines of calls that were taken may pass.
+    full.ends_well(job, IN_FLIGHT);
 }
 
 /// A broker that takes 64 bytes beside an offset: what doesn't fit there lowers the offset instead.

@@ -4,9 +4,11 @@ use crate::support::comet::Comet;
 use crate::support::command::{Ended, job};
 use crate::support::dead_address::{DropsPackets, server_of_lines};
 use crate::support::job::JobCommand;
-use crate::support::kafka::{Kafka, on_each_kafka};
-use crate::support::messages::{assert_each_once_in_order, over_rooms};
+use crate::support::kafka::{Kafka, Version, on_each_kafka};
+use crate::support::messages::{assert_each_once_in_order, numbered, over_rooms};
+use crate::support::proxy::Proxy;
 use crate::support::topic::Topic;
+use crate::support::{await_until, free_port, is};
 
 on_each_kafka!(
     a_dead_first_address_costs_seconds,
@@ -133,4 +135,24 @@ fn each_address_is_named_where_none_serves() {
     ] {
         assert!(ended.out.contains(&says), "{says}: {}", ended.out);
     }
+}
+
+/// Something on the way forgets the connection while Kafka waits for more members: the answer to the join never comes.
+#[test]
+fn a_join_that_is_never_answered_is_made_again() {
+    let port = free_port();
+    let proxy = Proxy::start(format!("127.0.0.1:{port}"));
+    let delay = "group.initial.rebalance.delay.ms=5000";
+    let kafka = Kafka::start_behind(Version::V3_9_1, port, &proxy, &[delay]);
+    let topic = Topic::new(&kafka, 1);
+    let comet = Comet::start();
+    topic.produce((0..10).map(|n| numbered("room", n)));
+    let mut job = topic.job(&[&comet]).fault("rebalance=return(1000)").start();
+    job.await_line(&["connected to Kafka"]);
+    await_until("the join", || {
+        is(kafka.group_state(&topic.group), "PreparingRebalance".into())
+    });
+    proxy.forget_all();
+    comet.await_delivered(10);
+    job.stop();
 }

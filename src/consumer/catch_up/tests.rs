@@ -221,6 +221,8 @@ fn one_reader_serves_two_comets_each_from_where_it_is() {
     bench.control(catch_up(A, &[6..LIVE]));
     bench.control(catch_up(B, &[4..5, 8..LIVE]));
     bench.sent();
+    // The turn of the first Comet, which nothing comes of.
+    bench.core.positions_again();
     assert_eq!(bench.again(5), 4);
     assert_eq!(bench.sent(), [Sent::Read(B, 4..5, vec![4]), again(4, B)]);
     assert_eq!(bench.again(10), 6);
@@ -331,6 +333,43 @@ fn what_was_asked_for_another_assignment_is_not_sent() {
     });
     assert_eq!(bench.sent(), []);
     assert_eq!(bench.again(10), 2);
+}
+
+#[test]
+fn the_comets_take_turns() {
+    let mut bench = Bench::new(vec![behind(A, &[6..LIVE]), behind(B, &[0..LIVE])]);
+    assert_eq!(bench.again(2), 6, "the first Comet's turn");
+    assert_eq!(bench.again(3), 0);
+    assert_eq!(bench.again(8), 6);
+    assert_eq!(bench.again(8), 3, "this brings it to both");
+    let positions = bench.core.positions_again().unwrap();
+    assert_eq!(positions, [(0, 8)].into());
+}
+
+/// None waits until another one has caught up.
+#[test]
+fn the_partitions_take_turns() {
+    let mut bench = Bench::new(vec![behind(B, &[2..LIVE])]);
+    bench.control(Control::Assign {
+        assignment: Assignment {
+            partition: 1,
+            ..OURS
+        },
+        position: 10,
+        finished: Vec::new(),
+        behind: vec![behind(B, &[4..LIVE])],
+    });
+    let mut asked = || bench.core.positions_again().unwrap();
+    assert_eq!(
+        [asked(), asked()],
+        [[(0, 2)], [(1, 4)]].map(Positions::from)
+    );
+    assert_eq!(bench.again(4), 2);
+    let mut asked = || bench.core.positions_again().unwrap();
+    assert_eq!(
+        [asked(), asked()],
+        [[(1, 4)], [(0, 4)]].map(Positions::from)
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ use std::time::Duration;
 use krafka::Kafka as Client;
 use krafka::admin::{ConfigOp, ConfigResource, NewTopic};
 
+use super::proxy::Proxy;
 use super::{await_until, free_port, is, runtime};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
@@ -97,6 +98,13 @@ impl Kafka {
     /// A broker of the caller's own with further settings, `name=value` each.
     pub fn start_with(version: Version, settings: &[&str]) -> Kafka {
         Kafka::start_set(version, free_port(), settings)
+    }
+
+    /// A broker that clients reach only through a proxy of the caller's, which leads to `port`.
+    pub fn start_behind(version: Version, port: u16, proxy: &Proxy, settings: &[&str]) -> Kafka {
+        let advertised = format!("advertised.listeners=PLAINTEXT://{}", proxy.address());
+        let all: Vec<&str> = settings.iter().copied().chain([&advertised[..]]).collect();
+        Kafka::start_set(version, port, &all)
     }
 
     fn start_set(version: Version, port: u16, settings: &[&str]) -> Kafka {

@@ -1,4 +1,4 @@
-//! A Comet that is detached, or behind: what is said of the messages, and what still goes to it.
+//! Comets that are detached or behind: what the worker reports, and what it still sends to them.
 
 use super::*;
 
@@ -192,7 +192,7 @@ fn what_some_comets_have_is_lacked_by_the_others_at_a_revocation() {
     assert!(sim.core.messages.is_empty());
 }
 
-/// A whole one that no Comet has seen goes to the next owner, and so does all behind what was read again.
+/// The next owner gets a message that no Comet has seen, also behind one that was read again.
 #[test]
 fn what_no_comet_has_seen_is_given_back_behind_what_was_read_again() {
     let mut sim = with_one_read_again();

@@ -37,8 +37,12 @@ impl Facts {
             .behind
             .iter()
             .filter(|b| (b.life, b.comet) == (life, other) && b.is_in(partition));
+        // One that was behind when the partition came gets what is new as soon as it has caught up there, which nobody says. So the
+        // message may wait for it: until it has it from the same process, and in trouble until it is detached.
+        let has_it = self.taken(repeat.message, other).any(|(_, by)| by == life);
+        let may_wait = has_it || answer_lost(evidence, before, life, other).is_some();
         let detached = behind
-            .filter(|b| b.to >= before)
+            .filter(|b| b.to >= before && (b.partition.is_none() || !may_wait))
             .map(|b| b.from.max(before));
         // It was read again for this Comet alone, after another process had brought it to the other one.
         let is_again = is_behind(repeat.comet) && !is_behind_at_once;

@@ -182,6 +182,28 @@ fn a_repeat_needs_a_reason_of_its_own_comet() {
 }
 
 #[test]
+fn a_comet_that_was_behind_at_first_may_hold_a_message_up_while_it_is_in_trouble() {
+    let repeat = |sequence: u32| {
+        let mut story = Story::new(2);
+        story.says(0, 0, READS);
+        story.says(0, 0, BEGAN);
+        story.broken(&[Scope::Comet(0)], 10 * SECOND, 42 * SECOND);
+        for n in 0..30 {
+            let at = n * SECOND;
+            let sequence = story.log_at(at);
+            story.take(1, sequence, at + 1);
+        }
+        story.end(0, 30 * SECOND, End::Killed);
+        let next = story.job(SECOND);
+        (0..30).for_each(|n| story.take_from(next, 0, n, 60 * SECOND));
+        story.take_from(next, 1, sequence, 70 * SECOND);
+        story.violations(&["few repeats"]).len()
+    };
+    assert_eq!(repeat(20), 0);
+    assert_eq!(repeat(5), 1, "all was well");
+}
+
+#[test]
 fn after_a_kill_what_waits_for_a_detached_comet_comes_to_no_other_again() {
     let repeat = |detached: bool, comet: usize, sequence: u32, killed: Micros| {
         let mut story = away();
