@@ -41,7 +41,11 @@ fuzz_target!(|value: &[u8]| {
 fn route(push: &PushMsg) {
     let router = Router::new(COMETS.map(str::to_owned).to_vec());
     let type_ = push.type_.value();
+    let is_only = |comet: &&str| comet.eq_ignore_ascii_case(&push.only);
     let Ok(delivery) = router.route(push.clone()) else {
+        if !push.only.is_empty() && !COMETS.iter().any(is_only) {
+            return;
+        }
         let names_nobody = match type_ {
             0 => push.keys.is_empty() && push.room.is_empty(),
             1 => push.room.is_empty(),
@@ -55,10 +59,12 @@ fn route(push: &PushMsg) {
         assert!((worker_of(delivery.key, workers).0 as usize) < workers);
     }
     if let Target::One(comet) = delivery.target {
-        assert!(
-            COMETS[comet.0 as usize].starts_with(&push.server),
-            "another's Comet"
-        );
+        let name = COMETS[comet.0 as usize];
+        let is_its = match push.only.is_empty() {
+            true => name.starts_with(&push.server),
+            false => is_only(&name),
+        };
+        assert!(is_its, "another's Comet");
     }
     let written = serialize(&delivery.call);
     let op = |default| {

@@ -345,7 +345,10 @@ impl Core {
                 Err(why) => settled.push(Settled {
                     record: id,
                     bytes,
-                    completion: Completion::Undeliverable { why, at: None },
+                    completion: Completion::Undeliverable {
+                        why: why.into(),
+                        at: None,
+                    },
                 }),
             }
         }

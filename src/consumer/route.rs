@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::base::text::one_line;
 use crate::message::CometId;
 use crate::message::call::{Call, Delivery, Frame, OrderingKey, Target};
 use crate::message::proto::push::{PushMsg, push_msg::Type};
@@ -29,8 +30,33 @@ impl Router {
     /// Routes one message.
     ///
     /// # Errors
-    /// The message names no room or user, or its type is unknown. The text goes into the log and the dead letter.
+    /// The message names no room or user, its type is unknown, or it is for a Comet alone that isn't in the list. The text goes
+    /// into the log and the dead letter.
     pub fn route(&self, push: PushMsg) -> Result<Delivery, String> {
+        let only = self.only(&push.only)?;
+        let mut delivery = self.delivery(push)?;
+        if let Some(comet) = only {
+            delivery.target = Target::One(comet);
+        }
+        Ok(delivery)
+    }
+
+    /// The Comet that a replayed message is for alone, if it is for one alone.
+    fn only(&self, name: &str) -> Result<Option<CometId>, String> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let mut comets = self.comets.iter();
+        match comets.position(|comet| comet.eq_ignore_ascii_case(name)) {
+            Some(place) => Ok(Some(CometId(place as u32))),
+            None => Err(format!(
+                "it was replayed for the Comet {} alone, which --comet doesn't list",
+                one_line(name)
+            )),
+        }
+    }
+
+    fn delivery(&self, push: PushMsg) -> Result<Delivery, String> {
         match push.type_.enum_value() {
             Ok(Type::ROOM) if push.room.is_empty() => {
                 Err("a message of type ROOM that names no room".into())
@@ -193,6 +219,36 @@ mod tests {
             let reason = router().route(message).unwrap_err();
             assert!(reason.contains(word), "{reason}");
         }
+    }
+
+    #[test]
+    fn what_is_for_one_comet_alone_goes_there_and_keeps_its_order() {
+        let room = || PushMsg {
+            room: "r1".into(),
+            ..push(Type::ROOM)
+        };
+        let users = || PushMsg {
+            keys: vec!["u1".into()],
+            server: "comet-a".into(),
+            ..push(Type::PUSH)
+        };
+        for message in [room(), users(), push(Type::BROADCAST)] {
+            let live = router().route(message.clone()).unwrap();
+            let mut only = message;
+            only.only = "comet-b:50051".into();
+            let expected = Delivery {
+                target: Target::One(CometId(1)),
+                ..live
+            };
+            assert_eq!(router().route(only).unwrap(), expected);
+        }
+        let mut gone = room();
+        gone.only = "comet-b".into();
+        let reason = router().route(gone).unwrap_err();
+        assert!(
+            reason.contains("comet-b alone, which --comet doesn't list"),
+            "{reason}"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::header;
+use super::whom::Whom;
 use crate::kafka::client::ConsumerRecord;
 
 /// A record's place in the dead-letter topic, written as `partition@offset`.
@@ -66,6 +67,7 @@ pub struct StoredLetter {
     /// When it became a dead letter, in milliseconds since 1970.
     pub time: i64,
     pub reason: String,
+    pub whom: Whom,
     /// How often the message was replayed before it failed again.
     pub replays: u32,
 }
@@ -83,6 +85,7 @@ impl StoredLetter {
             last: number(&record, header::LAST),
             time: number(&record, header::TIME).unwrap_or(record.timestamp),
             reason: text(&record, header::ERROR).unwrap_or_default(),
+            whom: Whom::read(text(&record, header::COMET).as_deref()),
             replays: number(&record, header::REPLAYS).unwrap_or(0),
             record,
         })

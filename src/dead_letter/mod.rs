@@ -1,11 +1,14 @@
 //! The dead-letter topic: undeliverable messages as they were, with headers that say why.
 //!
-//! [`writer`] is the service's thread that writes letters; [`letter`] reads one. The commands for people are in
+//! [`writer`] is the service's thread that writes letters; [`compose`] builds one, [`letter`] reads one, and [`whom`] says which
+//! Comets it is for. The commands for people are in
 //! `commands::dead_letter`.
 
+pub mod compose;
 pub mod letter;
 mod originals;
 mod waiting;
+pub mod whom;
 pub mod writer;
 
 pub use writer::spawn;
@@ -22,11 +25,13 @@ pub mod header {
     /// When it became a dead letter, in milliseconds since 1970.
     pub const TIME: &str = "job.time";
     pub const ERROR: &str = "job.error";
+    /// The Comets that did not take the message, as in `--comet`. Missing when it was sent to none.
+    pub const COMET: &str = "job.comet";
     /// On a replayed record: how often it was replayed. The next letter keeps it if the record fails again.
     pub const REPLAYS: &str = "job.rounds";
     /// The headers that a replay removes, so that they don't pile up.
-    pub const OF_LETTER: [&str; 8] = [
-        TOPIC, PARTITION, OFFSET, LAST, TIMESTAMP, TIME, ERROR, REPLAYS,
+    pub const OF_LETTER: [&str; 9] = [
+        TOPIC, PARTITION, OFFSET, LAST, TIMESTAMP, TIME, ERROR, COMET, REPLAYS,
     ];
 }
 

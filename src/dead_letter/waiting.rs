@@ -153,7 +153,7 @@ mod tests {
             last: None,
             bytes: 1,
             at: None,
-            why: String::new(),
+            why: "".into(),
         })
     }
 

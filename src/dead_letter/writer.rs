@@ -1,19 +1,18 @@
 //! The service's thread that writes dead letters. It holds each letter until it is written.
 
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::originals::Originals;
 use super::waiting::Waiting;
-use super::{LARGEST, header};
+use super::{LARGEST, compose};
 use crate::base::backoff::{Retry, grows};
 use crate::base::text::counted;
 use crate::kafka::client::{
     Acks, CloseOptions, ConsumerRecord, CreateTopicsOptions, DeliveryHandle, ErrorCode,
-    KrafkaError, NewTopic, Producer, Record,
+    KrafkaError, NewTopic, Producer,
 };
 use crate::kafka::{self, Trouble, alter_topic_command, is_too_large};
 use crate::message::dead_letter::{Event, Letter};
@@ -28,9 +27,6 @@ const REFUSED_AT_ONCE: usize = 10;
 /// Limits one try to write a letter: the longest time of one request. After it the topic is looked up anew, because
 /// somebody may have deleted it.
 const DELIVERY_TIMEOUT: Duration = kafka::REQUEST_TIMEOUT;
-
-/// Bytes of a record that fit in a letter. The rest is for the letter's own headers and for the format.
-const ROOM: usize = LARGEST - (1 << 20);
 
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MOST: Duration = Duration::from_secs(5);
@@ -50,6 +46,7 @@ pub fn spawn(
         brokers: config.brokers.clone(),
         source: config.topic.clone(),
         topic: config.dead_letter_topic(),
+        comets: config.comet.clone(),
         events,
         connection: None,
         waiting: Waiting::default(),
@@ -102,6 +99,8 @@ struct DeadLetterWriter {
     brokers: Vec<String>,
     source: String,
     topic: String,
+    /// The Comets' names, in the order of their ids.
+    comets: Vec<String>,
     events: Receiver<Event>,
     connection: Option<Connection>,
     waiting: Waiting,
@@ -299,7 +298,7 @@ impl DeadLetterWriter {
         letter: &Letter,
         original: Option<ConsumerRecord>,
     ) -> Result<DeliveryHandle, KrafkaError> {
-        let record = record(&self.topic, &self.source, letter, original);
+        let record = compose::record(&self.topic, &self.source, &self.comets, letter, original);
         self.connection().await?.producer.enqueue(record).await
     }
 }
@@ -374,65 +373,4 @@ impl Connection {
             originals: Originals::connect(brokers, source).await?,
         })
     }
-}
-
-/// Builds the letter for `topic`: the message as it was read from the topic `source`, with headers that say why it failed.
-/// `original` is `None` if Kafka no longer has it or it can't be read.
-pub fn record(
-    topic: &str,
-    source: &str,
-    letter: &Letter,
-    original: Option<ConsumerRecord>,
-) -> Record {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis();
-    let mut record = Record::new(topic, "").without_value();
-    let mut why = letter.why.clone();
-    if let Some(mut original) = original {
-        why.extend(left_out(&mut original));
-        record.key = original.key;
-        record.value = original.value;
-        record.headers = original.headers;
-        record = record.header(header::TIMESTAMP, original.timestamp.to_string());
-    }
-    record = record
-        .header(header::TOPIC, source.to_owned())
-        .header(
-            header::PARTITION,
-            letter.record.assignment.partition.to_string(),
-        )
-        .header(header::OFFSET, letter.record.offset.to_string());
-    if let Some(last) = letter.last {
-        record = record.header(header::LAST, last.to_string());
-    }
-    record
-        .header(header::TIME, now.to_string())
-        .header(header::ERROR, why)
-}
-
-/// Removes what doesn't fit in a letter: a compressed record may be much larger than its topic allows. Returns what was
-/// removed, in words.
-fn left_out(original: &mut ConsumerRecord) -> Option<String> {
-    let length = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
-    let (key, value) = (length(&original.key), length(&original.value));
-    let headers: usize = original
-        .headers
-        .iter()
-        .map(|(name, value)| name.len() + length(value))
-        .sum();
-    if key + value + headers <= ROOM {
-        return None;
-    }
-    original.value = None;
-    let mut parts = format!("its value of {value} bytes");
-    if key + headers > ROOM {
-        original.key = None;
-        original.headers.clear();
-        parts = format!("{parts}, its key and its headers");
-    }
-    Some(format!(
-        "; the letter is without {parts}: it has room for {ROOM} bytes"
-    ))
 }

@@ -29,7 +29,9 @@ use crate::message::consumer::Control;
 use crate::message::dead_letter::Letter;
 use crate::message::group::{Event, Read, Written};
 use crate::message::membership::Command;
-use crate::message::{Assignment, CometId, Completion, Held, RecordId, Settled, offset_map};
+use crate::message::{
+    Assignment, CometId, Completion, Held, Reason, RecordId, Settled, offset_map,
+};
 use catch_up::Comets;
 pub use commit::COMMIT_EVERY;
 use commit::{SAY_FIRST, SAY_LAST};
@@ -226,7 +228,7 @@ impl Group {
             Event::Settled(settled) => self.settle(settled),
             Event::Unreadable { record, last, why } => {
                 if self.owner(record).is_some() {
-                    self.write_letter(record, (0, None), why, Some(last));
+                    self.write_letter(record, (0, None), why.into(), Some(last));
                 } else {
                     self.credit(
                         Held {
@@ -371,7 +373,7 @@ impl Group {
         &mut self,
         record: RecordId,
         (bytes, at): (usize, Option<CometId>),
-        why: String,
+        why: Box<Reason>,
         last: Option<i64>,
     ) {
         self.effects.push(Effect::Letter(Letter {

@@ -16,7 +16,10 @@ pub enum Completion {
     Delivered,
     /// It can't be delivered: the reason, for the dead letter. `at`: it was read again for this Comet, and the others are done
     /// with it.
-    Undeliverable { why: String, at: Option<CometId> },
+    Undeliverable {
+        why: Box<Reason>,
+        at: Option<CometId>,
+    },
     /// Given back unsent: its partition goes to another owner.
     Released,
     /// This Comet doesn't get it now: it is behind. `in_flight`: a call with it may still come back; [`Self::CameBack`] tells.
@@ -25,6 +28,23 @@ pub enum Completion {
     CameBack { comet: CometId, took: bool },
     /// It was read again for this Comet, which took it, or it was given back.
     Again { comet: CometId, took: bool },
+}
+
+/// Why a message can't be delivered. It is boxed where it travels: few messages have one.
+#[derive(Debug, Default, PartialEq)]
+pub struct Reason {
+    pub text: String,
+    /// The Comets that did not take the message. Empty: it was sent to none.
+    pub comets: Vec<CometId>,
+}
+
+impl<T: Into<String>> From<T> for Box<Reason> {
+    fn from(text: T) -> Self {
+        Self::new(Reason {
+            text: text.into(),
+            comets: Vec::new(),
+        })
+    }
 }
 
 impl Completion {

@@ -1,6 +1,6 @@
 //! What the DeadLetterWriter is told.
 
-use super::{Assignment, CometId, RecordId};
+use super::{Assignment, CometId, Reason, RecordId};
 
 /// What the DeadLetterWriter is told.
 #[derive(Debug)]
@@ -23,5 +23,5 @@ pub struct Letter {
     pub bytes: usize,
     /// The one Comet that it is about, where the others are done with the message.
     pub at: Option<CometId>,
-    pub why: String,
+    pub why: Box<Reason>,
 }

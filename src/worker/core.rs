@@ -15,7 +15,7 @@ use super::scheduler::{Id, Outcome};
 use crate::message::call::Target;
 use crate::message::memory::Memory;
 use crate::message::worker::Event;
-use crate::message::{Answer, Assignment, CometId, Completion, Message, RecordId, Settled};
+use crate::message::{Answer, Assignment, CometId, Completion, Message, Reason, RecordId, Settled};
 
 pub struct Core {
     pub(super) endpoints: Vec<Endpoint>,
@@ -55,8 +55,8 @@ pub(super) struct Pending {
     pub forgotten: bool,
     /// Whether a Comet didn't get it because of that.
     pub dropped: bool,
-    /// Why a Comet can't get it.
-    undeliverable: Option<String>,
+    /// Why Comets can't get it, and which.
+    undeliverable: Option<Box<Reason>>,
     /// Comets that were detached while a call with it was in flight. It stays until these calls are back.
     pub late: Vec<CometId>,
 }
@@ -75,6 +75,13 @@ impl Pending {
             undeliverable: None,
             late: Vec::new(),
         }
+    }
+
+    /// Notes that this Comet can't get it. The last one's reason is the one that is told.
+    fn cannot_go_to(&mut self, comet: CometId, why: String) {
+        let reason = self.undeliverable.get_or_insert_default();
+        reason.text = why;
+        reason.comets.push(comet);
     }
 
     /// Whether nothing is left to hear of it.
@@ -270,13 +277,15 @@ impl Core {
             Outcome::Finished => took = true,
             Outcome::Refused => {
                 let said = said(&answer);
-                messages[id].undeliverable = Some(format!("refused by Comet {address}: {said}"));
+                let why = format!("refused by Comet {address}: {said}");
+                messages[id].cannot_go_to(comet, why);
             }
             Outcome::GivenUp(tries) => {
-                messages[id].undeliverable = Some(format!(
+                let why = format!(
                     "failed {tries} times at Comet {address} while it answered others: {}",
                     said(&answer)
-                ));
+                );
+                messages[id].cannot_go_to(comet, why);
             }
             Outcome::Again => {
                 // What isn't tried again leaves its KeyQueue; the others stay there.

@@ -6,7 +6,7 @@ use chatroom_job::dead_letter::letter::StoredLetter;
 use chatroom_job::commands::dead_letter::markers::{Marker, Run};
 use chatroom_job::commands::dead_letter::show::{State, line, other, whole};
 use chatroom_job::commands::dead_letter::resend;
-use chatroom_job::dead_letter::{header, writer};
+use chatroom_job::dead_letter::{compose, header};
 use chatroom_job::message::dead_letter::Letter;
 use chatroom_job::message::{Assignment, RecordId};
 use krafka::Record;
@@ -111,9 +111,10 @@ fn becomes_a_letter_twice(message: ConsumerRecord) {
             record: RECORD,
             last: None,
             bytes: 0,
-            why: reason.clone().into_owned(),
+            at: None,
+            why: reason.clone().into_owned().into(),
         };
-        let written = stored(writer::record("t.dead-letter", "t", &dead_letter, Some(dead)));
+        let written = stored(compose::record("t.dead-letter", "t", &[], &dead_letter, Some(dead)));
         assert_eq!(Marker::read(&written), None, "a letter is no marker");
         let letter = StoredLetter::read(written).expect("a letter");
         assert_eq!(letter.source_topic, "t");
@@ -132,8 +133,9 @@ fn becomes_a_letter_twice(message: ConsumerRecord) {
             place: letter.place(),
             duplicates: Vec::new(),
             partition: letter.source.partition,
+            whom: letter.whom.clone(),
         };
-        let back = resend::record("t", 4, &due, &letter);
+        let back = resend::records("t", 4, &due, &letter).remove(0);
         assert_eq!(back.partition, Some(RECORD.assignment.partition));
         assert_eq!((&back.key, &back.value), (&message.key, &message.value));
         let (replays, others) = back.headers.split_last().expect("the replays");

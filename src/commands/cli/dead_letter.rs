@@ -25,14 +25,16 @@ pub(super) enum DeadLetterCommand {
 // clap wraps these to the terminal's width.
 const LIST_HELP: &str = "\
 A line has the letter's place (partition@offset in TOPIC.dead-letter), when it became one, where the message stood in \
-the topic, how often it was replayed and came back, its state, the message, and the reason.
+the topic, how often it was replayed and came back, its state, the message, the Comets that did not take it (only \
+for ...) where the others have it, and the reason.
 
 States: waiting; gone (Kafka no longer had the message when its letter was written; it can only be discarded). With \
 --history also replayed and discarded.";
 
 const REPLAY_HELP: &str = "\
-A message goes to the partition that it came from, as it was, with the header job.rounds. Those of one key go in \
-their original order. It is safe beside running jobs.
+A message goes to the partition that it came from, as it was, with the header job.rounds. Where its letter names the \
+Comets that did not take it, it goes to these alone: once for each, in the field `only` of PushMsg. Those of one key \
+go in their original order. It is safe beside running jobs.
 
 What is no PushMsg, or names nobody, would come straight back: it is skipped, unless it is named by its place.
 

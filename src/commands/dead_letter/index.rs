@@ -1,6 +1,6 @@
 //! The index of the dead-letter topic: which letters it holds, and which of them were replayed or discarded.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::markers::{Marker, Run};
 use super::select::Selection;
@@ -8,6 +8,7 @@ use super::show::State;
 use crate::consumer::decode::decode;
 use crate::consumer::route::Router;
 use crate::dead_letter::letter::{Identity, Place, StoredLetter};
+use crate::dead_letter::whom::Whom;
 use crate::kafka::client::ConsumerRecord;
 
 /// Built from the topic's records, those of each partition in order.
@@ -30,6 +31,7 @@ struct Entry {
     gone: bool,
     deliverable: bool,
     selected: bool,
+    whom: Whom,
 }
 
 /// A letter that is to be replayed or discarded.
@@ -41,6 +43,8 @@ pub struct Due {
     pub duplicates: Vec<Place>,
     /// The partition that it was read from, and is written to again.
     pub partition: i32,
+    /// The Comets that need it, as all these letters say.
+    pub whom: Whom,
 }
 
 /// What to do with the selected letters.
@@ -65,22 +69,26 @@ pub struct Plan {
     pub undeliverable: usize,
 }
 
-/// Messages that were replayed or discarded. One of a message's letters is enough.
+/// Messages that were replayed or discarded, and for which Comets. One letter is enough for all others of its message that are
+/// for the same Comets.
 #[derive(Debug)]
 pub struct Settled {
-    replayed: HashSet<Identity>,
-    discarded: HashSet<Identity>,
+    replayed: HashMap<Identity, Whom>,
+    discarded: HashMap<Identity, Whom>,
 }
 
 impl Settled {
     pub fn state(&self, letter: &StoredLetter) -> State {
-        self.state_of(letter.source, letter.is_gone())
+        self.state_of(letter.source, &letter.whom, letter.is_gone())
     }
 
-    fn state_of(&self, message: Identity, gone: bool) -> State {
-        if self.replayed.contains(&message) {
+    fn state_of(&self, message: Identity, whom: &Whom, gone: bool) -> State {
+        let is_in = |settled: &HashMap<Identity, Whom>| {
+            settled.get(&message).is_some_and(|of| of.includes(whom))
+        };
+        if is_in(&self.replayed) {
             State::Replayed
-        } else if self.discarded.contains(&message) {
+        } else if is_in(&self.discarded) {
             State::Discarded
         } else if gone {
             State::Gone
@@ -126,6 +134,7 @@ impl Index {
                         gone: letter.is_gone(),
                         deliverable: is_deliverable(&letter),
                         selected: self.selection.takes(&letter),
+                        whom: letter.whom,
                     });
                 }
             }
@@ -145,11 +154,16 @@ impl Index {
 
     pub fn settled(&self) -> Settled {
         let messages_at = |places: &HashSet<Place>| {
-            let letters = self.letters.iter();
-            letters
-                .filter(|letter| places.contains(&letter.place))
-                .map(|letter| letter.identity)
-                .collect()
+            let mut messages = HashMap::<Identity, Whom>::new();
+            for letter in &self.letters {
+                if places.contains(&letter.place) {
+                    let of_it = messages.entry(letter.identity);
+                    of_it
+                        .and_modify(|whom| whom.join(&letter.whom))
+                        .or_insert_with(|| letter.whom.clone());
+                }
+            }
+            messages
         };
         Settled {
             replayed: messages_at(&self.replayed),
@@ -162,7 +176,11 @@ impl Index {
         let settled = self.settled();
         let messages = self.letters.iter();
         messages
-            .filter(|letter| settled.state_of(letter.identity, letter.gone).waits())
+            .filter(|letter| {
+                settled
+                    .state_of(letter.identity, &letter.whom, letter.gone)
+                    .waits()
+            })
             .map(|letter| letter.identity)
             .collect::<HashSet<_>>()
             .len()
@@ -186,7 +204,10 @@ impl Index {
         let mut plan = Plan::default();
         let mut due = BTreeMap::<Identity, Due>::new();
         for letter in self.letters.iter().filter(|letter| letter.selected) {
-            match (aim, settled.state_of(letter.identity, letter.gone)) {
+            match (
+                aim,
+                settled.state_of(letter.identity, &letter.whom, letter.gone),
+            ) {
                 (_, State::Replayed) => plan.replayed += 1,
                 (_, State::Discarded) => plan.discarded += 1,
                 (Aim::Replay, State::Gone) => plan.gone += 1,
@@ -195,11 +216,15 @@ impl Index {
                 }
                 (_, State::Waiting | State::Gone) => {
                     due.entry(letter.identity)
-                        .and_modify(|due| due.duplicates.push(letter.place))
+                        .and_modify(|due| {
+                            due.duplicates.push(letter.place);
+                            due.whom.join(&letter.whom);
+                        })
                         .or_insert(Due {
                             place: letter.place,
                             duplicates: Vec::new(),
                             partition: letter.identity.partition,
+                            whom: letter.whom.clone(),
                         });
                 }
             }
@@ -213,7 +238,10 @@ impl Index {
 fn is_deliverable(letter: &StoredLetter) -> bool {
     // The list of Comets makes no difference here.
     let router = Router::new(vec![String::new()]);
-    decode(letter.record.value.as_ref()).is_ok_and(|push| router.route(push).is_ok())
+    decode(letter.record.value.as_ref()).is_ok_and(|mut push| {
+        push.only.clear();
+        router.route(push).is_ok()
+    })
 }
 
 #[cfg(test)]

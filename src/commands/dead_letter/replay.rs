@@ -22,9 +22,11 @@ use super::resend::{Outcome, Resender};
 use super::show::{self, State};
 use super::topic::Topic;
 use super::{Ends, all_there, messages, read_all, rest, say};
+use crate::base::text;
 use crate::commands::cli::ChosenArgs;
 use crate::dead_letter::letter::{Place, StoredLetter};
 use crate::kafka;
+use crate::kafka::client::RecordMetadata;
 use crate::settings::Config;
 use crossbeam_channel::Receiver;
 
@@ -235,15 +237,10 @@ impl Replay<'_> {
         let mut written = Vec::new();
         for ((due, letter), outcome) in letters.iter().zip(outcomes) {
             match outcome {
-                Outcome::Written(at) => {
+                Outcome::Written(places) => {
                     written.push(*due);
                     if listed {
-                        let place = due.place;
-                        let (partition, offset) = (at.partition, at.offset);
-                        say(
-                            out,
-                            format_args!("{place}  to  {}[{partition}]@{offset}", self.main),
-                        );
+                        self.say_written(due, &places, out);
                     }
                 }
                 Outcome::TooLarge => {
@@ -261,6 +258,20 @@ impl Replay<'_> {
                 .topic
                 .tried(&format!("writing to {}", self.main), &error)),
             None => Ok(due.get(taken..).unwrap_or_default()),
+        }
+    }
+
+    fn say_written(&self, due: &Due, places: &[RecordMetadata], out: &mut impl Write) {
+        let mut comets = due.whom.names();
+        for at in places {
+            let only = comets.next().map_or_else(String::new, |comet| {
+                format!("  only for {}", text::one_line(comet))
+            });
+            let (from, partition, offset) = (due.place, at.partition, at.offset);
+            say(
+                out,
+                format_args!("{from}  to  {}[{partition}]@{offset}{only}", self.main),
+            );
         }
     }
 

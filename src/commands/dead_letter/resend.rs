@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use protobuf::Message;
+
 use super::index::Due;
 use super::topic::Topic;
+use crate::consumer::decode::decode;
 use crate::dead_letter::letter::StoredLetter;
 use crate::dead_letter::{LARGEST, header};
 use crate::kafka::client::{Acks, KrafkaError, Producer, Record, RecordMetadata};
@@ -19,8 +22,8 @@ pub struct Resender {
 /// What became of a message.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Its place in the main topic.
-    Written(RecordMetadata),
+    /// Its places in the main topic: one, or one for each Comet that needs it.
+    Written(Vec<RecordMetadata>),
     /// The topic refused it as too large.
     TooLarge,
     /// Kafka did not acknowledge it.
@@ -67,8 +70,12 @@ impl Resender {
     ) -> (Vec<Outcome>, Option<KrafkaError>) {
         let mut failure = None;
         let mut handles = Vec::new();
-        for (due, letter) in letters {
-            match self.producer.enqueue(self.record(due, letter)).await {
+        let letters: Vec<Vec<Record>> = letters
+            .iter()
+            .map(|(due, letter)| records(&self.main, self.partitions, due, letter))
+            .collect();
+        for record in letters.iter().flatten() {
+            match self.producer.enqueue(record.clone()).await {
                 Ok(handle) => handles.push(handle),
                 Err(error) => {
                     failure = Some(error);
@@ -80,34 +87,63 @@ impl Resender {
         for handle in handles {
             answers.push(handle.await);
         }
+        let mut answers = answers.into_iter();
         let mut outcomes = Vec::new();
-        for ((due, letter), mut answer) in letters.iter().zip(answers) {
-            // Other messages of its batch may have made it too large. A retry alone loses order where the topic's limit is
-            // under 16 KiB, the largest batch.
-            if answer.as_ref().is_err_and(is_too_large) {
-                answer = self.producer.send(self.record(due, letter)).await;
-            }
-            outcomes.push(match answer {
-                Ok(at) => Outcome::Written(at),
-                Err(error) if is_too_large(&error) => Outcome::TooLarge,
-                Err(error) => {
-                    failure.get_or_insert(error);
-                    Outcome::Failed
+        for records in letters {
+            let mut outcome = Outcome::Written(Vec::new());
+            for record in records {
+                let Some(mut answer) = answers.next() else {
+                    outcome = Outcome::Failed;
+                    break;
+                };
+                // Other messages of its batch may have made it too large. A retry alone loses order where the topic's limit is
+                // under 16 KiB, the largest batch.
+                if answer.as_ref().is_err_and(is_too_large) {
+                    answer = self.producer.send(record).await;
                 }
-            });
+                match answer {
+                    Ok(at) => {
+                        if let Outcome::Written(places) = &mut outcome {
+                            places.push(at);
+                        }
+                    }
+                    Err(error) if is_too_large(&error) => outcome = Outcome::TooLarge,
+                    Err(error) => {
+                        failure.get_or_insert(error);
+                        outcome = Outcome::Failed;
+                    }
+                }
+            }
+            outcomes.push(outcome);
         }
-        outcomes.resize_with(letters.len(), || Outcome::Failed);
         (outcomes, failure)
     }
+}
 
-    fn record(&self, due: &Due, letter: &StoredLetter) -> Record {
-        record(&self.main, self.partitions, due, letter)
+/// The message as it was; where only some Comets need it, once for each of them, in the order of their names.
+pub fn records(main: &str, partitions: usize, due: &Due, letter: &StoredLetter) -> Vec<Record> {
+    let whole = record(main, partitions, due, letter);
+    let mut records = Vec::new();
+    if let Ok(mut push) = decode(whole.value.as_ref()) {
+        for comet in due.whom.names() {
+            push.only = comet.to_owned();
+            let Ok(value) = push.write_to_bytes() else {
+                return vec![whole];
+            };
+            let mut record = whole.clone();
+            record.value = Some(value.into());
+            records.push(record);
+        }
     }
+    if records.is_empty() {
+        records.push(whole);
+    }
+    records
 }
 
 /// The message as it was, to the partition that it was read from: the order of a key is an order within its
 /// partition, whatever way the producers choose that. Its time is the present one: retention goes by it.
-pub fn record(main: &str, partitions: usize, due: &Due, letter: &StoredLetter) -> Record {
+fn record(main: &str, partitions: usize, due: &Due, letter: &StoredLetter) -> Record {
     let mut record = Record::new(main, "").without_value();
     record.key = letter.record.key.clone();
     record.value = letter.record.value.clone();
@@ -128,6 +164,62 @@ pub fn record(main: &str, partitions: usize, due: &Due, letter: &StoredLetter) -
 mod tests {
     use super::*;
     use crate::dead_letter::letter;
+    use crate::message::proto::push::PushMsg;
+
+    #[test]
+    fn a_message_goes_to_each_comet_that_did_not_take_it_alone() {
+        let read = letter::letter(17, (3, 42), &[("job.comet", "a:1,b:1")]);
+        let mut unknown = read.value.as_deref().expect("a value").to_vec();
+        // A field that nobody here knows, and an earlier replay's.
+        unknown.extend([0x7a, 1, b'x']);
+        unknown.extend(
+            PushMsg {
+                only: "c:1".into(),
+                ..Default::default()
+            }
+            .write_to_bytes()
+            .unwrap(),
+        );
+        let mut read = read;
+        read.value = Some(unknown.into());
+        let letter = StoredLetter::read(read).expect("a letter");
+        let due = Due {
+            place: letter.place(),
+            duplicates: Vec::new(),
+            partition: 3,
+            whom: letter.whom.clone(),
+        };
+        let back = records("t", 4, &due, &letter);
+        assert_eq!(back.len(), 2);
+        for (record, comet) in back.iter().zip(["a:1", "b:1"]) {
+            let push = decode(record.value.as_ref()).expect("a PushMsg");
+            assert_eq!((push.room.as_str(), push.only.as_str()), ("r", comet));
+            assert_eq!(push.special_fields.unknown_fields().iter().count(), 1);
+            assert_eq!(record.partition, Some(3));
+            assert!(
+                record
+                    .headers
+                    .iter()
+                    .all(|(name, _)| name == header::REPLAYS)
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_goes_back_as_it_was() {
+        let mut read = letter::letter(17, (3, 42), &[("job.comet", "a:1")]);
+        read.value = Some("hello".into());
+        let letter = StoredLetter::read(read).expect("a letter");
+        let due = Due {
+            place: letter.place(),
+            duplicates: Vec::new(),
+            partition: 3,
+            whom: letter.whom.clone(),
+        };
+        let back = records("t", 4, &due, &letter);
+        assert_eq!(back.len(), 1);
+        assert_eq!(back[0].value.as_deref(), Some(&b"hello"[..]));
+    }
 
     #[test]
     fn a_message_goes_back_as_it_was_and_counts_the_replay() {
@@ -138,6 +230,7 @@ mod tests {
             place: letter.place(),
             duplicates: Vec::new(),
             partition: 3,
+            whom: letter.whom.clone(),
         };
         let back = record("t", 4, &due, &letter);
         assert_eq!((back.topic.as_str(), back.partition), ("t", Some(3)));

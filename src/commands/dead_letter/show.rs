@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::base::text::{escape_body, escape_first};
 use crate::consumer::decode;
 use crate::dead_letter::letter::StoredLetter;
+use crate::dead_letter::whom::Whom;
 use crate::kafka::client::ConsumerRecord;
 use crate::message::proto::push::PushMsg;
 use crate::message::proto::push::push_msg::Type;
@@ -50,8 +51,15 @@ pub fn line(letter: &StoredLetter, state: State) -> String {
         replays,
         ..
     } = letter;
+    let only = match &letter.whom {
+        Whom::All => String::new(),
+        only => format!(
+            "only for {}  ",
+            escape_first(only.to_string().as_bytes(), SHOWN)
+        ),
+    };
     format!(
-        "{}  {}  {}[{}]@{}  rounds {replays}  {}  {}  {}",
+        "{}  {}  {}[{}]@{}  rounds {replays}  {}  {}  {only}{}",
         letter.place(),
         time(letter.time),
         escape_body(source_topic.as_bytes()),
@@ -119,6 +127,7 @@ pub fn whole(letter: &StoredLetter, state: State) -> String {
     say("place", &letter.place().to_string());
     say("time", &time(letter.time));
     say("reason", &all(letter.reason.as_bytes()));
+    say("for", &all(letter.whom.to_string().as_bytes()));
     say(
         "source",
         &format!(
@@ -152,6 +161,9 @@ pub fn whole(letter: &StoredLetter, state: State) -> String {
             say("room", &all(push.room.as_bytes()));
             for key in &push.keys {
                 say("user", &all(key.as_bytes()));
+            }
+            if !push.only.is_empty() {
+                say("only", &all(push.only.as_bytes()));
             }
             say("body", &bytes(Some(&push.msg)));
         }
@@ -243,6 +255,21 @@ mod tests {
             let line = line(&letter(value), State::Gone);
             assert!(line.ends_with(says), "{line}");
         }
+    }
+
+    #[test]
+    fn the_comets_that_did_not_take_it_are_shown() {
+        let mut record = letter(room("hi")).record;
+        record
+            .headers
+            .push(("job.comet".into(), Some("a:1,b:1".into())));
+        let letter = StoredLetter::read(record).expect("a letter");
+        let line = line(&letter, State::Waiting);
+        assert!(
+            line.ends_with("ROOM r1 \"hi\"  only for a:1,b:1  refused"),
+            "{line}"
+        );
+        assert!(whole(&letter, State::Waiting).contains("for        a:1,b:1\n"));
     }
 
     #[test]

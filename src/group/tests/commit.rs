@@ -53,7 +53,7 @@ fn a_dead_letter_holds_its_offset_until_it_is_written() {
     );
     let letter = core.letters.pop_front().unwrap();
     assert_eq!(
-        (letter.record, letter.why.as_str()),
+        (letter.record, letter.why.text.as_str()),
         (record(epoch, 0), "why")
     );
     let held = core.next_commit();

@@ -42,9 +42,33 @@ fn a_message_is_called_fails_waits_is_called_again_and_is_reported() {
 
     assert_eq!(sim.answer(0, 0, Ok(())), [delivered(0), called(0, 1)]);
     let done = sim.answer(0, 1, failed(REFUSED));
-    let is_refused = |done: &Done| matches!(done, Done::Settled(1, why) if why.starts_with("Undeliverable { why: \"refused by Comet comet-0:1: "));
+    let is_refused = |done: &Done| matches!(done, Done::Settled(1, why) if why.starts_with("Undeliverable { why: Reason { text: \"refused by Comet comet-0:1: "));
     assert!(done.iter().any(is_refused), "{done:?}");
     assert!(sim.core.messages.is_empty());
+}
+
+#[test]
+fn an_undeliverable_message_names_the_comets_that_did_not_take_it() {
+    for (refusers, named) in [
+        (&[1][..], "comets: [CometId(1)] }"),
+        (&[0, 2], "comets: [CometId(0), CometId(2)] }"),
+    ] {
+        let mut sim = Sim::new(3, 64);
+        sim.tell(messages(0, &[1]));
+        for comet in 0..3 {
+            let answer = match refusers.contains(&comet) {
+                true => failed(REFUSED),
+                false => Ok(()),
+            };
+            sim.answer(comet, 0, answer);
+        }
+        let settled = sim.settled();
+        let (_, how) = &settled[0];
+        assert!(
+            how.starts_with("Undeliverable") && how.contains(named),
+            "{how}"
+        );
+    }
 }
 
 #[test]

@@ -66,6 +66,31 @@ fn a_message_with_two_letters_is_replayed_once() {
 }
 
 #[test]
+fn letters_of_one_message_for_different_comets_each_count() {
+    let of = |offset, comet: &str| letter(offset, (0, 10), &[("job.comet", comet)]);
+    let mut index = Index::default();
+    index.add(of(0, "a:1"));
+    index.add(of(1, "b:1"));
+    let plan = index.plan(Aim::Replay);
+    assert_eq!(due(&plan), [0]);
+    assert_eq!(plan.due[0].whom, Whom::read(Some("a:1,b:1")));
+    index.add(written(&Marker::Replayed(vec![0]), 2, &run("a")));
+    // The other Comet's is still to be sent; a second letter of the first one isn't.
+    index.add(of(3, "a:1"));
+    let plan = index.plan(Aim::Replay);
+    assert_eq!(
+        (due(&plan), plan.replayed, index.waiting()),
+        (vec![1], 2, 1)
+    );
+    assert_eq!(plan.due[0].whom, Whom::read(Some("b:1")));
+    index.add(written(&Marker::Discarded(vec![1]), 4, &run("a")));
+    assert_eq!(index.waiting(), 0);
+    // One that says of no Comet that it has the message.
+    index.add(letter(5, (0, 10), &[]));
+    assert_eq!(due(&index.plan(Aim::Replay)), [5]);
+}
+
+#[test]
 fn only_what_is_selected_and_there_is_due() {
     let mut index = Index::new(Selection {
         sources: Sources::parse("0:11-12").ok(),
@@ -174,6 +199,11 @@ fn what_no_job_could_deliver_is_told() {
         ..Default::default()
     };
     assert!(deliverable(push(room.clone())));
+    let replayed = PushMsg {
+        only: "a:1".into(),
+        ..room.clone()
+    };
+    assert!(deliverable(push(replayed)), "a job with that Comet could");
     let nobody = PushMsg {
         room: String::new(),
         operation: 4,
