@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::message::{CometId, Reason};
 use crate::settings::CatchUp;
 
 /// Whether the limit holds for a Comet that was `away` for this long (`None`: unknown). Whoever was away for a shorter time gets
@@ -26,16 +27,18 @@ pub fn is_too_old(limit: CatchUp, timestamp: i64, now: i64) -> bool {
     }
 }
 
-/// Says in a dead letter why its Comet doesn't get it.
-pub fn reason(limit: CatchUp) -> String {
-    match limit {
+/// Says in a dead letter why the `comet` doesn't get it.
+pub fn reason(limit: CatchUp, comet: CometId) -> Box<Reason> {
+    let text = match limit {
         CatchUp::Within(time) => format!(
             "its Comet was away, and it was older than --catch-up allows ({time:?}) when the Comet answered again"
         ),
         CatchUp::All | CatchUp::Off => {
             "its Comet was away, and --catch-up is off: it isn't sent later".into()
         }
-    }
+    };
+    let comets = vec![comet];
+    Box::new(Reason { text, comets })
 }
 
 #[cfg(test)]

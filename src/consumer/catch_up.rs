@@ -292,7 +292,7 @@ impl Core {
                             record: message.record,
                             bytes: message.bytes,
                             completion: Completion::Undeliverable {
-                                why: reason(self.catch_up.limit),
+                                why: reason(self.catch_up.limit, lag.comet),
                                 at: Some(lag.comet),
                             },
                         });
