@@ -3,7 +3,7 @@
 //! [`Core`] decides, and this file acts: it owns the channels, the back-off and the log lines. [`watchdog`] owns the thread.
 
 mod again;
-mod age;
+pub mod age;
 mod catch_up;
 pub mod core;
 pub mod decode;
@@ -13,9 +13,9 @@ pub mod route;
 mod watchdog;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select, tick};
 
 use self::again::Again;
 use self::core::{Core, Effect, Event, Notice};
@@ -25,6 +25,7 @@ use crate::message::consumer::Control;
 use crate::message::{Held, group, worker};
 use crate::observe::logging;
 use crate::settings::Config;
+use age::Ages;
 use route::Router;
 
 /// Waits after a failed fetch. A broker that is back is read from within this.
@@ -32,12 +33,16 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(1);
 const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
+/// How often it is looked whether what is held is too old.
+const TICK: Duration = Duration::from_secs(1);
+
 pub use watchdog::spawn;
 
 /// The consumer thread's state. It moves to another thread when a fetch hangs: see [`watchdog`].
 pub struct Consumer {
     core: Core,
     control: Receiver<Control>,
+    ticks: Receiver<Instant>,
     again: Again,
     outputs: Outputs,
     attempts: Retry,
@@ -73,9 +78,10 @@ impl Consumer {
                 workers.len(),
                 Router::new(config.comet.clone()),
                 caps,
-                config.catch_up,
+                Ages::from(config),
             ),
             control,
+            ticks: tick(TICK),
             outputs: Outputs {
                 group,
                 reads,
@@ -96,6 +102,7 @@ impl Consumer {
             select! {
                 recv(self.control) -> control => self.apply(control.ok()?)?,
                 recv(self.again.answers) -> answer => self.read_again(answer.ok()?),
+                recv(self.ticks) -> _ => self.step(Event::Tick { now: now() }),
             }
         }
     }
@@ -117,7 +124,11 @@ impl Consumer {
         }
         // A partition may have gone to another owner while the broker was waiting for records.
         self.apply_pending()?;
-        self.step(Event::Fetched { positions, batches });
+        self.step(Event::Fetched {
+            positions,
+            batches,
+            now: now(),
+        });
         Some(())
     }
 
@@ -143,6 +154,9 @@ impl Consumer {
         }
         if let Ok(answer) = self.again.answers.try_recv() {
             self.read_again(answer);
+        }
+        if self.ticks.try_recv().is_ok() {
+            self.step(Event::Tick { now: now() });
         }
         let core = &mut self.core;
         self.again.ask(|| core.positions_again());

@@ -135,15 +135,20 @@ fn say_goodbye(counts: Counts, started: Instant) {
     let Counts {
         delivered,
         dead_letters,
+        too_old,
         given_back,
         unfinished,
     } = counts;
+    let skipped = match too_old {
+        0 => String::new(),
+        n => format!(", {n} skipped as too old"),
+    };
     let left = match given_back + unfinished {
         0 => String::new(),
         n => format!(", {n} left to be read again"),
     };
     log::info!(
-        "stopped after {:.1} s: {} delivered, {}{left}",
+        "stopped after {:.1} s: {} delivered, {}{skipped}{left}",
         started.elapsed().as_secs_f64(),
         counted(delivered, "message"),
         counted(dead_letters, "dead letter")

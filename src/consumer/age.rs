@@ -1,44 +1,127 @@
-//! Whether a record that a Comet missed is still worth sending to it.
+//! Whether a message is still worth sending.
 
 use std::time::Duration;
 
-use crate::message::{CometId, Reason};
-use crate::settings::CatchUp;
+use crate::message::{CometId, Completion, Reason};
+use crate::settings::{CatchUp, Config, TooOld};
 
-/// Whether the limit holds for a Comet that was `away` for this long (`None`: unknown). Whoever was away for a shorter time gets
-/// all, also where a backlog made the messages old.
-pub fn applies(limit: CatchUp, away: Option<Duration>) -> bool {
-    match limit {
-        CatchUp::All => false,
-        CatchUp::Off => true,
-        CatchUp::Within(time) => away.is_none_or(|away| away > time),
-    }
+/// What is too old to be sent, and what becomes of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ages {
+    /// For a Comet that missed it.
+    pub catch_up: CatchUp,
+    /// For all.
+    pub max: Option<Duration>,
+    pub action: TooOld,
 }
 
-/// Whether it is too old `now`. Both times are milliseconds since 1970. A record without a time counts as new.
-pub fn is_too_old(limit: CatchUp, timestamp: i64, now: i64) -> bool {
-    match limit {
-        CatchUp::All => false,
-        CatchUp::Off => true,
-        CatchUp::Within(time) => {
-            let age = i128::from(now) - i128::from(timestamp);
-            timestamp >= 0 && age > time.as_millis() as i128
+/// What becomes of a message that is too old.
+#[derive(Debug, PartialEq)]
+pub enum Fate {
+    Skipped,
+    /// It becomes a dead letter for this reason.
+    Letter(String),
+}
+
+impl From<&Config> for Ages {
+    fn from(config: &Config) -> Self {
+        Self {
+            catch_up: config.catch_up,
+            max: config.max_age,
+            action: config.max_age_action,
         }
     }
 }
 
-/// Says in a dead letter why the `comet` doesn't get it.
-pub fn reason(limit: CatchUp, comet: CometId) -> Box<Reason> {
-    let text = match limit {
-        CatchUp::Within(time) => format!(
-            "its Comet was away, and it was older than --catch-up allows ({time:?}) when the Comet answered again"
-        ),
-        CatchUp::All | CatchUp::Off => {
-            "its Comet was away, and --catch-up is off: it isn't sent later".into()
-        }
+impl Ages {
+    /// Nothing is too old.
+    #[cfg(test)]
+    pub const ALL: Self = Self {
+        catch_up: CatchUp::All,
+        max: None,
+        action: TooOld::Skip,
     };
-    let comets = vec![comet];
-    Box::new(Reason { text, comets })
+
+    /// Whether the limit of what is caught up on holds for a Comet that was `away` for this long (`None`: unknown). Whoever was
+    /// away for a shorter time gets all, also where a backlog made the messages old.
+    pub fn is_limited(&self, away: Option<Duration>) -> bool {
+        match self.catch_up {
+            CatchUp::All => false,
+            CatchUp::Off => true,
+            CatchUp::Within(time) => away.is_none_or(|away| away > time),
+        }
+    }
+
+    /// What becomes of a message that all get, if it is too old `now`. Both times are milliseconds since 1970. A message without a
+    /// time counts as new.
+    pub fn of_live(&self, timestamp: i64, now: i64) -> Option<Fate> {
+        let max = self.max?;
+        is_older(timestamp, max, now).then(|| match self.letter() {
+            None => Fate::Skipped,
+            Some(why) => Fate::Letter(why),
+        })
+    }
+
+    /// What becomes of a message that a Comet missed, if it is too old `now`. `is_limited`: see [`Self::is_limited`]. Of what is
+    /// `for_it_alone` somebody has to hear.
+    pub fn of_missed(
+        &self,
+        timestamp: i64,
+        now: i64,
+        is_limited: bool,
+        for_it_alone: bool,
+    ) -> Option<Fate> {
+        let too_old = match self.catch_up {
+            _ if !is_limited => None,
+            CatchUp::All => None,
+            CatchUp::Off => Some(
+                "its Comet was away, and --catch-up is off: it isn't sent later".to_owned(),
+            ),
+            CatchUp::Within(time) => is_older(timestamp, time, now).then(|| {
+                format!(
+                    "its Comet was away, and it was older than --catch-up allows ({time:?}) when the Comet answered again"
+                )
+            }),
+        };
+        match too_old {
+            Some(why) if for_it_alone => Some(Fate::Letter(why)),
+            Some(_) => Some(Fate::Skipped),
+            None => self.of_live(timestamp, now),
+        }
+    }
+
+    /// What was written before is too old `now` for all, if there is a limit.
+    pub fn oldest(&self, now: i64) -> Option<i64> {
+        let max = i64::try_from(self.max?.as_millis()).unwrap_or(i64::MAX);
+        Some(now.saturating_sub(max))
+    }
+
+    /// Why what is too old for all becomes a dead letter; `None` if it is skipped.
+    pub fn letter(&self) -> Option<String> {
+        let max = self.max?;
+        (self.action == TooOld::DeadLetter)
+            .then(|| format!("it was older than --max-age ({max:?}) when its turn came"))
+    }
+}
+
+impl Fate {
+    /// `at`: the Comet that it was read again for.
+    pub fn completion(self, at: Option<CometId>) -> Completion {
+        match self {
+            Self::Skipped => Completion::TooOld { at },
+            Self::Letter(text) => {
+                let comets = at.into_iter().collect();
+                let why = Box::new(Reason { text, comets });
+                Completion::Undeliverable { why, at }
+            }
+        }
+    }
+}
+
+/// Also where the clock of who wrote it is ahead.
+fn is_older(timestamp: i64, limit: Duration, now: i64) -> bool {
+    let age = i128::from(now) - i128::from(timestamp);
+    timestamp >= 0 && age > limit.as_millis() as i128
 }
 
 #[cfg(test)]
@@ -46,36 +129,79 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_800_000_000_000;
+    const TIME: Duration = Duration::from_secs(300);
+
+    fn catching_up(catch_up: CatchUp) -> Ages {
+        Ages {
+            catch_up,
+            ..Ages::ALL
+        }
+    }
+
+    fn up_to(action: TooOld) -> Ages {
+        Ages {
+            max: Some(TIME),
+            action,
+            ..Ages::ALL
+        }
+    }
 
     #[test]
     fn a_record_may_be_as_old_as_the_limit() {
-        let limit = CatchUp::Within(Duration::from_secs(300));
-        assert!(!is_too_old(limit, NOW - 300_000, NOW));
-        assert!(is_too_old(limit, NOW - 300_001, NOW));
-        assert!(!is_too_old(limit, NOW + 300_001, NOW), "a clock is ahead");
-        assert!(is_too_old(limit, 0, NOW) && !is_too_old(limit, i64::MAX, NOW));
+        let ages = catching_up(CatchUp::Within(TIME));
+        let fate = |timestamp| ages.of_missed(timestamp, NOW, true, false);
+        assert_eq!(fate(NOW - 300_000), None);
+        assert_eq!(fate(NOW - 300_001), Some(Fate::Skipped));
+        assert_eq!(fate(NOW + 300_001), None, "a clock is ahead");
+        assert_eq!((fate(0), fate(i64::MAX)), (Some(Fate::Skipped), None));
+        assert_eq!((fate(-1), fate(i64::MIN)), (None, None), "no time");
+        assert_eq!(ages.of_live(0, NOW), None);
     }
 
     #[test]
     fn all_is_new_without_a_limit_and_nothing_is_where_it_is_off() {
         for timestamp in [-1, 0, NOW, NOW + 1] {
-            assert!(!is_too_old(CatchUp::All, timestamp, NOW));
-            assert!(is_too_old(CatchUp::Off, timestamp, NOW));
+            let fate = |limit| catching_up(limit).of_missed(timestamp, NOW, true, false);
+            assert_eq!(fate(CatchUp::All), None);
+            assert_eq!(fate(CatchUp::Off), Some(Fate::Skipped));
         }
     }
 
     #[test]
-    fn a_record_without_a_time_is_new() {
-        let limit = CatchUp::Within(Duration::from_millis(1));
-        assert!(!is_too_old(limit, -1, NOW) && !is_too_old(limit, i64::MIN, NOW));
+    fn somebody_hears_of_what_was_for_one_alone() {
+        for limit in [CatchUp::Off, CatchUp::Within(TIME)] {
+            let fate = catching_up(limit).of_missed(0, NOW, true, true);
+            assert!(matches!(fate, Some(Fate::Letter(why)) if why.contains("--catch-up")));
+            assert_eq!(catching_up(limit).of_missed(0, NOW, false, true), None);
+        }
     }
 
     #[test]
     fn who_was_away_for_a_shorter_time_gets_all() {
-        let time = Duration::from_secs(300);
-        let limit = CatchUp::Within(time);
-        assert!(!applies(limit, Some(time)));
-        assert!(applies(limit, Some(time + Duration::from_millis(1))) && applies(limit, None));
-        assert!(applies(CatchUp::Off, Some(Duration::ZERO)) && !applies(CatchUp::All, None));
+        let within = catching_up(CatchUp::Within(TIME));
+        assert!(!within.is_limited(Some(TIME)));
+        assert!(within.is_limited(Some(TIME + Duration::from_millis(1))));
+        assert!(within.is_limited(None));
+        assert!(catching_up(CatchUp::Off).is_limited(Some(Duration::ZERO)));
+        assert!(!catching_up(CatchUp::All).is_limited(None));
+    }
+
+    #[test]
+    fn what_is_older_than_any_may_be_is_skipped_or_a_letter() {
+        let skips = up_to(TooOld::Skip);
+        assert_eq!(skips.of_live(NOW - 300_000, NOW), None);
+        assert_eq!(skips.of_live(NOW - 300_001, NOW), Some(Fate::Skipped));
+        assert_eq!(skips.of_live(-1, NOW), None, "no time");
+        assert_eq!(skips.of_missed(0, NOW, false, true), Some(Fate::Skipped));
+        assert_eq!(skips.oldest(NOW), Some(NOW - 300_000));
+        assert_eq!((skips.letter(), Ages::ALL.oldest(NOW)), (None, None));
+
+        let writes = up_to(TooOld::DeadLetter);
+        for fate in [
+            writes.of_live(0, NOW),
+            writes.of_missed(0, NOW, false, false),
+        ] {
+            assert!(matches!(fate, Some(Fate::Letter(why)) if why.contains("--max-age")));
+        }
     }
 }

@@ -7,9 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::age::{applies, is_too_old, reason};
+use super::age::Fate;
 use super::core::{Core, Effect};
 use super::decode::decode;
 use super::dispatch::ByWorker;
@@ -17,8 +16,7 @@ use crate::kafka::fetch::{Batch, Outcome, Positions, Record};
 use crate::message::call::{Delivery, Target};
 use crate::message::consumer::Behind;
 use crate::message::group::ReadAgain;
-use crate::message::{Assignment, CometId, Completion, Held, Message, RecordId, Settled, group};
-use crate::settings;
+use crate::message::{Assignment, CometId, Held, Message, RecordId, Settled, group};
 
 /// What is read again may hold a third of each cap beside what is live, so that neither starves the other. The Comets have equal
 /// parts of that: one that takes nothing doesn't keep the others from catching up.
@@ -32,18 +30,15 @@ pub(super) struct CatchUp {
     held: BTreeMap<CometId, Held>,
     /// Of each Comet.
     caps: Held,
-    /// What is too old isn't sent.
-    limit: settings::CatchUp,
     /// The partition and the Comet that the last fetch was asked for.
     asked: Option<(Assignment, CometId)>,
 }
 
 impl CatchUp {
-    pub fn new(caps: Held, comets: usize, limit: settings::CatchUp) -> Self {
+    pub fn new(caps: Held, comets: usize) -> Self {
         Self {
             away: BTreeSet::new(),
             held: BTreeMap::new(),
-            limit,
             asked: None,
             caps: caps.part(SHARE * comets.max(1)),
         }
@@ -52,11 +47,6 @@ impl CatchUp {
     /// Bytes of all that was read again and is held.
     pub fn bytes(&self) -> usize {
         self.held.values().map(|held| held.bytes).sum()
-    }
-
-    /// Whether a Comet that was away for this long (`None`: unknown) doesn't get what is too old.
-    pub fn is_limited(&self, away: Option<Duration>) -> bool {
-        applies(self.limit, away)
     }
 
     /// What was read again for one Comet and is held.
@@ -273,11 +263,12 @@ impl Core {
                     else {
                         continue;
                     };
-                    let too_old =
-                        lag.is_limited && is_too_old(self.catch_up.limit, record.timestamp, now);
                     let is_for_it_alone =
                         delivery.as_ref().map(|of| of.target) == Some(Target::One(lag.comet));
-                    if too_old && !is_for_it_alone {
+                    let fate =
+                        self.ages
+                            .of_missed(record.timestamp, now, lag.is_limited, is_for_it_alone);
+                    if fate == Some(Fate::Skipped) {
                         skipped.push(record.offset);
                         continue;
                     }
@@ -287,17 +278,13 @@ impl Core {
                         bytes: message.bytes,
                     };
                     sent.push(record.offset);
-                    if too_old {
-                        letters.push(Settled {
+                    match fate {
+                        None => messages.push(message),
+                        Some(fate) => letters.push(Settled {
                             record: message.record,
                             bytes: message.bytes,
-                            completion: Completion::Undeliverable {
-                                why: reason(self.catch_up.limit, lag.comet),
-                                at: Some(lag.comet),
-                            },
-                        });
-                    } else {
-                        messages.push(message);
+                            completion: fate.completion(Some(lag.comet)),
+                        }),
                     }
                 }
                 read.push(ReadAgain {
@@ -336,6 +323,7 @@ fn again(
             offset: record.offset,
         },
         bytes: record.value.as_ref().map_or(0, |value| value.len()),
+        timestamp: record.timestamp,
         delivery: Delivery {
             target: Target::One(comet),
             ..delivery.clone()

@@ -4,34 +4,32 @@
 //! [`Core::step`] takes an event and hands its effects to the caller, in the order in which they have to happen. An effect
 //! is handed over, not returned: a list of them would cost an allocation for each message.
 //!
-//! Of the Kafka room the core uses the plain data of `kafka::fetch` alone: [`Batch`], [`Outcome`], [`Record`] and
+//! Of the Kafka room the core uses the plain data of `kafka::fetch` alone: [`Batch`], [`Outcome`], `Record` and
 //! [`Positions`]. They name no type of a Kafka client; a record's value is `bytes::Bytes`.
 
 use std::collections::BTreeMap;
 
+use super::age::Ages;
 use super::catch_up::{CatchUp, Lags};
-use super::decode::decode;
-use super::dispatch::ByWorker;
 use super::reading::Reading;
 use super::route::Router;
-use crate::kafka::fetch::{Batch, Outcome, Positions, Record};
-use crate::message::call::Delivery;
+use crate::kafka::fetch::{Batch, Outcome, Positions};
 use crate::message::consumer::{Behind, Control};
 use crate::message::memory::Rounds;
 use crate::message::proto::push::PushMsg;
-use crate::message::{Completion, Held, Message, RecordId, Settled, group, worker};
-use crate::settings;
+use crate::message::{Held, RecordId, group, worker};
 
 /// What the core is told.
 pub enum Event<'a> {
     /// A control message, but for `Stop`, which ends the thread and is not the core's.
     Control(Control),
-    /// A fetch from `positions` brought these batches.
+    /// A fetch from `positions` brought these batches. `now` is in milliseconds since 1970.
     Fetched {
         positions: &'a Positions,
         batches: Vec<Batch>,
+        now: i64,
     },
-    /// A fetch of what Comets miss, from `positions`, brought these batches. `now` is in milliseconds since 1970.
+    /// A fetch of what Comets miss, from `positions`, brought these batches.
     FetchedAgain {
         positions: &'a Positions,
         batches: Vec<Batch>,
@@ -39,6 +37,8 @@ pub enum Event<'a> {
     },
     /// A fetch failed, or works again after failures. The logs may have changed meanwhile.
     Interrupted,
+    /// Some time went by.
+    Tick { now: i64 },
 }
 
 /// What the core wants done.
@@ -76,18 +76,19 @@ pub struct Core {
     pub(super) workers: usize,
     pub(super) router: Router,
     pub(super) partitions: BTreeMap<i32, Reading>,
-    held: Held,
+    pub(super) held: Held,
     caps: Held,
     pub(super) rounds: Rounds,
     pub(super) catch_up: CatchUp,
+    pub(super) ages: Ages,
     /// Whether the workers know that a cap is reached.
     said_full: bool,
 }
 
 impl Core {
-    /// A core without partitions, for `workers` workers. It reads until one of the `caps` is reached. What `limit` rules out
-    /// isn't sent to Comets that missed it.
-    pub fn new(workers: usize, router: Router, caps: Held, limit: settings::CatchUp) -> Self {
+    /// A core without partitions, for `workers` workers. It reads until one of the `caps` is reached. What is too old by `ages`
+    /// isn't sent.
+    pub fn new(workers: usize, router: Router, caps: Held, ages: Ages) -> Self {
         let comets = router.comets();
         Self {
             workers,
@@ -96,7 +97,8 @@ impl Core {
             held: Held::default(),
             caps,
             rounds: Rounds::default(),
-            catch_up: CatchUp::new(caps, comets, limit),
+            catch_up: CatchUp::new(caps, comets),
+            ages,
             said_full: false,
         }
     }
@@ -140,9 +142,13 @@ impl Core {
     pub fn step(&mut self, event: Event<'_>, perform: &mut impl FnMut(Effect<'_>)) {
         match event {
             Event::Control(control) => self.apply(control, perform),
-            Event::Fetched { positions, batches } => {
+            Event::Fetched {
+                positions,
+                batches,
+                now,
+            } => {
                 for batch in batches {
-                    self.take(batch, positions, perform);
+                    self.take(batch, positions, now, perform);
                 }
                 self.end_round(perform);
             }
@@ -161,6 +167,16 @@ impl Core {
                 });
                 let interrupted = group::Event::Interrupted(reached.collect());
                 perform(Effect::Group(interrupted));
+            }
+            Event::Tick { now } => {
+                if let Some(before) = self.ages.oldest(now) {
+                    let letter = self.ages.letter();
+                    let expire = || worker::Event::Expire {
+                        before,
+                        letter: letter.clone(),
+                    };
+                    self.tell_workers(expire, perform);
+                }
             }
         }
         self.say_full(perform);
@@ -202,7 +218,7 @@ impl Core {
                 away,
             } => {
                 self.catch_up.away.remove(&comet);
-                let is_limited = self.catch_up.is_limited(away);
+                let is_limited = self.ages.is_limited(away);
                 for (assignment, missing) in missing {
                     if let Some(reading) = self.partitions.get_mut(&assignment.partition)
                         && reading.assignment == assignment
@@ -240,7 +256,13 @@ impl Core {
         }
     }
 
-    fn take(&mut self, batch: Batch, positions: &Positions, perform: &mut impl FnMut(Effect<'_>)) {
+    fn take(
+        &mut self,
+        batch: Batch,
+        positions: &Positions,
+        now: i64,
+        perform: &mut impl FnMut(Effect<'_>),
+    ) {
         let Batch { partition, outcome } = batch;
         let Some(reading) = self.partitions.get_mut(&partition) else {
             return;
@@ -250,7 +272,9 @@ impl Core {
             return;
         }
         match outcome {
-            Outcome::Records { records, next } => self.dispatch(partition, records, next, perform),
+            Outcome::Records { records, next } => {
+                self.dispatch(partition, (records, next), now, perform);
+            }
             Outcome::Unreadable {
                 last: Some(last),
                 why,
@@ -306,86 +330,6 @@ impl Core {
             perform(Effect::Group(unreadable));
         }
     }
-
-    fn dispatch(
-        &mut self,
-        partition: i32,
-        records: Vec<Record>,
-        next: i64,
-        perform: &mut impl FnMut(Effect<'_>),
-    ) {
-        let Some(reading) = self.partitions.get_mut(&partition) else {
-            return;
-        };
-        let assignment = reading.assignment;
-        let without = reading.behind.comets();
-        let mut offsets = Vec::with_capacity(records.len());
-        let mut messages = ByWorker::new(self.workers);
-        let mut settled = Vec::new();
-        for record in records {
-            let id = RecordId {
-                assignment,
-                offset: record.offset,
-            };
-            offsets.push(id.offset);
-            self.rounds.read(record.size);
-            if reading.is_finished(id.offset) {
-                continue;
-            }
-            let bytes = record.value.as_ref().map_or(0, |value| value.len());
-            self.held += Held { messages: 1, bytes };
-            match delivery(&self.router, id, &record, perform) {
-                Ok(delivery) => messages.push(Message {
-                    record: id,
-                    bytes,
-                    delivery,
-                    without: without.clone(),
-                    again: false,
-                }),
-                Err(why) => settled.push(Settled {
-                    record: id,
-                    bytes,
-                    completion: Completion::Undeliverable {
-                        why: why.into(),
-                        at: None,
-                    },
-                }),
-            }
-        }
-        reading.position = next;
-        reading.forget_finished_below(next);
-        perform(Effect::Read(group::Read {
-            assignment,
-            offsets,
-            next,
-            behind: without.map_or(Vec::new(), |comets| comets.to_vec()),
-        }));
-        if !settled.is_empty() {
-            perform(Effect::Group(group::Event::Settled(settled)));
-        }
-        messages.send(perform);
-    }
-}
-
-/// Decodes and routes a record, and says what it is.
-///
-/// # Errors
-/// It is no `PushMsg`, or names nobody. The text is for its dead letter.
-fn delivery(
-    router: &Router,
-    record: RecordId,
-    from: &Record,
-    perform: &mut impl FnMut(Effect<'_>),
-) -> Result<Delivery, String> {
-    let push = decode(from.value.as_ref()).map_err(|why| {
-        perform(Effect::Say(Notice::Undecodable { record, why: &why }));
-        format!("Failed to parse message as PushMsg: {why}")
-    })?;
-    perform(Effect::Say(Notice::Received(&push)));
-    router.route(push).map_err(|why| {
-        perform(Effect::Say(Notice::Unroutable { record, why: &why }));
-        format!("Nowhere to deliver: {why}")
-    })
 }
 
 #[cfg(test)]

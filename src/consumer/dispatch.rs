@@ -1,8 +1,11 @@
-//! Which worker gets which keys.
+//! Where a record goes: which worker gets which keys, and what goes to none.
 
-use super::core::Effect;
-use crate::message::call::OrderingKey;
-use crate::message::{Message, WorkerId, worker};
+use super::core::{Core, Effect, Notice};
+use super::decode::decode;
+use super::route::Router;
+use crate::kafka::fetch::Record;
+use crate::message::call::{Delivery, OrderingKey};
+use crate::message::{Completion, Held, Message, RecordId, Settled, WorkerId, group, worker};
 
 /// Returns the worker, one of `workers`, that gets a key's messages. It depends on nothing else: a change while messages
 /// of the key are held would lose their order. The low half of the hash is left for the worker's own tables.
@@ -32,6 +35,97 @@ impl ByWorker {
             }
         }
     }
+}
+
+impl Core {
+    /// Sends records to the workers, but for what can't be sent or is too old `now`.
+    pub(super) fn dispatch(
+        &mut self,
+        partition: i32,
+        (records, next): (Vec<Record>, i64),
+        now: i64,
+        perform: &mut impl FnMut(Effect<'_>),
+    ) {
+        let Some(reading) = self.partitions.get_mut(&partition) else {
+            return;
+        };
+        let assignment = reading.assignment;
+        let without = reading.behind.comets();
+        let mut offsets = Vec::with_capacity(records.len());
+        let mut messages = ByWorker::new(self.workers);
+        let mut settled = Vec::new();
+        for record in records {
+            let id = RecordId {
+                assignment,
+                offset: record.offset,
+            };
+            offsets.push(id.offset);
+            self.rounds.read(record.size);
+            if reading.is_finished(id.offset) {
+                continue;
+            }
+            let bytes = record.value.as_ref().map_or(0, |value| value.len());
+            self.held += Held { messages: 1, bytes };
+            match delivery(&self.router, id, &record, perform) {
+                Ok(delivery) => match self.ages.of_live(record.timestamp, now) {
+                    None => messages.push(Message {
+                        record: id,
+                        bytes,
+                        timestamp: record.timestamp,
+                        delivery,
+                        without: without.clone(),
+                        again: false,
+                    }),
+                    Some(fate) => settled.push(Settled {
+                        record: id,
+                        bytes,
+                        completion: fate.completion(None),
+                    }),
+                },
+                Err(why) => settled.push(Settled {
+                    record: id,
+                    bytes,
+                    completion: Completion::Undeliverable {
+                        why: why.into(),
+                        at: None,
+                    },
+                }),
+            }
+        }
+        reading.position = next;
+        reading.forget_finished_below(next);
+        perform(Effect::Read(group::Read {
+            assignment,
+            offsets,
+            next,
+            behind: without.map_or(Vec::new(), |comets| comets.to_vec()),
+        }));
+        if !settled.is_empty() {
+            perform(Effect::Group(group::Event::Settled(settled)));
+        }
+        messages.send(perform);
+    }
+}
+
+/// Decodes and routes a record, and says what it is.
+///
+/// # Errors
+/// It is no `PushMsg`, or names nobody. The text is for its dead letter.
+fn delivery(
+    router: &Router,
+    record: RecordId,
+    from: &Record,
+    perform: &mut impl FnMut(Effect<'_>),
+) -> Result<Delivery, String> {
+    let push = decode(from.value.as_ref()).map_err(|why| {
+        perform(Effect::Say(Notice::Undecodable { record, why: &why }));
+        format!("Failed to parse message as PushMsg: {why}")
+    })?;
+    perform(Effect::Say(Notice::Received(&push)));
+    router.route(push).map_err(|why| {
+        perform(Effect::Say(Notice::Unroutable { record, why: &why }));
+        format!("Nowhere to deliver: {why}")
+    })
 }
 
 #[cfg(test)]

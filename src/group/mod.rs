@@ -15,6 +15,7 @@ mod lost;
 pub(crate) mod notice;
 mod partition;
 mod revoke;
+mod settle;
 mod shell;
 #[cfg(test)]
 mod tests;
@@ -26,19 +27,15 @@ use std::vec::Drain;
 use crate::base::backoff::Outage;
 use crate::base::lease::Lapse;
 use crate::message::consumer::Control;
-use crate::message::dead_letter::Letter;
 use crate::message::group::{Event, Read, Written};
 use crate::message::membership::Command;
-use crate::message::{
-    Assignment, CometId, Completion, Held, Reason, RecordId, Settled, offset_map,
-};
+use crate::message::{Assignment, CometId, Held, RecordId, offset_map};
 use catch_up::Comets;
 pub use commit::COMMIT_EVERY;
 use commit::{SAY_FIRST, SAY_LAST};
 use effect::{Effect, Effects, Order, RequestId};
 use look::Looks;
 pub use lost::GRACE;
-use notice::Notice;
 use partition::{Partition, Phase};
 use revoke::Revocation;
 pub use shell::{Channels, run};
@@ -51,6 +48,8 @@ pub const LEAVING: Duration = Duration::from_millis(1500);
 pub struct Counts {
     pub delivered: u64,
     pub dead_letters: u64,
+    /// Not sent to a Comet, or to none, since they were too old.
+    pub too_old: u64,
     /// Read, and left to be read again: by another member, or after a restart.
     pub given_back: u64,
     /// Messages whose fate was still open when time was up.
@@ -108,6 +107,8 @@ pub(crate) struct Group {
     stopping: bool,
     /// Messages finished since the last commit began.
     uncommitted: u64,
+    /// Messages skipped as too old, and not said yet.
+    too_old: u64,
     counts: Counts,
     effects: Effects,
 }
@@ -144,6 +145,7 @@ impl Group {
             map_len: offset_map::MAX_LEN,
             stopping: false,
             uncommitted: 0,
+            too_old: 0,
             counts: Counts::default(),
             effects: Effects::default(),
         }
@@ -176,6 +178,7 @@ impl Group {
                 self.commit();
                 self.look(now);
                 self.say_caught_up(now);
+                self.say_too_old();
             }
             Input::Stop => {
                 self.stopping = true;
@@ -305,95 +308,5 @@ impl Group {
         self.effects.workers(&owned, Order::Forget);
         self.behind_elsewhere(owned.ledger.missing().keys().copied());
         Some(owned)
-    }
-
-    fn settle(&mut self, settled: Vec<Settled>) {
-        let (mut live, mut again) = (Held::default(), BTreeMap::<CometId, Held>::new());
-        let mut gone = 0u64;
-        for Settled {
-            record,
-            bytes,
-            completion,
-        } in settled
-        {
-            let mut held = &mut live;
-            match completion {
-                Completion::Undeliverable { why, at } if self.owner(record).is_some() => {
-                    self.write_letter(record, (bytes, at), why, None);
-                    continue;
-                }
-                Completion::Delivered => {
-                    self.counts.delivered += 1;
-                    self.uncommitted += 1;
-                    self.finished(record);
-                }
-                // What can't be delivered of a partition that is another's is the other's dead letter.
-                Completion::Released | Completion::Undeliverable { at: None, .. } => {
-                    if let Some(owned) = self.owner(record) {
-                        owned.ledger.release(record.offset);
-                        self.counts.given_back += 1;
-                    } else if self.is_of_log_before(record) {
-                        gone += 1;
-                    }
-                }
-                Completion::Lacks { .. } | Completion::CameBack { .. } => {
-                    self.at_comet(record, &completion);
-                    continue;
-                }
-                Completion::Again { comet, .. } => {
-                    self.uncommitted += 1;
-                    self.at_comet(record, &completion);
-                    held = again.entry(comet).or_default();
-                }
-                Completion::Undeliverable {
-                    at: Some(comet), ..
-                } => held = again.entry(comet).or_default(),
-            }
-            *held += Held { messages: 1, bytes };
-        }
-        if gone > 0 {
-            self.effects.say(Notice::GoneUndelivered { messages: gone });
-        }
-        self.credit(live, None);
-        for (comet, again) in again {
-            self.credit(again, Some(comet));
-        }
-        self.commit_if_many();
-    }
-
-    /// Takes a finished record into the account, also of a partition that was given up and may come back.
-    fn finished(&mut self, record: RecordId) {
-        if let Some(ledger) = self.ledger_of(record) {
-            ledger.finish(record.offset);
-        }
-    }
-
-    /// The message is held until the letter is written: letters that wait count against the cap too.
-    fn write_letter(
-        &mut self,
-        record: RecordId,
-        (bytes, at): (usize, Option<CometId>),
-        why: Box<Reason>,
-        last: Option<i64>,
-    ) {
-        self.effects.push(Effect::Letter(Letter {
-            record,
-            last,
-            bytes,
-            at,
-            why,
-        }));
-    }
-
-    /// `again` is the Comet that they were read again for.
-    fn credit(&mut self, held: Held, again: Option<CometId>) {
-        let Held { messages, bytes } = held;
-        if messages > 0 {
-            self.effects.consumer(Control::Credit {
-                messages,
-                bytes,
-                again,
-            });
-        }
     }
 }

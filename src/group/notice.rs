@@ -103,9 +103,13 @@ pub enum Notice {
         /// Partitions where it is still behind are another's by now.
         elsewhere: bool,
     },
-    /// So many of what it missed were too old for `--catch-up`.
+    /// So many of what it missed were too old.
     MissedSkipped {
         comet: String,
+        messages: u64,
+    },
+    /// So many were too old for `--max-age`, and skipped.
+    TooOld {
         messages: u64,
     },
     /// Retention took what a Comet misses below `start`.
@@ -269,7 +273,11 @@ impl Notice {
                 within.as_secs_f64()
             ),
             Self::MissedSkipped { comet, messages } => log::warn!(
-                "Comet {comet} doesn't get {} of what it missed: they were older than --catch-up allows when they were read again",
+                "Comet {comet} doesn't get {} of what it missed: they were older than --catch-up or --max-age allows when they were read again",
+                counted(messages, "message")
+            ),
+            Self::TooOld { messages } => log::warn!(
+                "{} skipped: older than --max-age allows when their turn came",
                 counted(messages, "message")
             ),
             Self::MissedDeleted {

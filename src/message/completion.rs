@@ -20,6 +20,8 @@ pub enum Completion {
         why: Box<Reason>,
         at: Option<CometId>,
     },
+    /// It was too old when its turn came, at one Comet at least, and isn't sent there. `at`: as above.
+    TooOld { at: Option<CometId> },
     /// Given back unsent: its partition goes to another owner.
     Released,
     /// This Comet doesn't get it now: it is behind. `in_flight`: a call with it may still come back; [`Self::CameBack`] tells.

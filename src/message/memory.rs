@@ -95,6 +95,7 @@ mod tests {
             let push = decode(Some(&value)).unwrap();
             let delivery = Router::new(vec!["comet:1".into()]).route(push).unwrap();
             messages.push(Message {
+                timestamp: -1,
                 record: RecordId {
                     assignment,
                     offset: n as i64,

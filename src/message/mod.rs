@@ -39,6 +39,8 @@ pub struct Message {
     pub record: RecordId,
     /// What it counts against the cap on bytes held.
     pub bytes: usize,
+    /// When its record was written, in milliseconds since 1970. Negative if that isn't known.
+    pub timestamp: i64,
     pub delivery: Delivery,
     /// The Comets that are behind in its partition: it doesn't go there now. They read it again when they catch up.
     pub without: Option<Arc<Vec<CometId>>>,

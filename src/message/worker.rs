@@ -21,6 +21,9 @@ pub enum Event {
     Detach(CometId),
     /// The Comet answers: it is tried with one message at a time until it takes one.
     Return(CometId),
+    /// What was written before this time (milliseconds since 1970) is not worth sending any more: it becomes a dead letter for the
+    /// reason `letter`, or is skipped if there is none.
+    Expire { before: i64, letter: Option<String> },
     /// Whether as much is held as may be, so that nothing is read.
     Full(bool),
     /// The partition goes to another owner: give back what no Comet has seen, finish the rest.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
-use super::{Addresses, CatchUp, Coalesce, Config, Fetch, Isolation, Window};
+use super::{Addresses, CatchUp, Coalesce, Config, Fetch, Isolation, MaxAge, TooOld, Window};
 use crate::settings;
 
 /// The flags that say where messages are: all that `job send` and `job dead-letter` need.
@@ -80,6 +80,12 @@ pub struct SettingArgs {
     /// What a Comet gets of what it missed: all, nothing (off), or what is at most this old; all if it was away for a shorter time
     #[arg(long, value_name = "LIMIT", default_value = "5m", value_parser = settings::catch_up)]
     catch_up: CatchUp,
+    /// Messages older than this when their turn comes are not sent: a time, or off
+    #[arg(long, value_name = "TIME", default_value = "off", value_parser = settings::max_age)]
+    max_age: MaxAge,
+    /// What becomes of them: they are skipped, or become dead letters
+    #[arg(long, value_name = "ACTION", default_value = "skip", value_parser = settings::too_old())]
+    max_age_action: TooOld,
 }
 
 impl From<SettingArgs> for Config {
@@ -104,6 +110,8 @@ impl From<SettingArgs> for Config {
             hold_messages: args.hold_messages,
             hold_bytes: args.hold_bytes,
             catch_up: args.catch_up,
+            max_age: args.max_age.0,
+            max_age_action: args.max_age_action,
         }
     }
 }

@@ -54,6 +54,10 @@ pub struct Config {
     pub hold_bytes: usize,
     /// What a Comet that was away gets of what it missed.
     pub catch_up: CatchUp,
+    /// What is older when its turn comes isn't sent.
+    pub max_age: Option<Duration>,
+    /// What becomes of it.
+    pub max_age_action: TooOld,
 }
 
 /// Suffix of the dead-letter topic's name.
@@ -63,6 +67,17 @@ impl Config {
     /// The topic of undeliverable messages.
     pub fn dead_letter_topic(&self) -> String {
         format!("{}{DEAD_LETTER_SUFFIX}", self.topic)
+    }
+
+    /// # Errors
+    /// Two settings don't go together.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match (self.fetch, self.max_age) {
+            (Fetch::Classic, Some(_)) => Err(
+                "max-age needs the time of each record, which fetch = classic doesn't read: set fetch = auto or modern".into(),
+            ),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -160,6 +175,35 @@ pub fn catch_up(text: &str) -> Result<CatchUp, String> {
     }
 }
 
+/// What becomes of a message that is older than `max_age`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TooOld {
+    Skip,
+    DeadLetter,
+}
+
+/// Reads what becomes of what is too old.
+pub fn too_old() -> impl TypedValueParser<Value = TooOld> {
+    PossibleValuesParser::new(["skip", "dead-letter"]).map(|name| match name.as_str() {
+        "dead-letter" => TooOld::DeadLetter,
+        _ => TooOld::Skip,
+    })
+}
+
+/// A limit that is a time, or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxAge(pub Option<Duration>);
+
+/// Reads such a limit.
+pub fn max_age(text: &str) -> Result<MaxAge, String> {
+    match text.trim() {
+        "off" => Ok(MaxAge(None)),
+        time => duration(time)
+            .map(|time| MaxAge(Some(time)))
+            .map_err(|error| format!("{error}, or off")),
+    }
+}
+
 /// Reads the limit of a merged body. A gRPC server takes 4 MiB by default.
 pub fn coalesce_bytes(text: &str) -> Result<usize, String> {
     match bytes(text)? {
@@ -250,6 +294,16 @@ mod tests {
         for wrong in ["", "0", "5", "on", "25h"] {
             let error = catch_up(wrong).expect_err(wrong);
             assert!(error.ends_with(", or all, or off"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_age_is_a_time_or_off() {
+        assert_eq!(max_age(" off"), Ok(MaxAge(None)));
+        assert_eq!(max_age("2h"), Ok(MaxAge(Some(Duration::from_secs(7_200)))));
+        for wrong in ["", "0", "5", "on"] {
+            let error = max_age(wrong).expect_err(wrong);
+            assert!(error.ends_with(", or off"), "{error}");
         }
     }
 

@@ -55,6 +55,8 @@ pub(super) struct Pending {
     pub forgotten: bool,
     /// Whether a Comet didn't get it because of that.
     pub dropped: bool,
+    /// Whether a Comet doesn't get it because it is too old.
+    pub too_old: bool,
     /// Why Comets can't get it, and which.
     undeliverable: Option<Box<Reason>>,
     /// Comets that were detached while a call with it was in flight. It stays until these calls are back.
@@ -72,13 +74,14 @@ impl Pending {
             started: false,
             forgotten: false,
             dropped: false,
+            too_old: false,
             undeliverable: None,
             late: Vec::new(),
         }
     }
 
     /// Notes that this Comet can't get it. The last one's reason is the one that is told.
-    fn cannot_go_to(&mut self, comet: CometId, why: String) {
+    pub(super) fn cannot_go_to(&mut self, comet: CometId, why: String) {
         let reason = self.undeliverable.get_or_insert_default();
         reason.text = why;
         reason.comets.push(comet);
@@ -141,6 +144,7 @@ impl Core {
                 self.endpoints[place].on_probe(&answer, now, effects);
                 self.endpoints[place].mark_ready(place, &mut self.ready);
             }
+            Event::Expire { before, letter } => self.expire(before, letter.as_deref(), effects),
             Event::Detach(comet) => self.detach(comet, now, effects),
             Event::Return(comet) => {
                 let place = self.place(comet);
@@ -342,6 +346,9 @@ impl Core {
             _ if pending.dropped => given_back(&pending.message),
             Some(why) => Completion::Undeliverable {
                 why,
+                at: pending.message.again_for(),
+            },
+            None if pending.too_old => Completion::TooOld {
                 at: pending.message.again_for(),
             },
             None => match pending.message.again_for() {

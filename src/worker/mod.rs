@@ -11,6 +11,7 @@ mod drive;
 pub(crate) mod effects;
 mod endpoint;
 mod endpoint_stats;
+mod expire;
 mod key_queue;
 pub(crate) mod scheduler;
 mod shell;

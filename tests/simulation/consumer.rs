@@ -141,6 +141,7 @@ impl World<'_> {
                     consumer::Event::Fetched {
                         positions: &positions,
                         batches,
+                        now: 0,
                     },
                 );
                 self.set_failing(member, false);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::judge;
 use super::kafka::Member;
 use super::world::{What, World};
+use crate::consumer::age::Ages;
 use crate::consumer::core as consumer;
 use crate::consumer::route::Router;
 use crate::group::effect::RequestId;
@@ -17,7 +18,6 @@ use crate::message::consumer::Control;
 use crate::message::group::{Event, Read};
 use crate::message::worker::Event as Told;
 use crate::message::{Assignment, Commit, Held};
-use crate::settings::CatchUp;
 use crate::worker::core::Core as Worker;
 use crate::worker::{EndpointStats, Fleet};
 
@@ -109,7 +109,7 @@ impl World<'_> {
         };
         let cores = Cores {
             group: Group::new(WORKERS, names.clone(), SHUTDOWN),
-            consumer: consumer::Core::new(WORKERS, Router::new(names), caps, CatchUp::All),
+            consumer: consumer::Core::new(WORKERS, Router::new(names), caps, Ages::ALL),
             workers,
             controls: VecDeque::new(),
             again: VecDeque::new(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::commands::dead_letter::Sources;
 use crate::dead_letter::letter::Place;
-use crate::settings::{CatchUp, Coalesce, Config, Fetch, Isolation, Window};
+use crate::settings::{CatchUp, Coalesce, Config, Fetch, Isolation, TooOld, Window};
 
 #[test]
 fn the_description_is_sound() {
@@ -110,7 +110,9 @@ fn the_defaults_are_the_documented_ones() {
         shutdown_timeout: Duration::from_secs(8),
         hold_messages: 4_000,
         hold_bytes: 32 << 20,
-        catch_up: CatchUp::All,
+        catch_up: CatchUp::Within(Duration::from_secs(300)),
+        max_age: None,
+        max_age_action: TooOld::Skip,
     };
     assert_eq!(loaded.config, expected);
 }

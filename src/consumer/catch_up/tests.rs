@@ -7,12 +7,13 @@ use bytes::Bytes;
 use protobuf::Message as _;
 
 use super::*;
+use crate::consumer::age::Ages;
 use crate::consumer::core::Event;
 use crate::consumer::route::Router;
+use crate::message::Completion;
 use crate::message::consumer::Control;
 use crate::message::proto::push::{PushMsg, push_msg::Type};
 use crate::message::worker;
-use crate::settings::CatchUp as Limit;
 
 const LIVE: i64 = i64::MAX;
 /// In milliseconds since 1970. A record's time is its offset.
@@ -57,17 +58,17 @@ struct Bench {
 
 impl Bench {
     fn new(behind: Vec<Behind>) -> Self {
-        Self::limited(behind, Limit::All)
+        Self::limited(behind, Ages::ALL)
     }
 
-    fn limited(behind: Vec<Behind>, limit: Limit) -> Self {
+    fn limited(behind: Vec<Behind>, ages: Ages) -> Self {
         let comets = vec!["a:1".into(), "b:1".into()];
         let caps = Held {
             messages: 30,
             bytes: usize::MAX,
         };
         let mut bench = Self {
-            core: Core::new(1, Router::new(comets), caps, limit),
+            core: Core::new(1, Router::new(comets), caps, ages),
             sent: Vec::new(),
         };
         bench.control(Control::Assign {
@@ -133,6 +134,7 @@ impl Bench {
         self.step(Event::Fetched {
             positions: &positions,
             batches,
+            now: NOW,
         });
     }
 

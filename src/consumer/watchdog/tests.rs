@@ -6,11 +6,11 @@ use super::super::again;
 use super::super::{Control, Core, Held, Outputs, RETRY_FIRST, RETRY_MOST};
 use super::*;
 use crate::base::backoff::Retry;
+use crate::consumer::age::Ages;
 use crate::consumer::route::Router;
 use crate::kafka::fetch::{Batch, Fetcher, Outcome};
 use crate::message::Assignment;
 use crate::message::group::Read;
-use crate::settings::CatchUp;
 
 /// A consumer with partition 3 assigned at offset 7, its control channel, and what it tells the group.
 fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
@@ -34,8 +34,9 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
     let fetchers: Arc<Make> = Arc::new(|| unreachable!("nobody is behind"));
     let consumer = Consumer {
         again: again::spawn(fetchers).unwrap(),
-        core: Core::new(0, Router::new(Vec::new()), caps, CatchUp::All),
+        core: Core::new(0, Router::new(Vec::new()), caps, Ages::ALL),
         control,
+        ticks: crossbeam_channel::never(),
         outputs: Outputs {
             group: unbounded().0,
             reads: record,

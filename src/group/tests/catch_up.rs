@@ -290,3 +290,30 @@ fn what_was_too_old_is_said_once_when_the_comet_has_caught_up() {
     assert_eq!(committed_missing(&begun_before), [3..4]);
     assert_eq!(committed_missing(&commit(&mut core)), []);
 }
+
+#[test]
+fn what_was_too_old_for_all_is_finished_counted_and_said_once_a_second() {
+    let (mut core, epoch) = with_one_behind();
+    core.read(epoch, 10..12);
+    returned(&mut core);
+    read_again(&mut core, epoch, 5..6, &[5]);
+    core.settle(epoch, 5, Completion::TooOld { at: Some(COMET) });
+    core.settle(epoch, 3, came_back(true));
+    for offset in [10, 11] {
+        core.settle(epoch, offset, Completion::TooOld { at: None });
+    }
+    core.notices.clear();
+    core.tick();
+    let said = |notice: &&Notice| matches!(notice, Notice::TooOld { messages: 3 });
+    assert_eq!(core.notices.iter().filter(said).count(), 1);
+    core.notices.clear();
+    core.tick();
+    assert!(
+        !core
+            .notices
+            .iter()
+            .any(|notice| matches!(notice, Notice::TooOld { .. }))
+    );
+    assert_eq!(committed_missing(&commit(&mut core)), []);
+    assert_eq!(core.group.finish().too_old, 3);
+}

@@ -139,6 +139,7 @@ fn a_partition_is_assigned_read_committed_lost_had_back_and_revoked() {
         Counts {
             delivered: 8,
             dead_letters: 1,
+            too_old: 0,
             given_back: 2,
             unfinished: 0
         }

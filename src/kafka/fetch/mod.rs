@@ -111,6 +111,12 @@ pub fn fetchers(config: &Config) -> Arc<Make> {
     let config = config.clone();
     Arc::new(move || {
         let reader: Box<dyn Fetcher> = match config.fetch {
+            Fetch::Auto if config.max_age.is_some() => {
+                log::info!(
+                    "reading with the modern fetcher: --max-age needs the time of each record"
+                );
+                Box::new(modern::Modern::new(&config))
+            }
             Fetch::Auto => Box::new(auto::Auto::new(&config)),
             Fetch::Classic => {
                 log::info!("reading with the classic fetcher (protocol v0), as configured");

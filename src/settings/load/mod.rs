@@ -128,7 +128,7 @@ fn variable_name(key: &str) -> String {
 /// Merges the flags of `matches` with the environment, the file and the defaults.
 ///
 /// # Errors
-/// A value is invalid, a key is unknown, a variable is nearly a setting's, or the file can't be read. The error names the
+/// A value is invalid, two don't go together, a key is unknown, a variable is nearly a setting's, or the file can't be read. The error names the
 /// value, and the variable or the file and line.
 pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, String> {
     let parser = Parser::new();
@@ -180,13 +180,15 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
                 .map_or(Origin::Default, |(_, origin)| origin.clone()),
         }
     });
+    let config: Config = SettingArgs::from_arg_matches(&merged)
+        .map_err(|error| error.to_string())?
+        .into();
+    config.check()?;
     Ok(Loaded {
         settings: settings.collect(),
         file,
         ignored,
-        config: SettingArgs::from_arg_matches(&merged)
-            .map_err(|error| error.to_string())?
-            .into(),
+        config,
     })
 }
 

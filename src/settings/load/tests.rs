@@ -1,7 +1,7 @@
 //! All sources together.
 
 use super::*;
-use crate::settings::{CatchUp, Coalesce, Fetch, Isolation, Window};
+use crate::settings::{CatchUp, Coalesce, Fetch, Isolation, TooOld, Window};
 use std::time::Duration;
 
 /// Loads from flags, variables and a file's text, as `job run` would.
@@ -64,7 +64,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         session-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\ncork-calls = 'off'\nfetch = 'modern'\n\
         isolation-level = 'read_uncommitted'\n\
         coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
-        call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '7m'\n";
+        call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '7m'\nmax-age = '2h'\nmax-age-action = 'dead-letter'\n";
     let expected = Config {
         brokers: vec!["a:1".into(), "b:2".into()],
         topic: "t".into(),
@@ -85,6 +85,8 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         hold_messages: 10_000,
         hold_bytes: 65_536,
         catch_up: CatchUp::Within(Duration::from_secs(420)),
+        max_age: Some(Duration::from_secs(7_200)),
+        max_age_action: TooOld::DeadLetter,
     };
     assert_eq!(
         load_all(&[], &[], Some(file)).expect("loads").config,
@@ -110,6 +112,8 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_HOLD_MESSAGES", "10000"),
         ("JOB_HOLD_BYTES", "65536"),
         ("JOB_CATCH_UP", "7m"),
+        ("JOB_MAX_AGE", "2h"),
+        ("JOB_MAX_AGE_ACTION", "dead-letter"),
     ];
     assert_eq!(variables.len(), Parser::new().keys.len());
     assert_eq!(
@@ -215,4 +219,15 @@ fn a_variable_that_is_nearly_a_setting_is_an_error() {
         loaded.lines().last().as_deref(),
         Some("ignored, as no settings of job: JOB_NAME")
     );
+}
+
+#[test]
+fn settings_that_do_not_go_together_are_named() {
+    let error =
+        load_all(&["--fetch", "classic", "--max-age", "1h"], &[], None).expect_err("an error");
+    assert!(
+        error.contains("max-age") && error.contains("fetch = classic"),
+        "{error}"
+    );
+    load_all(&["--fetch", "classic", "--max-age", "off"], &[], None).expect("off needs no times");
 }

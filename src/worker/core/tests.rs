@@ -1,4 +1,5 @@
 mod detach;
+mod expire;
 mod sim;
 
 use std::collections::{HashMap, HashSet};

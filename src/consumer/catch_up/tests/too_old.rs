@@ -3,10 +3,18 @@
 use std::time::Duration;
 
 use super::*;
+use crate::settings::CatchUp as Limit;
+
+fn catching_up(limit: Limit) -> Ages {
+    Ages {
+        catch_up: limit,
+        ..Ages::ALL
+    }
+}
 
 #[test]
 fn what_is_too_old_is_skipped_and_what_was_for_users_becomes_a_letter() {
-    let limit = Limit::Within(Duration::from_millis(14));
+    let limit = catching_up(Limit::Within(Duration::from_millis(14)));
     let mut bench = Bench::limited(vec![behind(A, &[2..LIVE])], limit);
     assert_eq!(bench.again(10), 2);
     let expected = [
@@ -30,7 +38,7 @@ fn what_is_too_old_is_skipped_and_what_was_for_users_becomes_a_letter() {
 
 #[test]
 fn what_others_have_alone_is_neither_skipped_nor_a_letter() {
-    let mut bench = Bench::limited(vec![behind(B, &[2..LIVE])], Limit::Off);
+    let mut bench = Bench::limited(vec![behind(B, &[2..LIVE])], catching_up(Limit::Off));
     assert_eq!(bench.again(10), 2);
     let expected = [
         Sent::Read(B, 2..10, vec![]),
@@ -42,7 +50,7 @@ fn what_others_have_alone_is_neither_skipped_nor_a_letter() {
 /// Letters that are not written yet count as held, so that a Comet can't fill memory with them.
 #[test]
 fn letters_count_against_what_may_be_held() {
-    let mut bench = Bench::limited(vec![behind(A, &[0..LIVE])], Limit::Off);
+    let mut bench = Bench::limited(vec![behind(A, &[0..LIVE])], catching_up(Limit::Off));
     bench.live(10..14);
     bench.sent();
     assert_eq!(bench.again(10), 0);
@@ -61,7 +69,7 @@ fn letters_count_against_what_may_be_held() {
 fn one_that_was_away_for_a_shorter_time_gets_all() {
     let time = Duration::from_millis(14);
     for (away, is_limited) in [(time, false), (2 * time, true)] {
-        let mut bench = Bench::limited(Vec::new(), Limit::Within(time));
+        let mut bench = Bench::limited(Vec::new(), catching_up(Limit::Within(time)));
         bench.control(Control::Detach(B));
         bench.control(Control::CatchUp {
             comet: B,

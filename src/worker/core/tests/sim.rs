@@ -194,6 +194,7 @@ impl Sim {
 pub fn message(key: u64, offset: i64, target: Target) -> Message {
     let body = Bytes::copy_from_slice(&offset.to_be_bytes());
     Message {
+        timestamp: -1,
         record: RecordId {
             assignment: OURS,
             offset,
