@@ -218,6 +218,11 @@ impl Outputs {
                 fail::fail_point!("decode");
                 logging::received(push);
             }
+            Notice::Attached { partition, comet } => {
+                log::info!(
+                    "partition {partition}: Comet {comet} gets what is new again, behind what it missed"
+                );
+            }
             Notice::Undecodable { record, why } => {
                 let (partition, offset) = (record.assignment.partition, record.offset);
                 log::error!(

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::age::Fate;
-use super::core::{Core, Effect};
+use super::core::{Core, Effect, Notice};
 use super::decode::decode;
 use super::dispatch::ByWorker;
 use crate::kafka::fetch::{Batch, Outcome, Positions, Record};
@@ -105,14 +105,12 @@ impl Lag {
 }
 
 impl Lags {
-    /// `live` and `away`: see [`Self::attach`].
-    pub fn new(behind: Vec<Behind>, live: i64, away: &BTreeSet<CometId>) -> Self {
+    pub fn new(behind: Vec<Behind>) -> Self {
         let mut lags = Self::default();
         for one in behind {
             // How long it was away isn't known.
             lags.put(one, true);
         }
-        lags.attach(live, away);
         lags
     }
 
@@ -130,19 +128,8 @@ impl Lags {
         }
     }
 
-    /// The Comet answers: this is what it misses. `is_limited`: without what is too old. `live` and `away`: see [`Self::attach`].
-    pub fn catch_up(
-        &mut self,
-        behind: Behind,
-        is_limited: bool,
-        live: i64,
-        away: &BTreeSet<CometId>,
-    ) {
-        self.put(behind, is_limited);
-        self.attach(live, away);
-    }
-
-    fn put(&mut self, Behind { comet, missing }: Behind, is_limited: bool) {
+    /// The Comet misses this from now on. `is_limited`: it doesn't get what is too old.
+    pub fn put(&mut self, Behind { comet, missing }: Behind, is_limited: bool) {
         self.lags.retain(|lag| lag.comet != comet);
         let missing = missing.into();
         self.lags.push(Lag {
@@ -153,13 +140,14 @@ impl Lags {
         });
     }
 
-    /// Forgets the Comets that caught up. From the offset `live` on, each record is read for all. Those that are `away` get
-    /// nothing, though there may be nothing yet that they miss.
-    fn attach(&mut self, live: i64, away: &BTreeSet<CometId>) {
+    /// Forgets the Comets that caught up, and returns them. From the offset `live` on, each record is read for all. Those that are
+    /// `away` get nothing, though there may be nothing yet that they miss.
+    fn attach(&mut self, live: i64, away: &BTreeSet<CometId>) -> Vec<CometId> {
         let misses = |lag: &Lag| lag.missing.front().is_some_and(|first| first.start < live);
-        self.lags
-            .retain(|lag| away.contains(&lag.comet) || misses(lag));
+        let is_ready = |lag: &mut Lag| !away.contains(&lag.comet) && !misses(lag);
+        let ready: Vec<_> = self.lags.extract_if(.., is_ready).collect();
         self.list();
+        ready.into_iter().map(|lag| lag.comet).collect()
     }
 
     fn list(&mut self) {
@@ -296,8 +284,6 @@ impl Core {
                 });
             }
         }
-        let live = reading.live_from();
-        reading.behind.attach(live, &self.catch_up.away);
         for read in read {
             perform(Effect::Group(group::Event::ReadAgain(read)));
         }
@@ -305,6 +291,19 @@ impl Core {
             perform(Effect::Group(group::Event::Settled(letters)));
         }
         messages.send(perform);
+        self.attach(partition, perform);
+    }
+
+    /// Attaches the Comets that caught up in a partition.
+    pub(super) fn attach(&mut self, partition: i32, perform: &mut impl FnMut(Effect<'_>)) {
+        let Some(reading) = self.partitions.get_mut(&partition) else {
+            return;
+        };
+        let live = reading.live_from();
+        for comet in reading.behind.attach(live, &self.catch_up.away) {
+            let comet = self.router.name(comet);
+            perform(Effect::Say(Notice::Attached { partition, comet }));
+        }
     }
 }
 

@@ -54,6 +54,8 @@ pub enum Effect<'a> {
 /// What the log says.
 #[derive(Debug)]
 pub enum Notice<'a> {
+    /// What a Comet missed of a partition is on its way to it: what is new goes there again, behind that.
+    Attached { partition: i32, comet: &'a str },
     /// A record was decoded.
     Received(&'a PushMsg),
     /// A record is no `PushMsg`. It becomes a dead letter.
@@ -196,14 +198,14 @@ impl Core {
                 finished,
                 behind,
             } => {
-                let mut reading = Reading {
+                let reading = Reading {
                     assignment,
                     position,
                     finished: finished.into(),
-                    behind: Lags::default(),
+                    behind: Lags::new(behind),
                 };
-                reading.behind = Lags::new(behind, reading.live_from(), &self.catch_up.away);
                 self.partitions.insert(assignment.partition, reading);
+                self.attach(assignment.partition, perform);
             }
             Control::Detach(comet) => {
                 self.catch_up.away.insert(comet);
@@ -223,13 +225,8 @@ impl Core {
                     if let Some(reading) = self.partitions.get_mut(&assignment.partition)
                         && reading.assignment == assignment
                     {
-                        let live = reading.live_from();
-                        reading.behind.catch_up(
-                            Behind { comet, missing },
-                            is_limited,
-                            live,
-                            &self.catch_up.away,
-                        );
+                        reading.behind.put(Behind { comet, missing }, is_limited);
+                        self.attach(assignment.partition, perform);
                     }
                 }
                 self.tell_workers(|| worker::Event::Return(comet), perform);

@@ -27,6 +27,11 @@ impl Router {
         self.comets.len()
     }
 
+    /// A Comet's name, as in `--comet`.
+    pub fn name(&self, comet: CometId) -> &str {
+        &self.comets[comet.0 as usize]
+    }
+
     /// Routes one message.
     ///
     /// # Errors

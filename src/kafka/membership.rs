@@ -21,7 +21,7 @@ use crossbeam_channel::Sender;
 use krafka::consumer::{AutoOffsetReset, Consumer, PartitionAssignmentStrategy};
 use krafka::error::KrafkaError;
 use krafka::{CloseOptions, GroupMembershipOperation, Kafka};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use crate::base::backoff::{Retry, grows};
@@ -141,7 +141,8 @@ impl Membership {
         kafka: &Kafka,
         commands: &mut UnboundedReceiver<Command>,
     ) -> Result<Option<String>, String> {
-        let (consumer, listener) = self.make_consumer(kafka).await?;
+        let (released, releases) = unbounded_channel();
+        let (consumer, listener) = self.make_consumer(kafka, released).await?;
         tokio::select! {
             subscribed = self.subscribe(&consumer) => subscribed?,
             () = self.told_to_leave(commands) => {
@@ -156,6 +157,7 @@ impl Membership {
             kafka.clone(),
             consumer.clone(),
             self.config.clone(),
+            releases,
         ));
         let mut polling = tokio::spawn(self.clone().poll(consumer.clone(), leaving.clone()));
         loop {
@@ -277,8 +279,12 @@ impl Membership {
         trial::limit("rebalance", REBALANCE) + self.config.shutdown_timeout
     }
 
-    async fn make_consumer(&self, kafka: &Kafka) -> Result<(Arc<Consumer>, Arc<Listener>), String> {
-        let listener = Listener::new(&self.config, kafka, self.events.clone());
+    async fn make_consumer(
+        &self,
+        kafka: &Kafka,
+        released: UnboundedSender<Vec<i32>>,
+    ) -> Result<(Arc<Consumer>, Arc<Listener>), String> {
+        let listener = Listener::new(&self.config, kafka, self.events.clone(), released);
         let builder = kafka
             .consumer(self.config.group.clone())
             .group_instance_id(self.name.clone())

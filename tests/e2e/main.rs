@@ -26,6 +26,7 @@ mod kafka_partitions;
 mod kills;
 mod lifecycle;
 mod log_identity;
+mod max_age;
 mod memory;
 mod odd_texts;
 mod quiet_connections;

@@ -117,6 +117,9 @@ fn words(effect: Effect<'_>) -> String {
         }
         Effect::Worker(..) => "something else for a worker".into(),
         Effect::Say(Notice::Received(push)) => format!("say received {}", push.room),
+        Effect::Say(Notice::Attached { partition, comet }) => {
+            format!("say {comet} attached in {partition}")
+        }
         Effect::Say(Notice::Undecodable { record, .. }) => {
             format!("say undecodable {}", record.offset)
         }

@@ -13,6 +13,7 @@ use krafka::Kafka;
 use krafka::consumer::{
     Consumer, ConsumerGroupMetadata, ConsumerRebalanceListener, TopicPartition,
 };
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::committer::{Committer, Effort, LAST};
@@ -39,6 +40,8 @@ pub(super) struct Listener {
     member: Mutex<Option<ConsumerGroupMetadata>>,
     /// Whether partitions were lost and none was assigned since.
     lost: AtomicBool,
+    /// Hears of partitions that this member released.
+    released: UnboundedSender<Vec<i32>>,
 }
 
 /// A panic ends the process: no lock is left behind.
@@ -47,7 +50,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Listener {
-    pub(super) fn new(config: &Config, kafka: &Kafka, events: Sender<Event>) -> Arc<Self> {
+    pub(super) fn new(
+        config: &Config,
+        kafka: &Kafka,
+        events: Sender<Event>,
+        released: UnboundedSender<Vec<i32>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             topic: config.topic.clone(),
             group: config.group.clone(),
@@ -66,6 +74,7 @@ impl Listener {
             assignments: Mutex::default(),
             member: Mutex::default(),
             lost: AtomicBool::new(false),
+            released,
         })
     }
 
@@ -182,6 +191,18 @@ impl Listener {
         })
     }
 
+    /// Commits what was finished of partitions that go to another member.
+    async fn commit_last(&self, commits: &[Commit]) {
+        if let Some(Failure::NotMember(why) | Failure::Other(why)) =
+            self.commit(commits, LAST).await.failed
+        {
+            log::warn!(
+                "the last commit of partitions that are handed over failed: {why}; what was finished since the one \
+                 before may be sent again"
+            );
+        }
+    }
+
     /// Tells the group, and blocks until it says what to commit before Kafka goes on. Returns None where that is nothing.
     async fn ask(
         &self,
@@ -220,16 +241,12 @@ impl ConsumerRebalanceListener for Callbacks {
 
     async fn on_partitions_revoked(&self, partitions: &[TopicPartition]) {
         let partitions = lock(&self.0.assignments).end(partitions);
+        let released = partitions.clone();
         let commits = self.0.ask(|reply| Event::Revoked { partitions, reply });
-        let Some(commits) = commits.await else { return };
-        if let Some(Failure::NotMember(why) | Failure::Other(why)) =
-            self.0.commit(&commits, LAST).await.failed
-        {
-            log::warn!(
-                "the last commit of partitions that are handed over failed: {why}; what was finished since the one \
-                 before may be sent again"
-            );
+        if let Some(commits) = commits.await {
+            self.0.commit_last(&commits).await;
         }
+        let _ = self.0.released.send(released);
     }
 
     async fn on_partitions_lost(&self, partitions: &[TopicPartition]) {

@@ -1,5 +1,7 @@
 //! Comets that jobs took for behind, as they said it.
 
+use std::collections::BTreeMap;
+
 use super::Evidence;
 use crate::streams::comet_host;
 use crate::timeline::Micros;
@@ -14,6 +16,8 @@ pub struct Behind {
     /// When it had caught up, or the process ended; `Micros::MAX` where neither came.
     pub to: Micros,
     pub caught_up: bool,
+    /// The partitions where it got what is new before that, and since when.
+    attached: BTreeMap<i32, Micros>,
     /// How often it was detached within.
     pub detached: u32,
 }
@@ -27,8 +31,9 @@ pub fn behind(evidence: &Evidence<'_>) -> Vec<Behind> {
             let detached = line.contains("it is detached");
             let missed = line.contains("before this process had it");
             let ends = line.contains("has caught up");
-            let Some(comet) = comet_of(evidence, line).filter(|_| detached || missed || ends)
-            else {
+            let attached = line.contains("gets what is new again");
+            let is_of_interest = detached || missed || ends || attached;
+            let Some(comet) = comet_of(evidence, line).filter(|_| is_of_interest) else {
                 continue;
             };
             let open = all[first..].iter_mut();
@@ -37,21 +42,36 @@ pub fn behind(evidence: &Evidence<'_>) -> Vec<Behind> {
                 open.for_each(|open| (open.to, open.caught_up) = (*at, true));
                 continue;
             }
+            if attached {
+                let Some(partition) = partition_of(line) else {
+                    continue;
+                };
+                for open in open.filter(|b| b.is_in(partition)) {
+                    open.attached.entry(partition).or_insert(*at);
+                }
+                continue;
+            }
             let partition = missed.then(|| partition_of(line)).flatten();
             match open.find(|b| b.partition == partition) {
-                Some(open) => open.detached += u32::from(detached),
-                None => all.push(Behind {
-                    life,
-                    comet,
-                    partition,
-                    from: *at,
-                    to: Micros::MAX,
-                    caught_up: false,
-                    detached: u32::from(detached),
-                }),
+                Some(open) if open.attached.is_empty() => open.detached += u32::from(detached),
+                before => {
+                    if let Some(before) = before {
+                        before.to = *at;
+                    }
+                    all.push(Behind {
+                        life,
+                        comet,
+                        partition,
+                        from: *at,
+                        to: Micros::MAX,
+                        caught_up: false,
+                        detached: u32::from(detached),
+                        attached: BTreeMap::new(),
+                    });
+                }
             }
         }
-        for left in all[first..].iter_mut().filter(|b| !b.caught_up) {
+        for left in all[first..].iter_mut().filter(|b| b.to == Micros::MAX) {
             left.to = of.ended.unwrap_or(Micros::MAX);
         }
     }
@@ -62,6 +82,12 @@ impl Behind {
     /// Whether it was so for what is in a partition.
     pub fn is_in(&self, partition: i32) -> bool {
         self.partition.is_none_or(|only| only == partition)
+    }
+
+    /// Until when it got nothing new of a partition.
+    pub fn until(&self, partition: i32) -> Micros {
+        let attached = self.attached.get(&partition);
+        attached.map_or(self.to, |at| *at.min(&self.to))
     }
 }
 

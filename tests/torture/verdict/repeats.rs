@@ -90,7 +90,7 @@ pub fn had_full_map(life: &Life, partition: i32, from: Micros, to: Micros) -> bo
     let mut is_full = false;
     for (at, line) in life.notes.iter().filter(|(at, _)| *at <= to) {
         let is_over = says(line, "the metadata of a commit has room again")
-            || says(line, "reading from offset")
+            || (says(line, "reading from offset") && !line.contains("still ours"))
             || (line.contains("are released") && lists(line, partition));
         if is_over && is_full && *at >= from {
             return true;

@@ -30,19 +30,18 @@ impl Facts {
         let partition = self.messages[repeat.message].partition;
         let is_behind = |comet| {
             let mut of = self.behind.iter().filter(|b| b.life == life);
-            of.any(|b| b.comet == comet && b.is_in(partition) && (b.from..=b.to).contains(&before))
+            of.any(|b| {
+                let time = b.from..=b.until(partition);
+                b.comet == comet && b.is_in(partition) && time.contains(&before)
+            })
         };
         let is_behind_at_once = is_behind(other);
         let behind = self
             .behind
             .iter()
             .filter(|b| (b.life, b.comet) == (life, other) && b.is_in(partition));
-        // One that was behind when the partition came gets what is new as soon as it has caught up there, which nobody says. So the
-        // message may wait for it: until it has it from the same process, and in trouble until it is detached.
-        let has_it = self.taken(repeat.message, other).any(|(_, by)| by == life);
-        let may_wait = has_it || answer_lost(evidence, before, life, other).is_some();
         let detached = behind
-            .filter(|b| b.to >= before && (b.partition.is_none() || !may_wait))
+            .filter(|b| b.until(partition) >= before)
             .map(|b| b.from.max(before));
         // It was read again for this Comet alone, after another process had brought it to the other one.
         let is_again = is_behind(repeat.comet) && !is_behind_at_once;

@@ -1,0 +1,97 @@
+//! Messages that are older than `--max-age` when their turn comes.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use chatroom_job::message::proto::push::PushMsg;
+
+use crate::support::comet::{Call, Comet};
+use crate::support::kafka::{Version, shared};
+use crate::support::messages::{over_rooms, record};
+use crate::support::topic::Topic;
+
+const ROOMS: usize = 5;
+const SOME: usize = 50;
+
+fn topic() -> Topic<'static> {
+    Topic::new(shared(Version::V3_9_1), 2)
+}
+
+/// Writes messages over rooms, the first of them with the number `from`, an hour ago.
+fn produce_old(topic: &Topic<'_>, from: usize) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let time = (now.expect("it is after 1970") - Duration::from_secs(3_600)).as_millis() as i64;
+    let old = |message: PushMsg| record(&topic.name, &message).timestamp(time);
+    topic.kafka.produce(over_rooms(ROOMS, from, SOME).map(old));
+}
+
+fn texts(comet: &Comet) -> Vec<String> {
+    let mut texts: Vec<_> = comet.delivered().iter().map(Call::text).collect();
+    texts.sort_unstable();
+    texts
+}
+
+fn due(from: usize) -> Vec<String> {
+    let text = |message: PushMsg| String::from_utf8_lossy(&message.msg).into_owned();
+    let mut texts: Vec<_> = over_rooms(ROOMS, from, SOME).map(text).collect();
+    texts.sort_unstable();
+    texts
+}
+
+#[test]
+fn what_is_older_is_skipped_and_counted() {
+    let topic = topic();
+    let comet = Comet::start();
+    produce_old(&topic, 0);
+    topic.produce(over_rooms(ROOMS, SOME, SOME));
+    let mut job = topic.job(&[&comet]).flag("--max-age", "10m").start();
+    comet.await_delivered(SOME);
+    topic.await_no_lag();
+    let line = "messages skipped: older than --max-age allows";
+    job.await_line(&["WARN", line]);
+    job.stop();
+    assert_eq!(texts(&comet), due(SOME));
+    let end = job.lines_with(&["stopped after", "50 skipped as too old"]);
+    assert_eq!(end.len(), 1, "{:#?}", job.log());
+}
+
+#[test]
+fn what_is_older_becomes_a_dead_letter_where_that_is_wanted() {
+    let topic = topic();
+    let comet = Comet::start();
+    produce_old(&topic, 0);
+    topic.produce(over_rooms(ROOMS, SOME, SOME));
+    let mut job = topic
+        .job(&[&comet])
+        .flag("--max-age", "10m")
+        .flag("--max-age-action", "dead-letter")
+        .start();
+    comet.await_delivered(SOME);
+    let letters = topic.await_dead_letters(SOME);
+    topic.await_no_lag();
+    job.stop();
+    assert_eq!(texts(&comet), due(SOME));
+    for letter in letters.values() {
+        let why = letter.header_str("job.error").unwrap_or_default();
+        assert!(why.contains("--max-age"), "{why}");
+    }
+}
+
+/// What job holds for a Comet that is down gets old there.
+#[test]
+fn what_got_too_old_while_it_waited_for_a_comet_is_not_sent_when_that_is_back() {
+    let topic = topic();
+    let comet = Comet::start();
+    let mut job = topic.job(&[&comet]).flag("--max-age", "1s").start();
+    job.await_line(&["partition 1: reading from offset"]);
+    comet.stop();
+    topic.produce(over_rooms(ROOMS, 0, SOME));
+    topic.await_no_lag();
+    assert_eq!(texts(&comet), Vec::<String>::new());
+    job.stop();
+    let end = job.lines_with(&[
+        "stopped after",
+        "0 messages delivered",
+        "50 skipped as too old",
+    ]);
+    assert_eq!(end.len(), 1, "{:#?}", job.log());
+}
