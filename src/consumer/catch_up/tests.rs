@@ -2,6 +2,7 @@
 #![allow(clippy::single_range_in_vec_init)]
 
 mod too_old;
+mod turns;
 
 use bytes::Bytes;
 use protobuf::Message as _;
@@ -373,43 +374,6 @@ fn what_was_asked_for_another_assignment_is_not_sent() {
     });
     assert_eq!(bench.sent(), []);
     assert_eq!(bench.again(10), 2);
-}
-
-#[test]
-fn the_comets_take_turns() {
-    let mut bench = Bench::new(vec![behind(A, &[6..LIVE]), behind(B, &[0..LIVE])]);
-    assert_eq!(bench.again(2), 6, "the first Comet's turn");
-    assert_eq!(bench.again(3), 0);
-    assert_eq!(bench.again(8), 6);
-    assert_eq!(bench.again(8), 3, "this brings it to both");
-    let positions = bench.core.positions_again().unwrap();
-    assert_eq!(positions, [(0, 8)].into());
-}
-
-/// None waits until another one has caught up.
-#[test]
-fn the_partitions_take_turns() {
-    let mut bench = Bench::new(vec![behind(B, &[2..LIVE])]);
-    bench.control(Control::Assign {
-        assignment: Assignment {
-            partition: 1,
-            ..OURS
-        },
-        position: 10,
-        finished: Vec::new(),
-        behind: vec![behind(B, &[4..LIVE])],
-    });
-    let mut asked = || bench.core.positions_again().unwrap();
-    assert_eq!(
-        [asked(), asked()],
-        [[(0, 2)], [(1, 4)]].map(Positions::from)
-    );
-    assert_eq!(bench.again(4), 2);
-    let mut asked = || bench.core.positions_again().unwrap();
-    assert_eq!(
-        [asked(), asked()],
-        [[(1, 4)], [(0, 4)]].map(Positions::from)
-    );
 }
 
 #[test]

@@ -1,3 +1,5 @@
+mod too_old;
+
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -426,56 +428,4 @@ fn every_worker_hears_that_a_round_of_memory_ended() {
     assert_eq!(ended(&mut bench), WORKERS);
     bench.fetched(large(2));
     assert_eq!(ended(&mut bench), 0, "a new round begins");
-}
-
-#[test]
-fn what_is_too_old_is_read_and_not_sent() {
-    let ages = Ages {
-        max: Some(std::time::Duration::from_millis(10)),
-        ..Ages::ALL
-    };
-    let mut bench = Bench::unlimited();
-    bench.core.ages = ages;
-    bench.assign(epoch(1), 0, &[]);
-    let record = |offset| Record {
-        offset,
-        value: Some(value("r1")),
-        size: 1,
-        timestamp: offset,
-    };
-    let positions = bench.core.positions().expect("it reads");
-    bench.effects();
-    let outcome = Outcome::Records {
-        records: (0..3).map(record).collect(),
-        next: 3,
-    };
-    let batches = vec![Batch {
-        partition: 0,
-        outcome,
-    }];
-    bench.step(Event::Fetched {
-        positions: &positions,
-        batches,
-        now: 11,
-    });
-    let mut effects = bench.effects();
-    effects.retain(|effect| !effect.starts_with("say"));
-    assert_eq!(
-        effects,
-        [
-            "read [0, 1, 2] to 3 in 1",
-            "settled [0]",
-            "worker gets [1, 2]"
-        ]
-    );
-    bench.step(Event::Tick { now: 12 });
-    let told = "something else for a worker".to_owned();
-    assert_eq!(bench.effects(), vec![told; WORKERS]);
-}
-
-#[test]
-fn nothing_is_too_old_without_a_limit() {
-    let mut bench = Bench::unlimited();
-    bench.step(Event::Tick { now: i64::MAX });
-    assert!(bench.effects().is_empty());
 }
