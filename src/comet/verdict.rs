@@ -2,6 +2,8 @@
 
 use grpcio::RpcStatusCode;
 
+use crate::message::Status;
+
 /// Two questions decide: is it this message, or is it this Comet?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -35,9 +37,27 @@ pub fn verdict(code: i32) -> Verdict {
     }
 }
 
+/// Whether the connection broke after the call was written to it, as it does where the Comet crashes. By the words of gRPC's core
+/// 1.56, which has no other way to tell: a Comet that can't be reached, and one that says UNAVAILABLE itself, have the same code.
+pub fn broke(status: &Status) -> bool {
+    let is_of_connection = |text: &str| text == "Socket closed" || text.starts_with("recvmsg:");
+    verdict(status.code) == Verdict::Down && is_of_connection(&status.text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_that_breaks_is_told_from_one_that_is_not_made() {
+        let broke = |code, text: &str| {
+            let text = text.into();
+            broke(&Status { code, text })
+        };
+        assert!(broke(14, "Socket closed") && broke(14, "recvmsg:Connection reset by peer"));
+        let refused = "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:1.2.3.4:5 Socket closed";
+        assert!(!broke(14, refused) && !broke(14, "overloaded") && !broke(13, "Socket closed"));
+    }
 
     #[test]
     fn every_status_has_its_row() {

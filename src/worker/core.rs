@@ -8,10 +8,12 @@ use std::time::Instant;
 use slab::Slab;
 
 use super::coalesce::{Coalescer, Shape};
-use super::effects::Effects;
+use super::effects::{Effects, Said};
 use super::endpoint::{Endpoint, said};
 use super::endpoint_stats::Fleet;
 use super::scheduler::{Id, Outcome};
+use super::suspects::{GUILTY_AFTER, Suspects};
+use crate::comet::{Verdict, broke};
 use crate::message::call::Target;
 use crate::message::memory::Memory;
 use crate::message::worker::Event;
@@ -37,6 +39,7 @@ pub struct Core {
     pub(super) full: bool,
     /// What came back as taken after its Comet was detached. It may be read again all the same, and isn't sent then.
     pub(super) came_late: Vec<(CometId, RecordId)>,
+    pub(super) suspects: Suspects,
 }
 
 /// A message that this worker holds.
@@ -122,6 +125,7 @@ impl Core {
             suspended: Vec::new(),
             full: false,
             came_late: Vec::new(),
+            suspects: Suspects::default(),
         }
     }
 
@@ -177,6 +181,7 @@ impl Core {
             Event::Resume(assignment) => self.resume(assignment),
             Event::Forget(assignment) => {
                 self.resume(assignment);
+                self.suspects.forget(assignment);
                 self.forgotten.push(assignment);
                 for (_, pending) in self.messages.iter_mut() {
                     pending.forgotten |= pending.message.record.assignment == assignment;
@@ -271,6 +276,7 @@ impl Core {
         let endpoint = &mut self.endpoints[place];
         endpoint.mark_ready(place, &mut self.ready);
         let oks_at_start = endpoint.scheduler.oks_at_start(key);
+        let on_trial = endpoint.end_trial(id, now);
         let verdict = endpoint.on_answer(oks_at_start, &answer, now, effects);
         let (address, scheduler) = (&endpoint.address, &mut endpoint.scheduler);
         let mut called = std::mem::take(&mut self.called);
@@ -292,8 +298,27 @@ impl Core {
                 messages[id].cannot_go_to(comet, why);
             }
             Outcome::Again => {
+                let mut crashes = None;
+                if answer.as_ref().is_err_and(broke) {
+                    let trials = &endpoint.stats.trials;
+                    let suspects = &mut self.suspects;
+                    let mut proves = |id: &Id| {
+                        suspects.broke(comet, messages[*id].message.record, trials, on_trial, now)
+                    };
+                    for id in &called {
+                        crashes = proves(id).then_some(*id).or(crashes);
+                    }
+                }
+                if let Some(id) = crashes {
+                    let record = messages[id].message.record;
+                    effects.say(comet, Said::Crashes(record));
+                    messages[id].cannot_go_to(comet, crashed(address));
+                }
                 // What isn't tried again leaves its KeyQueue; the others stay there.
-                called.retain(|&id| messages[id].forgotten || messages[id].late.contains(&comet));
+                called.retain(|&id| {
+                    let pending = &messages[id];
+                    pending.forgotten || pending.late.contains(&comet) || crashes == Some(id)
+                });
                 if !called.is_empty() {
                     scheduler.take(|id| called.contains(&id));
                 }
@@ -303,6 +328,10 @@ impl Core {
             }
         }
         for &id in &called {
+            if verdict != Verdict::Down {
+                let record = self.messages[id].message.record;
+                self.suspects.answered(comet, record);
+            }
             if self.messages[id].late.contains(&comet) {
                 self.came_back(id, comet, took, effects);
                 continue;
@@ -361,6 +390,12 @@ impl Core {
             self.messages.remove(id);
         }
     }
+}
+
+fn crashed(address: &str) -> String {
+    format!(
+        "the connection to Comet {address} broke {GUILTY_AFTER} times while this message was tried alone: it seems to crash that Comet"
+    )
 }
 
 /// What becomes of a message that isn't sent.

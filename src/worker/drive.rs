@@ -13,6 +13,7 @@ use super::coalesce::Coalescer;
 use super::core::{Core, Pending};
 use super::effects::Effects;
 use super::scheduler::Id;
+use super::suspects::LOOK_AGAIN;
 use crate::message::CometId;
 use crate::message::call::Call;
 
@@ -56,6 +57,7 @@ impl Core {
     pub fn drive(&mut self, comet: CometId, now: Instant, effects: &mut impl Effects) {
         let place = self.place(comet);
         self.give_up(place, now, effects);
+        self.endpoints[place].look_at_suspects();
         let scheduler = &mut self.endpoints[place].scheduler;
         scheduler.wake(now);
         if scheduler.breaker.probe_due(now) {
@@ -86,7 +88,9 @@ impl Core {
         let endpoint = &mut self.endpoints[place];
         endpoint.ready = false;
         let look = (self.full && !endpoint.scheduler.is_empty()).then_some(now + FULL_LIMIT);
-        let times = [self.wake_at, endpoint.scheduler.wake_at(now), also, look];
+        let trial = endpoint.suspects_wait.then_some(now + LOOK_AGAIN);
+        let wake_at = endpoint.scheduler.wake_at(now);
+        let times = [self.wake_at, wake_at, also, look, trial];
         self.wake_at = times.into_iter().flatten().min();
     }
 
@@ -102,7 +106,18 @@ impl Core {
                 next.pause();
                 continue;
             }
-            let coalescer = self.coalescer.as_ref().filter(|_| next.may_merge());
+            let record = messages[first].message.record;
+            let is_suspect = self.suspects.has(endpoint.comet, record);
+            if is_suspect {
+                if !endpoint.stats.trials.begin() {
+                    next.pause();
+                    endpoint.suspects_wait = true;
+                    continue;
+                }
+                endpoint.on_trial = Some(first);
+            }
+            let may_merge = next.may_merge() && !is_suspect;
+            let coalescer = self.coalescer.as_ref().filter(|_| may_merge);
             let merged = merge(coalescer, messages, next.messages());
             let count = merged.as_ref().map_or(1, |(count, _)| *count);
             for &id in next.messages().iter().take(count) {

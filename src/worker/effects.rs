@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::scheduler::Id;
 use crate::message::call::Call;
-use crate::message::{Assignment, CometId, Settled, Status};
+use crate::message::{Assignment, CometId, RecordId, Settled, Status};
 
 /// Carries out what the core decides, at once and in this order.
 ///
@@ -42,6 +42,8 @@ pub enum Said<'a> {
     Failed { status: &'a Status, detached: bool },
     /// It refused so many in a row that it gets one message a second until it takes one.
     RefusesAll(&'a Status),
+    /// Its connection broke each time that it got this message, which becomes a dead letter.
+    Crashes(RecordId),
     /// It answers again, after this long.
     Returned(Duration),
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::breaker::{Breaker, BreakerState};
 use super::effects::{Effects, Said};
 use super::endpoint_stats::{EndpointStats, Fleet};
-use super::scheduler::Scheduler;
+use super::scheduler::{Id, Scheduler};
 use crate::comet::{self, Verdict, verdict};
 use crate::message::{Answer, CometId};
 
@@ -18,10 +18,15 @@ pub struct Endpoint {
     /// `host:port`, for dead letters.
     pub address: String,
     pub scheduler: Scheduler,
+    pub stats: Arc<EndpointStats>,
     /// Since when something waits here, and another Comet has nothing to do.
     waits_since: Option<Instant>,
     /// Whether it is among those to drive.
     pub ready: bool,
+    /// The suspect that is being tried here.
+    pub on_trial: Option<Id>,
+    /// Whether suspects wait until they may be tried.
+    pub suspects_wait: bool,
 }
 
 impl Endpoint {
@@ -34,13 +39,16 @@ impl Endpoint {
         now: Instant,
         mut rng: fastrand::Rng,
     ) -> Self {
-        let breaker = Breaker::new(stats, fleet, now, rng.fork());
+        let breaker = Breaker::new(stats.clone(), fleet, now, rng.fork());
         Self {
             comet,
             address,
             scheduler: Scheduler::new(window, merging, breaker, rng),
+            stats,
             waits_since: None,
             ready: false,
+            on_trial: None,
+            suspects_wait: false,
         }
     }
 
@@ -57,6 +65,22 @@ impl Endpoint {
     /// Whether it has nothing to do, and would take something.
     pub fn is_idle(&self, now: Instant) -> bool {
         self.scheduler.is_empty() && self.scheduler.breaker.seems_well(now)
+    }
+
+    /// Ends a trial. Returns whether this was the suspect.
+    pub fn end_trial(&mut self, suspect: Id, now: Instant) -> bool {
+        let was_on_trial = self.on_trial.take_if(|id| *id == suspect).is_some();
+        if was_on_trial {
+            self.stats.trials.end(now);
+        }
+        was_on_trial
+    }
+
+    /// Looks again whether suspects may be tried.
+    pub fn look_at_suspects(&mut self) {
+        if std::mem::take(&mut self.suspects_wait) {
+            self.scheduler.resume();
+        }
     }
 
     /// Counts from now on how long something waits.

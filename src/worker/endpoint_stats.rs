@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::suspects::Trials;
 use crate::base::trial;
 use Ordering::{Acquire, Relaxed, Release};
 
@@ -47,6 +48,7 @@ pub struct EndpointStats {
     next_giving_up: AtomicU64,
     /// Workers for which it isn't up.
     pub(super) not_up: AtomicU32,
+    pub(super) trials: Trials,
 }
 
 /// Keeps what all workers write with each call on a cache line of its own, so that the rest stays in each processor's cache.
@@ -67,6 +69,7 @@ impl EndpointStats {
             next_turn: AtomicU64::default(),
             next_giving_up: AtomicU64::default(),
             not_up: AtomicU32::default(),
+            trials: Trials::default(),
         }
     }
 

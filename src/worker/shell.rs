@@ -108,6 +108,12 @@ fn say(address: &str, failures: &FailureLog, said: Said<'_>) {
              Last answer: {}",
             comet::said(status)
         ),
+        Said::Crashes(record) => log::error!(
+            "partition {}, offset {}: the connection to Comet {address} broke each time that this message was tried alone. It seems \
+             to crash that Comet, and becomes a dead letter",
+            record.assignment.partition,
+            record.offset
+        ),
         Said::Returned(after) => log::info!(
             "Comet {address} answers again after {:.1} s",
             after.as_secs_f64()

@@ -16,6 +16,7 @@ mod comet_outages;
 mod comet_tries;
 mod commits;
 mod cork;
+mod crashing_messages;
 mod dead_letter;
 mod delivery;
 mod discard;

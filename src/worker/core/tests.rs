@@ -1,6 +1,7 @@
 mod detach;
 mod expire;
 mod sim;
+mod suspects;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A firewall between job and a Comet: it passes connections on, and can forget them.
+//! A firewall between job and a Comet: it passes connections on, and can forget or cut them.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -9,8 +9,12 @@ use std::thread;
 /// One address that leads to another. It stays for as long as the tests run.
 pub struct Proxy {
     port: u16,
-    /// Whether each connection so far was forgotten.
-    connections: Arc<Mutex<Vec<Arc<AtomicBool>>>>,
+    connections: Arc<Mutex<Vec<Connection>>>,
+}
+
+struct Connection {
+    forgotten: Arc<AtomicBool>,
+    client: TcpStream,
 }
 
 impl Proxy {
@@ -27,9 +31,13 @@ impl Proxy {
                     continue;
                 };
                 let forgotten = Arc::new(AtomicBool::new(false));
+                let connection = Connection {
+                    forgotten: Arc::clone(&forgotten),
+                    client: client.try_clone().expect("a socket can be shared"),
+                };
                 made.lock()
                     .expect("no holder of it panics")
-                    .push(Arc::clone(&forgotten));
+                    .push(connection);
                 connect(client, server, forgotten);
             }
         });
@@ -44,14 +52,22 @@ impl Proxy {
     pub fn forget_all(&self) {
         let connections = self.connections.lock().expect("no holder of it panics");
         for connection in &*connections {
-            connection.store(true, Ordering::Relaxed);
+            connection.forgotten.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Cuts the connections made so far, as the crash of what is behind it does.
+    pub fn cut_all(&self) {
+        let connections = self.connections.lock().expect("no holder of it panics");
+        for connection in &*connections {
+            let _ = connection.client.shutdown(Shutdown::Both);
         }
     }
 
     /// Forgets the first of them only.
     pub fn forget_first(&self) {
         let connections = self.connections.lock().expect("no holder of it panics");
-        connections[0].store(true, Ordering::Relaxed);
+        connections[0].forgotten.store(true, Ordering::Relaxed);
     }
 
     /// How many connections were made so far.

@@ -1,0 +1,104 @@
+//! A message that crashes its Comet.
+
+use super::sim::Sim;
+use super::*;
+use crate::message::Status;
+
+/// How long the Comet takes to start again.
+const RESTART: Duration = Duration::from_millis(700);
+
+fn failure(text: &str) -> Answer {
+    let text = text.into();
+    Err(Status { code: DOWN, text })
+}
+
+/// Lets time go on to `end`. Whatever is in flight together with one of `crashers` ends with the Comet's crash. Returns how often it
+/// crashed.
+fn live(sim: &mut Sim, crashers: &[i64], end: Duration) -> u32 {
+    let end = sim.start + end;
+    let (mut crashes, mut up_from) = (0, sim.now);
+    while sim.now < end {
+        let is_up = sim.now >= up_from;
+        let calls = &sim.recorder.calls;
+        let crasher = calls.iter().find(|call| crashers.contains(&call.2));
+        if let (true, Some(_)) = (is_up, crasher) {
+            crashes += 1;
+            let broken: Vec<i64> = calls.iter().map(|call| call.2).collect();
+            up_from = sim.now + RESTART;
+            for offset in broken {
+                sim.answer(0, offset, failure("Socket closed"));
+            }
+        } else if let Some(&(_, _, offset)) = calls.first() {
+            let refused = "failed to connect to all addresses";
+            let answer = if is_up { Ok(()) } else { failure(refused) };
+            sim.answer(0, offset, answer);
+        } else if let Some(comet) = sim.recorder.probes.pop() {
+            let answer = if is_up { Ok(()) } else { failure("no") };
+            sim.tell(Event::Probed { comet, answer });
+        } else {
+            let next = sim.core.wake_at().unwrap_or(end).min(end);
+            sim.now = next.max(sim.now + Duration::from_millis(1));
+            sim.drive();
+        }
+    }
+    crashes
+}
+
+#[test]
+fn a_message_that_crashes_its_comet_becomes_a_letter_and_the_others_get_there() {
+    for keys in [&[1, 2, 3, 4, 1, 2, 3][..], &[1, 1, 1, 1], &[1]] {
+        let crasher = (keys.len() as i64).min(3) - 1;
+        let mut sim = Sim::new(1, 64);
+        sim.tell(messages(0, keys));
+        let crashes = live(&mut sim, &[crasher], Duration::from_secs(60));
+        assert_eq!(crashes, 5, "{keys:?}");
+        let settled = sim.settled();
+        assert_eq!(settled.len(), keys.len());
+        for (offset, how) in settled {
+            match offset == crasher {
+                true => assert!(how.contains("broke 3 times"), "{how}"),
+                false => assert_eq!(how, "Delivered", "{offset}"),
+            }
+        }
+        let named =
+            |done: &Done| matches!(done, Done::Said(0, said) if said.starts_with("Crashes"));
+        assert!(sim.when(named).is_some());
+        assert!(sim.core.messages.is_empty());
+    }
+}
+
+#[test]
+fn two_that_crash_it_become_two_letters() {
+    let mut sim = Sim::new(1, 64);
+    sim.tell(messages(0, &[1, 2, 3, 4, 5, 6]));
+    let crashes = live(&mut sim, &[1, 4], Duration::from_secs(60));
+    assert!(crashes <= 10, "{crashes}");
+    let letters = sim.settled();
+    let letters = letters
+        .iter()
+        .filter(|(_, how)| how.contains("broke 3 times"));
+    assert_eq!(
+        letters.map(|(offset, _)| *offset).collect::<Vec<_>>(),
+        [1, 4]
+    );
+    assert!(sim.core.messages.is_empty());
+}
+
+#[test]
+fn a_comet_that_crashes_by_itself_makes_no_letters() {
+    let mut sim = Sim::new(1, 64);
+    sim.tell(messages(0, &[1, 2, 3]));
+    for _ in 0..20 {
+        let calls: Vec<i64> = sim.recorder.calls.iter().map(|call| call.2).collect();
+        for offset in calls {
+            sim.answer(0, offset, failure("Socket closed"));
+        }
+        // Now and then something else is in flight then.
+        sim.now += Duration::from_secs(2);
+        sim.core.endpoints[0].stats.trials.broke(sim.now);
+        sim.drive();
+    }
+    live(&mut sim, &[], Duration::from_secs(120));
+    assert!(sim.settled().iter().all(|(_, how)| *how == "Delivered"));
+    assert_eq!(sim.settled().len(), 3);
+}
