@@ -17,11 +17,11 @@ use super::lookup::{self, NotFound};
 use crate::base::limits;
 
 /// Locations for these addresses, `host:port` each, in their order. Blocks until each name was looked up, or until
-/// `patience` is over. The thread that looks names up lives as long as the process; where there are none it isn't started.
+/// `timeout` is over. The thread that looks names up lives as long as the process; where there are none it isn't started.
 ///
 /// # Errors
 /// When no thread can be started.
-pub fn find(addresses: &[String], patience: Duration) -> io::Result<Vec<Arc<Location>>> {
+pub fn find(addresses: &[String], timeout: Duration) -> io::Result<Vec<Arc<Location>>> {
     let (events, heard) = unbounded();
     let mut named = Vec::new();
     let mut locations = Vec::new();
@@ -47,7 +47,7 @@ pub fn find(addresses: &[String], patience: Duration) -> io::Result<Vec<Arc<Loca
             .name("names".into())
             .spawn(move || names.run())?;
         // It never sends anything: it hangs up.
-        let _: Result<(), _> = all_settled.recv_timeout(patience);
+        let _: Result<(), _> = all_settled.recv_timeout(timeout);
     }
     Ok(locations)
 }

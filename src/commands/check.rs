@@ -78,7 +78,7 @@ impl<W: Write> Report<W> {
     }
 
     /// A warning: job works, but perhaps not as intended.
-    fn doubtful(&mut self, what: impl Display, found: impl Display, to_do: impl Display) {
+    fn uncertain(&mut self, what: impl Display, found: impl Display, to_do: impl Display) {
         self.line("33", "!", format_args!("{what}: {found}"));
         self.detail(to_do);
     }
@@ -148,7 +148,7 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     );
     for (address, found) in bad {
         if let Err(Finding { cause, advice }) = found {
-            report.doubtful(format_args!("Kafka at {address}"), cause, advice);
+            report.uncertain(format_args!("Kafka at {address}"), cause, advice);
         }
     }
 
@@ -343,7 +343,7 @@ impl Comets {
                 Err(_) => report.bad(&what, "the call was given up", CHECK_ADDRESS),
             }
             if let Some(several) = client.location().several() {
-                report.doubtful(&what, several, comet::ONE_NAME_EACH);
+                report.uncertain(&what, several, comet::ONE_NAME_EACH);
             }
         }
     }

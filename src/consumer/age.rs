@@ -17,7 +17,7 @@ pub struct Ages {
 
 /// What becomes of a message that is too old.
 #[derive(Debug, PartialEq)]
-pub enum Fate {
+pub enum Expired {
     Skipped,
     /// It becomes a dead letter for this reason.
     Letter(String),
@@ -54,11 +54,11 @@ impl Ages {
 
     /// What becomes of a message that all get, if it is too old `now`. Both times are milliseconds since 1970. A message without a
     /// time counts as new.
-    pub fn of_live(&self, timestamp: i64, now: i64) -> Option<Fate> {
+    pub fn of_live(&self, timestamp: i64, now: i64) -> Option<Expired> {
         let max = self.max?;
         is_older(timestamp, max, now).then(|| match self.letter() {
-            None => Fate::Skipped,
-            Some(why) => Fate::Letter(why),
+            None => Expired::Skipped,
+            Some(why) => Expired::Letter(why),
         })
     }
 
@@ -70,7 +70,7 @@ impl Ages {
         now: i64,
         is_limited: bool,
         for_it_alone: bool,
-    ) -> Option<Fate> {
+    ) -> Option<Expired> {
         let too_old = match self.catch_up {
             _ if !is_limited => None,
             CatchUp::All => None,
@@ -84,8 +84,8 @@ impl Ages {
             }),
         };
         match too_old {
-            Some(why) if for_it_alone => Some(Fate::Letter(why)),
-            Some(_) => Some(Fate::Skipped),
+            Some(why) if for_it_alone => Some(Expired::Letter(why)),
+            Some(_) => Some(Expired::Skipped),
             None => self.of_live(timestamp, now),
         }
     }
@@ -104,7 +104,7 @@ impl Ages {
     }
 }
 
-impl Fate {
+impl Expired {
     /// `at`: the Comet that it was read again for.
     pub fn completion(self, at: Option<CometId>) -> Completion {
         match self {
@@ -149,29 +149,32 @@ mod tests {
     #[test]
     fn a_record_may_be_as_old_as_the_limit() {
         let ages = catching_up(CatchUp::Within(TIME));
-        let fate = |timestamp| ages.of_missed(timestamp, NOW, true, false);
-        assert_eq!(fate(NOW - 300_000), None);
-        assert_eq!(fate(NOW - 300_001), Some(Fate::Skipped));
-        assert_eq!(fate(NOW + 300_001), None, "a clock is ahead");
-        assert_eq!((fate(0), fate(i64::MAX)), (Some(Fate::Skipped), None));
-        assert_eq!((fate(-1), fate(i64::MIN)), (None, None), "no time");
+        let expired = |timestamp| ages.of_missed(timestamp, NOW, true, false);
+        assert_eq!(expired(NOW - 300_000), None);
+        assert_eq!(expired(NOW - 300_001), Some(Expired::Skipped));
+        assert_eq!(expired(NOW + 300_001), None, "a clock is ahead");
+        assert_eq!(
+            (expired(0), expired(i64::MAX)),
+            (Some(Expired::Skipped), None)
+        );
+        assert_eq!((expired(-1), expired(i64::MIN)), (None, None), "no time");
         assert_eq!(ages.of_live(0, NOW), None);
     }
 
     #[test]
     fn all_is_new_without_a_limit_and_nothing_is_where_it_is_off() {
         for timestamp in [-1, 0, NOW, NOW + 1] {
-            let fate = |limit| catching_up(limit).of_missed(timestamp, NOW, true, false);
-            assert_eq!(fate(CatchUp::All), None);
-            assert_eq!(fate(CatchUp::Off), Some(Fate::Skipped));
+            let expired = |limit| catching_up(limit).of_missed(timestamp, NOW, true, false);
+            assert_eq!(expired(CatchUp::All), None);
+            assert_eq!(expired(CatchUp::Off), Some(Expired::Skipped));
         }
     }
 
     #[test]
     fn somebody_hears_of_what_was_for_one_alone() {
         for limit in [CatchUp::Off, CatchUp::Within(TIME)] {
-            let fate = catching_up(limit).of_missed(0, NOW, true, true);
-            assert!(matches!(fate, Some(Fate::Letter(why)) if why.contains("--catch-up")));
+            let expired = catching_up(limit).of_missed(0, NOW, true, true);
+            assert!(matches!(expired, Some(Expired::Letter(why)) if why.contains("--catch-up")));
             assert_eq!(catching_up(limit).of_missed(0, NOW, false, true), None);
         }
     }
@@ -190,18 +193,18 @@ mod tests {
     fn what_is_older_than_any_may_be_is_skipped_or_a_letter() {
         let skips = up_to(TooOld::Skip);
         assert_eq!(skips.of_live(NOW - 300_000, NOW), None);
-        assert_eq!(skips.of_live(NOW - 300_001, NOW), Some(Fate::Skipped));
+        assert_eq!(skips.of_live(NOW - 300_001, NOW), Some(Expired::Skipped));
         assert_eq!(skips.of_live(-1, NOW), None, "no time");
-        assert_eq!(skips.of_missed(0, NOW, false, true), Some(Fate::Skipped));
+        assert_eq!(skips.of_missed(0, NOW, false, true), Some(Expired::Skipped));
         assert_eq!(skips.oldest(NOW), Some(NOW - 300_000));
         assert_eq!((skips.letter(), Ages::ALL.oldest(NOW)), (None, None));
 
         let writes = up_to(TooOld::DeadLetter);
-        for fate in [
+        for expired in [
             writes.of_live(0, NOW),
             writes.of_missed(0, NOW, false, false),
         ] {
-            assert!(matches!(fate, Some(Fate::Letter(why)) if why.contains("--max-age")));
+            assert!(matches!(expired, Some(Expired::Letter(why)) if why.contains("--max-age")));
         }
     }
 }

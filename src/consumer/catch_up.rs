@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::age::Fate;
+use super::age::Expired;
 use super::core::{Core, Effect, Notice};
 use super::decode::decode;
 use super::dispatch::ByWorker;
@@ -253,10 +253,10 @@ impl Core {
                     };
                     let is_for_it_alone =
                         delivery.as_ref().map(|of| of.target) == Some(Target::One(lag.comet));
-                    let fate =
+                    let expired =
                         self.ages
                             .of_missed(record.timestamp, now, lag.is_limited, is_for_it_alone);
-                    if fate == Some(Fate::Skipped) {
+                    if expired == Some(Expired::Skipped) {
                         skipped.push(record.offset);
                         continue;
                     }
@@ -266,12 +266,12 @@ impl Core {
                         bytes: message.bytes,
                     };
                     sent.push(record.offset);
-                    match fate {
+                    match expired {
                         None => messages.push(message),
-                        Some(fate) => letters.push(Settled {
+                        Some(expired) => letters.push(Settled {
                             record: message.record,
                             bytes: message.bytes,
-                            completion: fate.completion(Some(lag.comet)),
+                            completion: expired.completion(Some(lag.comet)),
                         }),
                     }
                 }

@@ -76,10 +76,10 @@ impl Core {
                         without: without.clone(),
                         again: false,
                     }),
-                    Some(fate) => settled.push(Settled {
+                    Some(expired) => settled.push(Settled {
                         record: id,
                         bytes,
-                        completion: fate.completion(None),
+                        completion: expired.completion(None),
                     }),
                 },
                 Err(why) => settled.push(Settled {

@@ -52,7 +52,7 @@ pub struct Counts {
     pub too_old: u64,
     /// Read, and left to be read again: by another member, or after a restart.
     pub given_back: u64,
-    /// Messages whose fate was still open when time was up.
+    /// Messages that were not settled when time was up.
     pub unfinished: u64,
 }
 

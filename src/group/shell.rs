@@ -87,7 +87,7 @@ impl Shell {
                     Input::Stop
                 }
                 recv(end) -> _ => {
-                    log::warn!("time is up: leaving without a last word to Kafka");
+                    log::warn!("time is up: leaving without a last commit");
                     break;
                 }
                 recv(due) -> _ => Input::Due,

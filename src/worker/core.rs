@@ -134,7 +134,7 @@ impl Core {
         match event {
             Event::Messages(messages) => messages
                 .into_iter()
-                .for_each(|message| self.take_in(message, effects)),
+                .for_each(|message| self.accept(message, effects)),
             Event::RoundEnded => {
                 for (_, pending) in &mut self.messages {
                     pending.memory.round_ended(&mut pending.message);
@@ -219,7 +219,7 @@ impl Core {
         }
     }
 
-    fn take_in(&mut self, message: Message, effects: &mut impl Effects) {
+    fn accept(&mut self, message: Message, effects: &mut impl Effects) {
         fail::fail_point!("worker");
         let assignment = message.record.assignment;
         if let Some(comet) = message.again_for()

@@ -24,7 +24,7 @@ const PIECE: usize = 256 << 10;
 const FLUSH_WITHIN: Duration = Duration::from_millis(500);
 const _: () = assert!(
     GATHER.as_millis() < FLUSH_WITHIN.as_millis() && GATHER.as_millis() < PATIENCE.as_millis(),
-    "the writer would be taken for stuck while it gathers, and last words be lost"
+    "the writer would be taken for stuck while it gathers, and the last lines be lost"
 );
 const _: () = assert!(
     FEW < WAITING,

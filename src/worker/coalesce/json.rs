@@ -1,6 +1,6 @@
 //! The web body, `{"type":"serverMessages","payload":{"roomId":R,"messages":[…]}}`: recognised to the byte, and joined.
 //!
-//! What is joined shares its fate: a client that can't parse one message then parses none of them. So a body is
+//! A client that can't parse one message of a joined body parses none of them. So a body is
 //! taken for plain only where any parser of JSON reads it, and reads it alike. Legal JSON that parsers disagree about is
 //! left alone: names that stand twice in an object, halves of surrogate pairs, numbers beyond a double, deep nesting.
 
