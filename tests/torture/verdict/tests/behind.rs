@@ -5,6 +5,8 @@ use super::*;
 const READS: &str = "partition 0: reading from offset 0";
 const DETACHED: &str = "Comet 127.0.0.11:1 takes nothing while others deliver: it is detached, and";
 const BEGAN: &str = "partition 0: Comet 127.0.0.11:1 missed 9 records before this process had it";
+const ATTACHED: &str =
+    "partition 0: Comet 127.0.0.11:1 gets what is new again, behind what it missed";
 const CAUGHT_UP: &str = "Comet 127.0.0.11:1 has caught up: it took 9 messages within 1.0 s";
 
 /// Comet 0 is away from 10 s to 42 s, while job 0 delivers a message a second for a minute to both.
@@ -182,11 +184,14 @@ fn a_repeat_needs_a_reason_of_its_own_comet() {
 }
 
 #[test]
-fn a_comet_that_was_behind_at_first_may_hold_a_message_up_while_it_is_in_trouble() {
-    let repeat = |sequence: u32| {
+fn a_comet_that_was_behind_at_first_may_hold_a_message_up_once_it_gets_what_is_new() {
+    let repeat = |attached: bool, sequence: u32| {
         let mut story = Story::new(2);
         story.says(0, 0, READS);
         story.says(0, 0, BEGAN);
+        if attached {
+            story.says(0, 10 * SECOND, ATTACHED);
+        }
         story.broken(&[Scope::Comet(0)], 10 * SECOND, 42 * SECOND);
         for n in 0..30 {
             let at = n * SECOND;
@@ -199,8 +204,9 @@ fn a_comet_that_was_behind_at_first_may_hold_a_message_up_while_it_is_in_trouble
         story.take_from(next, 1, sequence, 70 * SECOND);
         story.violations(&["few repeats"]).len()
     };
-    assert_eq!(repeat(20), 0);
-    assert_eq!(repeat(5), 1, "all was well");
+    assert_eq!(repeat(true, 20), 0);
+    assert_eq!(repeat(true, 5), 1, "it was behind then");
+    assert_eq!(repeat(false, 20), 1, "it was behind all the time");
 }
 
 #[test]
