@@ -144,6 +144,9 @@ impl Consumer {
         if let Ok(answer) = self.again.answers.try_recv() {
             self.read_again(answer);
         }
+        if self.core.may_send_kept() {
+            self.step(Event::SendKept { now: now() });
+        }
         let core = &mut self.core;
         self.again.ask(|| core.positions_again());
         Some(())

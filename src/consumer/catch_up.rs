@@ -21,7 +21,8 @@ use crate::message::{Assignment, CometId, Completion, Held, Message, RecordId, S
 use crate::settings;
 
 /// What is read again may hold a third of each cap beside what is live, so that neither starves the other. The Comets have equal
-/// parts of that: one that takes nothing doesn't keep the others from catching up.
+/// parts of that: one that takes nothing doesn't keep the others from catching up. A Comet gets a fetch as a whole, so it
+/// exceeds its part by one fetch at most, as what is live does.
 const SHARE: usize = 3;
 
 /// How catching up stands, over all partitions.
@@ -36,6 +37,24 @@ pub(super) struct CatchUp {
     limit: settings::CatchUp,
     /// The partition and the Comet that the last fetch was asked for.
     asked: Option<(Assignment, CometId)>,
+    /// What the last fetch brought, while Comets miss it that had no room for it. It isn't counted as held.
+    kept: Option<Fetched>,
+}
+
+/// Records of one partition, all from the offset `from` up to `next`.
+struct Fetched {
+    assignment: Assignment,
+    from: i64,
+    records: Vec<Record>,
+    next: i64,
+}
+
+impl Fetched {
+    /// Whether a Comet misses some of it next. `position` is the live one.
+    fn is_next(&self, lag: &Lag, position: i64) -> bool {
+        let next = lag.next(position);
+        next.is_some_and(|next| (self.from..self.next).contains(&next))
+    }
 }
 
 impl CatchUp {
@@ -45,6 +64,7 @@ impl CatchUp {
             held: BTreeMap::new(),
             limit,
             asked: None,
+            kept: None,
             caps: caps.part(SHARE * comets.max(1)),
         }
     }
@@ -62,6 +82,11 @@ impl CatchUp {
     /// What was read again for one Comet and is held.
     pub fn held_for(&mut self, comet: CometId) -> &mut Held {
         self.held.entry(comet).or_default()
+    }
+
+    /// Partitions, Comets or logs have changed: what is kept may be wrong, or nobody's.
+    pub fn forget_kept(&mut self) {
+        self.kept = None;
     }
 
     /// Whether something may be read again for the Comet now.
@@ -214,8 +239,9 @@ impl Core {
             ) else {
                 continue;
             };
+            let assignment = reading.assignment;
             let asked = self.catch_up.asked.map(|(assignment, _)| assignment);
-            if asked != Some(reading.assignment) {
+            if asked != Some(assignment) {
                 continue;
             }
             let (records, next) = match outcome {
@@ -229,26 +255,55 @@ impl Core {
                     for lag in &mut reading.behind.lags {
                         lag.is_astray |= lag.next(i64::MAX) == Some(from);
                     }
-                    let astray = group::Event::AgainAstray(reading.assignment);
+                    let astray = group::Event::AgainAstray(assignment);
                     perform(Effect::Group(astray));
                     continue;
                 }
             };
-            self.send_again((partition, from), (&records, next), now, perform);
+            let fetched = Fetched {
+                assignment,
+                from,
+                records,
+                next,
+            };
+            self.send_again(fetched, now, perform);
         }
     }
 
-    fn send_again(
-        &mut self,
-        (partition, from): (i32, i64),
-        (records, next): (&[Record], i64),
-        now: i64,
-        perform: &mut impl FnMut(Effect<'_>),
-    ) {
-        let Some(reading) = self.partitions.get_mut(&partition) else {
+    /// Whether a Comet has room by now for what is kept.
+    ///
+    /// Comets that miss the same records seldom have room for them at the same moment. If each had its own fetch, all would be
+    /// fetched once for each of them.
+    pub fn may_send_kept(&self) -> bool {
+        let Some(kept) = &self.catch_up.kept else {
+            return false;
+        };
+        let Some(reading) = self.partitions.get(&kept.assignment.partition) else {
+            return false;
+        };
+        let mut lags = reading.behind.lags.iter();
+        lags.any(|lag| self.catch_up.may_read(lag.comet) && kept.is_next(lag, reading.position))
+    }
+
+    /// Sends what is kept to the Comets that have room for it.
+    pub(super) fn send_kept(&mut self, now: i64, perform: &mut impl FnMut(Effect<'_>)) {
+        if let Some(kept) = self.catch_up.kept.take() {
+            self.send_again(kept, now, perform);
+        }
+    }
+
+    /// Keeps what it sends while others miss it that have no room for it.
+    fn send_again(&mut self, fetched: Fetched, now: i64, perform: &mut impl FnMut(Effect<'_>)) {
+        let Fetched {
+            assignment,
+            from,
+            ref records,
+            next,
+        } = fetched;
+        let Some(reading) = self.partitions.get_mut(&assignment.partition) else {
             return;
         };
-        let (assignment, position) = (reading.assignment, reading.position);
+        let position = reading.position;
         let mut routed = BTreeMap::new();
         let mut messages = ByWorker::new(self.workers);
         let mut read = Vec::new();
@@ -308,6 +363,11 @@ impl Core {
                     skipped,
                 });
             }
+        }
+        let mut others = reading.behind.lags.iter();
+        let away = &self.catch_up.away;
+        if others.any(|lag| !away.contains(&lag.comet) && fetched.is_next(lag, position)) {
+            self.catch_up.kept = Some(fetched);
         }
         let live = reading.live_from();
         reading.behind.attach(live, &self.catch_up.away);

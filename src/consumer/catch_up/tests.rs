@@ -1,6 +1,7 @@
 // The lists hold ranges of offsets.
 #![allow(clippy::single_range_in_vec_init)]
 
+mod kept;
 mod too_old;
 
 use bytes::Bytes;
