@@ -8,6 +8,7 @@ mod catch_up;
 pub mod core;
 pub mod decode;
 pub mod dispatch;
+mod lags;
 mod reading;
 pub mod route;
 mod watchdog;
@@ -157,6 +158,9 @@ impl Consumer {
         }
         if self.ticks.try_recv().is_ok() {
             self.step(Event::Tick { now: now() });
+        }
+        if self.core.may_send_kept() {
+            self.step(Event::SendKept { now: now() });
         }
         let core = &mut self.core;
         self.again.ask(|| core.positions_again());

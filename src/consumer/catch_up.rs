@@ -4,22 +4,21 @@
 //! offset on, and goes to it alone. Where that meets the live position the Comet is attached: the next live record follows what
 //! was read again, through the same worker, so order holds.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Range;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::age::Expired;
 use super::core::{Core, Effect, Notice};
 use super::decode::decode;
 use super::dispatch::ByWorker;
+use super::lags::Lag;
 use crate::kafka::fetch::{Batch, Outcome, Positions, Record};
 use crate::message::call::{Delivery, Target};
-use crate::message::consumer::Behind;
 use crate::message::group::ReadAgain;
 use crate::message::{Assignment, CometId, Held, Message, RecordId, Settled, group};
 
 /// What is read again may hold a third of each cap beside what is live, so that neither starves the other. The Comets have equal
-/// parts of that: one that takes nothing doesn't keep the others from catching up.
+/// parts of that: one that takes nothing doesn't keep the others from catching up. A Comet gets a fetch as a whole, so it
+/// exceeds its part by one fetch at most, as what is live does.
 const SHARE: usize = 3;
 
 /// How catching up stands, over all partitions.
@@ -32,6 +31,24 @@ pub(super) struct CatchUp {
     caps: Held,
     /// The partition and the Comet that the last fetch was asked for.
     asked: Option<(Assignment, CometId)>,
+    /// What the last fetch brought, while Comets miss it that had no room for it. It isn't counted as held.
+    kept: Option<Fetched>,
+}
+
+/// Records of one partition, all from the offset `from` up to `next`.
+struct Fetched {
+    assignment: Assignment,
+    from: i64,
+    records: Vec<Record>,
+    next: i64,
+}
+
+impl Fetched {
+    /// Whether a Comet misses some of it next. `position` is the live one.
+    fn is_next(&self, lag: &Lag, position: i64) -> bool {
+        let next = lag.next(position);
+        next.is_some_and(|next| (self.from..self.next).contains(&next))
+    }
 }
 
 impl CatchUp {
@@ -40,6 +57,7 @@ impl CatchUp {
             away: BTreeSet::new(),
             held: BTreeMap::new(),
             asked: None,
+            kept: None,
             caps: caps.part(SHARE * comets.max(1)),
         }
     }
@@ -54,105 +72,15 @@ impl CatchUp {
         self.held.entry(comet).or_default()
     }
 
+    /// Partitions, Comets or logs have changed: what is kept may be wrong, or nobody's.
+    pub fn forget_kept(&mut self) {
+        self.kept = None;
+    }
+
     /// Whether something may be read again for the Comet now.
     fn may_read(&self, comet: CometId) -> bool {
         let held = self.held.get(&comet).copied().unwrap_or_default();
         !held.reaches(self.caps) && !self.away.contains(&comet)
-    }
-}
-
-/// The Comets that are behind in one partition.
-#[derive(Default)]
-pub struct Lags {
-    lags: Vec<Lag>,
-    /// Their ids, to go along with each message. `None` where there are none.
-    comets: Option<Arc<Vec<CometId>>>,
-}
-
-/// A Comet that is behind.
-struct Lag {
-    comet: CometId,
-    /// What it misses and wasn't read again, in ascending ranges. The last one has no end.
-    missing: VecDeque<Range<i64>>,
-    /// Whether Kafka has deleted the first of it. Nothing is read until the group says what is left.
-    is_astray: bool,
-    /// Whether it doesn't get what is too old.
-    is_limited: bool,
-}
-
-impl Lag {
-    /// The next offset to read again, if any is below the live `position`.
-    fn next(&self, position: i64) -> Option<i64> {
-        let first = self.missing.front()?.start;
-        (first < position && !self.is_astray).then_some(first)
-    }
-
-    /// Takes what it misses below `end`, in ascending ranges.
-    fn take_below(&mut self, end: i64) -> Vec<Range<i64>> {
-        let mut taken = Vec::new();
-        while let Some(first) = self.missing.front_mut()
-            && first.start < end
-        {
-            taken.push(first.start..first.end.min(end));
-            if first.end > end {
-                first.start = end;
-                break;
-            }
-            self.missing.pop_front();
-        }
-        taken
-    }
-}
-
-impl Lags {
-    pub fn new(behind: Vec<Behind>) -> Self {
-        let mut lags = Self::default();
-        for one in behind {
-            // How long it was away isn't known.
-            lags.put(one, true);
-        }
-        lags
-    }
-
-    /// The Comets that live records pass by.
-    pub fn comets(&self) -> Option<Arc<Vec<CometId>>> {
-        self.comets.clone()
-    }
-
-    /// The Comet gets nothing from `position` on.
-    pub fn detach(&mut self, comet: CometId, position: i64) {
-        if self.lags.iter().all(|lag| lag.comet != comet) {
-            let missing = std::iter::once(position..i64::MAX).collect();
-            self.put(Behind { comet, missing }, true);
-            self.list();
-        }
-    }
-
-    /// The Comet misses this from now on. `is_limited`: it doesn't get what is too old.
-    pub fn put(&mut self, Behind { comet, missing }: Behind, is_limited: bool) {
-        self.lags.retain(|lag| lag.comet != comet);
-        let missing = missing.into();
-        self.lags.push(Lag {
-            comet,
-            missing,
-            is_astray: false,
-            is_limited,
-        });
-    }
-
-    /// Forgets the Comets that caught up, and returns them. From the offset `live` on, each record is read for all. Those that are
-    /// `away` get nothing, though there may be nothing yet that they miss.
-    fn attach(&mut self, live: i64, away: &BTreeSet<CometId>) -> Vec<CometId> {
-        let misses = |lag: &Lag| lag.missing.front().is_some_and(|first| first.start < live);
-        let is_ready = |lag: &mut Lag| !away.contains(&lag.comet) && !misses(lag);
-        let ready: Vec<_> = self.lags.extract_if(.., is_ready).collect();
-        self.list();
-        ready.into_iter().map(|lag| lag.comet).collect()
-    }
-
-    fn list(&mut self) {
-        let comets: Vec<_> = self.lags.iter().map(|lag| lag.comet).collect();
-        self.comets = (!comets.is_empty()).then(|| Arc::new(comets));
     }
 }
 
@@ -192,8 +120,9 @@ impl Core {
             ) else {
                 continue;
             };
+            let assignment = reading.assignment;
             let asked = self.catch_up.asked.map(|(assignment, _)| assignment);
-            if asked != Some(reading.assignment) {
+            if asked != Some(assignment) {
                 continue;
             }
             let (records, next) = match outcome {
@@ -207,26 +136,55 @@ impl Core {
                     for lag in &mut reading.behind.lags {
                         lag.is_astray |= lag.next(i64::MAX) == Some(from);
                     }
-                    let astray = group::Event::AgainAstray(reading.assignment);
+                    let astray = group::Event::AgainAstray(assignment);
                     perform(Effect::Group(astray));
                     continue;
                 }
             };
-            self.send_again((partition, from), (&records, next), now, perform);
+            let fetched = Fetched {
+                assignment,
+                from,
+                records,
+                next,
+            };
+            self.send_again(fetched, now, perform);
         }
     }
 
-    fn send_again(
-        &mut self,
-        (partition, from): (i32, i64),
-        (records, next): (&[Record], i64),
-        now: i64,
-        perform: &mut impl FnMut(Effect<'_>),
-    ) {
-        let Some(reading) = self.partitions.get_mut(&partition) else {
+    /// Whether a Comet has room by now for what is kept.
+    ///
+    /// Comets that miss the same records seldom have room for them at the same moment. If each had its own fetch, all would be
+    /// fetched once for each of them.
+    pub fn may_send_kept(&self) -> bool {
+        let Some(kept) = &self.catch_up.kept else {
+            return false;
+        };
+        let Some(reading) = self.partitions.get(&kept.assignment.partition) else {
+            return false;
+        };
+        let mut lags = reading.behind.lags.iter();
+        lags.any(|lag| self.catch_up.may_read(lag.comet) && kept.is_next(lag, reading.position))
+    }
+
+    /// Sends what is kept to the Comets that have room for it.
+    pub(super) fn send_kept(&mut self, now: i64, perform: &mut impl FnMut(Effect<'_>)) {
+        if let Some(kept) = self.catch_up.kept.take() {
+            self.send_again(kept, now, perform);
+        }
+    }
+
+    /// Keeps what it sends while others miss it that have no room for it.
+    fn send_again(&mut self, fetched: Fetched, now: i64, perform: &mut impl FnMut(Effect<'_>)) {
+        let Fetched {
+            assignment,
+            from,
+            ref records,
+            next,
+        } = fetched;
+        let Some(reading) = self.partitions.get_mut(&assignment.partition) else {
             return;
         };
-        let (assignment, position) = (reading.assignment, reading.position);
+        let position = reading.position;
         let mut routed = BTreeMap::new();
         let mut messages = ByWorker::new(self.workers);
         let mut read = Vec::new();
@@ -284,6 +242,11 @@ impl Core {
                 });
             }
         }
+        let mut others = reading.behind.lags.iter();
+        let away = &self.catch_up.away;
+        if others.any(|lag| !away.contains(&lag.comet) && fetched.is_next(lag, position)) {
+            self.catch_up.kept = Some(fetched);
+        }
         for read in read {
             perform(Effect::Group(group::Event::ReadAgain(read)));
         }
@@ -291,7 +254,7 @@ impl Core {
             perform(Effect::Group(group::Event::Settled(letters)));
         }
         messages.send(perform);
-        self.attach(partition, perform);
+        self.attach(assignment.partition, perform);
     }
 
     /// Attaches the Comets that caught up in a partition.

@@ -10,7 +10,8 @@
 use std::collections::BTreeMap;
 
 use super::age::Ages;
-use super::catch_up::{CatchUp, Lags};
+use super::catch_up::CatchUp;
+use super::lags::Lags;
 use super::reading::Reading;
 use super::route::Router;
 use crate::kafka::fetch::{Batch, Outcome, Positions};
@@ -35,6 +36,8 @@ pub enum Event<'a> {
         batches: Vec<Batch>,
         now: i64,
     },
+    /// A Comet has room for what is kept: see [`Core::may_send_kept`]. `now` is in milliseconds since 1970.
+    SendKept { now: i64 },
     /// A fetch failed, or works again after failures. The logs may have changed meanwhile.
     Interrupted,
     /// Some time went by.
@@ -162,7 +165,12 @@ impl Core {
                 self.take_again(positions, batches, now, perform);
                 self.end_round(perform);
             }
+            Event::SendKept { now } => {
+                self.send_kept(now, perform);
+                self.end_round(perform);
+            }
             Event::Interrupted => {
+                self.catch_up.forget_kept();
                 let reached = self.partitions.values().map(|reading| group::Reached {
                     assignment: reading.assignment,
                     position: reading.position,
@@ -191,6 +199,9 @@ impl Core {
     }
 
     fn apply(&mut self, control: Control, perform: &mut impl FnMut(Effect<'_>)) {
+        if !matches!(control, Control::Credit { .. }) {
+            self.catch_up.forget_kept();
+        }
         match control {
             Control::Assign {
                 assignment,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::catch_up::Lags;
+use super::lags::Lags;
 use crate::message::Assignment;
 
 /// A partition that is assigned.

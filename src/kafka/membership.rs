@@ -62,6 +62,10 @@ const REBALANCE: Duration = Duration::from_secs(30);
 /// Limit for one poll. Between two polls the member's state is checked.
 const POLL: Duration = Duration::from_secs(1);
 
+/// Leaving the group may take this long beyond the time for a stop. The group's thread ends the process when that is up, and
+/// says so: with equal limits either of the two could be first.
+const BEYOND_STOP: Duration = Duration::from_secs(10);
+
 /// Gives up after this many fencings within this time. One alone proves nothing: a broker that comes back may remember
 /// the process that had the name before this one.
 const FENCED_MOST: usize = 3;
@@ -234,7 +238,7 @@ impl Membership {
             None => GroupMembershipOperation::LeaveGroup,
         };
         let options = CloseOptions::new()
-            .timeout(self.config.shutdown_timeout)
+            .timeout(self.config.shutdown_timeout + BEYOND_STOP)
             .group_membership_operation(leaving);
         if let Err(error) = consumer.close_with(options).await {
             log::warn!("leaving the group {} failed: {error}", self.config.group);

@@ -266,38 +266,63 @@ impl Stage {
 
     /// Waits until the Comets have so many messages, each once.
     pub fn wait(&mut self, job: &mut Job, messages: usize) -> Result<Report, String> {
+        let reports = self.wait_while(job, None, messages, || {
+            thread::sleep(Duration::from_millis(10));
+            Ok(messages)
+        })?;
+        Ok(Report::of_all(&reports))
+    }
+
+    /// Does `meanwhile` again and again until one Comet, or all together, have the messages that are `due`, each once.
+    /// `meanwhile` returns how many are due at the next look. Gives what each Comet got.
+    pub fn wait_while(
+        &mut self,
+        job: &mut Job,
+        comet: Option<usize>,
+        mut due: usize,
+        mut meanwhile: impl FnMut() -> Result<usize, String>,
+    ) -> Result<Vec<Report>, String> {
         let (mut last, mut moved) = (0, Instant::now());
         loop {
             let comets = self.comets.as_mut().ok_or("there is no Comet")?;
-            let report = comets.report()?;
-            if report.unique >= messages as u64 {
-                return Ok(report);
+            let reports = comets.reports()?;
+            let unique = match comet {
+                Some(comet) => reports[comet].unique,
+                None => Report::of_all(&reports).unique,
+            };
+            if unique >= due as u64 {
+                return Ok(reports);
             }
             job.must_run()?;
-            if report.unique > last {
-                (last, moved) = (report.unique, Instant::now());
+            if unique > last {
+                (last, moved) = (unique, Instant::now());
             }
             if moved.elapsed() > PATIENCE {
                 return Err(format!(
-                    "{}: {last} of {messages} messages came, and then none for {} s. The end of job's log:\n{}",
+                    "{}: {last} of {due} messages came, and then none for {} s. The end of job's log:\n{}",
                     self.doing,
                     PATIENCE.as_secs(),
                     job.last_words()
                 ));
             }
-            thread::sleep(Duration::from_millis(10));
+            due = meanwhile()?;
         }
     }
 
-    /// Drops the Comets' connections, and takes none until they are back.
-    pub fn comets_are_away(&mut self, away: bool) -> Result<(), String> {
+    /// What each Comet got.
+    pub fn reports(&mut self) -> Result<Vec<Report>, String> {
+        self.comets.as_mut().ok_or("there is no Comet")?.reports()
+    }
+
+    /// Drops a Comet's connections, and it takes none until it is back.
+    pub fn comet_is_away(&mut self, comet: usize, away: bool) -> Result<(), String> {
         self.comets
             .as_mut()
             .ok_or("there is no Comet")?
-            .be_away(away)
+            .be_away(comet, away)
     }
 
-    /// Forgets what the Comets counted, but not which message of each room comes next.
+    /// Forgets what the Comets counted, but not which message of each room comes next. Only what is sent from now on is timed.
     pub fn forget_times(&mut self) -> Result<(), String> {
         self.comets
             .as_mut()

@@ -19,6 +19,9 @@ const WINDOW: usize = 8;
 /// Calls that a job has in flight at one Comet at most.
 pub(crate) const IN_FLIGHT: usize = WORKERS * WINDOW;
 
+/// Of a call.
+pub(crate) const DEADLINE: &str = "2s";
+
 /// Messages a second.
 const RATE: usize = 300;
 /// How long a Comet is away, at least.
@@ -34,11 +37,16 @@ pub(crate) fn job(topic: &Topic<'_>, comets: &[&Comet]) -> JobCommand {
 }
 
 fn nameless(topic: &Topic<'_>, comets: &[&Comet]) -> JobCommand {
+    with_deadline(topic, comets, DEADLINE)
+}
+
+/// A job whose calls may take so long.
+pub(crate) fn with_deadline(topic: &Topic<'_>, comets: &[&Comet], deadline: &str) -> JobCommand {
     topic
         .job(comets)
         .flag("--threads", &WORKERS.to_string())
         .flag("--window", &WINDOW.to_string())
-        .flag("--call-timeout", "2s")
+        .flag("--call-timeout", deadline)
         .log_level("INFO")
 }
 

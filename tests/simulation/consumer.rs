@@ -83,6 +83,8 @@ impl World<'_> {
                         now: 0,
                     },
                 );
+            } else if cores.consumer.may_send_kept() {
+                self.step_consumer(member, consumer::Event::SendKept { now: 0 });
             } else {
                 break;
             }

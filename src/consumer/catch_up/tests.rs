@@ -1,8 +1,11 @@
 // The lists hold ranges of offsets.
 #![allow(clippy::single_range_in_vec_init)]
 
+mod kept;
 mod too_old;
 mod turns;
+
+use std::ops::Range;
 
 use bytes::Bytes;
 use protobuf::Message as _;
@@ -12,7 +15,7 @@ use crate::consumer::age::Ages;
 use crate::consumer::core::Event;
 use crate::consumer::route::Router;
 use crate::message::Completion;
-use crate::message::consumer::Control;
+use crate::message::consumer::{Behind, Control};
 use crate::message::proto::push::{PushMsg, push_msg::Type};
 use crate::message::worker;
 

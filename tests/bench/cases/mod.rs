@@ -1,6 +1,7 @@
 //! What is measured. Each case gives the rows of a table.
 
 mod calls;
+mod catch_up;
 mod profile;
 mod scale;
 mod small;
@@ -37,7 +38,7 @@ pub struct Case {
     pub run: fn(&mut Stage) -> Result<Outcome, String>,
 }
 
-pub const CASES: [Case; 19] = [
+pub const CASES: [Case; 20] = [
     Case {
         name: "drain",
         about: "Waiting messages of 256 bytes over 1,000 rooms, one call a message, beside grpcio alone",
@@ -67,6 +68,12 @@ pub const CASES: [Case; 19] = [
         about: "2,000 messages a second while the Comet is gone for 5 s",
         when: When::Always,
         run: small::outage,
+    },
+    Case {
+        name: "catch-up",
+        about: "What one of two Comets missed, beside 1,000 live messages a second, which it gets behind that",
+        when: When::Always,
+        run: catch_up::catch_up,
     },
     Case {
         name: "logging",

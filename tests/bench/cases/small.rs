@@ -106,9 +106,9 @@ pub fn outage(stage: &mut Stage) -> Result<Outcome, String> {
         let before = stage.wait(&mut job, due(seconds))?;
         stage.forget_times()?;
 
-        stage.comets_are_away(true)?;
+        stage.comet_is_away(0, true)?;
         loader.run(&runtime, RATE, GONE)?;
-        stage.comets_are_away(false)?;
+        stage.comet_is_away(0, false)?;
         let back = Instant::now();
         loader.run(&runtime, RATE, SETTLE)?;
         stage.wait(&mut job, due(GONE + SETTLE))?;

@@ -29,8 +29,8 @@ struct Shared {
     tallies: Vec<Mutex<Tally>>,
     /// Microseconds that each call takes.
     delay: AtomicU64,
-    /// Whether nobody is served, and nobody can connect.
-    away: AtomicBool,
+    /// Those that serve nobody, and where nobody can connect.
+    away: Vec<AtomicBool>,
     /// CPU time that the process had used at the last reset, in microseconds.
     used: AtomicU64,
 }
@@ -47,7 +47,7 @@ pub fn serve(count: usize) -> Result<(), String> {
     let shared = Arc::new(Shared {
         tallies: tallies?,
         delay: AtomicU64::new(0),
-        away: AtomicBool::new(false),
+        away: (0..count).map(|_| AtomicBool::new(false)).collect(),
         used: AtomicU64::new(0),
     });
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -89,40 +89,39 @@ fn obey(line: &str, shared: &Shared) -> Result<String, String> {
             shared.used.store(cpu_of(own)?, Relaxed);
             Ok("done".into())
         }
-        ("away", _) => {
-            shared.away.store(true, Relaxed);
-            Ok("done".into())
-        }
-        ("back", _) => {
-            shared.away.store(false, Relaxed);
+        (what @ ("away" | "back"), comet) => {
+            let comet: usize = comet.parse().map_err(|e| format!("{line}: {e}"))?;
+            shared.away[comet].store(what == "away", Relaxed);
             Ok("done".into())
         }
         ("forget-times", _) => {
             shared
                 .tallies
                 .iter()
-                .for_each(|tally| lock(tally).forget_times());
+                .for_each(|tally| lock(tally).forget_times(now()));
             Ok("done".into())
         }
         ("report", _) => {
-            let mut report = Report::default();
-            for tally in &shared.tallies {
-                report.add(&lock(tally).report());
-            }
-            report.cpu = cpu_of(own)?.saturating_sub(shared.used.load(Relaxed));
-            serde_json::to_string(&report).map_err(|e| e.to_string())
+            let tallies = shared.tallies.iter();
+            let mut reports: Vec<Report> = tallies.map(|tally| lock(tally).report()).collect();
+            let cpu = cpu_of(own)?.saturating_sub(shared.used.load(Relaxed));
+            reports.iter_mut().for_each(|report| report.cpu = cpu);
+            serde_json::to_string(&reports).map_err(|e| e.to_string())
         }
         _ => Err(format!("unknown command: {line}")),
     }
 }
 
 /// One thread for all connections.
-fn run(mut poll: Poll, mut listeners: Vec<TcpListener>, shared: &Shared) -> io::Result<()> {
+fn run(mut poll: Poll, listeners: Vec<TcpListener>, shared: &Shared) -> io::Result<()> {
     let addresses: io::Result<Vec<SocketAddr>> =
         listeners.iter().map(TcpListener::local_addr).collect();
     let addresses = addresses?;
     let comets = listeners.len();
-    listen(&poll, &mut listeners)?;
+    let mut listeners: Vec<Option<TcpListener>> = listeners.into_iter().map(Some).collect();
+    for (n, listener) in listeners.iter_mut().flatten().enumerate() {
+        listen(&poll, listener, n)?;
+    }
     let mut connections: HashMap<Token, (usize, Connection)> = HashMap::new();
     let mut last = comets;
     let mut late: VecDeque<(Instant, Token, u32)> = VecDeque::new();
@@ -135,22 +134,23 @@ fn run(mut poll: Poll, mut listeners: Vec<TcpListener>, shared: &Shared) -> io::
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             polled => polled?,
         }
-        if shared.away.load(Relaxed) {
-            listeners.clear();
-            connections.clear();
-            late.clear();
-            continue;
-        }
-        if listeners.is_empty() {
-            let again: io::Result<Vec<TcpListener>> =
-                addresses.iter().map(|at| TcpListener::bind(*at)).collect();
-            listeners = again?;
-            listen(&poll, &mut listeners)?;
+        for (n, listener) in listeners.iter_mut().enumerate() {
+            let away = shared.away[n].load(Relaxed);
+            if away && listener.take().is_some() {
+                connections.retain(|_, (comet, _)| *comet != n);
+            }
+            if !away && listener.is_none() {
+                let back = listener.insert(TcpListener::bind(addresses[n])?);
+                listen(&poll, back, n)?;
+            }
         }
         for event in &events {
             let token = event.token();
             if token.0 < comets {
-                while let Ok((mut socket, _)) = listeners[token.0].accept() {
+                let Some(listener) = &listeners[token.0] else {
+                    continue;
+                };
+                while let Ok((mut socket, _)) = listener.accept() {
                     socket.set_nodelay(true)?;
                     last += 1;
                     poll.registry().register(
@@ -202,12 +202,9 @@ fn run(mut poll: Poll, mut listeners: Vec<TcpListener>, shared: &Shared) -> io::
     }
 }
 
-fn listen(poll: &Poll, listeners: &mut [TcpListener]) -> io::Result<()> {
-    for (n, listener) in listeners.iter_mut().enumerate() {
-        poll.registry()
-            .register(listener, Token(n), Interest::READABLE)?;
-    }
-    Ok(())
+fn listen(poll: &Poll, listener: &mut TcpListener, comet: usize) -> io::Result<()> {
+    poll.registry()
+        .register(listener, Token(comet), Interest::READABLE)
 }
 
 /// The Comets' process, as the benchmark holds it.
@@ -263,17 +260,25 @@ impl Comets {
         self.ask(&format!("reset {}", delay.as_micros())).map(drop)
     }
 
-    /// Begins to count and to time anew, and expects the next message of each room.
+    /// Begins to count and to time anew, and expects the next message of each room. Messages that were sent before this are
+    /// not timed.
     pub fn forget_times(&mut self) -> Result<(), String> {
         self.ask("forget-times").map(drop)
     }
 
-    /// Drops all connections, and takes none; or takes them again, at the same addresses.
-    pub fn be_away(&mut self, away: bool) -> Result<(), String> {
-        self.ask(if away { "away" } else { "back" }).map(drop)
+    /// One drops all its connections, and takes none; or takes them again, at the same address.
+    pub fn be_away(&mut self, comet: usize, away: bool) -> Result<(), String> {
+        let what = if away { "away" } else { "back" };
+        self.ask(&format!("{what} {comet}")).map(drop)
     }
 
+    /// All as one.
     pub fn report(&mut self) -> Result<Report, String> {
+        self.reports().map(|reports| Report::of_all(&reports))
+    }
+
+    /// Of each; the CPU time is that of all.
+    pub fn reports(&mut self) -> Result<Vec<Report>, String> {
         let line = self.ask("report")?;
         serde_json::from_str(&line).map_err(|e| format!("the cheap Comet said {line:?}: {e}"))
     }

@@ -41,6 +41,8 @@ pub struct Tally {
     /// What was skipped and may come late.
     holes: HashSet<(usize, u32)>,
     latency: Histogram<u64>,
+    /// Messages that were sent before this are not timed.
+    since: u64,
 }
 
 pub fn now() -> u64 {
@@ -57,13 +59,15 @@ impl Tally {
             next: Vec::new(),
             holes: HashSet::new(),
             latency: Histogram::new_with_bounds(1, 3_600_000_000, 3).map_err(|e| e.to_string())?,
+            since: 0,
         })
     }
 
-    /// Forgets the counts and times, and knows the rooms still.
-    pub fn forget_times(&mut self) {
+    /// Forgets the counts and times, and knows the rooms still. What was sent before `now` is not timed.
+    pub fn forget_times(&mut self, now: u64) {
         self.report = Report::default();
         self.latency.reset();
+        self.since = now;
     }
 
     /// Takes a call that came at `now`.
@@ -131,8 +135,10 @@ impl Tally {
             return;
         }
         report.unique += 1;
-        self.latency
-            .saturating_record(now.saturating_sub(sent).max(1));
+        if sent >= self.since {
+            let latency = now.saturating_sub(sent).max(1);
+            self.latency.saturating_record(latency);
+        }
     }
 
     pub fn report(&self) -> Report {
@@ -153,7 +159,13 @@ impl Tally {
 
 impl Report {
     /// All Comets as one: sums, the first and the last.
-    pub fn add(&mut self, other: &Report) {
+    pub fn of_all(reports: &[Report]) -> Report {
+        let mut all = Report::default();
+        reports.iter().for_each(|one| all.add(one));
+        all
+    }
+
+    fn add(&mut self, other: &Report) {
         self.calls += other.calls;
         self.messages += other.messages;
         self.unique += other.unique;
@@ -168,6 +180,7 @@ impl Report {
         self.p99 = self.p99.max(other.p99);
         self.p999 = self.p999.max(other.p999);
         self.latest = self.latest.max(other.latest);
+        self.cpu = self.cpu.max(other.cpu);
     }
 
     /// From the first call to the last.
