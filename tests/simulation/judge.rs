@@ -1,14 +1,14 @@
 //! Knows the promises, and what each Comet really took. It must not know what a job thinks.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
 use std::time::Duration;
 
 use crate::message::call::Target;
 use crate::message::{CometId, offset_map, offset_map::Map};
 
+use super::figures::Figures;
+use super::heard::{AllHeard, Said};
 use super::kafka::Member;
-use super::plan::LASTS;
 
 /// A record's place: partition and offset.
 pub type Place = (i32, i64);
@@ -22,56 +22,6 @@ pub struct Written {
     pub target: Option<Target>,
     /// The Comet that refuses it.
     pub refused_by: Option<usize>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Figures {
-    pub lives: u64,
-    pub lived: Duration,
-    pub faults: u64,
-    pub records: u64,
-    pub deliveries: u64,
-    pub repeats: u64,
-    pub letters: u64,
-    pub detached: u64,
-    pub sent_again: u64,
-}
-
-impl Figures {
-    pub fn add(&mut self, other: &Self) {
-        self.lives += other.lives;
-        self.lived += other.lived;
-        self.faults += other.faults;
-        self.records += other.records;
-        self.deliveries += other.deliveries;
-        self.repeats += other.repeats;
-        self.letters += other.letters;
-        self.detached += other.detached;
-        self.sent_again += other.sent_again;
-    }
-
-    pub fn minutes(&self) -> f64 {
-        self.lived.as_secs_f64() / 60.0
-    }
-}
-
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} lives, {:.0} minutes, {} faults, {} records, {} deliveries, {} of them again, {} dead letters, {} times detached, \
-             {} read again; no promise broken",
-            self.lives,
-            self.minutes(),
-            self.faults,
-            self.records,
-            self.deliveries,
-            self.repeats,
-            self.letters,
-            self.detached,
-            self.sent_again
-        )
-    }
 }
 
 /// Where a record is due.
@@ -107,6 +57,9 @@ pub struct Judge {
     gave_back: HashSet<(usize, u64)>,
     /// The last commit of each partition.
     committed: BTreeMap<i32, (i64, Map)>,
+    /// What lives lost, and don't own again.
+    lost: HashSet<(Member, i32)>,
+    heard: AllHeard,
     pub broken: Option<String>,
 }
 
@@ -123,6 +76,8 @@ impl Judge {
             due: BTreeSet::new(),
             gave_back: HashSet::new(),
             committed: BTreeMap::new(),
+            lost: HashSet::new(),
+            heard: AllHeard::default(),
             broken: None,
         }
     }
@@ -143,7 +98,21 @@ impl Judge {
     }
 
     /// A job calls a Comet.
-    pub fn calls(&mut self, now: Duration, comet: usize, place: Place, call: u64) {
+    pub fn calls(&mut self, now: Duration, member: Member, comet: usize, place: Place, call: u64) {
+        if self.lost.contains(&(member, place.0)) {
+            self.breaks(
+                now,
+                format!(
+                    "job {member:?} calls Comet {comet} with {place:?} of a partition that it lost"
+                ),
+            );
+        }
+        if !self.heard.may_call(now, member, comet) {
+            self.breaks(
+                now,
+                format!("Comet {comet} refuses everything, and job {member:?} calls it with {place:?} before its turn"),
+            );
+        }
         let Some(record) = self.written.get(&place).cloned() else {
             return self.breaks(
                 now,
@@ -165,19 +134,60 @@ impl Judge {
         }
     }
 
-    /// A call was answered; `ok_for` is its job and life where that was OK.
+    /// A call was answered.
     pub fn ended(
         &mut self,
         now: Duration,
+        (job, life): Member,
         comet: usize,
         place: Place,
         call: u64,
-        ok_for: Option<(usize, u64)>,
+        answer: Result<(), i32>,
     ) {
         self.forget(comet, place, call);
-        if let Some((job, life)) = ok_for {
+        let said = Said::from(answer);
+        self.heard.answered(now, (job, life), comet, said);
+        if said == Said::Took {
             let known = Taken::Known { job, life, at: now };
             self.taken.insert((comet, place), known);
+        }
+    }
+
+    /// A job detaches a Comet, and it isn't because of what it holds.
+    pub fn detaches(&mut self, now: Duration, member: Member, comet: usize) {
+        if !self.heard.may_detach(now, member, comet) {
+            self.breaks(
+                now,
+                format!("job {member:?} detaches Comet {comet}, and no other one delivers for long enough"),
+            );
+        }
+    }
+
+    /// Whether one Comet alone should have it.
+    pub fn is_for_one(&self, place: Place) -> bool {
+        matches!(self.written[&place].target, Some(Target::One(_)))
+    }
+
+    /// A job gives a message up that waited for this Comet alone, and fails there.
+    pub fn gives_up(&mut self, now: Duration, member: Member, comet: usize, place: Place) {
+        if !self.heard.may_give_up(now, member, comet) {
+            self.breaks(
+                now,
+                format!("Comet {comet} takes nothing, and job {member:?} gives {place:?} up within a second of the one before"),
+            );
+        }
+    }
+
+    /// A life lost partitions: it calls no Comet with what is theirs.
+    pub fn lost(&mut self, member: Member, partitions: &[i32]) {
+        self.lost
+            .extend(partitions.iter().map(|one| (member, *one)));
+    }
+
+    /// Kafka says that partitions are this life's.
+    pub fn is_owner(&mut self, member: Member, partitions: &[i32]) {
+        for partition in partitions {
+            self.lost.remove(&(member, *partition));
         }
     }
 
@@ -239,24 +249,30 @@ impl Judge {
         }
     }
 
-    pub fn gives_up(&mut self, place: Place) {
+    pub fn has_letter(&mut self, place: Place) {
         self.given_up.insert(place);
     }
 
-    pub fn letter(&mut self, now: Duration, place: Place, at: Option<CometId>) {
+    /// A dead letter is written, about these `comets`. `may_lack` says whether a Comet was so sick that a good message that was
+    /// written at that time may be given up.
+    pub fn letter(
+        &mut self,
+        now: Duration,
+        place: Place,
+        comets: &[CometId],
+        may_lack: impl Fn(usize, Duration) -> bool,
+    ) {
         self.figures.letters += 1;
-        match at {
-            Some(comet) => drop(self.due.remove(&(place, Due::At(comet.0 as usize)))),
-            None => self.due.retain(|(due, _)| *due != place),
-        }
+        self.due.remove(&(place, Due::Letter));
         let record = &self.written[&place];
-        let is_bad = record.target.is_none() || record.refused_by.is_some();
-        // Where a Comet fails everything, a few messages are given up.
-        if !is_bad && now < LASTS && self.figures.faults == 0 {
-            self.breaks(
-                now,
-                format!("{place:?} is a dead letter, and nothing is wrong with it"),
-            );
+        for comet in comets.iter().map(|comet| comet.0 as usize) {
+            self.due.remove(&(place, Due::At(comet)));
+            if record.refused_by != Some(comet) && !may_lack(comet, record.at) {
+                return self.breaks(
+                    now,
+                    format!("{place:?} is a dead letter for Comet {comet}, and nothing is wrong with either"),
+                );
+            }
         }
     }
 
