@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::judge::Place;
+use super::judge::{Begun, Place};
 use super::kafka::Member;
 use super::world::{What, World};
 
@@ -77,7 +77,7 @@ pub struct Call {
     /// The worker's own name for it.
     pub id: usize,
     pub place: Place,
-    pub begun: Duration,
+    pub begun: Begun,
     /// Whether the caller waits for the answer.
     pub waits: bool,
 }
@@ -147,12 +147,12 @@ impl World<'_> {
         let Some(call) = self.calls.calls.get(&id) else {
             return;
         };
-        let (comet, place, call_begun) = (call.comet, call.place, call.begun);
+        let (comet, place, begun) = (call.comet, call.place, call.begun);
         self.comets[comet].parked.retain(|parked| *parked != id);
         if self.refused_by(place) == Some(comet) {
             self.answer(id, Err(INVALID_ARGUMENT));
         } else {
-            self.judge.takes(self.now, comet, place, call_begun);
+            self.judge.takes(self.now, comet, place, begun);
             self.answer(id, Ok(()));
         }
         self.calls.calls.remove(&id);

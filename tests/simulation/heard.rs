@@ -28,7 +28,7 @@ struct Heard {
     failed: Option<Duration>,
     /// Refusals since it took something, but for those that a thread may have heard before that.
     refused: u32,
-    /// When it had refused so many that each thread knows it a moment later.
+    /// Since when it refuses everything, which each thread knows a moment later.
     refuses_since: Option<Duration>,
     called: Option<Duration>,
     gave_up: Option<Duration>,
@@ -74,15 +74,26 @@ impl AllHeard {
             Said::Refused => {
                 let is_after = |(_, last): (Duration, Duration)| now > last + STANDS_STILL;
                 heard.refused += u32::from(heard.took.is_none_or(is_after));
-                if heard.refused == REFUSALS {
-                    heard.refuses_since = Some(now);
+                if heard.refused >= REFUSALS {
+                    heard.refuses_since.get_or_insert(now);
                 }
             }
-            Said::Failed => drop(heard.failed.get_or_insert(now)),
+            Said::Failed => {
+                heard.failed.get_or_insert(now);
+                // One that is down is tried in another way.
+                heard.refuses_since = None;
+            }
         }
     }
 
-    /// A job detaches a Comet. Returns whether another one delivers for long enough.
+    /// A job detaches a Comet. When it comes back it is tried, before it is slowed down again.
+    pub fn detached(&mut self, member: Member, comet: usize) {
+        let heard = self.0.entry((member, comet)).or_default();
+        heard.refused = 0;
+        heard.refuses_since = None;
+    }
+
+    /// Whether a job may detach a Comet that holds up nothing: whether another one delivers for long enough.
     pub fn may_detach(&self, now: Duration, member: Member, comet: usize) -> bool {
         let all = self.0.range((member, 0)..=(member, usize::MAX));
         let mut others = all.filter(|((_, other), _)| *other != comet);

@@ -24,6 +24,13 @@ pub struct Written {
     pub refused_by: Option<usize>,
 }
 
+/// When a call began, and whether Kafka had a commit then that said that the Comet has the record.
+#[derive(Clone, Copy)]
+pub struct Begun {
+    pub at: Duration,
+    pub is_committed: bool,
+}
+
 /// Where a record is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Due {
@@ -49,7 +56,7 @@ pub struct Judge {
     last: HashMap<(usize, i32, u64), i64>,
     /// The calls of living jobs, by Comet and key.
     calling: HashMap<(usize, u64), (u64, Place)>,
-    /// Records whose dead letter was to be written. If it isn't, they come later than what followed them.
+    /// Records that were refused, or whose dead letter was to be written. If it isn't, they come later than what followed them.
     given_up: HashSet<Place>,
     /// What is due and not there yet: at a Comet, or as a dead letter.
     due: BTreeSet<(Place, Due)>,
@@ -147,15 +154,19 @@ impl Judge {
         self.forget(comet, place, call);
         let said = Said::from(answer);
         self.heard.answered(now, (job, life), comet, said);
+        if said == Said::Refused {
+            self.given_up.insert(place);
+        }
         if said == Said::Took {
             let known = Taken::Known { job, life, at: now };
             self.taken.insert((comet, place), known);
         }
     }
 
-    /// A job detaches a Comet, and it isn't because of what it holds.
-    pub fn detaches(&mut self, now: Duration, member: Member, comet: usize) {
-        if !self.heard.may_detach(now, member, comet) {
+    /// A job detaches a Comet. `may_be_full`: it may be one that holds up others.
+    pub fn detaches(&mut self, now: Duration, member: Member, comet: usize, may_be_full: bool) {
+        self.heard.detached(member, comet);
+        if !may_be_full && !self.heard.may_detach(now, member, comet) {
             self.breaks(
                 now,
                 format!("job {member:?} detaches Comet {comet}, and no other one delivers for long enough"),
@@ -216,8 +227,15 @@ impl Judge {
         is_claimed(place.1, *offset, map) && !is_missing()
     }
 
-    /// A Comet takes a record, with a call that began at `begun`.
-    pub fn takes(&mut self, now: Duration, comet: usize, place: Place, begun: Duration) {
+    pub fn begins(&self, now: Duration, comet: usize, place: Place) -> Begun {
+        Begun {
+            at: now,
+            is_committed: self.is_committed(comet, place),
+        }
+    }
+
+    /// A Comet takes a record, with a call that began so.
+    pub fn takes(&mut self, now: Duration, comet: usize, place: Place, begun: Begun) {
         self.figures.deliveries += 1;
         self.due.remove(&(place, Due::At(comet)));
         let key = self.written[&place].key;
@@ -235,8 +253,8 @@ impl Judge {
             Some(Taken::Unknown) => self.figures.repeats += 1,
             Some(Taken::Known { job, life, at }) => {
                 self.figures.repeats += 1;
-                let is_committed = self.is_committed(comet, place);
-                if begun > at && (is_committed || !self.gave_back.contains(&(job, life))) {
+                let is_committed = begun.is_committed;
+                if begun.at > at && (is_committed || !self.gave_back.contains(&(job, life))) {
                     self.breaks(
                         now,
                         format!(

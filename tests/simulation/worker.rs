@@ -118,7 +118,7 @@ impl World<'_> {
                 comet: comet.0 as usize,
                 id,
                 place,
-                begun: self.now,
+                begun: self.judge.begins(self.now, comet.0 as usize, place),
                 waits: true,
             };
             self.call(call, doublings);
@@ -153,11 +153,10 @@ impl World<'_> {
                     }
                 }
             }
-            if let Event::Away(comet) = &event
-                && !self.plan.holds_few()
-            {
-                let comet = comet.0 as usize;
-                self.judge.detaches(self.now, member, comet);
+            if let Event::Away(CometId(comet)) = event {
+                let holds_few = self.plan.holds_few();
+                self.judge
+                    .detaches(self.now, member, comet as usize, holds_few);
             }
             self.tell_group(member, event);
         }
