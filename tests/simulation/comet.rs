@@ -48,6 +48,9 @@ impl Comet {
         match self.unclear.last_mut() {
             Some((_, until @ None)) if !is_unclear => *until = Some(now),
             Some((_, None)) => {}
+            Some((_, until)) if is_unclear && until.is_some_and(|end| now < end + TRIED_AGAIN) => {
+                *until = None;
+            }
             _ if is_unclear => self.unclear.push((now, None)),
             _ => {}
         }
@@ -97,6 +100,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const INTERNAL: i32 = 13;
 /// A Comet that is sick for less than about a minute costs nobody a message.
 const SICK: Duration = Duration::from_secs(55);
+/// A message that failed for long may not be tried again for so long: it doesn't see that the Comet was well meanwhile.
+const TRIED_AGAIN: Duration = Duration::from_secs(25);
 
 impl World<'_> {
     pub fn call(&mut self, call: Call, doublings: u32) {

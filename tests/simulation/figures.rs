@@ -11,6 +11,8 @@ pub struct Figures {
     pub records: u64,
     pub deliveries: u64,
     pub repeats: u64,
+    /// How often a Comet took one record again, at most.
+    pub most: u32,
     pub letters: u64,
     pub detached: u64,
     pub sent_again: u64,
@@ -24,6 +26,7 @@ impl Figures {
         self.records += other.records;
         self.deliveries += other.deliveries;
         self.repeats += other.repeats;
+        self.most = self.most.max(other.most);
         self.letters += other.letters;
         self.detached += other.detached;
         self.sent_again += other.sent_again;
@@ -38,7 +41,7 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} lives, {:.0} minutes, {} faults, {} records, {} deliveries, {} of them again, {} dead letters, {} times detached, \
+            "{} lives, {:.0} minutes, {} faults, {} records, {} deliveries, {} of them again (one of them {} times), {} dead letters, {} times detached, \
              {} read again; no promise broken",
             self.lives,
             self.minutes(),
@@ -46,6 +49,7 @@ impl fmt::Display for Figures {
             self.records,
             self.deliveries,
             self.repeats,
+            self.most,
             self.letters,
             self.detached,
             self.sent_again

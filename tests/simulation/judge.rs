@@ -13,6 +13,9 @@ use super::kafka::Member;
 /// A record's place: partition and offset.
 pub type Place = (i32, i64);
 
+/// However many faults there are, a Comet takes a record again at most so often.
+const MOST: u32 = 12;
+
 /// A record as it was written.
 #[derive(Clone, Debug)]
 pub struct Written {
@@ -29,6 +32,8 @@ pub struct Written {
 pub struct Begun {
     pub at: Duration,
     pub is_committed: bool,
+    /// Whether the Comet was so sick that the message may have been given up there, though no letter was written.
+    pub may_be_late: bool,
 }
 
 /// Where a record is due.
@@ -52,6 +57,8 @@ pub struct Judge {
     comets: usize,
     written: BTreeMap<Place, Written>,
     taken: HashMap<(usize, Place), Taken>,
+    /// How often a Comet took a record again.
+    again: HashMap<(usize, Place), u32>,
     /// The last record of a key that a Comet took first.
     last: HashMap<(usize, i32, u64), i64>,
     /// The calls of living jobs, by Comet and key.
@@ -77,6 +84,7 @@ impl Judge {
             comets,
             written: BTreeMap::new(),
             taken: HashMap::new(),
+            again: HashMap::new(),
             last: HashMap::new(),
             calling: HashMap::new(),
             given_up: HashSet::new(),
@@ -210,13 +218,18 @@ impl Judge {
         }
     }
 
+    /// When a record was written.
+    pub fn written_at(&self, place: Place) -> Duration {
+        self.written[&place].at
+    }
+
     /// A life ends, or gives partitions back, or loses them.
     pub fn may_repeat(&mut self, (job, life): Member) {
         self.gave_back.insert((job, life));
     }
 
     /// Whether the last commit says that a Comet has a record.
-    fn is_committed(&self, comet: usize, place: Place) -> bool {
+    pub fn is_committed(&self, comet: usize, place: Place) -> bool {
         let Some((offset, map)) = self.committed.get(&place.0) else {
             return false;
         };
@@ -227,23 +240,30 @@ impl Judge {
         is_claimed(place.1, *offset, map) && !is_missing()
     }
 
-    pub fn begins(&self, now: Duration, comet: usize, place: Place) -> Begun {
-        Begun {
-            at: now,
-            is_committed: self.is_committed(comet, place),
-        }
-    }
-
     /// A Comet takes a record, with a call that began so.
     pub fn takes(&mut self, now: Duration, comet: usize, place: Place, begun: Begun) {
         self.figures.deliveries += 1;
         self.due.remove(&(place, Due::At(comet)));
         let key = self.written[&place].key;
-        match self.taken.insert((comet, place), Taken::Unknown) {
+        let before = self.taken.insert((comet, place), Taken::Unknown);
+        if before.is_some() {
+            let again = self.again.entry((comet, place)).or_default();
+            *again += 1;
+            self.figures.most = self.figures.most.max(*again);
+            if *again > MOST {
+                let again = *again;
+                self.breaks(
+                    now,
+                    format!("Comet {comet} takes {place:?} again for the {again}th time"),
+                );
+            }
+        }
+        match before {
             None => {
                 let last = self.last.entry((comet, place.0, key)).or_insert(-1);
                 let before = std::mem::replace(last, place.1.max(*last));
-                if before > place.1 && !self.given_up.contains(&place) {
+                let may_be_late = begun.may_be_late || self.given_up.contains(&place);
+                if before > place.1 && !may_be_late {
                     self.breaks(
                         now,
                         format!("Comet {comet} takes {place:?} of key {key} after offset {before}"),

@@ -86,7 +86,7 @@ impl Plan {
         let all = (0..count).map(|_| fault(&mut rng, comets, jobs, within));
         let mut faults: Vec<Fault> = all.collect();
         // Drawn apart, so that each seed keeps the rest of its life.
-        let mut apart = fastrand::Rng::with_seed(seed ^ 0x0dd5);
+        let mut apart = fastrand::Rng::with_seed(seed ^ 0x0dd2);
         if apart.bool() {
             let near = |rng: &mut fastrand::Rng| faults[rng.usize(..faults.len())].at;
             let more = (0..apart.usize(1..5)).map(|_| {

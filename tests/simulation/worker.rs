@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::comet::Call;
 use super::job::Thread;
-use super::judge::Place;
+use super::judge::{Begun, Place};
 use super::kafka::Member;
 use super::world::{What, World};
 use crate::message::call::Call as Wanted;
@@ -118,7 +118,7 @@ impl World<'_> {
                 comet: comet.0 as usize,
                 id,
                 place,
-                begun: self.judge.begins(self.now, comet.0 as usize, place),
+                begun: self.begins(comet.0 as usize, place),
                 waits: true,
             };
             self.call(call, doublings);
@@ -159,6 +159,16 @@ impl World<'_> {
                     .detaches(self.now, member, comet as usize, holds_few);
             }
             self.tell_group(member, event);
+        }
+    }
+
+    /// What is known when a call begins.
+    fn begins(&self, comet: usize, place: Place) -> Begun {
+        let now = self.now;
+        Begun {
+            at: now,
+            is_committed: self.judge.is_committed(comet, place),
+            may_be_late: self.comets[comet].may_lack(self.judge.written_at(place), now),
         }
     }
 
