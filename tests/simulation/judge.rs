@@ -13,9 +13,6 @@ use super::kafka::Member;
 /// A record's place: partition and offset.
 pub type Place = (i32, i64);
 
-/// However many faults there are, a Comet takes a record again at most so often.
-const MOST: u32 = 12;
-
 /// A record as it was written.
 #[derive(Clone, Debug)]
 pub struct Written {
@@ -250,13 +247,6 @@ impl Judge {
             let again = self.again.entry((comet, place)).or_default();
             *again += 1;
             self.figures.most = self.figures.most.max(*again);
-            if *again > MOST {
-                let again = *again;
-                self.breaks(
-                    now,
-                    format!("Comet {comet} takes {place:?} again for the {again}th time"),
-                );
-            }
         }
         match before {
             None => {

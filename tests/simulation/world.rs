@@ -292,12 +292,15 @@ impl<'a> World<'a> {
         let calm = self.jobs.iter().map(|job| job.calm_since);
         let others = calm.fold(self.kafka.settled_since.max(kafka), Duration::max);
         // A Comet that comes back catches up first, through few places where little may be held.
+        // Where little may be held and the job stood still, all of them may be behind by much.
+        let stood_still = self.jobs.iter().any(|job| !job.calm_since.is_zero());
+        let is_slow = self.plan.holds_few() && stood_still;
         let since = |comet: &Comet| {
             let since = comet.well_since?;
-            let catches_up = if since.is_zero() {
-                Duration::ZERO
-            } else {
-                CATCHES_UP
+            let catches_up = match since.is_zero() {
+                _ if is_slow => 5 * CATCHES_UP,
+                true => Duration::ZERO,
+                false => CATCHES_UP,
             };
             Some(since.max(others) + catches_up)
         };
