@@ -27,10 +27,13 @@ impl Group {
     ) {
         let (position, metadata) = (begun.0, begun.1.as_str());
         let (topic, _) = topic_tag::split(metadata);
+        let map = offset_map::decode(position, metadata);
+        // One that can't be read says of nothing that a Comet has it.
+        let below = map.is_ok().then_some(0..position);
         let Map {
             mut finished,
             missing,
-        } = offset_map::decode(position, metadata).unwrap_or_else(|why| {
+        } = map.unwrap_or_else(|why| {
             self.effects.say(Notice::MetadataUnused {
                 partition,
                 position,
@@ -45,16 +48,15 @@ impl Group {
             firm: finished.last().map_or(position, |last| last.end),
         };
         if let Some(lost) = self.known(partition, position, log.topic, now) {
-            if lost.stands_at() == (position, metadata) {
-                // Nobody had it in between.
-                missing = lost.ledger.missing().clone();
-            } else {
-                // What either finished, a Comet may miss that the other one doesn't know of.
-                for (comet, missed) in lost.ledger.missing() {
-                    let all = missing.entry(*comet).or_default();
-                    all.extend(missed.ranges());
-                }
-            }
+            let said = Finished {
+                offsets: below.into_iter().chain(finished.clone()).collect(),
+                missing: &missing,
+            };
+            let known = Finished {
+                offsets: lost.ledger.finished_from(0).into_iter().collect(),
+                missing: lost.ledger.missing(),
+            };
+            missing = said.missing_beside(&known);
             finished = ledger::union(&finished, &lost.ledger.finished_from(position));
             log.leader_epoch = log.leader_epoch.max(lost.log.leader_epoch);
             log.firm = log.firm.max(lost.log.firm);
@@ -125,5 +127,38 @@ impl Group {
         // A position below what was committed is not the same log's: the topic was made anew.
         let is_same = lost.log.topic == topic && position >= lost.at_least();
         (is_same && now.duration_since(at) < REMEMBER).then_some(lost)
+    }
+}
+
+/// What is finished, as far as somebody knows, but for what each Comet misses.
+struct Finished<'a> {
+    offsets: Offsets,
+    missing: &'a BTreeMap<CometId, Offsets>,
+}
+
+impl Finished<'_> {
+    /// What each Comet misses of what either finished. What it has according to one of them, it has.
+    fn missing_beside(&self, other: &Self) -> BTreeMap<CometId, Offsets> {
+        let mut all: BTreeMap<CometId, Offsets> = BTreeMap::new();
+        for (one, other) in [(self, other), (other, self)] {
+            for (&comet, missed) in one.missing {
+                let mut missed = missed.clone();
+                for has in other.of(comet).ranges() {
+                    missed.remove(has);
+                }
+                all.entry(comet).or_default().extend(missed.ranges());
+            }
+        }
+        all
+    }
+
+    /// What a Comet has.
+    fn of(&self, comet: CometId) -> Offsets {
+        let mut has = self.offsets.clone();
+        let missed = self.missing.get(&comet).into_iter();
+        missed
+            .flat_map(Offsets::ranges)
+            .for_each(|range| has.remove(range));
+        has
     }
 }

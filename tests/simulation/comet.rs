@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::judge::Place;
+use super::judge::{Begun, Place};
 use super::kafka::Member;
 use super::world::{What, World};
 
@@ -14,10 +14,61 @@ pub struct Comet {
     pub hangs: u32,
     pub slow: Option<Duration>,
     pub fails: Option<i32>,
+    pub refuses: u32,
+    /// Connections on which everything fails, by job and worker.
+    pub bad_connections: Vec<(usize, usize)>,
     /// Calls that it has and hasn't taken.
     parked: Vec<u64>,
     /// When its last fault ended; `None` while there is one.
     pub well_since: Option<Duration>,
+    /// When calls were unclear for long, each time: from, and until, where that is over.
+    pub unclear: Vec<(Duration, Option<Duration>)>,
+    /// When it last refused everything.
+    pub refused_until: Option<Duration>,
+}
+
+impl Comet {
+    pub fn is_unclear(&self) -> bool {
+        self.hangs > 0 || self.slow.is_some() || self.fails.is_some()
+    }
+
+    pub fn is_well(&self) -> bool {
+        let is_bad = self.down > 0 || self.refuses > 0 || !self.bad_connections.is_empty();
+        !is_bad && !self.is_unclear()
+    }
+
+    /// Notes how it is now.
+    pub fn changed(&mut self, now: Duration) {
+        self.well_since = match (self.is_well(), self.well_since) {
+            (true, None) => Some(now),
+            (true, since) => since,
+            (false, _) => None,
+        };
+        let is_unclear = self.is_unclear();
+        match self.unclear.last_mut() {
+            Some((_, until @ None)) if !is_unclear => *until = Some(now),
+            Some((_, None)) => {}
+            Some((_, until)) if is_unclear && until.is_some_and(|end| now < end + TRIED_AGAIN) => {
+                *until = None;
+            }
+            _ if is_unclear => self.unclear.push((now, None)),
+            _ => {}
+        }
+        if self.refuses > 0 {
+            self.refused_until = Some(Duration::MAX);
+        } else if self.refused_until == Some(Duration::MAX) {
+            self.refused_until = Some(now);
+        }
+    }
+
+    /// Whether a good message that was written at `written` may be a dead letter for it: it was sick for long, or refused all.
+    pub fn may_lack(&self, written: Duration, now: Duration) -> bool {
+        let is_long = |(from, until): &(Duration, Option<Duration>)| {
+            let until = until.unwrap_or(now);
+            until >= written && until >= *from + SICK
+        };
+        self.refused_until.is_some_and(|until| until >= written) || self.unclear.iter().any(is_long)
+    }
 }
 
 /// A call, until nobody waits for it and the Comet is done with it.
@@ -29,7 +80,7 @@ pub struct Call {
     /// The worker's own name for it.
     pub id: usize,
     pub place: Place,
-    pub begun: Duration,
+    pub begun: Begun,
     /// Whether the caller waits for the answer.
     pub waits: bool,
 }
@@ -43,14 +94,21 @@ pub struct Calls {
 
 pub const UNAVAILABLE: i32 = 14;
 const DEADLINE_EXCEEDED: i32 = 4;
-const INVALID_ARGUMENT: i32 = 3;
+pub const INVALID_ARGUMENT: i32 = 3;
 /// The deadline of a first call.
 const DEADLINE: Duration = Duration::from_secs(5);
+const INTERNAL: i32 = 13;
+/// A Comet that is sick for less than about a minute costs nobody a message.
+const SICK: Duration = Duration::from_secs(55);
+/// A message that failed for long may not be tried again for so long: it doesn't see that the Comet was well meanwhile.
+const TRIED_AGAIN: Duration = Duration::from_secs(25);
 
 impl World<'_> {
     pub fn call(&mut self, call: Call, doublings: u32) {
         let id = self.calls.next;
-        self.judge.calls(self.now, call.comet, call.place, id);
+        let member = (call.job, call.life);
+        self.judge
+            .calls(self.now, member, call.comet, call.place, id);
         self.calls.next += 1;
         self.calls.calls.insert(id, call);
         let way = self.some_micros(3_000);
@@ -64,13 +122,17 @@ impl World<'_> {
             return;
         };
         let (comet, place) = (call.comet, call.place);
-        let refused = self.refused_by(place) == Some(comet);
+        let connection = (call.job, call.worker);
+        let refused = self.refused_by(place) == Some(comet) || self.comets[comet].refuses > 0;
         let of = &mut self.comets[comet];
         if of.down > 0 {
             self.answer(id, Err(UNAVAILABLE));
             self.calls.calls.remove(&id);
         } else if of.hangs > 0 {
             of.parked.push(id);
+        } else if of.bad_connections.contains(&connection) {
+            self.answer(id, Err(INTERNAL));
+            self.calls.calls.remove(&id);
         } else if let Some(code) = of.fails {
             self.answer(id, Err(code));
             self.calls.calls.remove(&id);
@@ -90,12 +152,12 @@ impl World<'_> {
         let Some(call) = self.calls.calls.get(&id) else {
             return;
         };
-        let (comet, place, call_begun) = (call.comet, call.place, call.begun);
+        let (comet, place, begun) = (call.comet, call.place, call.begun);
         self.comets[comet].parked.retain(|parked| *parked != id);
         if self.refused_by(place) == Some(comet) {
             self.answer(id, Err(INVALID_ARGUMENT));
         } else {
-            self.judge.takes(self.now, comet, place, call_begun);
+            self.judge.takes(self.now, comet, place, begun);
             self.answer(id, Ok(()));
         }
         self.calls.calls.remove(&id);
@@ -160,8 +222,11 @@ impl World<'_> {
     }
 
     /// What a probe is answered with, if it is.
-    pub fn probed(&self, comet: usize) -> Option<Result<(), i32>> {
+    pub fn probed(&self, comet: usize, connection: (usize, usize)) -> Option<Result<(), i32>> {
         let of = &self.comets[comet];
+        if of.bad_connections.contains(&connection) {
+            return Some(Err(INTERNAL));
+        }
         match (of.down > 0, of.hangs > 0) {
             (true, _) => Some(Err(UNAVAILABLE)),
             (false, true) => None,

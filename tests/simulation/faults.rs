@@ -71,19 +71,38 @@ impl World<'_> {
                 let member = member(self, job);
                 self.moves(member);
             }
-            Kind::Lost(_) | Kind::Moves(_) => {}
+            Kind::Expelled(job) if begins => {
+                let member = member(self, job);
+                if self.lose(member)
+                    && let Some(cores) = self.cores(member)
+                {
+                    cores.expelled = true;
+                }
+            }
+            Kind::Lost(_) | Kind::Moves(_) | Kind::Expelled(_) => {}
+            Kind::AllFail(code) => {
+                for comet in &mut self.comets {
+                    comet.fails = begins.then_some(code);
+                }
+            }
+            Kind::Flood(comet) if begins && !self.plan.holds_few() => self.flood(comet),
+            Kind::Flood(_) => {}
+            Kind::CometRefuses(comet) => by(&mut self.comets[comet].refuses),
+            Kind::ConnectionFails { job, worker, comet } => {
+                let bad = &mut self.comets[comet].bad_connections;
+                match begins {
+                    true => bad.push((job, worker)),
+                    false => bad.retain(|one| *one != (job, worker)),
+                }
+            }
+            Kind::JobBusy(job) => {
+                by(&mut self.jobs[job].busy);
+                self.jobs[job].calm_since = self.now;
+            }
         }
         let now = self.now;
         for comet in &mut self.comets {
-            let is_well = comet.down == 0
-                && comet.hangs == 0
-                && comet.slow.is_none()
-                && comet.fails.is_none();
-            comet.well_since = match (is_well, comet.well_since) {
-                (true, None) => Some(now),
-                (true, since) => since,
-                (false, _) => None,
-            };
+            comet.changed(now);
         }
         if let Kind::Cut(comet) = fault.kind {
             self.comets[comet].well_since = self.comets[comet].well_since.map(|_| now);

@@ -12,7 +12,7 @@ use crate::group::notice::Notice;
 use crate::message::group::{Event, Written};
 use crate::message::membership::Command;
 use crate::message::standing::{Log, Standing};
-use crate::message::{Commit, Completion, Settled};
+use crate::message::{CometId, Commit, Completion, Settled};
 impl World<'_> {
     pub fn run_group(&mut self, member: Member) {
         loop {
@@ -58,14 +58,15 @@ impl World<'_> {
             }
             Effect::Letter(letter) => {
                 let place = (letter.record.assignment.partition, letter.record.offset);
-                self.judge.gives_up(place);
+                self.judge.has_letter(place);
+                let comets = letter.why.comets;
                 let written = Written {
                     record: letter.record,
                     bytes: letter.bytes,
                     at: letter.at,
                 };
                 let wait = self.some_micros(20_000);
-                self.later(wait, What::LetterWritten(member, written));
+                self.later(wait, What::LetterWritten(member, written, comets));
             }
             Effect::Membership(Command::Commit(commits)) => {
                 let way = self.some_micros(10_000);
@@ -117,12 +118,19 @@ impl World<'_> {
     /// krafka lost partitions: the parting commit is taken or not, and they are back in a moment or never.
     fn parts(&mut self, member: Member, partitions: Vec<i32>, commits: Vec<Commit>) {
         self.judge.may_repeat(member);
+        self.judge.lost(member, &partitions);
         self.forget(member, |place| partitions.contains(&place.0));
         if self.rng.bool() {
             let outcome = self.commit(member, commits);
             self.tell_group(member, Event::PartingCommit(outcome.taken));
         }
         let wait = Duration::from_millis(self.rng.u64(200..4_000));
+        let cores = self.cores(member);
+        if cores.is_some_and(|cores| std::mem::take(&mut cores.expelled)) {
+            self.is_gone(member);
+            self.later(wait, What::Joins(member));
+            return;
+        }
         self.later(wait, What::Back(member, partitions));
     }
 
@@ -149,11 +157,11 @@ impl World<'_> {
         self.tell_group(member, Event::Looked(answer));
     }
 
-    pub fn letter_written(&mut self, member: Member, written: Written) {
+    pub fn letter_written(&mut self, member: Member, written: Written, comets: Vec<CometId>) {
         if self.kafka.down > 0 {
             self.later(
                 Duration::from_millis(500),
-                What::LetterWritten(member, written),
+                What::LetterWritten(member, written, comets),
             );
             return;
         }
@@ -173,7 +181,9 @@ impl World<'_> {
             self.tell_group(member, Event::Settled(vec![settled]));
         } else {
             let place = (written.record.assignment.partition, written.record.offset);
-            self.judge.letter(self.now, place, written.at);
+            let now = self.now;
+            let may_lack = |comet: usize, at| self.comets[comet].may_lack(at, now);
+            self.judge.letter(now, place, &comets, may_lack);
             self.tell_group(member, Event::Written(vec![written]));
         }
     }

@@ -24,6 +24,8 @@ use crate::worker::{EndpointStats, Fleet};
 pub const WORKERS: usize = 2;
 const WINDOW: usize = 4;
 const SHUTDOWN: Duration = Duration::from_secs(8);
+/// A thread on a busy machine stands still for this long at most.
+pub const STANDS_STILL: Duration = Duration::from_secs(4);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Thread {
@@ -38,12 +40,16 @@ pub struct Job {
     pub cores: Option<Cores>,
     /// When it began to live without a break.
     pub alive_since: Option<Duration>,
+    /// While this isn't 0, its threads often stand still; and when that began or ended last.
+    pub busy: u32,
+    pub calm_since: Duration,
 }
 
 impl Job {
     /// Whether it lives and isn't about to end.
     pub fn is_well(&self) -> bool {
-        self.cores.as_ref().is_some_and(|cores| !cores.stopping)
+        let is_well = |cores: &Cores| !cores.stopping && self.busy == 0;
+        self.cores.as_ref().is_some_and(is_well)
     }
 }
 
@@ -68,6 +74,8 @@ pub struct Cores {
     pub lost: BTreeMap<RequestId, Vec<i32>>,
     pub next_request: u64,
     pub stopping: bool,
+    /// Whether Kafka gives away what it is losing.
+    pub expelled: bool,
     /// Assignments whose letters their next owner writes.
     pub forgotten: Vec<Assignment>,
 }
@@ -126,6 +134,7 @@ impl World<'_> {
             lost: BTreeMap::new(),
             next_request: 0,
             stopping: false,
+            expelled: false,
             forgotten: Vec::new(),
         };
         let of = &mut self.jobs[job];
@@ -177,12 +186,11 @@ impl World<'_> {
         }
     }
 
-    pub fn lose(&mut self, member: Member) {
+    /// krafka loses what it has. Returns false if that is nothing.
+    pub fn lose(&mut self, member: Member) -> bool {
         let partitions = self.partitions_of(member);
-        if let Some(cores) = self.cores(member) {
-            if cores.stopping || partitions.is_empty() {
-                return;
-            }
+        let cores = self.cores(member);
+        if let Some(cores) = cores.filter(|cores| !cores.stopping && !partitions.is_empty()) {
             cores.next_request += 1;
             let request = RequestId(cores.next_request);
             cores.lost.insert(request, partitions.clone());
@@ -193,7 +201,9 @@ impl World<'_> {
                     partitions,
                 },
             );
+            return true;
         }
+        false
     }
 
     pub fn revoke(&mut self, member: Member, partitions: Vec<i32>) {
@@ -243,8 +253,10 @@ impl World<'_> {
 
     /// The thread has something to do. It does it in a moment, or now and then, on a busy machine, in some seconds.
     pub fn poke(&mut self, member: Member, thread: Thread) {
-        let wait = match self.rng.u16(..2_000) {
-            0 => Duration::from_millis(self.rng.u64(10..4_000)),
+        let is_busy = self.jobs[member.0].busy > 0;
+        let one_in = if is_busy { 50 } else { 2_000 };
+        let wait = match self.rng.u16(..one_in) {
+            0 => Duration::from_millis(self.rng.u64(10..STANDS_STILL.as_millis() as u64)),
             _ => self.some_micros(1_500),
         };
         if let Some(cores) = self.cores(member)

@@ -1,14 +1,14 @@
 //! Knows the promises, and what each Comet really took. It must not know what a job thinks.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
 use std::time::Duration;
 
 use crate::message::call::Target;
 use crate::message::{CometId, offset_map, offset_map::Map};
 
+use super::figures::Figures;
+use super::heard::{AllHeard, Said};
 use super::kafka::Member;
-use super::plan::LASTS;
 
 /// A record's place: partition and offset.
 pub type Place = (i32, i64);
@@ -24,54 +24,13 @@ pub struct Written {
     pub refused_by: Option<usize>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Figures {
-    pub lives: u64,
-    pub lived: Duration,
-    pub faults: u64,
-    pub records: u64,
-    pub deliveries: u64,
-    pub repeats: u64,
-    pub letters: u64,
-    pub detached: u64,
-    pub sent_again: u64,
-}
-
-impl Figures {
-    pub fn add(&mut self, other: &Self) {
-        self.lives += other.lives;
-        self.lived += other.lived;
-        self.faults += other.faults;
-        self.records += other.records;
-        self.deliveries += other.deliveries;
-        self.repeats += other.repeats;
-        self.letters += other.letters;
-        self.detached += other.detached;
-        self.sent_again += other.sent_again;
-    }
-
-    pub fn minutes(&self) -> f64 {
-        self.lived.as_secs_f64() / 60.0
-    }
-}
-
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} lives, {:.0} minutes, {} faults, {} records, {} deliveries, {} of them again, {} dead letters, {} times detached, \
-             {} read again; no promise broken",
-            self.lives,
-            self.minutes(),
-            self.faults,
-            self.records,
-            self.deliveries,
-            self.repeats,
-            self.letters,
-            self.detached,
-            self.sent_again
-        )
-    }
+/// When a call began, and whether Kafka had a commit then that said that the Comet has the record.
+#[derive(Clone, Copy)]
+pub struct Begun {
+    pub at: Duration,
+    pub is_committed: bool,
+    /// Whether the Comet was so sick that the message may have been given up there, though no letter was written.
+    pub may_be_late: bool,
 }
 
 /// Where a record is due.
@@ -95,11 +54,13 @@ pub struct Judge {
     comets: usize,
     written: BTreeMap<Place, Written>,
     taken: HashMap<(usize, Place), Taken>,
+    /// How often a Comet took a record again.
+    again: HashMap<(usize, Place), u32>,
     /// The last record of a key that a Comet took first.
     last: HashMap<(usize, i32, u64), i64>,
     /// The calls of living jobs, by Comet and key.
     calling: HashMap<(usize, u64), (u64, Place)>,
-    /// Records whose dead letter was to be written. If it isn't, they come later than what followed them.
+    /// Records that were refused, or whose dead letter was to be written. If it isn't, they come later than what followed them.
     given_up: HashSet<Place>,
     /// What is due and not there yet: at a Comet, or as a dead letter.
     due: BTreeSet<(Place, Due)>,
@@ -107,6 +68,9 @@ pub struct Judge {
     gave_back: HashSet<(usize, u64)>,
     /// The last commit of each partition.
     committed: BTreeMap<i32, (i64, Map)>,
+    /// What lives lost, and don't own again.
+    lost: HashSet<(Member, i32)>,
+    heard: AllHeard,
     pub broken: Option<String>,
 }
 
@@ -117,12 +81,15 @@ impl Judge {
             comets,
             written: BTreeMap::new(),
             taken: HashMap::new(),
+            again: HashMap::new(),
             last: HashMap::new(),
             calling: HashMap::new(),
             given_up: HashSet::new(),
             due: BTreeSet::new(),
             gave_back: HashSet::new(),
             committed: BTreeMap::new(),
+            lost: HashSet::new(),
+            heard: AllHeard::default(),
             broken: None,
         }
     }
@@ -143,7 +110,21 @@ impl Judge {
     }
 
     /// A job calls a Comet.
-    pub fn calls(&mut self, now: Duration, comet: usize, place: Place, call: u64) {
+    pub fn calls(&mut self, now: Duration, member: Member, comet: usize, place: Place, call: u64) {
+        if self.lost.contains(&(member, place.0)) {
+            self.breaks(
+                now,
+                format!(
+                    "job {member:?} calls Comet {comet} with {place:?} of a partition that it lost"
+                ),
+            );
+        }
+        if !self.heard.may_call(now, member, comet) {
+            self.breaks(
+                now,
+                format!("Comet {comet} refuses everything, and job {member:?} calls it with {place:?} before its turn"),
+            );
+        }
         let Some(record) = self.written.get(&place).cloned() else {
             return self.breaks(
                 now,
@@ -165,19 +146,64 @@ impl Judge {
         }
     }
 
-    /// A call was answered; `ok_for` is its job and life where that was OK.
+    /// A call was answered.
     pub fn ended(
         &mut self,
         now: Duration,
+        (job, life): Member,
         comet: usize,
         place: Place,
         call: u64,
-        ok_for: Option<(usize, u64)>,
+        answer: Result<(), i32>,
     ) {
         self.forget(comet, place, call);
-        if let Some((job, life)) = ok_for {
+        let said = Said::from(answer);
+        self.heard.answered(now, (job, life), comet, said);
+        if said == Said::Refused {
+            self.given_up.insert(place);
+        }
+        if said == Said::Took {
             let known = Taken::Known { job, life, at: now };
             self.taken.insert((comet, place), known);
+        }
+    }
+
+    /// A job detaches a Comet. `may_be_full`: it may be one that holds up others.
+    pub fn detaches(&mut self, now: Duration, member: Member, comet: usize, may_be_full: bool) {
+        self.heard.detached(member, comet);
+        if !may_be_full && !self.heard.may_detach(now, member, comet) {
+            self.breaks(
+                now,
+                format!("job {member:?} detaches Comet {comet}, and no other one delivers for long enough"),
+            );
+        }
+    }
+
+    /// Whether one Comet alone should have it.
+    pub fn is_for_one(&self, place: Place) -> bool {
+        matches!(self.written[&place].target, Some(Target::One(_)))
+    }
+
+    /// A job gives a message up that waited for this Comet alone, and fails there.
+    pub fn gives_up(&mut self, now: Duration, member: Member, comet: usize, place: Place) {
+        if !self.heard.may_give_up(now, member, comet) {
+            self.breaks(
+                now,
+                format!("Comet {comet} takes nothing, and job {member:?} gives {place:?} up within a second of the one before"),
+            );
+        }
+    }
+
+    /// A life lost partitions: it calls no Comet with what is theirs.
+    pub fn lost(&mut self, member: Member, partitions: &[i32]) {
+        self.lost
+            .extend(partitions.iter().map(|one| (member, *one)));
+    }
+
+    /// Kafka says that partitions are this life's.
+    pub fn is_owner(&mut self, member: Member, partitions: &[i32]) {
+        for partition in partitions {
+            self.lost.remove(&(member, *partition));
         }
     }
 
@@ -189,13 +215,18 @@ impl Judge {
         }
     }
 
+    /// When a record was written.
+    pub fn written_at(&self, place: Place) -> Duration {
+        self.written[&place].at
+    }
+
     /// A life ends, or gives partitions back, or loses them.
     pub fn may_repeat(&mut self, (job, life): Member) {
         self.gave_back.insert((job, life));
     }
 
     /// Whether the last commit says that a Comet has a record.
-    fn is_committed(&self, comet: usize, place: Place) -> bool {
+    pub fn is_committed(&self, comet: usize, place: Place) -> bool {
         let Some((offset, map)) = self.committed.get(&place.0) else {
             return false;
         };
@@ -206,16 +237,23 @@ impl Judge {
         is_claimed(place.1, *offset, map) && !is_missing()
     }
 
-    /// A Comet takes a record, with a call that began at `begun`.
-    pub fn takes(&mut self, now: Duration, comet: usize, place: Place, begun: Duration) {
+    /// A Comet takes a record, with a call that began so.
+    pub fn takes(&mut self, now: Duration, comet: usize, place: Place, begun: Begun) {
         self.figures.deliveries += 1;
         self.due.remove(&(place, Due::At(comet)));
         let key = self.written[&place].key;
-        match self.taken.insert((comet, place), Taken::Unknown) {
+        let before = self.taken.insert((comet, place), Taken::Unknown);
+        if before.is_some() {
+            let again = self.again.entry((comet, place)).or_default();
+            *again += 1;
+            self.figures.most = self.figures.most.max(*again);
+        }
+        match before {
             None => {
                 let last = self.last.entry((comet, place.0, key)).or_insert(-1);
                 let before = std::mem::replace(last, place.1.max(*last));
-                if before > place.1 && !self.given_up.contains(&place) {
+                let may_be_late = begun.may_be_late || self.given_up.contains(&place);
+                if before > place.1 && !may_be_late {
                     self.breaks(
                         now,
                         format!("Comet {comet} takes {place:?} of key {key} after offset {before}"),
@@ -225,8 +263,8 @@ impl Judge {
             Some(Taken::Unknown) => self.figures.repeats += 1,
             Some(Taken::Known { job, life, at }) => {
                 self.figures.repeats += 1;
-                let is_committed = self.is_committed(comet, place);
-                if begun > at && (is_committed || !self.gave_back.contains(&(job, life))) {
+                let is_committed = begun.is_committed;
+                if begun.at > at && (is_committed || !self.gave_back.contains(&(job, life))) {
                     self.breaks(
                         now,
                         format!(
@@ -239,24 +277,30 @@ impl Judge {
         }
     }
 
-    pub fn gives_up(&mut self, place: Place) {
+    pub fn has_letter(&mut self, place: Place) {
         self.given_up.insert(place);
     }
 
-    pub fn letter(&mut self, now: Duration, place: Place, at: Option<CometId>) {
+    /// A dead letter is written, about these `comets`. `may_lack` says whether a Comet was so sick that a good message that was
+    /// written at that time may be given up.
+    pub fn letter(
+        &mut self,
+        now: Duration,
+        place: Place,
+        comets: &[CometId],
+        may_lack: impl Fn(usize, Duration) -> bool,
+    ) {
         self.figures.letters += 1;
-        match at {
-            Some(comet) => drop(self.due.remove(&(place, Due::At(comet.0 as usize)))),
-            None => self.due.retain(|(due, _)| *due != place),
-        }
+        self.due.remove(&(place, Due::Letter));
         let record = &self.written[&place];
-        let is_bad = record.target.is_none() || record.refused_by.is_some();
-        // Where a Comet fails everything, a few messages are given up.
-        if !is_bad && now < LASTS && self.figures.faults == 0 {
-            self.breaks(
-                now,
-                format!("{place:?} is a dead letter, and nothing is wrong with it"),
-            );
+        for comet in comets.iter().map(|comet| comet.0 as usize) {
+            self.due.remove(&(place, Due::At(comet)));
+            if record.refused_by != Some(comet) && !may_lack(comet, record.at) {
+                return self.breaks(
+                    now,
+                    format!("{place:?} is a dead letter for Comet {comet}, and nothing is wrong with either"),
+                );
+            }
         }
     }
 

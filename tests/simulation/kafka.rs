@@ -184,6 +184,7 @@ impl World<'_> {
         for (owner, partitions) in wanted {
             if self.is_alive(owner) {
                 self.kafka.asked.extend(&partitions);
+                self.judge.is_owner(owner, &partitions);
                 self.revoke(owner, partitions);
             }
         }
@@ -198,6 +199,7 @@ impl World<'_> {
         }
         self.kafka.turn += 1;
         self.kafka.asked.extend(&partitions);
+        self.judge.is_owner(member, &partitions);
         self.revoke(member, partitions);
     }
 
@@ -215,6 +217,7 @@ impl World<'_> {
 
     /// Tells a member that a partition is its own.
     pub fn assign(&mut self, member: Member, partition: i32) {
+        self.judge.is_owner(member, &[partition]);
         let (position, metadata) = self
             .kafka
             .committed

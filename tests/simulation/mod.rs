@@ -9,16 +9,20 @@
 mod comet;
 mod consumer;
 mod faults;
+mod figures;
 mod group;
+mod heard;
 mod job;
 mod judge;
 mod kafka;
 mod plan;
+mod records;
 mod worker;
 mod world;
 
 use std::time::{Duration, Instant};
 
+use figures::Figures;
 use plan::{Fault, Plan};
 use world::World;
 
@@ -38,7 +42,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Lives through a plan. Returns what it was like, or which promise was broken.
-fn live(plan: &Plan) -> Result<judge::Figures, String> {
+fn live(plan: &Plan) -> Result<Figures, String> {
     World::new(plan, false).run()
 }
 
@@ -79,7 +83,7 @@ fn the_promises_hold_in_lives_from_many_seeds() {
     }
     let begun = Instant::now();
     let limit = Duration::from_secs(number("SIM_SECONDS").unwrap_or(SECONDS));
-    let mut total = judge::Figures::default();
+    let mut total = Figures::default();
     let first = number("SIM_FIRST").unwrap_or_else(|| fastrand::u64(..1 << 32));
     let fresh = (first..).take_while(|_| begun.elapsed() < limit);
     for seed in FAILED_ONCE.iter().copied().chain(fresh) {

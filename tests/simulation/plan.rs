@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::job::WORKERS;
+
 /// How long records are written and faults begin. Then everything heals.
 pub const LASTS: Duration = Duration::from_secs(600);
 
@@ -53,6 +55,22 @@ pub enum Kind {
     Moves(usize),
     /// krafka loses the partitions, and gets them back at once or not.
     Lost(usize),
+    /// Kafka takes the job for gone and gives its partitions away, until it joins anew.
+    Expelled(usize),
+    /// Each call to any Comet fails with this status; probes don't.
+    AllFail(i32),
+    /// It refuses each message.
+    CometRefuses(usize),
+    /// What one worker sends to a Comet fails on the way, probes too.
+    ConnectionFails {
+        job: usize,
+        worker: usize,
+        comet: usize,
+    },
+    /// Many messages come at once, and it refuses the first of them.
+    Flood(usize),
+    /// Its threads often stand still for seconds.
+    JobBusy(usize),
 }
 
 impl Plan {
@@ -67,6 +85,17 @@ impl Plan {
         };
         let all = (0..count).map(|_| fault(&mut rng, comets, jobs, within));
         let mut faults: Vec<Fault> = all.collect();
+        // Drawn apart, so that each seed keeps the rest of its life.
+        let mut apart = fastrand::Rng::with_seed(seed ^ 0x0dd2);
+        if apart.bool() {
+            let near = |rng: &mut fastrand::Rng| faults[rng.usize(..faults.len())].at;
+            let more = (0..apart.usize(1..5)).map(|_| {
+                let at = near(&mut apart);
+                rare(&mut apart, comets, jobs, at)
+            });
+            let more: Vec<Fault> = more.collect();
+            faults.extend(more);
+        }
         faults.sort_by_key(|fault| fault.at);
         Self {
             seed,
@@ -102,6 +131,37 @@ fn fault(rng: &mut fastrand::Rng, comets: usize, jobs: usize, within: u64) -> Fa
         at: Duration::from_millis(rng.u64(5_000..within)),
         lasts: Duration::from_millis(rng.u64(200..longest)),
         kind,
+    }
+}
+
+/// A fault that begins about when another one does.
+fn rare(rng: &mut fastrand::Rng, comets: usize, jobs: usize, near: Duration) -> Fault {
+    let (comet, job) = (rng.usize(..comets), rng.usize(..jobs));
+    let kind = match rng.u8(..9) {
+        0..=1 => Kind::Expelled(job),
+        2 => Kind::AllFail([2, 4, 13][rng.usize(..3)]),
+        3 => Kind::CometRefuses(comet),
+        4 => Kind::ConnectionFails {
+            job,
+            worker: rng.usize(..WORKERS),
+            comet,
+        },
+        5 => Kind::Flood(comet),
+        _ => Kind::JobBusy(job),
+    };
+    let early = Duration::from_millis(rng.u64(..4_000));
+    let longest = [10_000, 150_000][rng.usize(..2)];
+    Fault {
+        at: near.saturating_sub(early),
+        lasts: Duration::from_millis(rng.u64(200..longest)),
+        kind,
+    }
+}
+
+impl Plan {
+    /// Whether so little may be held that reading stops for a Comet that is slow.
+    pub fn holds_few(&self) -> bool {
+        self.hold < 1_000
     }
 }
 

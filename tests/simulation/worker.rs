@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::comet::Call;
 use super::job::Thread;
-use super::judge::Place;
+use super::judge::{Begun, Place};
 use super::kafka::Member;
 use super::world::{What, World};
 use crate::message::call::Call as Wanted;
 use crate::message::group::Event;
 use crate::message::worker::Event as Told;
-use crate::message::{Answer, Assignment, CometId, Settled, Status};
+use crate::message::{Answer, Assignment, CometId, Completion, Settled, Status};
 use crate::worker::effects::{Effects, Said};
 /// A Comet that hangs leaves a probe unanswered for this long.
 const PROBE: Duration = Duration::from_secs(3);
@@ -118,14 +118,14 @@ impl World<'_> {
                 comet: comet.0 as usize,
                 id,
                 place,
-                begun: self.now,
+                begun: self.begins(comet.0 as usize, place),
                 waits: true,
             };
             self.call(call, doublings);
         }
         for comet in outbox.probes {
             let comet = comet.0 as usize;
-            let (wait, answer) = match self.probed(comet) {
+            let (wait, answer) = match self.probed(comet, (member.0, n)) {
                 Some(answer) => (self.some_micros(2_000), answer),
                 None => (PROBE, Err(4)),
             };
@@ -147,9 +147,42 @@ impl World<'_> {
             if let Event::Settled(settled) = &event {
                 for one in settled {
                     self.tell(|| format!("job {member:?} worker {n}: {one:?}"));
+                    if let Completion::Undeliverable { why, at } = &one.completion {
+                        let place = (one.record.assignment.partition, one.record.offset);
+                        self.gives_up(member, place, &why.comets, at.is_some());
+                    }
                 }
             }
+            if let Event::Away(CometId(comet)) = event {
+                let holds_few = self.plan.holds_few();
+                self.judge
+                    .detaches(self.now, member, comet as usize, holds_few);
+            }
             self.tell_group(member, event);
+        }
+    }
+
+    /// What is known when a call begins.
+    fn begins(&self, comet: usize, place: Place) -> Begun {
+        let now = self.now;
+        Begun {
+            at: now,
+            is_committed: self.judge.is_committed(comet, place),
+            may_be_late: self.comets[comet].may_lack(self.judge.written_at(place), now),
+        }
+    }
+
+    /// A worker gives a message up. `again`: it was read again for one Comet.
+    fn gives_up(&mut self, member: Member, place: Place, comets: &[CometId], again: bool) {
+        let [CometId(comet)] = *comets else {
+            return;
+        };
+        let comet = comet as usize;
+        let is_refused = self.refused_by(place) == Some(comet);
+        let refused_all = self.comets[comet].refused_until.is_some();
+        // When a message waited for others too, it isn't known when this one gave it up.
+        if (again || self.judge.is_for_one(place)) && !is_refused && !refused_all {
+            self.judge.gives_up(self.now, member, comet, place);
         }
     }
 }

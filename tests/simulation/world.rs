@@ -4,17 +4,14 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use protobuf::Message as _;
-
 use super::comet::{Calls, Comet};
+use super::figures::Figures;
 use super::job::{Job, Thread};
-use super::judge::{Figures, Judge, Place, Written};
+use super::judge::{Judge, Place};
 use super::kafka::{Kafka, Member};
 use super::plan::{LASTS, Plan};
 use super::worker::status;
 use crate::kafka::fetch::Positions;
-use crate::message::call::{OrderingKey, Target};
-use crate::message::proto::push::{PushMsg, push_msg::Type};
 use crate::message::worker::Event as Told;
 use crate::message::{CometId, Commit, CommitOutcome, group};
 
@@ -72,7 +69,8 @@ pub enum What {
         partitions: Vec<i32>,
         commits: Vec<Commit>,
     },
-    LetterWritten(Member, group::Written),
+    /// A dead letter, and the Comets that it is about.
+    LetterWritten(Member, group::Written, Vec<CometId>),
     Back(Member, Vec<i32>),
 }
 
@@ -107,8 +105,8 @@ pub struct World<'a> {
     order: u64,
     pub rng: fastrand::Rng,
     /// Draws what is written, whatever else happens.
-    records: fastrand::Rng,
-    refused: std::collections::BTreeMap<Place, usize>,
+    pub records: fastrand::Rng,
+    pub refused: std::collections::BTreeMap<Place, usize>,
     pub kafka: Kafka,
     pub comets: Vec<Comet>,
     pub calls: Calls,
@@ -232,8 +230,8 @@ impl<'a> World<'a> {
                 answer,
             } => {
                 if self.is_alive((job, life)) {
-                    let ok_for = answer.is_ok().then_some((job, life));
-                    self.judge.ended(self.now, comet, place, call, ok_for);
+                    self.judge
+                        .ended(self.now, (job, life), comet, place, call, answer);
                     let comet = CometId(comet as u32);
                     let answer = status(answer);
                     let told = Told::Answered { comet, id, answer };
@@ -269,7 +267,9 @@ impl<'a> World<'a> {
                 partitions,
                 commits,
             } => self.gave_back(member, &partitions, commits),
-            What::LetterWritten(member, written) => self.letter_written(member, written),
+            What::LetterWritten(member, written, comets) => {
+                self.letter_written(member, written, comets)
+            }
             What::Back(member, partitions) => {
                 for partition in partitions {
                     if self.partitions_of(member).contains(&partition) {
@@ -277,64 +277,6 @@ impl<'a> World<'a> {
                     }
                 }
             }
-        }
-    }
-
-    /// Writes a record: mostly a room's.
-    fn write(&mut self) {
-        let rng = &mut self.records;
-        let mut push = PushMsg {
-            type_: Type::ROOM.into(),
-            ..Default::default()
-        };
-        let what = rng.u8(..20);
-        let number = rng.u8(..4);
-        let one = rng.usize(..self.plan.comets);
-        let target = match what {
-            0 => None,
-            1..=4 => {
-                push.type_ = Type::PUSH.into();
-                push.keys = vec![format!("user-{one}-{number}")];
-                push.server = super::judge::name(one);
-                Some(Target::One(CometId(one as u32)))
-            }
-            5 => {
-                push.type_ = Type::BROADCAST.into();
-                Some(Target::All)
-            }
-            _ => {
-                push.room = format!("room-{number}");
-                Some(Target::All)
-            }
-        };
-        let key = match what {
-            5 => OrderingKey::everybody(),
-            1..=4 => OrderingKey::user(&push.keys[0]),
-            _ => OrderingKey::room(&push.room),
-        };
-        let partition = (key.0 % self.plan.partitions as u64) as i32;
-        let refused_by = (rng.u8(..50) == 0).then_some(one);
-        let wait = self.plan.between.mul_f64(rng.f64() * 2.0);
-        let offset = self.kafka.end(partition);
-        push.msg = format!("{partition} {offset}").into();
-        let bytes = match target {
-            None => "no PushMsg".into(),
-            Some(_) => push.write_to_bytes().expect("a message").into(),
-        };
-        let place = self.kafka.write(partition, bytes);
-        if let (Some(comet), Some(_)) = (refused_by, target) {
-            self.refused.insert(place, comet);
-        }
-        let record = Written {
-            at: self.now,
-            key: key.0,
-            target,
-            refused_by,
-        };
-        self.judge.written(place, record);
-        self.records_came();
-        if self.now + wait < LASTS {
-            self.later(wait, What::Write);
         }
     }
 
@@ -347,14 +289,18 @@ impl<'a> World<'a> {
         if !self.jobs.iter().all(Job::is_well) {
             return;
         }
-        let others = self.kafka.settled_since.max(kafka);
+        let calm = self.jobs.iter().map(|job| job.calm_since);
+        let others = calm.fold(self.kafka.settled_since.max(kafka), Duration::max);
         // A Comet that comes back catches up first, through few places where little may be held.
+        // Where little may be held and the job stood still, all of them may be behind by much.
+        let stood_still = self.jobs.iter().any(|job| !job.calm_since.is_zero());
+        let is_slow = self.plan.holds_few() && stood_still;
         let since = |comet: &Comet| {
             let since = comet.well_since?;
-            let catches_up = if since.is_zero() {
-                Duration::ZERO
-            } else {
-                CATCHES_UP
+            let catches_up = match since.is_zero() {
+                _ if is_slow => 5 * CATCHES_UP,
+                true => Duration::ZERO,
+                false => CATCHES_UP,
             };
             Some(since.max(others) + catches_up)
         };

@@ -2,6 +2,7 @@
 
 #![expect(clippy::single_range_in_vec_init, reason = "ranges are what is meant")]
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::{COMETS, Core, TIMEOUT, assignment, taken};
@@ -12,13 +13,13 @@ use crate::message::{CometId, Commit, Completion, Offsets};
 
 /// The metadata of a commit at `offset`: what is finished above it, and what Comets miss.
 fn text(offset: i64, finished: &[Range<i64>], missing: &[(&str, Range<i64>)]) -> String {
-    let missing = missing.iter().cloned();
-    let map = Map {
+    let mut map = Map {
         finished: finished.to_vec(),
-        missing: missing
-            .map(|(name, range)| (name.into(), [range].into_iter().collect()))
-            .collect(),
+        missing: BTreeMap::new(),
     };
+    for (name, range) in missing.iter().cloned() {
+        map.missing.entry(name.into()).or_default().insert(range);
+    }
     let (at, text) = offset_map::encode(offset, &map, offset_map::MAX_LEN);
     assert_eq!(at, offset);
     text
@@ -114,10 +115,23 @@ fn a_partition_that_nobody_had_in_between_misses_what_this_process_knows() {
 
 #[test]
 fn what_another_owner_left_is_missing_beside_what_this_process_knows() {
-    // It finished 102, which Comet 1 misses.
-    let other = text(100, &[102..103], &[(COMETS[1], 102..103)]);
+    // It finished 102, which Comet 1 misses beside what it missed before.
+    let missing = [(COMETS[1], 10..20), (COMETS[1], 102..103)];
+    let other = text(100, &[102..103], &missing);
     let both = (vec![100..101], vec![15..20, 102..103]);
     assert_eq!(away(100, &other), both);
+}
+
+#[test]
+fn what_a_comet_got_from_another_owner_it_does_not_miss() {
+    // It finished 100, also at Comet 0, and gave Comet 1 all but 18 and 19.
+    let other = text(101, &[], &[(COMETS[1], 18..20)]);
+    assert_eq!(away(101, &other), (vec![], vec![18..20]));
+}
+
+#[test]
+fn metadata_that_cannot_be_read_does_not_say_that_a_comet_has_something() {
+    assert_eq!(away(101, "not job's"), (vec![100..101], vec![15..20]));
 }
 
 #[test]
