@@ -93,6 +93,8 @@ pub struct Calls {
 }
 
 pub const UNAVAILABLE: i32 = 14;
+/// Stands for UNAVAILABLE where the connection broke under the call.
+pub const BROKE: i32 = -14;
 const DEADLINE_EXCEEDED: i32 = 4;
 pub const INVALID_ARGUMENT: i32 = 3;
 /// The deadline of a first call.
@@ -153,6 +155,9 @@ impl World<'_> {
             return;
         };
         let (comet, place, begun) = (call.comet, call.place, call.begun);
+        if self.crashing.contains(&place) {
+            return self.crash(comet);
+        }
         self.comets[comet].parked.retain(|parked| *parked != id);
         if self.refused_by(place) == Some(comet) {
             self.answer(id, Err(INVALID_ARGUMENT));
@@ -205,13 +210,28 @@ impl World<'_> {
             .collect();
         for id in cut {
             let (place, begun) = (self.calls.calls[&id].place, self.calls.calls[&id].begun);
-            if self.rng.bool() && self.refused_by(place) != Some(comet) {
+            let may_take = self.refused_by(place) != Some(comet) && !self.crashing.contains(&place);
+            if self.rng.bool() && may_take {
                 self.judge.takes(self.now, comet, place, begun);
             }
-            self.answer(id, Err(UNAVAILABLE));
+            self.answer(id, Err(BROKE));
             self.calls.calls.remove(&id);
         }
         self.comets[comet].parked.clear();
+    }
+
+    /// A Comet crashes, and is started again.
+    fn crash(&mut self, comet: usize) {
+        self.comets[comet].down += 1;
+        self.comets[comet].changed(self.now);
+        self.cut(comet);
+        let wait = Duration::from_millis(self.rng.u64(300..3_000));
+        self.later(wait, What::Restarts(comet));
+    }
+
+    pub fn restarts(&mut self, comet: usize) {
+        self.comets[comet].down -= 1;
+        self.comets[comet].changed(self.now);
     }
 
     /// A Comet that hung takes what waits.

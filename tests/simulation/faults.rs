@@ -52,6 +52,8 @@ impl World<'_> {
             Kind::CometSlow(comet, slow) => self.comets[comet].slow = begins.then_some(slow),
             Kind::CometFails(comet, code) => self.comets[comet].fails = begins.then_some(code),
             Kind::Cut(comet) if begins => self.cut(comet),
+            Kind::Crashing if begins => self.write_crashing(),
+            Kind::Crashing => {}
             Kind::Cut(_) => {}
             Kind::KafkaDown => by(&mut self.kafka.down),
             Kind::CommitsFail => by(&mut self.kafka.commits_fail),

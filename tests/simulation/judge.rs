@@ -71,6 +71,8 @@ pub struct Judge {
     /// What lives lost, and don't own again.
     lost: HashSet<(Member, i32)>,
     heard: AllHeard,
+    /// Records that crash each Comet.
+    crashing: HashSet<Place>,
     pub broken: Option<String>,
 }
 
@@ -90,6 +92,7 @@ impl Judge {
             committed: BTreeMap::new(),
             lost: HashSet::new(),
             heard: AllHeard::default(),
+            crashing: HashSet::new(),
             broken: None,
         }
     }
@@ -107,6 +110,11 @@ impl Judge {
         let comets = (0..self.comets).filter(|comet| wants(*comet, &record));
         self.due.extend(comets.map(|comet| (place, Due::At(comet))));
         self.written.insert(place, record);
+    }
+
+    /// A record that was written crashes each Comet.
+    pub fn crashes(&mut self, place: Place) {
+        self.crashing.insert(place);
     }
 
     /// A job calls a Comet.
@@ -295,7 +303,8 @@ impl Judge {
         let record = &self.written[&place];
         for comet in comets.iter().map(|comet| comet.0 as usize) {
             self.due.remove(&(place, Due::At(comet)));
-            if record.refused_by != Some(comet) && !may_lack(comet, record.at) {
+            let is_due = record.refused_by == Some(comet) || self.crashing.contains(&place);
+            if !is_due && !may_lack(comet, record.at) {
                 return self.breaks(
                     now,
                     format!("{place:?} is a dead letter for Comet {comet}, and nothing is wrong with either"),
@@ -358,7 +367,7 @@ impl Judge {
             };
             let record = &self.written[place];
             let at = record.at;
-            if record.refused_by == Some(comet) {
+            if record.refused_by == Some(comet) || self.crashing.contains(place) {
                 // Its dead letter waits until the others are done with it.
                 continue;
             }

@@ -71,6 +71,8 @@ pub enum Kind {
     Flood(usize),
     /// Its threads often stand still for seconds.
     JobBusy(usize),
+    /// A message is written that crashes each Comet which gets it.
+    Crashing,
 }
 
 impl Plan {
@@ -95,6 +97,15 @@ impl Plan {
             });
             let more: Vec<Fault> = more.collect();
             faults.extend(more);
+        }
+        let mut apart = fastrand::Rng::with_seed(seed ^ 0x0c4a);
+        if apart.u8(..4) == 0 {
+            let at = |rng: &mut fastrand::Rng| Duration::from_millis(rng.u64(5_000..500_000));
+            faults.extend((0..apart.usize(1..3)).map(|_| Fault {
+                at: at(&mut apart),
+                lasts: Duration::from_millis(1),
+                kind: Kind::Crashing,
+            }));
         }
         faults.sort_by_key(|fault| fault.at);
         Self {

@@ -2,7 +2,7 @@
 
 use protobuf::Message as _;
 
-use super::judge::Written;
+use super::judge::{Place, Written};
 use super::plan::LASTS;
 use super::world::{What, World};
 use crate::message::CometId;
@@ -69,6 +69,20 @@ impl World<'_> {
         self.records_came();
     }
 
+    /// Writes a message to a room that crashes each Comet which gets it.
+    pub fn write_crashing(&mut self) {
+        let push = PushMsg {
+            type_: Type::ROOM.into(),
+            room: "room-0".into(),
+            ..Default::default()
+        };
+        let key = OrderingKey::room(&push.room);
+        let place = self.write_one(push, key, Some(Target::All), None);
+        self.crashing.insert(place);
+        self.judge.crashes(place);
+        self.records_came();
+    }
+
     /// Writes a record, or without a `target` one that can't be decoded.
     fn write_one(
         &mut self,
@@ -76,7 +90,7 @@ impl World<'_> {
         key: OrderingKey,
         target: Option<Target>,
         refused_by: Option<usize>,
-    ) {
+    ) -> Place {
         let partition = (key.0 % self.plan.partitions as u64) as i32;
         let offset = self.kafka.end(partition);
         push.msg = format!("{partition} {offset}").into();
@@ -95,5 +109,6 @@ impl World<'_> {
             refused_by,
         };
         self.judge.written(place, record);
+        place
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::comet::Call;
+use super::comet::{BROKE, Call, UNAVAILABLE};
 use super::job::Thread;
 use super::judge::{Begun, Place};
 use super::kafka::Member;
@@ -181,15 +181,22 @@ impl World<'_> {
         let is_refused = self.refused_by(place) == Some(comet);
         let refused_all = self.comets[comet].refused_until.is_some();
         // When a message waited for others too, it isn't known when this one gave it up.
-        if (again || self.judge.is_for_one(place)) && !is_refused && !refused_all {
+        let crashes = self.crashing.contains(&place);
+        if (again || self.judge.is_for_one(place)) && !is_refused && !refused_all && !crashes {
             self.judge.gives_up(self.now, member, comet, place);
         }
     }
 }
 
 pub fn status(answer: Result<(), i32>) -> Answer {
-    answer.map_err(|code| Status {
-        code,
-        text: "made up".into(),
+    answer.map_err(|code| match code {
+        BROKE => Status {
+            code: UNAVAILABLE,
+            text: "Socket closed".into(),
+        },
+        code => Status {
+            code,
+            text: "made up".into(),
+        },
     })
 }

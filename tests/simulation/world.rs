@@ -44,6 +44,8 @@ pub enum What {
     },
     Arrives(u64),
     Takes(u64),
+    /// A Comet that crashed is there again.
+    Restarts(usize),
     Deadline(u64),
     Answered {
         job: usize,
@@ -107,6 +109,8 @@ pub struct World<'a> {
     /// Draws what is written, whatever else happens.
     pub records: fastrand::Rng,
     pub refused: std::collections::BTreeMap<Place, usize>,
+    /// Records that crash each Comet which gets them.
+    pub crashing: std::collections::BTreeSet<Place>,
     pub kafka: Kafka,
     pub comets: Vec<Comet>,
     pub calls: Calls,
@@ -127,6 +131,7 @@ impl<'a> World<'a> {
             rng: fastrand::Rng::with_seed(plan.seed ^ 0x5eed),
             records: fastrand::Rng::with_seed(plan.seed ^ 0x4ec0),
             refused: Default::default(),
+            crashing: Default::default(),
             kafka: Kafka::default(),
             comets: (0..plan.comets).map(|_| Comet::default()).collect(),
             calls: Calls::default(),
@@ -218,6 +223,7 @@ impl<'a> World<'a> {
             What::FetchedAgain { member, positions } => self.fetched_again(member, positions),
             What::Arrives(call) => self.arrives(call),
             What::Takes(call) => self.takes(call),
+            What::Restarts(comet) => self.restarts(comet),
             What::Deadline(call) => self.deadline(call),
             What::Answered {
                 job,
