@@ -209,7 +209,7 @@ impl Outputs {
                 let _ = self.group.send(event);
             }
             Effect::Worker(worker, event) => {
-                let _ = self.workers[worker].send(event);
+                let _ = self.workers[worker.0 as usize].send(event);
             }
             Effect::Say(notice) => self.say(notice),
         }

@@ -18,7 +18,7 @@ use crate::kafka::fetch::{Batch, Outcome, Positions};
 use crate::message::consumer::{Behind, Control};
 use crate::message::memory::Rounds;
 use crate::message::proto::push::PushMsg;
-use crate::message::{Held, RecordId, group, worker};
+use crate::message::{Held, RecordId, WorkerId, group, worker};
 
 /// What the core is told.
 pub enum Event<'a> {
@@ -49,8 +49,7 @@ pub enum Effect<'a> {
     /// Tell the group what was read. This precedes every event about these records.
     Read(group::Read),
     Group(group::Event),
-    /// Send to the worker of this number.
-    Worker(usize, worker::Event),
+    Worker(WorkerId, worker::Event),
     Say(Notice<'a>),
 }
 
@@ -134,7 +133,7 @@ impl Core {
         event: impl Fn() -> worker::Event,
         perform: &mut impl FnMut(Effect<'_>),
     ) {
-        for worker in 0..self.workers {
+        for worker in (0..self.workers as u32).map(WorkerId) {
             perform(Effect::Worker(worker, event()));
         }
     }

@@ -29,7 +29,7 @@ impl ByWorker {
 
     /// Hands each worker its messages, if there are any.
     pub fn send(self, perform: &mut impl FnMut(Effect<'_>)) {
-        for (worker, messages) in self.0.into_iter().enumerate() {
+        for (worker, messages) in (0..).map(WorkerId).zip(self.0) {
             if !messages.is_empty() {
                 perform(Effect::Worker(worker, worker::Event::Messages(messages)));
             }

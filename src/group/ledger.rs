@@ -177,11 +177,6 @@ impl Ledger {
         self.missing.keep(start..i64::MAX)
     }
 
-    /// Forgets what `comet` misses. Returns how many offsets that is.
-    pub fn drop_missing(&mut self, comet: CometId) -> u64 {
-        self.missing.drop(comet)
-    }
-
     /// Notes that the record at `offset` was delivered or lies in the dead-letter topic.
     pub fn finish(&mut self, offset: i64) {
         self.settle(offset, State::Finished);

@@ -109,7 +109,7 @@ impl World<'_> {
         cores.consumer.step(event, &mut |effect| match effect {
             consumer::Effect::Read(read) => reads.push(read),
             consumer::Effect::Group(event) => groups.push(event),
-            consumer::Effect::Worker(n, event) => workers.push((n, event)),
+            consumer::Effect::Worker(n, event) => workers.push((n.0 as usize, event)),
             consumer::Effect::Say(_) => {}
         });
         cores.reads.extend(reads);

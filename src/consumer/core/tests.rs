@@ -115,7 +115,7 @@ fn words(effect: Effect<'_>) -> String {
             format!("worker gets {offsets:?}")
         }
         Effect::Worker(worker, worker::Event::RoundEnded) => {
-            format!("worker {worker}: round ended")
+            format!("worker {}: round ended", worker.0)
         }
         Effect::Worker(..) => "something else for a worker".into(),
         Effect::Say(Notice::Received(push)) => format!("say received {}", push.room),

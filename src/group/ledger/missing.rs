@@ -122,14 +122,6 @@ impl Missing {
         }
     }
 
-    /// Forgets what a Comet misses. Returns how many offsets that was.
-    pub fn drop(&mut self, comet: CometId) -> u64 {
-        self.in_hand.retain(|(of, _)| *of != comet);
-        self.last_tries.retain(|(of, _)| *of != comet);
-        let missed = self.offsets.remove(&comet);
-        missed.map_or(0, |missed| missed.count())
-    }
-
     /// Forgets what is missing outside of `kept`: the log doesn't have it any longer. Returns how many offsets of each Comet that was.
     pub fn keep(&mut self, kept: Range<i64>) -> Vec<(CometId, u64)> {
         self.in_hand.retain(|(_, offset)| kept.contains(offset));
