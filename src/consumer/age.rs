@@ -79,7 +79,7 @@ impl Ages {
             ),
             CatchUp::Within(time) => is_older(timestamp, time, now).then(|| {
                 format!(
-                    "its Comet was away, and it was older than --catch-up allows ({time:?}) when the Comet answered again"
+                    "its Comet was away, and it was older than --catch-up allows ({time:?}) when it was read again"
                 )
             }),
         };
@@ -111,7 +111,11 @@ impl Expired {
             Self::Skipped => Completion::TooOld { at },
             Self::Letter(text) => {
                 let comets = at.into_iter().collect();
-                let why = Box::new(Reason { text, comets });
+                let why = Box::new(Reason {
+                    text,
+                    comets,
+                    too_old: true,
+                });
                 Completion::Undeliverable { why, at }
             }
         }

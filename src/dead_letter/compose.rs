@@ -106,6 +106,7 @@ mod tests {
             why: Box::new(Reason {
                 text: "refused".into(),
                 comets,
+                too_old: false,
             }),
         };
         let mut original = ConsumerRecord::new("t", 1, 42, None, Some("x".into()));

@@ -23,10 +23,19 @@ pub(super) struct Comets(Vec<Comet>);
 
 struct Comet {
     state: State,
+    /// Since when it is behind, until it has caught up.
+    away: Option<Away>,
     /// The wait before its next return, if it takes nothing in this one.
     wait: Duration,
     /// What was too old to be sent to it, and wasn't said yet.
     skipped: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Away {
+    Since(Instant),
+    /// It was behind in a partition before that was ours.
+    Unknown,
 }
 
 enum State {
@@ -52,6 +61,7 @@ impl Comets {
     pub fn new(count: usize) -> Self {
         let comet = |_| Comet {
             state: State::Attached,
+            away: None,
             wait: WAIT_FIRST,
             skipped: 0,
         };
@@ -103,6 +113,8 @@ impl Group {
         if wait.is_zero() {
             of.wait = WAIT_FIRST;
         }
+        // One that comes back and takes nothing, or not all, is away since the first time.
+        of.away.get_or_insert(Away::Since(now));
         of.state = State::Detached {
             since: now,
             workers: self.workers,
@@ -117,9 +129,10 @@ impl Group {
     /// Comets missed something of a partition before it was ours. Those that are not known to be away get it from now on.
     pub(super) fn began_behind(&mut self, partition: i32, ledger: &Ledger, now: Instant) {
         for (&comet, missing) in ledger.missing() {
-            let state = &mut self.comets.get(comet).state;
-            if matches!(state, State::Attached) {
-                *state = State::Returning {
+            let of = self.comets.get(comet);
+            if matches!(of.state, State::Attached) {
+                of.away = Some(Away::Unknown);
+                of.state = State::Returning {
                     since: now,
                     messages: 0,
                     elsewhere: false,
@@ -167,15 +180,19 @@ impl Group {
             (owned.assignment, owned.ledger.to_catch_up(comet))
         });
         let missing = missing.collect();
-        let after = now.saturating_duration_since(since);
+        let time = |since| now.saturating_duration_since(since);
+        let away = match self.comets.get(comet).away {
+            Some(Away::Since(first)) => Some(time(first)),
+            Some(Away::Unknown) | None => None,
+        };
         self.effects.consumer(Control::CatchUp {
             comet,
             missing,
-            away: Some(after),
+            away,
         });
         self.effects.say(Notice::CometReturns {
             comet: self.name(comet),
-            after,
+            after: time(since),
             messages,
         });
     }
@@ -249,6 +266,7 @@ impl Group {
             }
             let of = self.comets.get(comet);
             of.state = State::Attached;
+            of.away = None;
             of.wait = WAIT_FIRST;
             self.say_skipped(comet);
             self.effects.say(Notice::CometCaughtUp {

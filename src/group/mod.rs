@@ -109,6 +109,8 @@ pub(crate) struct Group {
     uncommitted: u64,
     /// Messages skipped as too old, and not said yet.
     too_old: u64,
+    /// Of dead letters, the same.
+    too_old_letters: u64,
     counts: Counts,
     effects: Effects,
 }
@@ -146,6 +148,7 @@ impl Group {
             stopping: false,
             uncommitted: 0,
             too_old: 0,
+            too_old_letters: 0,
             counts: Counts::default(),
             effects: Effects::default(),
         }

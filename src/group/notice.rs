@@ -108,9 +108,10 @@ pub enum Notice {
         comet: String,
         messages: u64,
     },
-    /// So many were too old for `--max-age`, and skipped.
+    /// So many were too old and skipped, and so many became dead letters.
     TooOld {
         messages: u64,
+        letters: u64,
     },
     /// Retention took what a Comet misses below `start`.
     MissedDeleted {
@@ -276,9 +277,16 @@ impl Notice {
                 "Comet {comet} doesn't get {} of what it missed: they were older than --catch-up or --max-age allows when they were read again",
                 counted(messages, "message")
             ),
-            Self::TooOld { messages } => log::warn!(
+            Self::TooOld {
+                messages,
+                letters: 0,
+            } => log::warn!(
                 "{} skipped: older than --max-age allows when their turn came",
                 counted(messages, "message")
+            ),
+            Self::TooOld { messages, letters } => log::warn!(
+                "{} as too old: --max-age or --catch-up rules these messages out ({messages} more skipped)",
+                counted(letters, "dead letter")
             ),
             Self::MissedDeleted {
                 comet,

@@ -22,6 +22,7 @@ impl Group {
             let mut held = &mut live;
             match completion {
                 Completion::Undeliverable { why, at } if self.owner(record).is_some() => {
+                    self.too_old_letters += u64::from(why.too_old);
                     self.write_letter(record, (bytes, at), why, None);
                     continue;
                 }
@@ -121,8 +122,9 @@ impl Group {
     /// Says how many messages were too old since it was said last.
     pub(super) fn say_too_old(&mut self) {
         let messages = std::mem::take(&mut self.too_old);
-        if messages > 0 {
-            self.effects.say(Notice::TooOld { messages });
+        let letters = std::mem::take(&mut self.too_old_letters);
+        if messages + letters > 0 {
+            self.effects.say(Notice::TooOld { messages, letters });
         }
     }
 }

@@ -38,13 +38,15 @@ pub struct Reason {
     pub text: String,
     /// The Comets that did not take the message. Empty: it was sent to none.
     pub comets: Vec<CometId>,
+    /// Whether it was too old. The log counts these; it says others one by one.
+    pub too_old: bool,
 }
 
 impl<T: Into<String>> From<T> for Box<Reason> {
     fn from(text: T) -> Self {
         Self::new(Reason {
             text: text.into(),
-            comets: Vec::new(),
+            ..Reason::default()
         })
     }
 }

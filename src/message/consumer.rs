@@ -20,7 +20,7 @@ pub enum Control {
     CatchUp {
         comet: CometId,
         missing: Vec<(Assignment, Vec<Range<i64>>)>,
-        /// For how long the Comet was detached, where that is known.
+        /// For how long the Comet was away, where that is known.
         away: Option<Duration>,
     },
     /// Stop reading a partition.

@@ -12,7 +12,7 @@ use super::effects::{Effects, Said};
 use super::endpoint::{Endpoint, said};
 use super::endpoint_stats::Fleet;
 use super::scheduler::{Id, Outcome};
-use super::suspects::{GUILTY_AFTER, Suspects};
+use super::suspects::Suspects;
 use crate::comet::{Verdict, broke};
 use crate::message::call::Target;
 use crate::message::memory::Memory;
@@ -84,10 +84,11 @@ impl Pending {
     }
 
     /// Notes that this Comet can't get it. The last one's reason is the one that is told.
-    pub(super) fn cannot_go_to(&mut self, comet: CometId, why: String) {
+    pub(super) fn cannot_go_to(&mut self, comet: CometId, why: String) -> &mut Reason {
         let reason = self.undeliverable.get_or_insert_default();
         reason.text = why;
         reason.comets.push(comet);
+        reason
     }
 
     /// Whether nothing is left to hear of it.
@@ -146,6 +147,7 @@ impl Core {
             Event::Probed { comet, answer } => {
                 let place = self.place(comet);
                 self.endpoints[place].on_probe(&answer, now, effects);
+                self.endpoints[place].note_well(&answer, !self.suspects.is_empty(), now);
                 self.endpoints[place].mark_ready(place, &mut self.ready);
             }
             Event::Expire { before, letter } => self.expire(before, letter.as_deref(), effects),
@@ -276,7 +278,8 @@ impl Core {
         let endpoint = &mut self.endpoints[place];
         endpoint.mark_ready(place, &mut self.ready);
         let oks_at_start = endpoint.scheduler.oks_at_start(key);
-        let on_trial = endpoint.end_trial(id, now);
+        let on_trial = endpoint.end_trial(id);
+        endpoint.note_well(&answer, !self.suspects.is_empty(), now);
         let verdict = endpoint.on_answer(oks_at_start, &answer, now, effects);
         let (address, scheduler) = (&endpoint.address, &mut endpoint.scheduler);
         let mut called = std::mem::take(&mut self.called);
@@ -300,10 +303,9 @@ impl Core {
             Outcome::Again => {
                 let mut crashes = None;
                 if answer.as_ref().is_err_and(broke) {
-                    let trials = &endpoint.stats.trials;
                     let suspects = &mut self.suspects;
                     let mut proves = |id: &Id| {
-                        suspects.broke(comet, messages[*id].message.record, trials, on_trial, now)
+                        suspects.broke(comet, messages[*id].message.record, on_trial, now)
                     };
                     for id in &called {
                         crashes = proves(id).then_some(*id).or(crashes);
@@ -394,7 +396,7 @@ impl Core {
 
 fn crashed(address: &str) -> String {
     format!(
-        "the connection to Comet {address} broke {GUILTY_AFTER} times while this message was tried alone: it seems to crash that Comet"
+        "the connection to Comet {address} broke each time that this message was tried alone: it seems to crash that Comet"
     )
 }
 

@@ -109,7 +109,8 @@ impl Core {
             let record = messages[first].message.record;
             let is_suspect = self.suspects.has(endpoint.comet, record);
             if is_suspect {
-                if !endpoint.stats.trials.begin() {
+                let trials = &endpoint.stats.trials;
+                if !self.suspects.begin(endpoint.comet, record, trials, now) {
                     next.pause();
                     endpoint.suspects_wait = true;
                     continue;

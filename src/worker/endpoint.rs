@@ -68,18 +68,28 @@ impl Endpoint {
     }
 
     /// Ends a trial. Returns whether this was the suspect.
-    pub fn end_trial(&mut self, suspect: Id, now: Instant) -> bool {
+    pub fn end_trial(&mut self, suspect: Id) -> bool {
         let was_on_trial = self.on_trial.take_if(|id| *id == suspect).is_some();
         if was_on_trial {
-            self.stats.trials.end(now);
+            self.stats.trials.end();
         }
         was_on_trial
     }
 
-    /// Looks again whether suspects may be tried.
+    /// Notes for the trials whether the Comet is well. `has_suspects`: somebody wants to know.
+    pub fn note_well(&self, answer: &Answer, has_suspects: bool, now: Instant) {
+        match verdict_on(answer) {
+            Verdict::Finished if has_suspects => self.stats.trials.answered(now),
+            Verdict::Down => self.stats.trials.failed(),
+            _ => {}
+        }
+    }
+
+    /// Looks again whether suspects may be tried. Where nothing else is sent, probes tell whether it is well.
     pub fn look_at_suspects(&mut self) {
         if std::mem::take(&mut self.suspects_wait) {
             self.scheduler.resume();
+            self.scheduler.breaker.ask();
         }
     }
 

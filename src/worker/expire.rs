@@ -21,7 +21,7 @@ impl Core {
             for id in expired {
                 let pending = &mut self.messages[id];
                 match letter {
-                    Some(why) => pending.cannot_go_to(comet, why.into()),
+                    Some(why) => pending.cannot_go_to(comet, why.into()).too_old = true,
                     None => pending.too_old = true,
                 }
                 self.done_with(id, effects);

@@ -118,7 +118,7 @@ fn a_stop_with_kafka_frozen_ends_in_time() {
     await_until("the calls", || is(comet.calls().len(), 10));
     kafka.freeze();
     job.stop();
-    job.await_line(&["time is up: leaving without a last word to Kafka"]);
+    job.await_line(&["time is up: leaving without a last commit"]);
     kafka.thaw();
 }
 

@@ -304,7 +304,7 @@ fn what_was_too_old_for_all_is_finished_counted_and_said_once_a_second() {
     }
     core.notices.clear();
     core.tick();
-    let said = |notice: &&Notice| matches!(notice, Notice::TooOld { messages: 3 });
+    let said = |notice: &&Notice| matches!(notice, Notice::TooOld { messages: 3, .. });
     assert_eq!(core.notices.iter().filter(said).count(), 1);
     core.notices.clear();
     core.tick();
@@ -316,4 +316,37 @@ fn what_was_too_old_for_all_is_finished_counted_and_said_once_a_second() {
     );
     assert_eq!(committed_missing(&commit(&mut core)), []);
     assert_eq!(core.group.finish().too_old, 3);
+}
+
+fn detach(core: &mut Core) {
+    core.tell(Event::Away(COMET));
+    core.tell(Event::Detached(COMET));
+    core.control.clear();
+}
+
+/// It is away from its first detach on until it has caught up, however often it comes back and takes nothing.
+#[test]
+fn a_comet_is_away_until_it_has_caught_up() {
+    let (mut core, epoch) = with_one_behind();
+    let away = |core: &mut Core| {
+        core.tell(Event::Answers(COMET));
+        match core.control.pop_front() {
+            Some(Control::CatchUp { away, .. }) => away,
+            _ => panic!("it doesn't catch up"),
+        }
+    };
+    let first = away(&mut core).expect("it is known");
+    core.now += Duration::from_secs(20);
+    detach(&mut core);
+    core.now += Duration::from_secs(20);
+    let second = away(&mut core).expect("it is known");
+    assert!(second >= first + Duration::from_secs(40), "{second:?}");
+    for offset in [3, 5] {
+        read_again(&mut core, epoch, offset..offset + 1, &[offset]);
+        core.settle(epoch, offset, again(true));
+    }
+    core.settle(epoch, 3, came_back(true));
+    core.tick();
+    detach(&mut core);
+    assert!(away(&mut core).is_some_and(|third| third < Duration::from_secs(20)));
 }

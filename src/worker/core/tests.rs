@@ -52,8 +52,8 @@ fn a_message_is_called_fails_waits_is_called_again_and_is_reported() {
 #[test]
 fn an_undeliverable_message_names_the_comets_that_did_not_take_it() {
     for (refusers, named) in [
-        (&[1][..], "comets: [CometId(1)] }"),
-        (&[0, 2], "comets: [CometId(0), CometId(2)] }"),
+        (&[1][..], "comets: [CometId(1)],"),
+        (&[0, 2], "comets: [CometId(0), CometId(2)],"),
     ] {
         let mut sim = Sim::new(3, 64);
         sim.tell(messages(0, &[1]));

@@ -57,7 +57,8 @@ fn what_one_comet_takes_is_too_old_for_another() {
         let expected = match letter {
             None => "TooOld { at: None }".to_owned(),
             Some(_) => {
-                let why = "Reason { text: \"it was too old\", comets: [CometId(1)] }";
+                let why =
+                    "Reason { text: \"it was too old\", comets: [CometId(1)], too_old: true }";
                 format!("Undeliverable {{ why: {why}, at: None }}")
             }
         };

@@ -50,13 +50,13 @@ fn a_message_that_crashes_its_comet_becomes_a_letter_and_the_others_get_there() 
         let crasher = (keys.len() as i64).min(3) - 1;
         let mut sim = Sim::new(1, 64);
         sim.tell(messages(0, keys));
-        let crashes = live(&mut sim, &[crasher], Duration::from_secs(60));
-        assert_eq!(crashes, 5, "{keys:?}");
+        let crashes = live(&mut sim, &[crasher], Duration::from_secs(120));
+        assert_eq!(crashes, 6, "{keys:?}");
         let settled = sim.settled();
         assert_eq!(settled.len(), keys.len());
         for (offset, how) in settled {
             match offset == crasher {
-                true => assert!(how.contains("broke 3 times"), "{how}"),
+                true => assert!(how.contains("tried alone"), "{how}"),
                 false => assert_eq!(how, "Delivered", "{offset}"),
             }
         }
@@ -71,12 +71,12 @@ fn a_message_that_crashes_its_comet_becomes_a_letter_and_the_others_get_there() 
 fn two_that_crash_it_become_two_letters() {
     let mut sim = Sim::new(1, 64);
     sim.tell(messages(0, &[1, 2, 3, 4, 5, 6]));
-    let crashes = live(&mut sim, &[1, 4], Duration::from_secs(60));
-    assert!(crashes <= 10, "{crashes}");
+    let crashes = live(&mut sim, &[1, 4], Duration::from_secs(300));
+    assert!(crashes <= 14, "{crashes}");
     let letters = sim.settled();
     let letters = letters
         .iter()
-        .filter(|(_, how)| how.contains("broke 3 times"));
+        .filter(|(_, how)| how.contains("tried alone"));
     assert_eq!(
         letters.map(|(offset, _)| *offset).collect::<Vec<_>>(),
         [1, 4]
@@ -84,21 +84,27 @@ fn two_that_crash_it_become_two_letters() {
     assert!(sim.core.messages.is_empty());
 }
 
+/// It is killed each few seconds, and its calls are so slow that this hits trials, too.
 #[test]
 fn a_comet_that_crashes_by_itself_makes_no_letters() {
     let mut sim = Sim::new(1, 64);
     sim.tell(messages(0, &[1, 2, 3]));
-    for _ in 0..20 {
+    for _ in 0..40 {
         let calls: Vec<i64> = sim.recorder.calls.iter().map(|call| call.2).collect();
         for offset in calls {
             sim.answer(0, offset, failure("Socket closed"));
         }
-        // Now and then something else is in flight then.
-        sim.now += Duration::from_secs(2);
-        sim.core.endpoints[0].stats.trials.broke(sim.now);
-        sim.drive();
+        // A probe finds it down, and a later one finds it back.
+        for answer in [failure("failed to connect"), Ok(())] {
+            while let Some(comet) = sim.recorder.probes.pop() {
+                let answer = answer.clone();
+                sim.tell(Event::Probed { comet, answer });
+            }
+            sim.now += Duration::from_secs(3);
+            sim.drive();
+        }
     }
-    live(&mut sim, &[], Duration::from_secs(120));
+    live(&mut sim, &[], Duration::from_secs(600));
     assert!(sim.settled().iter().all(|(_, how)| *how == "Delivered"));
     assert_eq!(sim.settled().len(), 3);
 }
