@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::base::trial;
 use crate::message::{Assignment, CometId, RecordId};
 
 /// A message that was in flight at so many breaks is tried alone.
@@ -71,7 +72,8 @@ impl Trials {
 
     fn was_well(&self, now: Instant) -> bool {
         let since = self.state().well_since;
-        since.is_some_and(|since| now.saturating_duration_since(since) >= WELL_FOR)
+        let limit = trial::limit("well-before-trial", WELL_FOR);
+        since.is_some_and(|since| now.saturating_duration_since(since) >= limit)
     }
 }
 

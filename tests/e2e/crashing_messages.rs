@@ -40,6 +40,7 @@ fn it_is_a_dead_letter_and_the_others_get_there() {
     topic.produce(over_rooms(ROOMS, half, rest));
     let mut job = topic
         .configure_for(JobCommand::new(), &addresses.join(","))
+        .fault("well-before-trial=return(1000)")
         .start();
     let letters = topic.await_dead_letters(1);
     for (comet, _) in &comets {
