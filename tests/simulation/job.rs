@@ -206,6 +206,12 @@ impl World<'_> {
         false
     }
 
+    /// Whether a job hasn't answered yet that it lost partitions.
+    pub fn is_losing(&mut self, member: Member) -> bool {
+        self.cores(member)
+            .is_some_and(|cores| !cores.lost.is_empty())
+    }
+
     pub fn revoke(&mut self, member: Member, partitions: Vec<i32>) {
         if let Some(cores) = self.cores(member) {
             cores.next_request += 1;

@@ -182,7 +182,8 @@ impl World<'_> {
             }
         }
         for (owner, partitions) in wanted {
-            if self.is_alive(owner) {
+            // krafka calls back about one thing after the other.
+            if self.is_alive(owner) && !self.is_losing(owner) {
                 self.kafka.asked.extend(&partitions);
                 self.judge.is_owner(owner, &partitions);
                 self.revoke(owner, partitions);
@@ -194,7 +195,7 @@ impl World<'_> {
     pub fn moves(&mut self, member: Member) {
         let mut partitions = self.partitions_of(member);
         partitions.retain(|partition| !self.kafka.asked.contains(partition));
-        if !self.is_alive(member) || partitions.is_empty() {
+        if !self.is_alive(member) || self.is_losing(member) || partitions.is_empty() {
             return;
         }
         self.kafka.turn += 1;
