@@ -49,13 +49,14 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What in a job's log matters for the verdict.
-const NOTED: [&str; 11] = [
+const NOTED: [&str; 12] = [
     "has transactions",
     "reading from offset",
     "are released",
     "it is detached",
     "before this process had it",
     "has caught up",
+    "gets what is new again",
     "not finished in time",
     "time is up",
     "panicked",

@@ -59,24 +59,25 @@ impl Kafka {
     pub fn end_offsets(&self, topic: &str) -> BTreeMap<i32, i64> {
         runtime().block_on(async {
             let admin = self.client.admin();
-            let described = admin
-                .describe_topics([topic], Default::default())
-                .await
-                .expect("Kafka answers")
-                .remove(topic);
-            let Some(Ok(description)) = described else {
-                return BTreeMap::new();
-            };
-            let partitions = description
-                .partitions
-                .iter()
-                .map(|p| (TopicPartition::new(topic, p.partition), OffsetSpec::Latest))
-                .collect::<Vec<_>>();
-            // The leader of a topic that was made a moment ago may not know it yet.
+            // The leader of a topic that was made a moment ago may not know it yet, and one that is being deleted may be gone
+            // after it was described.
             let begun = Instant::now();
             loop {
+                let described = admin
+                    .describe_topics([topic], Default::default())
+                    .await
+                    .expect("Kafka answers")
+                    .remove(topic);
+                let Some(Ok(description)) = described else {
+                    return BTreeMap::new();
+                };
+                let partitions = description
+                    .partitions
+                    .iter()
+                    .map(|p| (TopicPartition::new(topic, p.partition), OffsetSpec::Latest))
+                    .collect::<Vec<_>>();
                 let listed = admin
-                    .list_offsets(partitions.clone(), Default::default())
+                    .list_offsets(partitions, Default::default())
                     .await
                     .expect("Kafka answers");
                 let ends: Result<BTreeMap<_, _>, _> = listed
