@@ -39,15 +39,19 @@ impl Comet {
 
     /// Notes how it is now.
     pub fn changed(&mut self, now: Duration) {
+        let was_well_since = self.well_since;
         self.well_since = match (self.is_well(), self.well_since) {
             (true, None) => Some(now),
             (true, since) => since,
             (false, _) => None,
         };
-        let is_unclear = self.is_unclear();
+        let is_unclear = self.is_unclear() || !self.bad_connections.is_empty();
+        // A message that waits to be tried again doesn't see that it was well in between.
+        let was_seen_well = was_well_since.is_some_and(|since| now > since + LONGEST_WAIT);
         match self.unclear.last_mut() {
             Some((_, until @ None)) if !is_unclear => *until = Some(now),
             Some((_, None)) => {}
+            Some((_, until)) if is_unclear && !was_seen_well => *until = None,
             Some((_, until)) if is_unclear && until.is_some_and(|end| now < end + TRIED_AGAIN) => {
                 *until = None;
             }
@@ -100,6 +104,8 @@ pub const INVALID_ARGUMENT: i32 = 3;
 /// The deadline of a first call.
 const DEADLINE: Duration = Duration::from_secs(5);
 const INTERNAL: i32 = 13;
+/// A message that fails waits for no longer than this before it is tried again.
+const LONGEST_WAIT: Duration = Duration::from_secs(16);
 /// A Comet that is sick for less than about a minute costs nobody a message.
 const SICK: Duration = Duration::from_secs(55);
 /// A message that failed for long may not be tried again for so long: it doesn't see that the Comet was well meanwhile.
