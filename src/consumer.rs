@@ -16,7 +16,7 @@ mod watchdog;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select, tick};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, never, select, tick};
 
 use self::again::Again;
 use self::core::{Core, Effect, Event, Notice};
@@ -34,7 +34,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(1);
 const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
-/// How often it is looked whether what is held is too old.
+/// How often messages that wait are checked against `--max-age`.
 const TICK: Duration = Duration::from_secs(1);
 
 pub use watchdog::spawn;
@@ -82,7 +82,7 @@ impl Consumer {
                 Ages::from(config),
             ),
             control,
-            ticks: tick(TICK),
+            ticks: config.max_age.map_or_else(never, |_| tick(TICK)),
             outputs: Outputs {
                 group,
                 reads,

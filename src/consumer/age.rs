@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::message::{CometId, Completion, Reason};
 use crate::settings::{CatchUp, Config, TooOld};
 
-/// What is too old to be sent, and what becomes of it.
+/// The limits of a message's age, and what becomes of one that is older.
 #[derive(Clone, Copy, Debug)]
 pub struct Ages {
     /// For a Comet that missed it.
@@ -42,8 +42,8 @@ impl Ages {
         action: TooOld::Skip,
     };
 
-    /// Whether the limit of what is caught up on holds for a Comet that was `away` for this long (`None`: unknown). Whoever was
-    /// away for a shorter time gets all, also where a backlog made the messages old.
+    /// Whether `--catch-up` limits what a Comet gets that was `away` for this long (`None`: unknown). One that was away for a shorter
+    /// time gets everything, even if a backlog made the messages old.
     pub fn is_limited(&self, away: Option<Duration>) -> bool {
         match self.catch_up {
             CatchUp::All => false,
@@ -62,8 +62,8 @@ impl Ages {
         })
     }
 
-    /// What becomes of a message that a Comet missed, if it is too old `now`. `is_limited`: see [`Self::is_limited`]. Of what is
-    /// `for_it_alone` somebody has to hear.
+    /// What becomes of a message that a Comet missed, if it is too old `now`. `is_limited`: see [`Self::is_limited`]. A message
+    /// `for_it_alone` becomes a dead letter: nobody else has it.
     pub fn of_missed(
         &self,
         timestamp: i64,
@@ -90,13 +90,13 @@ impl Ages {
         }
     }
 
-    /// What was written before is too old `now` for all, if there is a limit.
+    /// The earliest time of a message that `--max-age` allows `now`. Returns None without such a limit.
     pub fn oldest(&self, now: i64) -> Option<i64> {
         let max = i64::try_from(self.max?.as_millis()).unwrap_or(i64::MAX);
         Some(now.saturating_sub(max))
     }
 
-    /// Why what is too old for all becomes a dead letter; `None` if it is skipped.
+    /// The reason in a dead letter of a message older than `--max-age`. Returns None if such messages are skipped.
     pub fn letter(&self) -> Option<String> {
         let max = self.max?;
         (self.action == TooOld::DeadLetter)

@@ -17,8 +17,8 @@ use crate::message::group::ReadAgain;
 use crate::message::{Assignment, CometId, Held, Message, RecordId, Settled, group};
 
 /// What is read again may hold a third of each cap beside what is live, so that neither starves the other. The Comets have equal
-/// parts of that: one that takes nothing doesn't keep the others from catching up. A Comet gets a fetch as a whole, so it
-/// exceeds its part by one fetch at most, as what is live does.
+/// parts of that: one that takes nothing doesn't keep the others from catching up. A fetch goes to a
+/// Comet as a whole, so a Comet may exceed its part by one fetch. Live records may exceed their cap in the same way.
 const SHARE: usize = 3;
 
 /// How catching up stands, over all partitions.

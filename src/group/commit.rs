@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Group;
-use super::effect::{Effect, Effects};
+use super::effect::Effect;
 use super::notice::Notice;
 use super::partition::{Partition, Phase};
 use crate::message::membership::Command;
@@ -58,14 +58,12 @@ impl Group {
     /// they are ours. But not those that krafka lost: Kafka would take the commit in the name of a member that no longer has them.
     pub(super) fn what_to_commit(&mut self) -> Vec<Commit> {
         let mut commits = Vec::new();
-        for (&partition, owned) in &mut self.partitions {
-            let commit = commit_of(
-                partition,
-                owned,
-                &self.names,
-                self.map_len,
-                &mut self.effects,
-            );
+        let partitions: Vec<i32> = self.partitions.keys().copied().collect();
+        for partition in partitions {
+            let Some(commit) = self.commit_of(partition) else {
+                continue;
+            };
+            let owned = &self.partitions[&partition];
             let is_due = match owned.phase {
                 Phase::Suspect { lost, .. } => !lost,
                 Phase::Consuming | Phase::Draining { .. } => {
@@ -77,6 +75,15 @@ impl Group {
             }
         }
         commits
+    }
+
+    /// Makes the commit of a partition, if it is ours. Says so if its map has no room for all, or has room again.
+    pub(super) fn commit_of(&mut self, partition: i32) -> Option<Commit> {
+        let owned = self.partitions.get_mut(&partition)?;
+        let (commit, left_out) = owned.commit(partition, &self.names, self.map_len);
+        let said = map_full(owned, &commit, left_out, self.map_len);
+        self.effects.say(said);
+        Some(commit)
     }
 
     /// Takes Kafka's answer to the commit in flight.
@@ -116,19 +123,6 @@ impl Group {
         }
         self.map_len = self.map_len.min(map_len);
     }
-}
-
-/// Makes the commit of a partition. Says so if its map has no room for all, or has room again.
-pub(super) fn commit_of(
-    partition: i32,
-    owned: &mut Partition,
-    comets: &[String],
-    map_len: usize,
-    effects: &mut Effects,
-) -> Commit {
-    let (commit, left_out) = owned.commit(partition, comets, map_len);
-    effects.say(map_full(owned, &commit, left_out, map_len));
-    commit
 }
 
 /// Notes whether the map of a commit has room for all that is finished. Returns what to say where that changed. A map that

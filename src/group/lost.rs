@@ -11,7 +11,6 @@
 use std::time::{Duration, Instant};
 
 use super::Group;
-use super::commit::commit_of;
 use super::effect::{Effect, Order, RequestId};
 use super::notice::Notice;
 use super::partition::Phase;
@@ -31,16 +30,7 @@ impl Group {
             partitions: partitions.clone(),
         });
         for partition in partitions {
-            let Some(owned) = self.partitions.get_mut(&partition) else {
-                continue;
-            };
-            commits.push(commit_of(
-                partition,
-                owned,
-                &self.names,
-                self.map_len,
-                &mut self.effects,
-            ));
+            commits.extend(self.commit_of(partition));
             self.suspect(partition, true, now);
         }
         self.grace_until = Some(now + GRACE);

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::Group;
-use super::commit::commit_of;
 use super::effect::{Effect, Order, RequestId};
 use super::notice::Notice;
 use super::partition::Phase;
@@ -64,7 +63,7 @@ impl Group {
     fn release(&mut self, revocation: Revocation) {
         let mut commits = Vec::new();
         for &partition in &revocation.partitions {
-            let Some(owned) = self.partitions.get_mut(&partition) else {
+            let Some(owned) = self.partitions.get(&partition) else {
                 continue;
             };
             if !owned.is_drained() {
@@ -73,13 +72,7 @@ impl Group {
                     messages: owned.ledger.in_hand() as u64,
                 });
             }
-            commits.push(commit_of(
-                partition,
-                owned,
-                &self.names,
-                self.map_len,
-                &mut self.effects,
-            ));
+            commits.extend(self.commit_of(partition));
             self.forget(partition);
         }
         // Of what stays too: in the rebalance that follows, this member may be taken for gone.

@@ -146,8 +146,8 @@ impl Core {
             }
             Event::Probed { comet, answer } => {
                 let place = self.place(comet);
-                self.endpoints[place].on_probe(&answer, now, effects);
-                self.endpoints[place].note_well(&answer, !self.suspects.is_empty(), now);
+                let verdict = self.endpoints[place].on_probe(&answer, now, effects);
+                self.endpoints[place].note_well(verdict, !self.suspects.is_empty(), now);
                 self.endpoints[place].mark_ready(place, &mut self.ready);
             }
             Event::Expire { before, letter } => self.expire(before, letter.as_deref(), effects),
@@ -279,8 +279,8 @@ impl Core {
         endpoint.mark_ready(place, &mut self.ready);
         let oks_at_start = endpoint.scheduler.oks_at_start(key);
         let on_trial = endpoint.end_trial(id);
-        endpoint.note_well(&answer, !self.suspects.is_empty(), now);
         let verdict = endpoint.on_answer(oks_at_start, &answer, now, effects);
+        endpoint.note_well(verdict, !self.suspects.is_empty(), now);
         let (address, scheduler) = (&endpoint.address, &mut endpoint.scheduler);
         let mut called = std::mem::take(&mut self.called);
         called.clear();
@@ -301,25 +301,24 @@ impl Core {
                 messages[id].cannot_go_to(comet, why);
             }
             Outcome::Again => {
-                let mut crashes = None;
+                let mut crashes = false;
                 if answer.as_ref().is_err_and(broke) {
-                    let suspects = &mut self.suspects;
-                    let mut proves = |id: &Id| {
-                        suspects.broke(comet, messages[*id].message.record, on_trial, now)
-                    };
-                    for id in &called {
-                        crashes = proves(id).then_some(*id).or(crashes);
+                    for &id in &called {
+                        let record = messages[id].message.record;
+                        crashes |= self.suspects.broke(comet, record, on_trial, now);
                     }
                 }
-                if let Some(id) = crashes {
+                if crashes {
+                    // A suspect is alone in its call.
                     let record = messages[id].message.record;
+                    self.suspects.answered(comet, record);
                     effects.say(comet, Said::Crashes(record));
                     messages[id].cannot_go_to(comet, crashed(address));
                 }
                 // What isn't tried again leaves its KeyQueue; the others stay there.
                 called.retain(|&id| {
                     let pending = &messages[id];
-                    pending.forgotten || pending.late.contains(&comet) || crashes == Some(id)
+                    crashes || pending.forgotten || pending.late.contains(&comet)
                 });
                 if !called.is_empty() {
                     scheduler.take(|id| called.contains(&id));

@@ -77,8 +77,8 @@ impl Endpoint {
     }
 
     /// Notes for the trials whether the Comet is well. `has_suspects`: somebody wants to know.
-    pub fn note_well(&self, answer: &Answer, has_suspects: bool, now: Instant) {
-        match verdict_on(answer) {
+    pub fn note_well(&self, verdict: Verdict, has_suspects: bool, now: Instant) {
+        match verdict {
             Verdict::Finished if has_suspects => self.stats.trials.answered(now),
             Verdict::Down => self.stats.trials.failed(),
             _ => {}
@@ -135,18 +135,25 @@ impl Endpoint {
     }
 
     /// Does the same for a probe. Its failure is news only if nothing else is sent.
-    pub fn on_probe(&mut self, answer: &Answer, now: Instant, effects: &mut impl Effects) {
+    pub fn on_probe(
+        &mut self,
+        answer: &Answer,
+        now: Instant,
+        effects: &mut impl Effects,
+    ) -> Verdict {
         let detached = self.scheduler.breaker.state() == BreakerState::Detached;
         if let (true, Err(status)) = (detached, answer) {
             effects.say(self.comet, Said::Failed { status, detached });
         }
         let few = self.scheduler.few_wait();
-        let answers = verdict_on(answer) == Verdict::Finished;
+        let verdict = verdict_on(answer);
+        let answers = verdict == Verdict::Finished;
         if detached && answers {
             effects.answers(self.comet);
         }
         let back = self.scheduler.breaker.probed(answers, few, now);
         self.say_return(back, effects);
+        verdict
     }
 
     fn say_return(&self, after: Option<Duration>, effects: &mut impl Effects) {

@@ -149,7 +149,7 @@ impl Suspects {
         known.proofs >= GUILTY_AFTER
     }
 
-    /// Forgets a message that the Comet answered.
+    /// Forgets a message that the Comet answered, or that isn't sent there any more.
     pub fn answered(&mut self, comet: CometId, record: RecordId) {
         if !self.0.is_empty() {
             self.0.remove(&(comet, record));

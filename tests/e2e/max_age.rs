@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use chatroom_job::message::proto::push::PushMsg;
 
 use crate::support::comet::{Call, Comet};
+use crate::support::job::Job;
 use crate::support::kafka::{Version, shared};
 use crate::support::messages::{over_rooms, record};
 use crate::support::topic::Topic;
@@ -37,14 +38,24 @@ fn due(from: usize) -> Vec<String> {
     texts
 }
 
+/// Writes old messages and then new ones, and starts a job. Returns it when the new ones are there.
+fn deliver_only_new(topic: &Topic<'_>, comet: &Comet, action: &str) -> Job {
+    produce_old(topic, 0);
+    topic.produce(over_rooms(ROOMS, SOME, SOME));
+    let job = topic
+        .job(&[comet])
+        .flag("--max-age", "10m")
+        .flag("--max-age-action", action)
+        .start();
+    comet.await_delivered(SOME);
+    job
+}
+
 #[test]
 fn what_is_older_is_skipped_and_counted() {
     let topic = topic();
     let comet = Comet::start();
-    produce_old(&topic, 0);
-    topic.produce(over_rooms(ROOMS, SOME, SOME));
-    let mut job = topic.job(&[&comet]).flag("--max-age", "10m").start();
-    comet.await_delivered(SOME);
+    let mut job = deliver_only_new(&topic, &comet, "skip");
     topic.await_no_lag();
     let line = "messages skipped: older than --max-age allows";
     job.await_line(&["WARN", line]);
@@ -58,14 +69,7 @@ fn what_is_older_is_skipped_and_counted() {
 fn what_is_older_becomes_a_dead_letter_where_that_is_wanted() {
     let topic = topic();
     let comet = Comet::start();
-    produce_old(&topic, 0);
-    topic.produce(over_rooms(ROOMS, SOME, SOME));
-    let mut job = topic
-        .job(&[&comet])
-        .flag("--max-age", "10m")
-        .flag("--max-age-action", "dead-letter")
-        .start();
-    comet.await_delivered(SOME);
+    let mut job = deliver_only_new(&topic, &comet, "dead-letter");
     let letters = topic.await_dead_letters(SOME);
     topic.await_no_lag();
     job.stop();

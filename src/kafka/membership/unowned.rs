@@ -46,7 +46,7 @@ const _: () = assert!(
 );
 
 /// Partitions that this member released, and when: a release is over with that.
-pub(super) type Releases = BTreeMap<i32, Instant>;
+type Releases = BTreeMap<i32, Instant>;
 
 /// How many rebalances are asked for at once where a partition is new: at the first one the leader may not know of it yet.
 const AT_ONCE: u32 = 3;
