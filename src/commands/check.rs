@@ -1,5 +1,6 @@
 //! `job check`: tries everything that the service needs, in the order in which it needs it.
 
+mod group;
 mod session;
 
 use std::fmt::Display;
@@ -10,12 +11,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 
 use crate::base::limits;
+use crate::base::text::counted;
 use crate::comet::{self, Client, Location, Queues, RpcStatusCode};
 use crate::commands::dead_letter;
-use crate::kafka::client::{
-    ConsumerGroupLagOptions, DescribeClusterOptions, DescribeConsumerGroupsOptions, ErrorCode,
-    Kafka, KrafkaError, ListOffsetsOptions, OffsetSpec, TopicPartition,
-};
+use crate::kafka::client::{DescribeClusterOptions, Kafka, KrafkaError};
 use crate::kafka::finding::{Finding, find_out};
 use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
 use crate::message::{Answer, Status};
@@ -158,9 +157,12 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     };
     match kafka::partitions(&kafka, &config.topic).await {
         Ok(Some(partitions)) => {
-            report.good(&topic, plural(partitions as u64, "partition"));
-            match lag(config, &kafka, partitions).await {
-                Ok(Ok(found)) => report.good(&group, found),
+            report.good(&topic, counted(partitions as u64, "partition"));
+            match group::lag(config, &kafka, partitions).await {
+                Ok(Ok(found)) => {
+                    report.good(&group, found);
+                    group::report_missed(config, &kafka, partitions, report).await;
+                }
                 Ok(Err(kind)) => report.bad(
                     &group,
                     format!("in use by another kind of client ({kind})"),
@@ -183,7 +185,7 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     session::check(config.session_timeout, &kafka, brokers, report).await;
     match kafka::partitions(&kafka, &config.dead_letter_topic()).await {
         Ok(Some(partitions)) => {
-            let partitions = plural(partitions as u64, "partition");
+            let partitions = counted(partitions as u64, "partition");
             match dead_letter::count_waiting(config).await {
                 Ok(waiting) => {
                     report.good(&dead_letters, format_args!("{partitions}; {waiting}"));
@@ -220,7 +222,7 @@ impl Cluster {
         match brokers.len() as u64 {
             // What matters is tried next.
             0 => "answers".to_owned(),
-            count => format!("{}: {}", plural(count, "broker"), brokers.join(", ")),
+            count => format!("{}: {}", counted(count, "broker"), brokers.join(", ")),
         }
     }
 }
@@ -242,77 +244,6 @@ async fn reach(config: &Config) -> Result<(Kafka, Cluster), Trouble> {
         Err(_) => Cluster::default(),
     };
     Ok((kafka, cluster))
-}
-
-/// Where the group stands; `Err` inside for a group that isn't one of consumers.
-async fn lag(
-    config: &Config,
-    kafka: &Kafka,
-    partitions: usize,
-) -> Result<Result<String, String>, KrafkaError> {
-    let admin = kafka.admin();
-    let options = DescribeConsumerGroupsOptions::default().timeout(COMMAND_TIMEOUT);
-    let described = admin
-        .describe_consumer_groups([&config.group], options)
-        .await?;
-    let members = match described.into_values().next() {
-        Some(Ok(group)) => {
-            if let Some(kind) = group
-                .protocol_type
-                .filter(|kind| !["", "consumer"].contains(&kind.as_str()))
-            {
-                return Ok(Err(kind));
-            }
-            group.members.len() as u64
-        }
-        // Before Kafka 4.0 a group that isn't there is described as "Dead", later as an error.
-        Some(Err(KrafkaError::Broker {
-            code: ErrorCode::GroupIdNotFound,
-            ..
-        }))
-        | None => 0,
-        Some(Err(error)) => return Err(error),
-    };
-
-    let all: Vec<_> = (0..)
-        .take(partitions)
-        .map(|index| TopicPartition::new(&config.topic, index))
-        .collect();
-    let earliest = all
-        .iter()
-        .map(|partition| (partition.clone(), OffsetSpec::Earliest));
-    let earliest = admin
-        .list_offsets(
-            earliest,
-            ListOffsetsOptions::default().timeout(COMMAND_TIMEOUT),
-        )
-        .await?;
-    let options = ConsumerGroupLagOptions::default()
-        .timeout(COMMAND_TIMEOUT)
-        .partitions(all);
-    let lags = admin.consumer_group_lag(&config.group, options).await?;
-
-    let (mut waiting, mut known) = (0, false);
-    for (partition, lag) in lags {
-        let lag = lag?;
-        known |= lag.committed_offset.is_some();
-        let from = match (lag.committed_offset, earliest.get(&partition)) {
-            (Some(offset), _) => offset,
-            (None, Some(Ok(earliest))) => earliest.offset,
-            (None, Some(Err(error))) => return Err(error.clone()),
-            (None, None) => lag.end_offset,
-        };
-        waiting += u64::try_from(lag.end_offset - from).unwrap_or(0);
-    }
-    let waiting = plural(waiting, "message");
-    Ok(Ok(match (known, members) {
-        (false, 0) => format!("new; it starts at the earliest record, {waiting} waiting"),
-        _ => format!("{} now, {waiting} waiting (LAG)", plural(members, "member")),
-    }))
-}
-
-fn plural(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The question to each Comet, on its way.

@@ -3,8 +3,8 @@
 
 pub use krafka::admin::{
     ConfigResource, ConsumerGroupLagOptions, CreateTopicsOptions, DescribeClusterOptions,
-    DescribeConfigsOptions, DescribeConsumerGroupsOptions, ListOffsetsOptions, NewTopic,
-    OffsetSpec, TopicPartition,
+    DescribeConfigsOptions, DescribeConsumerGroupsOptions, ListConsumerGroupOffsetsOptions,
+    ListOffsetsOptions, NewTopic, OffsetSpec, TopicPartition,
 };
 pub use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord};
 pub use krafka::error::{ErrorCode, KrafkaError};
