@@ -79,12 +79,15 @@ fn reason(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> Option<&'s
     if unfinished_when("lost partitions") {
         return Some("not finished at each Comet when its job was taken for lost");
     }
+    // What one owner finished, the map of a later one may leave out.
     let partition = facts.messages[repeat.message].partition;
-    had_full_map(old, partition, before, again)
+    let mut owners = evidence.lives.iter();
+    owners
+        .any(|life| had_full_map(life, partition, before, again))
         .then_some("behind more separate runs than the metadata of a commit names")
 }
 
-/// Whether commits of this job had no room for all that it had finished of the partition, at any time between these.
+/// Whether commits of this job had no room for all that was finished of the partition, at any time between these.
 pub fn had_full_map(life: &Life, partition: i32, from: Micros, to: Micros) -> bool {
     let says = |line: &str, what: &str| line.contains(&format!("partition {partition}: {what}"));
     let mut is_full = false;

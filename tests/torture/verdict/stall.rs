@@ -64,11 +64,12 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
             // When the one before came. What waited while all was starting isn't judged.
             let mut before = evidence.timeline.origin;
             for message in of_stream.iter().map(|place| &facts.messages[*place]) {
-                let (first, Some(acknowledged)) = (message.at[comet].first, message.acknowledged)
-                else {
+                let there = &message.at[comet];
+                let (first, Some(acknowledged)) = (there.first, message.acknowledged) else {
                     continue;
                 };
-                if first == Micros::MAX {
+                // Refused, it was a dead letter. It came after all because that letter was lost in a crash.
+                if first == Micros::MAX || there.refused {
                     continue;
                 }
                 let from = acknowledged.max(before);

@@ -120,6 +120,11 @@ impl Story {
     }
 
     fn take_from(&mut self, job: usize, comet: usize, sequence: u32, at: Micros) {
+        self.call(job, comet, (sequence, at), 0);
+    }
+
+    /// A call that the Comet answers at once with this status.
+    fn call(&mut self, job: usize, comet: usize, (sequence, at): (u32, Micros), code: i32) {
         let events = &mut self.records[comet].events;
         let call = events.len() as u32;
         events.push(Event::Call(Call {
@@ -129,7 +134,7 @@ impl Story {
             port: PORT + job as u16,
             answer: Some(call + 1),
         }));
-        events.push(Event::Answer { at, call, code: 0 });
+        events.push(Event::Answer { at, call, code });
     }
 
     /// Letters of the record at offset 0, which can't be delivered, begun at these times; and what its job said when.
@@ -307,13 +312,32 @@ fn a_second_letter_may_come_while_a_map_has_no_room() {
 fn a_repeat_has_its_reason_where_a_map_had_no_room() {
     let mut story = Story::new(1);
     story.log();
+    story.job(0);
     for at in [10, 40] {
         story.take(0, 0, at * SECOND);
     }
     assert_eq!(story.violations(&["few repeats"]).len(), 1);
     let full = "partition 0: too many separate runs of messages are finished behind";
-    for (at, found) in [(20, 0), (50, 1)] {
-        story.lives[0].notes = vec![(at * SECOND, full.into())];
-        assert_eq!(story.violations(&["few repeats"]).len(), found, "{at} s");
+    for owner in [0, 1] {
+        for (at, found) in [(20, 0), (50, 1)] {
+            story.lives[owner].notes = vec![(at * SECOND, full.into())];
+            let violations = story.violations(&["few repeats"]);
+            assert_eq!(violations.len(), found, "job {owner}, {at} s");
+        }
+        story.lives[owner].notes.clear();
+    }
+}
+
+#[test]
+fn a_refused_message_may_come_late() {
+    const INVALID_ARGUMENT: i32 = 3;
+    for (refused, found) in [(false, 1), (true, 0)] {
+        let mut story = Story::new(1);
+        story.log_at(5 * SECOND);
+        if refused {
+            story.call(0, 0, (0, 10 * SECOND), INVALID_ARGUMENT);
+        }
+        story.take(0, 0, 40 * SECOND);
+        assert_eq!(story.violations(&["no stall"]).len(), found);
     }
 }
