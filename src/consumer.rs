@@ -93,12 +93,13 @@ impl Consumer {
         })
     }
 
-    /// Blocks until a partition is assigned and the caps leave room. Returns the positions to fetch, or `None` when stopped.
-    fn next_fetch(&mut self) -> Option<Positions> {
+    /// Blocks until a partition is assigned and the caps leave room. Returns the positions to fetch and how long to wait for new
+    /// records there, or `None` when stopped.
+    fn next_fetch(&mut self) -> Option<(Positions, Duration)> {
         loop {
             self.apply_pending()?;
             if let Some(positions) = self.core.positions() {
-                return Some(positions);
+                return Some((positions, self.core.wait()));
             }
             select! {
                 recv(self.control) -> control => self.apply(control.ok()?)?,

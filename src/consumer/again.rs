@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::base::backoff::{Retry, grows};
-use crate::kafka::fetch::{Batch, FetchError, Make, Positions};
+use crate::kafka::fetch::{Batch, FetchError, MAX_WAIT, Make, Positions};
 
 /// Waits after a failed fetch.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -77,7 +77,9 @@ fn read(fetchers: &Make, asked: &Receiver<Positions>, answer: &Sender<Answer>) {
             }
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let batches = fetcher.get_or_insert_with(fetchers).fetch(&positions);
+        let batches = fetcher
+            .get_or_insert_with(fetchers)
+            .fetch(&positions, MAX_WAIT);
         let batches = match batches {
             Ok(batches) => {
                 attempts.worked();

@@ -105,6 +105,16 @@ impl Core {
         Some([(asked.0.partition, next)].into())
     }
 
+    /// Whether something is to be read again for a Comet that answers.
+    pub fn catches_up(&self) -> bool {
+        self.partitions.values().any(|reading| {
+            let mut lags = reading.behind.lags.iter();
+            lags.any(|lag| {
+                !self.catch_up.away.contains(&lag.comet) && lag.next(reading.position).is_some()
+            })
+        })
+    }
+
     /// Sends what was read again to the Comets that miss it, unless it is too old `now`.
     pub(super) fn take_again(
         &mut self,

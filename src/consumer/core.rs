@@ -4,17 +4,18 @@
 //! [`Core::step`] takes an event and hands its effects to the caller, in the order in which they have to happen. An effect
 //! is handed over, not returned: a list of them would cost an allocation for each message.
 //!
-//! Of the Kafka room the core uses the plain data of `kafka::fetch` alone: [`Batch`], [`Outcome`], `Record` and
-//! [`Positions`]. They name no type of a Kafka client; a record's value is `bytes::Bytes`.
+//! Of the Kafka room the core uses the plain data of `kafka::fetch` alone: [`Batch`], [`Outcome`], `Record`,
+//! [`Positions`] and the two waits. They name no type of a Kafka client; a record's value is `bytes::Bytes`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::age::Ages;
 use super::catch_up::CatchUp;
 use super::lags::Lags;
 use super::reading::Reading;
 use super::route::Router;
-use crate::kafka::fetch::{Batch, Outcome, Positions};
+use crate::kafka::fetch::{Batch, MAX_WAIT, Outcome, Positions, SHORT_WAIT};
 use crate::message::consumer::{Behind, Control};
 use crate::message::memory::Rounds;
 use crate::message::proto::push::PushMsg;
@@ -115,6 +116,14 @@ impl Core {
         }
         let positions = self.partitions.iter();
         Some(positions.map(|(p, r)| (*p, r.position)).collect())
+    }
+
+    /// How long a fetch may wait for new records. What Comets missed is handed on between two fetches.
+    pub fn wait(&self) -> Duration {
+        match self.catches_up() {
+            true => SHORT_WAIT,
+            false => MAX_WAIT,
+        }
     }
 
     /// Tells the workers when a cap is reached, and when half of it is free.

@@ -50,9 +50,9 @@ struct Reader {
 impl Reader {
     fn read(&self, mut consumer: Box<Consumer>) {
         let mut fetcher = (self.fetchers)();
-        while let Some(positions) = consumer.next_fetch() {
+        while let Some((positions, wait)) = consumer.next_fetch() {
             let ticket = self.parking.park(consumer);
-            let answer = fetcher.fetch(&positions);
+            let answer = fetcher.fetch(&positions, wait);
             let Some(back) = self.parking.unpark(ticket) else {
                 return;
             };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::kafka::client::{ConsumerRecord, KrafkaError};
-use crate::kafka::fetch::{Positions, Reader};
+use crate::kafka::fetch::{MAX_WAIT, Positions, Reader};
 use crate::message::RecordId;
 use crate::settings::Isolation;
 
@@ -49,7 +49,7 @@ impl Originals {
         let deadline = Instant::now() + Duration::from_secs(10);
         let position = Positions::from([(record.assignment.partition, record.offset)]);
         loop {
-            let records = match self.reader.read(&position).await {
+            let records = match self.reader.read(&position, MAX_WAIT).await {
                 Ok(records) => records,
                 Err(KrafkaError::NoOffset { .. }) => return Ok(BTreeMap::new()),
                 Err(error) => return Err(error),

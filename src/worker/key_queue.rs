@@ -53,7 +53,7 @@ struct Tries {
     beside_probes: u32,
     /// What the connection had answered when the message failed last.
     before: Signs,
-    first: Instant,
+    first_counted: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +151,7 @@ impl KeyQueue {
     }
 
     /// Counts a try against the message only if the connection took another message, or answered a probe, since the try before.
+    /// Only a try that counts gives the message up.
     fn unclear(&mut self, breaker: &mut Breaker, now: Instant) -> Outcome {
         let signs = breaker.signs();
         let tries = self.tries.get_or_insert_with(|| {
@@ -164,7 +165,7 @@ impl KeyQueue {
                 beside_messages: 0,
                 beside_probes: 0,
                 before,
-                first: now,
+                first_counted: None,
             })
         });
         let before = std::mem::replace(&mut tries.before, signs);
@@ -174,15 +175,18 @@ impl KeyQueue {
             tries.beside_messages += 1;
         } else {
             breaker.ask();
-            if signs.probes > before.probes {
-                tries.beside_probes += 1;
-                if tries.beside_probes == 1 {
-                    self.backoff = Backoff::new(take / QUIET_RETRY_FIRST, take / QUIET_RETRY_MOST);
-                }
+            if signs.probes == before.probes {
+                // The connection may be at fault. That is no reason to give up, however many tries counted before.
+                return Outcome::Again;
+            }
+            tries.beside_probes += 1;
+            if tries.beside_probes == 1 {
+                self.backoff = Backoff::new(take / QUIET_RETRY_FIRST, take / QUIET_RETRY_MOST);
             }
         }
         let counted = tries.beside_messages + tries.beside_probes;
-        let took = now.saturating_duration_since(tries.first);
+        let first = *tries.first_counted.get_or_insert(now);
+        let took = now.saturating_duration_since(first);
         let is_enough = tries.beside_messages >= TRIES
             || counted >= TRIES && took >= take && breaker.may_give_up(now);
         match is_enough {

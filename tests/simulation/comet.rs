@@ -201,6 +201,7 @@ impl World<'_> {
                 id: call.id,
                 place: call.place,
                 call: id,
+                taken: call.begun.taken,
                 answer,
             };
             self.later(way, answered);

@@ -9,8 +9,6 @@ use crate::consumer::core as consumer;
 use crate::kafka::fetch::Positions;
 use crate::message::consumer::Control;
 use crate::message::group::Event;
-/// Kafka answers a fetch that finds nothing after this.
-const FETCH_WAIT: Duration = Duration::from_millis(500);
 /// What one fetch brings of a partition.
 const AT_ONCE: usize = 10;
 
@@ -32,9 +30,10 @@ impl World<'_> {
         cores.tickets += 1;
         let ticket = cores.tickets;
         cores.fetching = Some((ticket, positions.clone()));
+        let idle = cores.consumer.wait();
         let wait = match self.kafka.has_more(&positions) || self.kafka.down > 0 {
             true => self.some_micros(5_000),
-            false => FETCH_WAIT,
+            false => idle,
         };
         self.later(wait, What::Fetched { member, ticket });
     }

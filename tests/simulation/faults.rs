@@ -110,6 +110,7 @@ impl World<'_> {
             self.comets[comet].well_since = self.comets[comet].well_since.map(|_| now);
         }
         let kafka = &mut self.kafka;
-        kafka.well_since = (kafka.down == 0 && kafka.commits_fail == 0).then_some(now);
+        let is_well = kafka.down == 0 && kafka.commits_fail == 0;
+        kafka.well_since = is_well.then(|| kafka.well_since.unwrap_or(now));
     }
 }

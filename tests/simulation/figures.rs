@@ -42,7 +42,7 @@ impl fmt::Display for Figures {
         write!(
             f,
             "{} lives, {:.0} minutes, {} faults, {} records, {} deliveries, {} of them again (one of them {} times), {} dead letters, {} times detached, \
-             {} read again; no promise broken",
+             {} read again",
             self.lives,
             self.minutes(),
             self.faults,

@@ -9,6 +9,7 @@ use crate::message::{CometId, offset_map, offset_map::Map};
 use super::figures::Figures;
 use super::heard::{AllHeard, Said};
 use super::kafka::Member;
+use super::tries::{AllTries, Connection};
 
 /// A record's place: partition and offset.
 pub type Place = (i32, i64);
@@ -29,6 +30,8 @@ pub struct Written {
 pub struct Begun {
     pub at: Duration,
     pub is_committed: bool,
+    /// How many messages the connection had taken.
+    pub taken: u64,
     /// Whether the Comet was so sick that the message may have been given up there, though no letter was written.
     pub may_be_late: bool,
 }
@@ -71,6 +74,7 @@ pub struct Judge {
     /// What lives lost, and don't own again.
     lost: HashSet<(Member, i32)>,
     heard: AllHeard,
+    pub tries: AllTries,
     /// Records that crash each Comet.
     crashing: HashSet<Place>,
     pub broken: Option<String>,
@@ -92,6 +96,7 @@ impl Judge {
             committed: BTreeMap::new(),
             lost: HashSet::new(),
             heard: AllHeard::default(),
+            tries: AllTries::default(),
             crashing: HashSet::new(),
             broken: None,
         }
@@ -198,6 +203,18 @@ impl Judge {
             self.breaks(
                 now,
                 format!("Comet {comet} takes nothing, and job {member:?} gives {place:?} up within a second of the one before"),
+            );
+        }
+    }
+
+    /// A worker gives a good message up that fails at a Comet.
+    pub fn gives_up_failing(&mut self, now: Duration, connection: Connection, place: Place) {
+        if !self.tries.may_give_up(connection, place) {
+            self.breaks(
+                now,
+                format!(
+                    "{connection:?} gives {place:?} up, and not enough failures count against it"
+                ),
             );
         }
     }

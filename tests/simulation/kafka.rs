@@ -16,6 +16,8 @@ pub type Member = (usize, u64);
 
 /// How long Kafka waits for a member that is silent.
 const SESSION: Duration = Duration::from_secs(10);
+/// Nobody notices that a partition changes hands within this.
+const QUICKLY: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub struct Kafka {
@@ -26,12 +28,12 @@ pub struct Kafka {
     committed: BTreeMap<i32, (i64, String)>,
     members: BTreeSet<Member>,
     owners: BTreeMap<i32, Member>,
-    /// Partitions that their owner was asked to give back.
-    asked: BTreeSet<i32>,
+    /// Partitions that their owner was asked to give back, and since when.
+    asked: BTreeMap<i32, Duration>,
     /// Grows when Kafka shares the partitions out in another way.
     turn: usize,
-    /// When the last change of who has what ended.
-    pub settled_since: Duration,
+    /// When a member came or went last, or one took long to give something back.
+    settled_since: Duration,
 }
 
 impl Kafka {
@@ -43,6 +45,14 @@ impl Kafka {
 
     pub fn end(&self, partition: i32) -> i64 {
         self.logs.get(&partition).map_or(0, |log| log.len() as i64)
+    }
+
+    /// Since when each partition is with one member or changes hands quickly.
+    pub fn settled_since(&self, now: Duration) -> Duration {
+        match self.asked.values().any(|at| now > *at + QUICKLY) {
+            true => now,
+            false => self.settled_since,
+        }
     }
 
     pub fn is_member(&self, member: Member) -> bool {
@@ -135,6 +145,7 @@ impl World<'_> {
     pub fn joins(&mut self, member: Member) {
         if self.is_alive(member) {
             self.kafka.members.insert(member);
+            self.kafka.settled_since = self.now;
             self.share_out();
         }
     }
@@ -142,6 +153,7 @@ impl World<'_> {
     /// A member left, or was silent for too long.
     pub fn is_gone(&mut self, member: Member) {
         self.kafka.members.remove(&member);
+        self.kafka.settled_since = self.now;
         let owners = &mut self.kafka.owners;
         let gone: Vec<i32> = owners
             .iter()
@@ -151,7 +163,7 @@ impl World<'_> {
         owners.retain(|_, owner| *owner != member);
         self.kafka
             .asked
-            .retain(|partition| !gone.contains(partition));
+            .retain(|partition, _| !gone.contains(partition));
         self.share_out();
     }
 
@@ -161,7 +173,6 @@ impl World<'_> {
 
     /// Gives each partition to the member whose turn it is, once its owner has given it back.
     pub fn share_out(&mut self) {
-        self.kafka.settled_since = self.now;
         let members: Vec<Member> = self.kafka.members.iter().copied().collect();
         if members.is_empty() {
             return;
@@ -171,7 +182,7 @@ impl World<'_> {
             let due = members[(partition as usize + self.kafka.turn) % members.len()];
             match self.kafka.owners.get(&partition) {
                 Some(owner) if *owner == due => {}
-                Some(_) if self.kafka.asked.contains(&partition) => {}
+                Some(_) if self.kafka.asked.contains_key(&partition) => {}
                 Some(owner) => {
                     wanted.entry(*owner).or_default().push(partition);
                 }
@@ -184,7 +195,7 @@ impl World<'_> {
         for (owner, partitions) in wanted {
             // krafka calls back about one thing after the other.
             if self.is_alive(owner) && !self.is_losing(owner) {
-                self.kafka.asked.extend(&partitions);
+                self.asks_back(&partitions);
                 self.judge.is_owner(owner, &partitions);
                 self.revoke(owner, partitions);
             }
@@ -194,21 +205,29 @@ impl World<'_> {
     /// A member has to give all its partitions back, also where it is the only one.
     pub fn moves(&mut self, member: Member) {
         let mut partitions = self.partitions_of(member);
-        partitions.retain(|partition| !self.kafka.asked.contains(partition));
+        partitions.retain(|partition| !self.kafka.asked.contains_key(partition));
         if !self.is_alive(member) || self.is_losing(member) || partitions.is_empty() {
             return;
         }
         self.kafka.turn += 1;
-        self.kafka.asked.extend(&partitions);
+        self.asks_back(&partitions);
         self.judge.is_owner(member, &partitions);
         self.revoke(member, partitions);
+    }
+
+    fn asks_back(&mut self, partitions: &[i32]) {
+        let asked = partitions.iter().map(|partition| (*partition, self.now));
+        self.kafka.asked.extend(asked);
     }
 
     /// A member gives partitions back, and says what to commit.
     pub fn gives_back(&mut self, member: Member, partitions: &[i32], commits: Vec<Commit>) {
         self.commit(member, commits);
         for partition in partitions {
-            self.kafka.asked.remove(partition);
+            let asked = self.kafka.asked.remove(partition);
+            if asked.is_some_and(|at| self.now > at + QUICKLY) {
+                self.kafka.settled_since = self.now;
+            }
             if self.kafka.owners.get(partition) == Some(&member) {
                 self.kafka.owners.remove(partition);
             }

@@ -17,6 +17,7 @@ mod judge;
 mod kafka;
 mod plan;
 mod records;
+mod tries;
 mod worker;
 mod world;
 
@@ -28,6 +29,9 @@ use world::World;
 
 /// Seeds that found something once.
 const FAILED_ONCE: &[u64] = &[3866];
+
+/// A search ends after so many broken lives.
+const ENOUGH: usize = 5;
 
 /// Where `SIM_SECONDS` says nothing.
 const SECONDS: u64 = 10;
@@ -84,20 +88,28 @@ fn the_promises_hold_in_lives_from_many_seeds() {
     let begun = Instant::now();
     let limit = Duration::from_secs(number("SIM_SECONDS").unwrap_or(SECONDS));
     let mut total = Figures::default();
+    let mut broken = Vec::new();
     let first = number("SIM_FIRST").unwrap_or_else(|| fastrand::u64(..1 << 32));
     let fresh = (first..).take_while(|_| begun.elapsed() < limit);
     for seed in FAILED_ONCE.iter().copied().chain(fresh) {
         let plan = Plan::new(seed);
         match live(&plan) {
             Ok(figures) => total.add(&figures),
-            Err(broken) => panic!("{}", story(&plan, broken)),
+            Err(why) => {
+                broken.push(story(&plan, why));
+                if broken.len() == ENOUGH {
+                    break;
+                }
+            }
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!(
-        "simulation: seeds from {first}: {total}, {:.0} minutes a second",
+        "simulation: seeds from {first}: {total}; promises broken in {} lives; {:.0} minutes a second",
+        broken.len(),
         total.minutes() / seconds
     );
+    assert!(broken.is_empty(), "{}", broken.join("\n\n"));
 }
 
 #[test]

@@ -107,6 +107,10 @@ impl Plan {
                 kind: Kind::Crashing,
             }));
         }
+        let mut apart = fastrand::Rng::with_seed(seed ^ 0x3a9d);
+        if apart.u8(..6) == 0 {
+            faults.extend(restless(&mut apart, jobs));
+        }
         faults.sort_by_key(|fault| fault.at);
         Self {
             seed,
@@ -143,6 +147,23 @@ fn fault(rng: &mut fastrand::Rng, comets: usize, jobs: usize, within: u64) -> Fa
         lasts: Duration::from_millis(rng.u64(200..longest)),
         kind,
     }
+}
+
+/// For some minutes the partitions change hands every few seconds.
+fn restless(rng: &mut fastrand::Rng, jobs: usize) -> Vec<Fault> {
+    let longest = [3_000, 20_000][rng.usize(..2)];
+    let (mut at, end) = (rng.u64(5_000..400_000), rng.u64(60_000..200_000));
+    let end = at + end;
+    let mut faults = Vec::new();
+    while at < end {
+        faults.push(Fault {
+            at: Duration::from_millis(at),
+            lasts: Duration::from_millis(1),
+            kind: Kind::Moves(rng.usize(..jobs)),
+        });
+        at += rng.u64(longest / 2..longest);
+    }
+    faults
 }
 
 /// A fault that begins about when another one does.

@@ -6,6 +6,7 @@ use super::comet::{BROKE, Call, UNAVAILABLE};
 use super::job::Thread;
 use super::judge::{Begun, Place};
 use super::kafka::Member;
+use super::tries::Connection;
 use super::world::{What, World};
 use crate::message::call::Call as Wanted;
 use crate::message::group::Event;
@@ -118,7 +119,7 @@ impl World<'_> {
                 comet: comet.0 as usize,
                 id,
                 place,
-                begun: self.begins(comet.0 as usize, place),
+                begun: self.begins((member, n, comet.0 as usize), place),
                 waits: true,
             };
             self.call(call, doublings);
@@ -149,7 +150,7 @@ impl World<'_> {
                     self.tell(|| format!("job {member:?} worker {n}: {one:?}"));
                     if let Completion::Undeliverable { why, at } = &one.completion {
                         let place = (one.record.assignment.partition, one.record.offset);
-                        self.gives_up(member, place, &why.comets, at.is_some());
+                        self.gives_up((member, n), place, &why.comets, at.is_some());
                     }
                 }
             }
@@ -163,27 +164,40 @@ impl World<'_> {
     }
 
     /// What is known when a call begins.
-    fn begins(&self, comet: usize, place: Place) -> Begun {
+    fn begins(&self, connection: Connection, place: Place) -> Begun {
         let now = self.now;
+        let (_, _, comet) = connection;
         Begun {
             at: now,
             is_committed: self.judge.is_committed(comet, place),
+            taken: self.judge.tries.taken(connection),
             may_be_late: self.comets[comet].may_lack(self.judge.written_at(place), now),
         }
     }
 
     /// A worker gives a message up. `again`: it was read again for one Comet.
-    fn gives_up(&mut self, member: Member, place: Place, comets: &[CometId], again: bool) {
-        let [CometId(comet)] = *comets else {
-            return;
-        };
-        let comet = comet as usize;
-        let is_refused = self.refused_by(place) == Some(comet);
-        let refused_all = self.comets[comet].refused_until.is_some();
-        // When a message waited for others too, it isn't known when this one gave it up.
-        let crashes = self.crashing.contains(&place);
-        if (again || self.judge.is_for_one(place)) && !is_refused && !refused_all && !crashes {
-            self.judge.gives_up(self.now, member, comet, place);
+    fn gives_up(
+        &mut self,
+        (member, worker): (Member, usize),
+        place: Place,
+        comets: &[CometId],
+        again: bool,
+    ) {
+        let now = self.now;
+        for comet in comets.iter().map(|comet| comet.0 as usize) {
+            let is_refused = self.refused_by(place) == Some(comet);
+            if is_refused || self.crashing.contains(&place) {
+                continue;
+            }
+            let refused_all = self.comets[comet].refused_until.is_some();
+            if !refused_all {
+                self.judge
+                    .gives_up_failing(now, (member, worker, comet), place);
+            }
+            // When a message waited for others too, it isn't known when this one gave it up.
+            if (again || self.judge.is_for_one(place)) && !refused_all {
+                self.judge.gives_up(now, member, comet, place);
+            }
         }
     }
 }

@@ -55,6 +55,8 @@ pub enum What {
         id: usize,
         place: Place,
         call: u64,
+        /// What the connection had taken when the call began.
+        taken: u64,
         answer: Result<(), i32>,
     },
     Probed {
@@ -233,9 +235,14 @@ impl<'a> World<'a> {
                 id,
                 place,
                 call,
+                taken,
                 answer,
             } => {
                 if self.is_alive((job, life)) {
+                    let connection = ((job, life), worker, comet);
+                    self.judge
+                        .tries
+                        .answered(self.now, connection, place, taken, answer);
                     self.judge
                         .ended(self.now, (job, life), comet, place, call, answer);
                     let comet = CometId(comet as u32);
@@ -252,6 +259,9 @@ impl<'a> World<'a> {
                 comet,
                 answer,
             } => {
+                if answer.is_ok() {
+                    self.judge.tries.probed((member, worker, comet));
+                }
                 let comet = CometId(comet as u32);
                 let answer = status(answer);
                 self.tell_worker(member, worker, Told::Probed { comet, answer });
@@ -296,7 +306,7 @@ impl<'a> World<'a> {
             return;
         }
         let calm = self.jobs.iter().map(|job| job.calm_since);
-        let others = calm.fold(self.kafka.settled_since.max(kafka), Duration::max);
+        let others = calm.fold(self.kafka.settled_since(self.now).max(kafka), Duration::max);
         // A Comet that comes back catches up first, through few places where little may be held.
         // Where little may be held and the job stood still, all of them may be behind by much.
         let stood_still = self.jobs.iter().any(|job| !job.calm_since.is_zero());

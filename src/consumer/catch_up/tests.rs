@@ -14,6 +14,7 @@ use super::*;
 use crate::consumer::age::Ages;
 use crate::consumer::core::Event;
 use crate::consumer::route::Router;
+use crate::kafka::fetch::{MAX_WAIT, SHORT_WAIT};
 use crate::message::Completion;
 use crate::message::consumer::{Behind, Control};
 use crate::message::proto::push::{PushMsg, push_msg::Type};
@@ -338,6 +339,18 @@ fn each_comet_has_a_share_of_the_caps_for_what_is_read_again() {
         )
     };
     assert_eq!(bench.sent().into_iter().filter(of_b).count(), 2);
+}
+
+#[test]
+fn live_records_are_waited_for_only_shortly_while_a_comet_catches_up() {
+    let mut bench = Bench::new(Vec::new());
+    bench.control(Control::Detach(B));
+    bench.live(10..14);
+    assert_eq!(bench.core.wait(), MAX_WAIT, "it is away");
+    bench.control(catch_up(B, &[10..LIVE]));
+    assert_eq!(bench.core.wait(), SHORT_WAIT);
+    assert_eq!(bench.again(14), 10);
+    assert_eq!(bench.core.wait(), MAX_WAIT, "nothing is left to be read");
 }
 
 #[test]

@@ -55,7 +55,7 @@ struct Slow {
 }
 
 impl Fetcher for Slow {
-    fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
+    fn fetch(&mut self, positions: &Positions, _wait: Duration) -> Result<Vec<Batch>, FetchError> {
         let _ = self.go.recv();
         Ok(positions.iter().map(one_further).collect())
     }

@@ -1,5 +1,7 @@
 //! Classic if the broker serves it; modern from the first record that classic can't read.
 
+use std::time::Duration;
+
 use super::classic::Classic;
 use super::modern::Modern;
 use super::transactions::Transactions;
@@ -36,13 +38,13 @@ impl Auto {
 }
 
 impl Fetcher for Auto {
-    fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
+    fn fetch(&mut self, positions: &Positions, wait: Duration) -> Result<Vec<Batch>, FetchError> {
         let outcome = match &mut self.reader {
             Reader::Classic { client, proven } => {
-                let mut outcome = client.fetch(positions);
+                let mut outcome = client.fetch(positions, wait);
                 if outcome.is_err() && !*proven && client.was_closed() {
                     // A second close shows that the broker answers this protocol so.
-                    outcome = client.fetch(positions);
+                    outcome = client.fetch(positions, wait);
                 }
                 if outcome.is_ok() && !*proven {
                     log::info!(
@@ -56,7 +58,7 @@ impl Fetcher for Auto {
                     gap.map_or(Ok(batches), |why| Err(FetchError::Unsupported(why)))
                 })
             }
-            Reader::Modern(modern) => return modern.fetch(positions),
+            Reader::Modern(modern) => return modern.fetch(positions, wait),
         };
         let why = match outcome {
             Err(FetchError::Unsupported(why)) => why,
@@ -71,7 +73,7 @@ impl Fetcher for Auto {
                 },
             },
         };
-        self.switch_to_modern(&why, positions)
+        self.switch_to_modern(&why, positions, wait)
     }
 }
 
@@ -81,10 +83,11 @@ impl Auto {
         &mut self,
         why: &str,
         positions: &Positions,
+        wait: Duration,
     ) -> Result<Vec<Batch>, FetchError> {
         log::info!("reading with the modern fetcher: {why}");
         let mut modern = Box::new(Modern::new(&self.config));
-        let outcome = modern.fetch(positions);
+        let outcome = modern.fetch(positions, wait);
         self.reader = Reader::Modern(modern);
         outcome
     }

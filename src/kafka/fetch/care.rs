@@ -27,6 +27,9 @@ const _: () = assert!(
 /// `STUCK_WAIT`: the obstacle may end.
 const STUCK_WAIT: Duration = Duration::from_secs(30);
 
+/// A position that isn't asked for is remembered for this long. Turns of many Comets and partitions take some seconds.
+const REMEMBER: Duration = Duration::from_secs(30);
+
 /// Compares a partition with the end of its log when it has brought nothing for this long.
 const QUIET: Duration = Duration::from_secs(3);
 /// A partition that was not fetched for this long (reading paused at a cap) doesn't count as quiet.
@@ -39,18 +42,37 @@ const _: () = assert!(
 pub struct Care {
     reader: Box<dyn Fetcher>,
     inspector: Inspector,
-    troubles: BTreeMap<i32, Trouble>,
+    troubles: Troubles,
     quiet: Quiet,
     /// Advice for what this client can't read and another could.
     other_way: Option<&'static str>,
     try_for: Duration,
 }
 
-/// A partition that can't be read at its position.
+/// By partition and position. Where a Comet catches up, each fetch asks for another partition, and for another position for each
+/// Comet: it ends no trouble that it doesn't ask for.
+#[derive(Debug, Default)]
+struct Troubles(BTreeMap<(i32, i64), Trouble>);
+
+impl Troubles {
+    /// Notes what is asked for. Forgets what nobody asked for in a while: another owner has the partition, say.
+    fn asked(&mut self, positions: &Positions, now: Instant) {
+        for (&partition, &position) in positions {
+            if let Some(trouble) = self.0.get_mut(&(partition, position)) {
+                trouble.asked = now;
+            }
+        }
+        self.0
+            .retain(|_, trouble| now.duration_since(trouble.asked) < REMEMBER);
+    }
+}
+
+/// A partition that can't be read at a position.
 #[derive(Debug)]
 struct Trouble {
-    position: i64,
     since: Instant,
+    /// When a fetch asked for it last.
+    asked: Instant,
     tries: u32,
     next: Instant,
     /// The partition brings nothing, and the client reports no error.
@@ -75,7 +97,7 @@ impl Care {
         Self {
             reader,
             inspector: Inspector::new(config),
-            troubles: BTreeMap::new(),
+            troubles: Troubles::default(),
             quiet: Quiet::default(),
             other_way: (config.fetch == Fetch::Classic).then_some("use --fetch auto or modern"),
             try_for: limit("unreadable-after", TRY_FOR),
@@ -83,37 +105,37 @@ impl Care {
     }
 
     /// Fetches all partitions except those that wait for their next try.
-    fn read(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
-        if self.troubles.is_empty() {
-            return self.reader.fetch(positions);
+    fn read(&mut self, positions: &Positions, wait: Duration) -> Result<Vec<Batch>, FetchError> {
+        if self.troubles.0.is_empty() {
+            return self.reader.fetch(positions, wait);
         }
         let now = Instant::now();
-        let waits = |partition: &i32| {
-            let trouble = self.troubles.get(partition);
-            trouble.is_some_and(|trouble| !trouble.is_silent && trouble.next > now)
-        };
+        self.troubles.asked(positions, now);
         let mut asked = positions.clone();
-        asked.retain(|partition, _| !waits(partition));
+        asked.retain(|partition, position| {
+            let trouble = self.troubles.0.get(&(*partition, *position));
+            trouble.is_none_or(|trouble| trouble.is_silent || trouble.next <= now)
+        });
         if asked.is_empty() {
-            std::thread::sleep(MAX_WAIT);
+            std::thread::sleep(wait);
             return Ok(Vec::new());
         }
-        self.reader.fetch(&asked)
+        let batches = self.reader.fetch(&asked, wait)?;
+        for Batch { partition, outcome } in &batches {
+            if let (Outcome::Records { .. }, Some(&position)) = (outcome, asked.get(partition)) {
+                self.solved(*partition, position);
+            }
+        }
+        Ok(batches)
     }
 
-    /// Ends the troubles of partitions whose position has moved, or that went to another owner.
-    fn forget_solved(&mut self, positions: &Positions) {
-        self.troubles.retain(|partition, trouble| {
-            let position = positions.get(partition);
-            if position.is_some_and(|at| *at > trouble.position) && trouble.tries > 0 {
-                let seconds = trouble.since.elapsed().as_secs_f64();
-                log::info!(
-                    "partition {partition} is read on from offset {}, after {seconds:.1} s",
-                    trouble.position
-                );
-            }
-            position == Some(&trouble.position)
-        });
+    fn solved(&mut self, partition: i32, position: i64) {
+        if let Some(trouble) = self.troubles.0.remove(&(partition, position)) {
+            let seconds = trouble.since.elapsed().as_secs_f64();
+            log::info!(
+                "partition {partition} is read on from offset {position}, after {seconds:.1} s"
+            );
+        }
     }
 
     /// Handles a partition that can't be read at `position`. Returns an outcome when reading can go on.
@@ -125,21 +147,22 @@ impl Care {
         is_silent: bool,
     ) -> Option<Outcome> {
         let look = self.inspector.look(partition, position);
+        let place = (partition, position);
         if let Ok(Look::Nothing { next }) = look {
-            self.troubles.remove(&partition);
+            self.troubles.0.remove(&place);
             return Some(Outcome::Records {
                 records: Vec::new(),
                 next,
             });
         }
         let now = Instant::now();
-        let trouble = self.troubles.entry(partition).or_insert_with(|| {
+        let trouble = self.troubles.0.entry(place).or_insert_with(|| {
             log::warn!(
                 "partition {partition} can't be read at offset {position}: {why}; trying again for some seconds"
             );
             Trouble {
-                position,
                 since: now,
+                asked: now,
                 tries: 0,
                 next: now,
                 is_silent,
@@ -161,14 +184,14 @@ impl Care {
         };
         match last {
             Ok(Some(last)) => {
-                self.troubles.remove(&partition);
+                self.troubles.0.remove(&place);
                 Some(Outcome::Unreadable {
                     last: Some(last),
                     why: why.to_owned(),
                 })
             }
             Ok(None) => {
-                self.tell_stuck(partition, why);
+                self.tell_stuck(place, why);
                 None
             }
             Err(other) => {
@@ -178,8 +201,9 @@ impl Care {
         }
     }
 
-    fn tell_stuck(&mut self, partition: i32, why: &str) {
-        let Some(trouble) = self.troubles.get_mut(&partition) else {
+    fn tell_stuck(&mut self, place: (i32, i64), why: &str) {
+        let (partition, position) = place;
+        let Some(trouble) = self.troubles.0.get_mut(&place) else {
             return;
         };
         if !std::mem::replace(&mut trouble.is_stuck, true) {
@@ -188,9 +212,8 @@ impl Care {
                  behind what is damaged: kafka-consumer-groups.sh --reset-offsets --to-offset",
             );
             log::error!(
-                "partition {partition} is stuck at offset {}: {why}; {advice}. The other partitions go on, and this \
+                "partition {partition} is stuck at offset {position}: {why}; {advice}. The other partitions go on, and this \
                  one is tried again, at least every {} s",
-                trouble.position,
                 STUCK_WAIT.as_secs()
             );
         }
@@ -201,22 +224,26 @@ impl Care {
         let now = Instant::now();
         let mut suspects: Vec<i32> = Vec::new();
         if let Some(quiet) = self.quiet.look(positions, now) {
-            let in_trouble = |partition: &i32| self.troubles.contains_key(partition);
+            let troubles = &self.troubles.0;
+            let in_trouble =
+                |partition: &i32| troubles.contains_key(&(*partition, positions[partition]));
             let quiet: Vec<i32> = quiet.into_iter().filter(|p| !in_trouble(p)).collect();
             // If Kafka doesn't answer, the client fails too, and reports it.
             let ends = self.inspector.ends(&quiet).unwrap_or_default();
             let goes_on = |partition: &i32| ends.get(partition) > positions.get(partition);
             suspects.extend(quiet.into_iter().filter(goes_on));
         }
-        let due = |trouble: &Trouble| trouble.is_silent && trouble.next <= now;
-        suspects.extend(self.troubles.iter().filter(|(_, t)| due(t)).map(|(p, _)| p));
+        suspects.extend(positions.iter().filter_map(|(&partition, &position)| {
+            let trouble = self.troubles.0.get(&(partition, position))?;
+            (trouble.is_silent && trouble.next <= now).then_some(partition)
+        }));
         let mut batches = Vec::new();
         for partition in suspects {
             let position = positions[&partition];
             let outcome = match self.inspector.look(partition, position) {
                 Ok(Look::Broken(why)) => self.unreadable(partition, position, &why, true),
                 Ok(_) => {
-                    self.troubles.remove(&partition);
+                    self.troubles.0.remove(&(partition, position));
                     None
                 }
                 Err(_) => None,
@@ -228,10 +255,9 @@ impl Care {
 }
 
 impl Fetcher for Care {
-    fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
-        self.forget_solved(positions);
+    fn fetch(&mut self, positions: &Positions, wait: Duration) -> Result<Vec<Batch>, FetchError> {
         let mut batches = Vec::new();
-        for Batch { partition, outcome } in self.read(positions)? {
+        for Batch { partition, outcome } in self.read(positions, wait)? {
             let outcome = match (outcome, positions.get(&partition)) {
                 (Outcome::Unreadable { why, .. }, Some(&position)) => {
                     self.unreadable(partition, position, &why, false)
@@ -271,5 +297,35 @@ impl Quiet {
         let stood = std::mem::replace(&mut self.stood, positions.clone());
         let quiet = positions.iter().filter(|(p, at)| stood.get(p) == Some(at));
         Some(quiet.map(|(p, _)| *p).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trouble_lasts_through_the_turns_of_others_until_nobody_asks_for_it() {
+        let start = Instant::now();
+        let mut troubles = Troubles::default();
+        let trouble = Trouble {
+            since: start,
+            asked: start,
+            tries: 1,
+            next: start,
+            is_silent: false,
+            is_stuck: false,
+        };
+        troubles.0.insert((0, 7), trouble);
+        let asks = [(0, 7), (1, 7), (0, 3), (2, 9)];
+        for n in 1..100 {
+            let turn = Positions::from([asks[n % asks.len()]]);
+            troubles.asked(&turn, start + Duration::from_secs(n as u64));
+            assert_eq!(troubles.0[&(0, 7)].since, start, "after {n} s");
+        }
+        // Turn 96 was its last one.
+        let later = start + Duration::from_secs(96) + REMEMBER;
+        troubles.asked(&Positions::from([(1, 7)]), later);
+        assert!(troubles.0.is_empty());
     }
 }

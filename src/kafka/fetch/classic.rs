@@ -23,7 +23,7 @@ use kafka::client::{FetchPartition, KafkaClient};
 use kafka::error::{Error, KafkaCode};
 
 use super::leaders::Leaders;
-use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record};
+use super::{Batch, FetchError, Fetcher, Outcome, Positions, Record};
 use crate::kafka::CLIENT_ID;
 use crate::settings::{Coalesce, Config};
 use gap::{did_not_come, up_to_gap};
@@ -228,7 +228,7 @@ fn records(messages: &[kafka::client::fetch::Message<'_>]) -> Vec<Record> {
 }
 
 impl Fetcher for Classic {
-    fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
+    fn fetch(&mut self, positions: &Positions, wait: Duration) -> Result<Vec<Batch>, FetchError> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
@@ -238,7 +238,7 @@ impl Fetcher for Classic {
             true => Ok(()),
             false => self.make_client(),
         };
-        let answer = connected.and_then(|()| self.request(positions, usual, MAX_WAIT));
+        let answer = connected.and_then(|()| self.request(positions, usual, wait));
         let why = match answer {
             Ok(responses) if responses.is_empty() => {
                 // The next try looks up their leaders.

@@ -22,6 +22,9 @@ pub(crate) use modern::Reader;
 /// Limits a fetch's wait at the broker for new records. The first one ends the wait.
 pub const MAX_WAIT: Duration = Duration::from_millis(100);
 
+/// Limits that wait while Comets catch up: what they missed is handed on between two fetches.
+pub const SHORT_WAIT: Duration = Duration::from_millis(20);
+
 /// Limits the time that a fetcher takes to learn what it can read, before a fetch.
 pub const LONGEST_LOOK: Duration = leaders::LOOK_WITHIN;
 const _: () = assert!(
@@ -39,6 +42,10 @@ const FETCH_WANTED_COALESCING: usize = 4 << 20;
 
 /// Bytes to ask for from one partition, at least and at most. A record that doesn't fit raises it.
 const PARTITION_LEAST: usize = 64 << 10;
+
+/// Bytes to ask for when a Comet catches up. It gets what one fetch brings at once, and only then has the next partition a turn. So
+/// this is much less than a Comet may hold.
+const AGAIN_BYTES: usize = 128 << 10;
 const PARTITION_BYTES: usize = 1 << 20;
 const _: () = assert!(
     PARTITION_LEAST <= PARTITION_BYTES,
@@ -94,13 +101,13 @@ pub enum FetchError {
 
 /// Fetches records from given positions.
 pub trait Fetcher {
-    /// Fetches once: returns on the first records, or after [`MAX_WAIT`].
+    /// Fetches once: returns on the first records, or after `wait`, which is [`MAX_WAIT`] at most.
     ///
     /// The result omits partitions without new records.
     ///
     /// # Errors
     /// No partition could be read. The caller owns the positions, so a retry loses nothing.
-    fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError>;
+    fn fetch(&mut self, positions: &Positions, wait: Duration) -> Result<Vec<Batch>, FetchError>;
 }
 
 /// Makes a fetcher on the thread that will use it.
@@ -145,7 +152,7 @@ pub fn modern_fetchers(config: &Config) -> Arc<Make> {
     Arc::new(move || {
         Box::new(care::Care::new(
             &config,
-            Box::new(modern::Modern::new(&config)),
+            Box::new(modern::Modern::with_bytes(&config, AGAIN_BYTES)),
         ))
     })
 }

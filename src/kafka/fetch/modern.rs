@@ -19,6 +19,8 @@ pub struct Modern {
     brokers: Vec<String>,
     topic: String,
     isolation: Isolation,
+    /// What it asks for from one partition.
+    bytes: usize,
     /// Runs only during a fetch, on the consumer thread.
     runtime: Option<Runtime>,
     reader: Option<Reader>,
@@ -26,16 +28,22 @@ pub struct Modern {
 
 impl Modern {
     pub fn new(config: &Config) -> Self {
+        Self::with_bytes(config, super::PARTITION_BYTES)
+    }
+
+    /// One that asks for so many bytes of a partition. It gets one batch at least.
+    pub fn with_bytes(config: &Config, bytes: usize) -> Self {
         Self {
             brokers: config.brokers.clone(),
             topic: config.topic.clone(),
             isolation: config.isolation,
+            bytes,
             runtime: None,
             reader: None,
         }
     }
 
-    fn try_fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, String> {
+    fn try_fetch(&mut self, positions: &Positions, wait: Duration) -> Result<Vec<Batch>, String> {
         let runtime = match self.runtime.take() {
             Some(runtime) => runtime,
             None => tokio::runtime::Builder::new_current_thread()
@@ -46,11 +54,13 @@ impl Modern {
         let outcome = runtime.block_on(async {
             let reader = match &mut self.reader {
                 Some(reader) => reader,
-                None => self
-                    .reader
-                    .insert(Reader::connect(&self.brokers, &self.topic, self.isolation).await?),
+                None => {
+                    let of = (self.topic.as_str(), self.isolation);
+                    let reader = Reader::with_bytes(&self.brokers, of, self.bytes).await?;
+                    self.reader.insert(reader)
+                }
             };
-            reader.fetch(positions).await
+            reader.fetch(positions, wait).await
         });
         self.runtime = Some(runtime);
         outcome.map_err(|e| format!("reading {} at {}: {e}", self.topic, self.brokers.join(",")))
@@ -66,8 +76,8 @@ impl Drop for Modern {
 }
 
 impl Fetcher for Modern {
-    fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, FetchError> {
-        self.try_fetch(positions).map_err(FetchError::Failed)
+    fn fetch(&mut self, positions: &Positions, wait: Duration) -> Result<Vec<Batch>, FetchError> {
+        self.try_fetch(positions, wait).map_err(FetchError::Failed)
     }
 }
 
@@ -96,6 +106,15 @@ impl Reader {
         topic: &str,
         isolation: Isolation,
     ) -> Result<Self, KrafkaError> {
+        Self::with_bytes(brokers, (topic, isolation), super::PARTITION_BYTES).await
+    }
+
+    /// Asks for so many bytes of each partition.
+    async fn with_bytes(
+        brokers: &[String],
+        (topic, isolation): (&str, Isolation),
+        bytes: usize,
+    ) -> Result<Self, KrafkaError> {
         let kafka = kafka::connect(brokers).await?;
         let consumer = kafka
             .consumer_without_group()
@@ -108,7 +127,7 @@ impl Reader {
             .fetch_min_bytes(1)
             .fetch_max_wait(MAX_WAIT)
             .fetch_max_bytes(super::FETCH_BYTES as i32)
-            .max_partition_fetch_bytes(super::PARTITION_BYTES as i32)
+            .max_partition_fetch_bytes(bytes as i32)
             .max_poll_records(-1)
             .max_buffered_records(0)
             .idle_poll_backoff(Duration::from_millis(20))
@@ -129,17 +148,18 @@ impl Reader {
         let _ = self.consumer.close_with(options).await;
     }
 
-    /// Reads records from `positions` on, as they are in Kafka.
+    /// Reads records from `positions` on, as they are in Kafka. Waits for them for `wait` at most.
     pub(crate) async fn read(
         &mut self,
         positions: &Positions,
+        wait: Duration,
     ) -> Result<Vec<ConsumerRecord>, KrafkaError> {
         if self.heard.elapsed() >= SEEK_AFTER {
             self.at.clear();
             self.heard = Instant::now();
         }
         self.move_to(positions).await?;
-        let records = self.consumer.poll(MAX_WAIT).await?;
+        let records = self.consumer.poll(wait).await?;
         if !records.is_empty() {
             self.heard = Instant::now();
         }
@@ -164,8 +184,12 @@ impl Reader {
         Ok(())
     }
 
-    async fn fetch(&mut self, positions: &Positions) -> Result<Vec<Batch>, KrafkaError> {
-        let records = match self.read(positions).await {
+    async fn fetch(
+        &mut self,
+        positions: &Positions,
+        wait: Duration,
+    ) -> Result<Vec<Batch>, KrafkaError> {
+        let records = match self.read(positions, wait).await {
             Ok(records) => records,
             Err(KrafkaError::NoOffset { partitions }) => {
                 self.at.clear();

@@ -58,6 +58,52 @@ fn alone_it_is_never_given_up_while_probes_fail_too() {
     );
 }
 
+/// Fails the only message, one of A, at this time. Then a probe is answered, or not.
+fn fail_once(scheduler: &mut Scheduler, answers: bool, now: Instant) -> Outcome {
+    scheduler.wake(now);
+    assert_eq!(next(scheduler, now, |_, _| 1), Some(0));
+    let outcome = answer(scheduler, A, Verdict::Unclear, now);
+    scheduler.breaker.probed(answers, true, now);
+    outcome
+}
+
+#[test]
+fn a_try_that_does_not_count_gives_nothing_up() {
+    let (mut scheduler, start) = scheduler(64);
+    scheduler.push(A, 0);
+    // Five tries count within 39 s. The connection breaks after the last one.
+    for at in [0, 1, 4, 10, 20, 39] {
+        let outcome = fail_once(&mut scheduler, at < 39, start + seconds(at));
+        assert_eq!(outcome, Outcome::Again, "{at}");
+    }
+    for n in 0..10 {
+        let outcome = fail_once(&mut scheduler, false, start + seconds(70 + 20 * n));
+        assert_eq!(outcome, Outcome::Again, "{n}");
+    }
+    // It works again.
+    let outcome = fail_once(&mut scheduler, true, start + seconds(300));
+    assert_eq!(outcome, Outcome::Again);
+    let outcome = fail_once(&mut scheduler, true, start + seconds(320));
+    assert_eq!(outcome, Outcome::GivenUp(TRIES + 1));
+}
+
+#[test]
+fn the_minute_begins_with_the_first_try_that_counts() {
+    let (mut scheduler, start) = scheduler(64);
+    scheduler.push(A, 0);
+    // The connection fails for some minutes. From then on it answers probes.
+    for n in 0..=10 {
+        let outcome = fail_once(&mut scheduler, n == 10, start + seconds(20 * n));
+        assert_eq!(outcome, Outcome::Again, "{n}");
+    }
+    for at in [201, 204, 210, 220, 239, 258] {
+        let outcome = fail_once(&mut scheduler, true, start + seconds(at));
+        assert_eq!(outcome, Outcome::Again, "{at}");
+    }
+    let outcome = fail_once(&mut scheduler, true, start + seconds(277));
+    assert_eq!(outcome, Outcome::GivenUp(7));
+}
+
 #[test]
 fn messages_that_are_given_up_for_probes_leave_one_a_second() {
     let start = Instant::now();
