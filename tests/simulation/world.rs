@@ -294,6 +294,7 @@ impl<'a> World<'a> {
                         self.assign(member, partition);
                     }
                 }
+                self.share_out();
             }
         }
     }
