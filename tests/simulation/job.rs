@@ -207,9 +207,9 @@ impl World<'_> {
     }
 
     /// Whether a job hasn't answered yet that it lost partitions.
-    pub fn is_losing(&mut self, member: Member) -> bool {
-        self.cores(member)
-            .is_some_and(|cores| !cores.lost.is_empty())
+    pub fn is_losing(&self, member: Member) -> bool {
+        let cores = self.jobs[member.0].cores.as_ref();
+        self.is_alive(member) && cores.is_some_and(|cores| !cores.lost.is_empty())
     }
 
     pub fn revoke(&mut self, member: Member, partitions: Vec<i32>) {

@@ -65,6 +65,8 @@ pub struct Judge {
     calling: HashMap<(usize, u64), (u64, Place)>,
     /// Records that were refused, or whose dead letter was to be written. If it isn't, they come later than what followed them.
     given_up: HashSet<Place>,
+    /// What a Comet refused. Its dead letter waits until the others are done with it.
+    refused: HashSet<(usize, Place)>,
     /// What is due and not there yet: at a Comet, or as a dead letter.
     due: BTreeSet<(Place, Due)>,
     /// Lives that gave partitions back, or lost them: what they didn't commit comes again.
@@ -91,6 +93,7 @@ impl Judge {
             last: HashMap::new(),
             calling: HashMap::new(),
             given_up: HashSet::new(),
+            refused: HashSet::new(),
             due: BTreeSet::new(),
             gave_back: HashSet::new(),
             committed: BTreeMap::new(),
@@ -174,6 +177,7 @@ impl Judge {
         self.heard.answered(now, (job, life), comet, said);
         if said == Said::Refused {
             self.given_up.insert(place);
+            self.refused.insert((comet, place));
         }
         if said == Said::Took {
             let known = Taken::Known { job, life, at: now };
@@ -384,8 +388,7 @@ impl Judge {
             };
             let record = &self.written[place];
             let at = record.at;
-            if record.refused_by == Some(comet) || self.crashing.contains(place) {
-                // Its dead letter waits until the others are done with it.
+            if self.refused.contains(&(comet, *place)) || self.crashing.contains(place) {
                 continue;
             }
             if let Some(since) = well_since(comet)

@@ -186,6 +186,8 @@ impl World<'_> {
                 Some(owner) => {
                     wanted.entry(*owner).or_default().push(partition);
                 }
+                // krafka calls back about one thing after the other.
+                None if self.is_losing(due) => {}
                 None => {
                     self.kafka.owners.insert(partition, due);
                     self.assign(due, partition);

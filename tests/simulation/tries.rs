@@ -27,10 +27,10 @@ struct Tries {
     before: Signs,
     beside_messages: u32,
     beside_probes: u32,
-    /// The first and the last one that counts.
-    counted: Option<(Duration, Duration)>,
-    /// Whether the last one counts, or was a refusal.
-    proves: bool,
+    /// The first one that counts.
+    first: Option<Duration>,
+    /// Whether it could be given up for one that counts. A message may be held twice, of two assignments.
+    may_give_up: bool,
 }
 
 #[derive(Default)]
@@ -62,17 +62,14 @@ impl AllTries {
         answer: Result<(), i32>,
     ) {
         let signs = self.signs.entry(connection).or_default();
-        let code = match answer {
+        match answer {
             Ok(()) => {
                 signs.messages += 1;
-                if !self.failed.is_empty() {
-                    self.failed.remove(&(connection, place));
-                }
                 return;
             }
-            Err(UNAVAILABLE | BROKE) => return,
-            Err(code) => code,
-        };
+            Err(UNAVAILABLE | BROKE | INVALID_ARGUMENT) => return,
+            Err(_) => {}
+        }
         let tries = self.failed.entry((connection, place));
         let tries = tries.or_insert_with(|| Tries {
             before: Signs {
@@ -81,30 +78,25 @@ impl AllTries {
             },
             beside_messages: 0,
             beside_probes: 0,
-            counted: None,
-            proves: false,
+            first: None,
+            may_give_up: false,
         });
         let before = std::mem::replace(&mut tries.before, *signs);
         let is_beside_messages = signs.messages > before.messages;
         let is_beside_probes = !is_beside_messages && signs.probes > before.probes;
         tries.beside_messages += u32::from(is_beside_messages);
         tries.beside_probes += u32::from(is_beside_probes);
-        let counts = is_beside_messages || is_beside_probes;
-        if counts {
-            tries.counted = Some((tries.counted.map_or(now, |(first, _)| first), now));
+        if is_beside_messages || is_beside_probes {
+            let first = *tries.first.get_or_insert(now);
+            let counted = tries.beside_messages + tries.beside_probes;
+            tries.may_give_up |= tries.beside_messages >= TRIES
+                || counted >= TRIES && now + STANDS_STILL >= first + TAKE;
         }
-        tries.proves = counts || code == INVALID_ARGUMENT;
     }
 
     /// Whether a message that fails there may be given up.
     pub fn may_give_up(&self, connection: Connection, place: Place) -> bool {
-        let Some(tries) = self.failed.get(&(connection, place)) else {
-            return false;
-        };
-        let is_spread = |(first, last): (Duration, Duration)| last + STANDS_STILL >= first + TAKE;
-        let is_enough = tries.beside_messages >= TRIES
-            || tries.beside_messages + tries.beside_probes >= TRIES
-                && tries.counted.is_some_and(is_spread);
-        tries.proves && is_enough
+        let tries = self.failed.get(&(connection, place));
+        tries.is_some_and(|tries| tries.may_give_up)
     }
 }

@@ -286,12 +286,15 @@ impl<'a> World<'a> {
             What::LetterWritten(member, written, comets) => {
                 self.letter_written(member, written, comets)
             }
+            // krafka calls back about one thing after the other.
+            What::Back(member, _) if self.is_losing(member) => {}
             What::Back(member, partitions) => {
                 for partition in partitions {
                     if self.partitions_of(member).contains(&partition) {
                         self.assign(member, partition);
                     }
                 }
+                self.share_out();
             }
         }
     }
@@ -305,7 +308,9 @@ impl<'a> World<'a> {
         if !self.jobs.iter().all(Job::is_well) {
             return;
         }
-        let calm = self.jobs.iter().map(|job| job.calm_since);
+        // One that was just started may have no partition yet.
+        let jobs = self.jobs.iter();
+        let calm = jobs.map(|job| job.calm_since.max(job.alive_since.unwrap_or(self.now)));
         let others = calm.fold(self.kafka.settled_since(self.now).max(kafka), Duration::max);
         // A Comet that comes back catches up first, through few places where little may be held.
         // Where little may be held and the job stood still, all of them may be behind by much.

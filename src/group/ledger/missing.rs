@@ -9,8 +9,9 @@ use crate::message::{CometId, Offsets};
 pub struct Missing {
     /// By Comet. None is empty.
     offsets: BTreeMap<CometId, Offsets>,
-    /// What is with a worker for a Comet that misses it, or on its way to the dead-letter topic. All of it is missing, too.
-    in_hand: BTreeSet<(CometId, i64)>,
+    /// What is with a worker for a Comet that misses it, or on its way to the dead-letter topic, and how often: a call may still be
+    /// out while the record is read again. All of it is missing, too.
+    in_hand: BTreeMap<(CometId, i64), u32>,
     /// Of that, calls that began before it was read again, where it was too old then: if they fail, it isn't sent again.
     last_tries: BTreeSet<(CometId, i64)>,
 }
@@ -20,7 +21,7 @@ impl Missing {
         offsets.retain(|_, missed| !missed.is_empty());
         Self {
             offsets,
-            in_hand: BTreeSet::new(),
+            in_hand: BTreeMap::new(),
             last_tries: BTreeSet::new(),
         }
     }
@@ -41,7 +42,7 @@ impl Missing {
     /// What is on its way again to a Comet.
     pub fn in_hand_of(&self, comet: CometId) -> impl Iterator<Item = i64> {
         let of_comet = self.in_hand.range((comet, i64::MIN)..=(comet, i64::MAX));
-        of_comet.map(|(_, offset)| *offset)
+        of_comet.map(|((_, offset), _)| *offset)
     }
 
     /// Records are read for all Comets but for those that are `behind`, which miss them. The others get them now, whatever a map
@@ -71,7 +72,7 @@ impl Missing {
     pub fn lacks(&mut self, comet: CometId, offset: i64, in_hand: bool) {
         self.add(comet, offset..offset + 1);
         if in_hand {
-            self.in_hand.insert((comet, offset));
+            *self.in_hand.entry((comet, offset)).or_default() += 1;
         } else {
             self.in_hand.remove(&(comet, offset));
         }
@@ -86,8 +87,9 @@ impl Missing {
         sent: &[i64],
         skipped: &[i64],
     ) {
-        self.in_hand
-            .extend(sent.iter().map(|offset| (comet, *offset)));
+        for offset in sent {
+            *self.in_hand.entry((comet, *offset)).or_default() += 1;
+        }
         let missed = self.offsets.entry(comet).or_default();
         missed.remove(scanned.clone());
         for offset in sent {
@@ -95,7 +97,7 @@ impl Missing {
         }
         // A call may have begun before the partition was read again.
         let before = (comet, scanned.start)..(comet, scanned.end.max(scanned.start));
-        for (_, offset) in self.in_hand.range(before) {
+        for ((_, offset), _) in self.in_hand.range(before) {
             missed.insert(*offset..offset + 1);
             if skipped.binary_search(offset).is_ok() {
                 self.last_tries.insert((comet, *offset));
@@ -116,6 +118,10 @@ impl Missing {
 
     /// A record is not on its way to a Comet any longer, which still misses it, unless it is too old by now.
     pub fn still_lacks(&mut self, comet: CometId, offset: i64) {
+        if let Some(times @ 2..) = self.in_hand.get_mut(&(comet, offset)) {
+            *times -= 1;
+            return;
+        }
         self.in_hand.remove(&(comet, offset));
         if self.last_tries.contains(&(comet, offset)) {
             self.took(comet, offset);
@@ -124,7 +130,7 @@ impl Missing {
 
     /// Forgets what is missing outside of `kept`: the log doesn't have it any longer. Returns how many offsets of each Comet that was.
     pub fn keep(&mut self, kept: Range<i64>) -> Vec<(CometId, u64)> {
-        self.in_hand.retain(|(_, offset)| kept.contains(offset));
+        self.in_hand.retain(|(_, offset), _| kept.contains(offset));
         self.last_tries.retain(|(_, offset)| kept.contains(offset));
         let mut gone = Vec::new();
         for (&comet, missed) in &mut self.offsets {

@@ -23,7 +23,8 @@ struct Model {
     before: Vec<Range<i64>>,
     next: i64,
     missing: BTreeSet<(u32, i64)>,
-    on_the_way: BTreeSet<(u32, i64)>,
+    /// And how often.
+    on_the_way: BTreeMap<(u32, i64), u32>,
     /// On the way, and skipped when it was read again.
     last_tries: BTreeSet<(u32, i64)>,
     /// What is well: the Comet has the record, or there is nothing in it for this Comet.
@@ -69,11 +70,13 @@ impl Model {
 
     fn sent_again(&mut self, comet: u32, scanned: Range<i64>, sent: &[i64], skipped: &[i64]) {
         let again = skipped.iter().map(|offset| (comet, *offset));
-        let again = again.filter(|it| self.on_the_way.contains(it));
+        let again = again.filter(|it| self.on_the_way.contains_key(it));
         self.last_tries.extend(again);
-        self.on_the_way.extend(sent.iter().map(|o| (comet, *o)));
+        for offset in sent {
+            *self.on_the_way.entry((comet, *offset)).or_default() += 1;
+        }
         for offset in scanned {
-            if !self.on_the_way.contains(&(comet, offset)) {
+            if !self.on_the_way.contains_key(&(comet, offset)) {
                 self.missing.remove(&(comet, offset));
                 self.has.insert((comet, offset));
             }
@@ -82,14 +85,21 @@ impl Model {
     }
 
     fn took(&mut self, comet: u32, offset: i64) {
-        for set in [
-            &mut self.on_the_way,
-            &mut self.last_tries,
-            &mut self.missing,
-        ] {
-            set.remove(&(comet, offset));
-        }
+        self.on_the_way.remove(&(comet, offset));
+        self.last_tries.remove(&(comet, offset));
+        self.missing.remove(&(comet, offset));
         self.has.insert((comet, offset));
+    }
+
+    fn still_lacks(&mut self, comet: u32, offset: i64) {
+        if let Some(times) = self.on_the_way.get_mut(&(comet, offset)) {
+            *times -= 1;
+        }
+        self.on_the_way.retain(|_, times| *times > 0);
+        let is_there = self.on_the_way.contains_key(&(comet, offset));
+        if !is_there && self.last_tries.contains(&(comet, offset)) {
+            self.took(comet, offset);
+        }
     }
 
     fn cut(&mut self, end: i64, watermark: i64) {
@@ -101,14 +111,10 @@ impl Model {
         }
         self.records.retain(|offset| *offset < end);
         self.in_hand.retain(|offset| *offset < end);
-        for set in [
-            &mut self.missing,
-            &mut self.on_the_way,
-            &mut self.last_tries,
-            &mut self.has,
-        ] {
+        for set in [&mut self.missing, &mut self.last_tries, &mut self.has] {
             set.retain(|(_, offset)| *offset < end);
         }
+        self.on_the_way.retain(|(_, offset), _| *offset < end);
         self.next = self.next.min(end);
         for run in &mut self.before {
             run.end = run.end.min(end);
@@ -179,7 +185,7 @@ proptest! {
                 .iter()
                 .flat_map(|(comet, missed)| missed.ranges().flatten().map(|offset| (comet.0, offset)))
                 .collect(),
-            on_the_way: BTreeSet::new(),
+            on_the_way: BTreeMap::new(),
             last_tries: BTreeSet::new(),
             has: BTreeSet::new(),
         };
@@ -221,7 +227,7 @@ proptest! {
                         ledger.lacks(offset, CometId(comet), in_flight);
                         model.missing.insert((comet, offset));
                         if in_flight {
-                            model.on_the_way.insert((comet, offset));
+                            *model.on_the_way.entry((comet, offset)).or_default() += 1;
                         } else {
                             model.on_the_way.remove(&(comet, offset));
                         }
@@ -245,10 +251,7 @@ proptest! {
                 Step::StillLacks(index, comet) => {
                     let offset = nth(index);
                     ledger.still_lacks(CometId(comet), offset);
-                    model.on_the_way.remove(&(comet, offset));
-                    if model.last_tries.contains(&(comet, offset)) {
-                        model.took(comet, offset);
-                    }
+                    model.still_lacks(comet, offset);
                 }
                 Step::Cut(by) => {
                     let to = (model.next + by).max(0);
@@ -296,6 +299,25 @@ fn behind() -> Ledger {
     let mut ledger = Ledger::new(45, vec![60..70], missing.into());
     ledger.read(45..50, 50, &[]);
     ledger
+}
+
+/// A call was out when its Comet was detached. It fails after the Comet is back and the record was read again.
+#[test]
+fn what_is_read_again_while_a_call_is_out_stays_on_its_way_when_that_fails() {
+    let mut ledger = behind();
+    let comet = CometId(1);
+    ledger.finish(47);
+    ledger.lacks(47, comet, true);
+    for offset in [45, 46, 48, 49] {
+        ledger.finish(offset);
+    }
+    ledger.sent_again(comet, 10..50, &[47], &[]);
+    ledger.still_lacks(comet, 47);
+    assert!(!ledger.is_settled(), "it is with the worker");
+    assert_eq!(ledger.to_send_again(comet), [50..60, 70..i64::MAX]);
+    ledger.still_lacks(comet, 47);
+    assert!(ledger.is_settled());
+    assert_eq!(ledger.to_send_again(comet), [47..48, 50..60, 70..i64::MAX]);
 }
 
 #[test]
