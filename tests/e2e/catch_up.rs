@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use chatroom_job::message::offset_map;
 
 use crate::rebalance::await_members;
+use crate::send_check::check;
 use crate::support::comet::{Answer, Comet};
-use crate::support::command;
 use crate::support::job::{Job, JobCommand};
 use crate::support::kafka::{Version, shared};
 use crate::support::stream::{Mixed, Stream};
@@ -230,18 +230,7 @@ fn assert_check_names(scene: &Scene) {
         "! Comet {}: misses up to {count} messages of ",
         goes.address()
     );
-    let brokers = topic.kafka.address();
-    let ended = command::job(&[
-        "check",
-        "--brokers",
-        &brokers,
-        "--topic",
-        &topic.name,
-        "--group",
-        &topic.group,
-        "--comet",
-        &goes.address(),
-    ]);
+    let ended = check(topic, &goes.address());
     assert!(ended.out.contains(&says), "{says}: {}", ended.out);
 }
 

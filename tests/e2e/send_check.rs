@@ -36,7 +36,8 @@ fn send(topic: &Topic<'_>, args: &[&str]) -> Ended {
     .concat())
 }
 
-fn check(topic: &Topic<'_>, comets: &str) -> Ended {
+/// `job check` for the topic and its group.
+pub(crate) fn check(topic: &Topic<'_>, comets: &str) -> Ended {
     let brokers = topic.kafka.address();
     job(&[
         "check",
