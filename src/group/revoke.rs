@@ -23,6 +23,10 @@ impl Group {
             let Some(owned) = self.partitions.get_mut(&partition) else {
                 continue;
             };
+            if matches!(owned.phase, Phase::Draining { .. }) {
+                // By an earlier revocation: a stop came in the middle of a rebalance. Each worker answers once.
+                continue;
+            }
             self.effects.consumer(Control::Revoke { partition });
             if self.stopping && matches!(owned.phase, Phase::Suspect { .. }) {
                 // Another may have it, and this stop is no sign that it doesn't: what is queued is dropped, not finished.

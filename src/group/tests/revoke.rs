@@ -44,6 +44,21 @@ fn a_revocation_waits_for_a_worker_that_has_not_answered_though_all_is_settled()
     assert_eq!(core.reply(request).unwrap()[0].offset, 1);
 }
 
+/// A stop comes while a rebalance takes the partition. Only one answer comes of a worker for each order.
+#[test]
+fn a_second_revocation_waits_for_the_answers_to_the_first() {
+    let mut core = Core::new(TIMEOUT);
+    let epoch = core.consuming(0..2);
+    let (first, second) = (core.revoke(), core.revoke());
+    assert_eq!(core.orders, [Order::Revoke(assignment(epoch))]);
+    core.tell(Event::RevokeAck(assignment(epoch)));
+    core.settle(epoch, 0, Completion::Delivered);
+    assert!(core.reply(first).is_none() && core.reply(second).is_none());
+    core.settle(epoch, 1, Completion::Released);
+    assert_eq!(core.reply(first).unwrap()[0].offset, 1);
+    assert!(core.reply(second).unwrap().is_empty());
+}
+
 #[test]
 fn a_revocation_commits_what_stays_too() {
     let mut core = Core::new(TIMEOUT);
