@@ -1,6 +1,7 @@
 //! `job check`: tries everything that the service needs, in the order in which it needs it.
 
 mod group;
+mod predecessor;
 mod session;
 
 use std::fmt::Display;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 
 use crate::base::limits;
-use crate::base::text::counted;
+use crate::base::text::{counted, escape_first};
 use crate::comet::{self, Client, Location, Queues, RpcStatusCode};
 use crate::commands::dead_letter;
 use crate::kafka::client::{DescribeClusterOptions, Kafka, KrafkaError};
@@ -159,8 +160,23 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
         Ok(Some(partitions)) => {
             report.good(&topic, counted(partitions as u64, "partition"));
             match group::lag(config, &kafka, partitions).await {
-                Ok(Ok(found)) => {
-                    report.good(&group, found);
+                Ok(Ok(lag)) => {
+                    report.good(&group, lag.in_words(config.auto_offset_reset));
+                    lag.uncounted().for_each(|line| report.detail(line));
+                    if lag.is_new_with_messages()
+                        && let Some(other) = predecessor::find(config, &kafka, partitions).await
+                    {
+                        let waiting = lag.waiting();
+                        report.uncertain(
+                            &group,
+                            format_args!(
+                                "group {} has read this topic, and this one would start with {waiting} of it",
+                                escape_first(other.as_bytes(), 200)
+                            ),
+                            "Does it take over from that group? Then use its name (--group, JOB_GROUP), or begin at new messages \
+                             (--auto-offset-reset latest)",
+                        );
+                    }
                     group::report_missed(config, &kafka, partitions, report).await;
                 }
                 Ok(Err(kind)) => report.bad(

@@ -4,7 +4,7 @@
 pub use krafka::admin::{
     ConfigResource, ConsumerGroupLagOptions, CreateTopicsOptions, DescribeClusterOptions,
     DescribeConfigsOptions, DescribeConsumerGroupsOptions, ListConsumerGroupOffsetsOptions,
-    ListOffsetsOptions, NewTopic, OffsetSpec, TopicPartition,
+    ListConsumerGroupsOptions, ListOffsetsOptions, NewTopic, OffsetSpec, TopicPartition,
 };
 pub use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord};
 pub use krafka::error::{ErrorCode, KrafkaError};

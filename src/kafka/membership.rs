@@ -15,9 +15,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Sender;
+use krafka::admin::OffsetSpec;
 use krafka::consumer::{AutoOffsetReset, Consumer, PartitionAssignmentStrategy};
 use krafka::error::KrafkaError;
 use krafka::{CloseOptions, GroupMembershipOperation, Kafka};
@@ -37,6 +38,7 @@ use committer::ROUTINE;
 use rebalance::{Callbacks, Listener};
 
 pub use committer::{FORGOTTEN_AFTER, IDLE};
+pub use positions::{begin, beginning};
 
 /// Limit for the parting commit of lost partitions.
 pub const PARTING_WITHIN: Duration = committer::PARTING.within;
@@ -84,6 +86,7 @@ pub fn spawn(
         .enable_all()
         .build()?;
     let membership = Membership {
+        beginning: positions::beginning(config.auto_offset_reset, SystemTime::now()),
         name: config
             .group_instance_id
             .clone()
@@ -110,6 +113,8 @@ struct Membership {
     /// (`rebalance/taken_for_lost.rs`), it comes back under a new member id, and only by this name does Kafka know that it
     /// needn't wait for the old one.
     name: String,
+    /// Where to read from where the group has committed nothing.
+    beginning: OffsetSpec,
     events: Sender<Event>,
     /// Whether it ever joined. What fails later is no failure to begin.
     was_member: AtomicBool,
@@ -288,7 +293,13 @@ impl Membership {
         kafka: &Kafka,
         released: UnboundedSender<Vec<i32>>,
     ) -> Result<(Arc<Consumer>, Arc<Listener>), String> {
-        let listener = Listener::new(&self.config, kafka, self.events.clone(), released);
+        let listener = Listener::new(
+            &self.config,
+            self.beginning,
+            kafka,
+            self.events.clone(),
+            released,
+        );
         let builder = kafka
             .consumer(self.config.group.clone())
             .group_instance_id(self.name.clone())

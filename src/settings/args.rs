@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
-use super::{Addresses, CatchUp, Coalesce, Config, Fetch, Isolation, MaxAge, TooOld, Window};
+use super::{
+    Addresses, AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Isolation, MaxAge, TooOld, Window,
+};
 use crate::settings;
 
 /// The flags that say where messages are: all that `job send` and `job dead-letter` need.
@@ -31,6 +33,9 @@ pub struct SettingArgs {
     /// Consumer group
     #[arg(long, default_value = "my_consumer_group", value_parser = settings::name)]
     group: String,
+    /// Where to begin in a partition of which the group has committed nothing: earliest, latest, or by_duration:TIME ago
+    #[arg(long, value_name = "WHERE", default_value = "earliest", value_parser = settings::auto_offset_reset)]
+    auto_offset_reset: AutoOffsetReset,
     /// Name of this member, for static membership: a restart under the same name causes no rebalance
     #[arg(long, value_name = "ID", value_parser = settings::name)]
     group_instance_id: Option<String>,
@@ -94,6 +99,7 @@ impl From<SettingArgs> for Config {
             brokers: args.source.brokers.0,
             topic: args.source.topic,
             group: args.group,
+            auto_offset_reset: args.auto_offset_reset,
             group_instance_id: args.group_instance_id,
             session_timeout: args.session_timeout,
             threads: args.threads,

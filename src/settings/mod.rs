@@ -5,6 +5,7 @@ pub(crate) mod args;
 mod ascii;
 pub mod load;
 mod quantity;
+mod reset;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 pub use address::{Addresses, addresses, distinct_addresses};
 pub use quantity::{bytes, count, duration, duration_or_none};
+pub use reset::{AutoOffsetReset, auto_offset_reset};
 
 /// Everything `job run` needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +24,8 @@ pub struct Config {
     pub topic: String,
     /// The consumer group, as `kafka-consumer-groups.sh` names it.
     pub group: String,
+    /// Where to begin in a partition of which the group has committed nothing.
+    pub auto_offset_reset: AutoOffsetReset,
     /// Static membership: a restart under the same id causes no rebalance.
     pub group_instance_id: Option<String>,
     /// How long Kafka waits for a member's heartbeat before it gives its partitions to others.

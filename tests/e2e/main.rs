@@ -29,6 +29,7 @@ mod lifecycle;
 mod log_identity;
 mod max_age;
 mod memory;
+mod new_groups;
 mod odd_texts;
 mod quiet_connections;
 mod rebalance;

@@ -1,17 +1,18 @@
 //! Messages that are older than `--max-age` when their turn comes.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use chatroom_job::message::proto::push::PushMsg;
 
 use crate::support::comet::{Call, Comet};
 use crate::support::job::Job;
 use crate::support::kafka::{Version, shared};
-use crate::support::messages::{over_rooms, record};
+use crate::support::messages::over_rooms;
 use crate::support::topic::Topic;
 
 const ROOMS: usize = 5;
 const SOME: usize = 50;
+const HOUR: Duration = Duration::from_secs(3_600);
 
 fn topic() -> Topic<'static> {
     Topic::new(shared(Version::V3_9_1), 2)
@@ -19,10 +20,7 @@ fn topic() -> Topic<'static> {
 
 /// Writes messages over rooms, the first of them with the number `from`, an hour ago.
 fn produce_old(topic: &Topic<'_>, from: usize) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let time = (now.expect("it is after 1970") - Duration::from_secs(3_600)).as_millis() as i64;
-    let old = |message: PushMsg| record(&topic.name, &message).timestamp(time);
-    topic.kafka.produce(over_rooms(ROOMS, from, SOME).map(old));
+    topic.produce_old(over_rooms(ROOMS, from, SOME), HOUR);
 }
 
 fn texts(comet: &Comet) -> Vec<String> {

@@ -1,28 +1,75 @@
 //! Where the group stands in the topic, and what Comets miss of what counts as finished.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Display, Formatter};
 use std::io::Write;
+use std::time::SystemTime;
 
 use super::Report;
 use crate::base::text::{counted, escape_first};
-use crate::kafka::COMMAND_TIMEOUT;
 use crate::kafka::client::{
     ConsumerGroupLagOptions, DescribeConsumerGroupsOptions, ErrorCode, Kafka, KrafkaError,
-    ListConsumerGroupOffsetsOptions, ListOffsetsOptions, OffsetSpec, TopicPartition,
+    ListConsumerGroupOffsetsOptions, TopicPartition,
 };
+use crate::kafka::{COMMAND_TIMEOUT, membership};
 use crate::message::offset_map;
-use crate::settings::Config;
+use crate::settings::{AutoOffsetReset, Config};
 
 /// How many partitions are named.
 const NAMED: usize = 8;
 
-/// Where the group stands; `Err` inside for a group that isn't one of consumers.
+/// Where the group stands.
+pub(super) struct Lag {
+    members: u64,
+    /// Messages that it has not committed.
+    waiting: u64,
+    /// Whether it has committed nothing, and nobody is in it.
+    is_new: bool,
+    /// Partitions whose waiting messages are not counted, and why not.
+    unknown: Vec<(i32, String)>,
+}
+
+impl Lag {
+    /// Whether it would send messages now that are there already.
+    pub(super) fn is_new_with_messages(&self) -> bool {
+        self.is_new && self.waiting > 0
+    }
+
+    pub(super) fn waiting(&self) -> String {
+        counted(self.waiting, "message")
+    }
+
+    /// What is not counted.
+    pub(super) fn uncounted(&self) -> impl Iterator<Item = String> {
+        self.unknown.iter().map(|(partition, why)| {
+            format!("What waits in partition {partition} is not counted, as nobody says where it begins: {why}")
+        })
+    }
+
+    pub(super) fn in_words(&self, reset: AutoOffsetReset) -> String {
+        let waiting = self.waiting();
+        if !self.is_new {
+            let members = counted(self.members, "member");
+            return format!("{members} now, {waiting} waiting (LAG)");
+        }
+        match reset {
+            AutoOffsetReset::Earliest => {
+                format!("new; it starts at the earliest record, {waiting} waiting")
+            }
+            AutoOffsetReset::Latest => "new; it starts at what is written from then on".to_owned(),
+            AutoOffsetReset::ByDuration(time) => {
+                format!("new; it starts at records of the last {time:?}, {waiting} waiting")
+            }
+        }
+    }
+}
+
+/// Where the group stands; `Err` inside for a group that isn't one of consumers: its kind.
 pub(super) async fn lag(
     config: &Config,
     kafka: &Kafka,
     partitions: usize,
-) -> Result<Result<String, String>, KrafkaError> {
+) -> Result<Result<Lag, String>, KrafkaError> {
     let admin = kafka.admin();
     let options = DescribeConsumerGroupsOptions::default().timeout(COMMAND_TIMEOUT);
     let described = admin
@@ -48,39 +95,32 @@ pub(super) async fn lag(
     };
 
     let all = all(config, partitions);
-    let earliest = all
-        .iter()
-        .map(|partition| (partition.clone(), OffsetSpec::Earliest));
-    let earliest = admin
-        .list_offsets(
-            earliest,
-            ListOffsetsOptions::default().timeout(COMMAND_TIMEOUT),
-        )
-        .await?;
+    let numbers: Vec<i32> = all.iter().map(|of| of.partition).collect();
+    let beginning = membership::beginning(config.auto_offset_reset, SystemTime::now());
+    let (begin, mut unknown) = membership::begin(kafka, &config.topic, &numbers, beginning).await;
+    let begin: HashMap<i32, i64> = begin.iter().map(|at| (at.partition, at.offset)).collect();
     let options = ConsumerGroupLagOptions::default()
         .timeout(COMMAND_TIMEOUT)
         .partitions(all);
     let lags = admin.consumer_group_lag(&config.group, options).await?;
 
     let (mut waiting, mut known) = (0, false);
-    for (partition, lag) in lags {
+    for (of, lag) in lags {
         let lag = lag?;
-        known |= lag.committed_offset.is_some();
-        let from = match (lag.committed_offset, earliest.get(&partition)) {
-            (Some(offset), _) => offset,
-            (None, Some(Ok(earliest))) => earliest.offset,
-            (None, Some(Err(error))) => return Err(error.clone()),
-            (None, None) => lag.end_offset,
-        };
-        waiting += u64::try_from(lag.end_offset - from).unwrap_or(0);
+        if lag.committed_offset.is_some() {
+            known = true;
+            unknown.retain(|(partition, _)| *partition != of.partition);
+        }
+        let from = lag
+            .committed_offset
+            .or_else(|| begin.get(&of.partition).copied());
+        waiting += from.map_or(0, |from| u64::try_from(lag.end_offset - from).unwrap_or(0));
     }
-    let waiting = counted(waiting, "message");
-    Ok(Ok(match (known, members) {
-        (false, 0) => format!("new; it starts at the earliest record, {waiting} waiting"),
-        _ => format!(
-            "{} now, {waiting} waiting (LAG)",
-            counted(members, "member")
-        ),
+    Ok(Ok(Lag {
+        members,
+        waiting,
+        is_new: !known && members == 0,
+        unknown,
     }))
 }
 
@@ -163,7 +203,7 @@ impl Display for Missed {
     }
 }
 
-fn all(config: &Config, partitions: usize) -> Vec<TopicPartition> {
+pub(super) fn all(config: &Config, partitions: usize) -> Vec<TopicPartition> {
     (0..)
         .take(partitions)
         .map(|index| TopicPartition::new(&config.topic, index))

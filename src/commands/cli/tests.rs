@@ -4,7 +4,9 @@ use std::time::Duration;
 use super::*;
 use crate::commands::dead_letter::Sources;
 use crate::dead_letter::letter::Place;
-use crate::settings::{CatchUp, Coalesce, Config, Fetch, Isolation, TooOld, Window};
+use crate::settings::{
+    AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Isolation, TooOld, Window,
+};
 
 #[test]
 fn the_description_is_sound() {
@@ -95,6 +97,7 @@ fn the_defaults_are_the_documented_ones() {
         brokers: vec!["localhost:9092".into()],
         topic: "my-topic".into(),
         group: "my_consumer_group".into(),
+        auto_offset_reset: AutoOffsetReset::Earliest,
         group_instance_id: None,
         session_timeout: Duration::from_secs(10),
         comet: vec!["localhost:50051".into()],

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crossbeam_channel::Sender;
 use krafka::Kafka;
+use krafka::admin::OffsetSpec;
 use krafka::consumer::{
     Consumer, ConsumerGroupMetadata, ConsumerRebalanceListener, TopicPartition,
 };
@@ -30,6 +31,8 @@ pub(super) struct Listener {
     topic: String,
     group: String,
     kafka: Kafka,
+    /// Where to read from where the group has committed nothing.
+    beginning: OffsetSpec,
     committer: Committer,
     asker: tokio::sync::Mutex<Asker>,
     /// Set after the listener is built, since krafka's consumer is built with the listener.
@@ -52,6 +55,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Listener {
     pub(super) fn new(
         config: &Config,
+        beginning: OffsetSpec,
         kafka: &Kafka,
         events: Sender<Event>,
         released: UnboundedSender<Vec<i32>>,
@@ -60,6 +64,7 @@ impl Listener {
             topic: config.topic.clone(),
             group: config.group.clone(),
             kafka: kafka.clone(),
+            beginning,
             committer: Committer::new(
                 config.brokers.clone(),
                 config.group.clone(),

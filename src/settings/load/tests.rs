@@ -1,7 +1,7 @@
 //! All sources together.
 
 use super::*;
-use crate::settings::{CatchUp, Coalesce, Fetch, Isolation, TooOld, Window};
+use crate::settings::{AutoOffsetReset, CatchUp, Coalesce, Fetch, Isolation, TooOld, Window};
 use std::time::Duration;
 
 /// Loads from flags, variables and a file's text, as `job run` would.
@@ -60,7 +60,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
 
 #[test]
 fn every_setting_can_stand_in_the_file_and_in_the_environment() {
-    let file = "brokers = ['a:1', 'b:2']\ntopic = 't'\ngroup = 'g'\ngroup-instance-id = 'i'\n\
+    let file = "brokers = ['a:1', 'b:2']\ntopic = 't'\ngroup = 'g'\nauto-offset-reset = 'by_duration:1h'\ngroup-instance-id = 'i'\n\
         session-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\ncork-calls = 'off'\nfetch = 'modern'\n\
         isolation-level = 'read_uncommitted'\n\
         coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
@@ -69,6 +69,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         brokers: vec!["a:1".into(), "b:2".into()],
         topic: "t".into(),
         group: "g".into(),
+        auto_offset_reset: AutoOffsetReset::ByDuration(Duration::from_secs(3_600)),
         group_instance_id: Some("i".into()),
         session_timeout: Duration::from_secs(6),
         comet: vec!["c:1".into(), "[::1]:2".into()],
@@ -96,6 +97,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_BROKERS", "a:1,b:2"),
         ("JOB_TOPIC", "t"),
         ("JOB_GROUP", "g"),
+        ("JOB_AUTO_OFFSET_RESET", "by_duration:PT1H"),
         ("JOB_GROUP_INSTANCE_ID", "i"),
         ("JOB_SESSION_TIMEOUT", "6s"),
         ("JOB_COMET", "c:1, [::1]:2"),

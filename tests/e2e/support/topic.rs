@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chatroom_job::message::proto::push::PushMsg;
 use krafka::consumer::ConsumerRecord;
@@ -63,6 +64,14 @@ impl<'a> Topic<'a> {
     pub fn produce(&self, messages: impl IntoIterator<Item = PushMsg>) {
         let records = messages.into_iter().map(|m| record(&self.name, &m));
         self.kafka.produce(records);
+    }
+
+    /// Writes messages as records of so long ago.
+    pub fn produce_old(&self, messages: impl IntoIterator<Item = PushMsg>, age: Duration) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let time = (now.expect("it is after 1970") - age).as_millis() as i64;
+        let old = |m: PushMsg| record(&self.name, &m).timestamp(time);
+        self.kafka.produce(messages.into_iter().map(old));
     }
 
     /// Messages that the group has not committed.

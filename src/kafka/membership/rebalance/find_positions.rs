@@ -31,7 +31,7 @@ impl Listener {
                     let mut rest = left.clone();
                     rest.retain(|partition, _| new.contains(partition));
                     if !rest.is_empty() {
-                        tokio::spawn(self.clone().find_earliest(rest));
+                        tokio::spawn(self.clone().find_beginning(rest));
                     }
                     left.retain(|partition, _| !new.contains(partition));
                     failed
@@ -46,8 +46,8 @@ impl Listener {
         }
     }
 
-    /// Retries until the leaders say where partitions begin for which the group has committed nothing.
-    async fn find_earliest(self: Arc<Self>, assignments: HashMap<i32, u64>) {
+    /// Retries until the leaders say where to begin in partitions for which the group has committed nothing.
+    async fn find_beginning(self: Arc<Self>, assignments: HashMap<i32, u64>) {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
         let mut left = assignments;
         loop {
@@ -58,7 +58,10 @@ impl Listener {
             let mut asking = JoinSet::new();
             for partitions in self.by_leader(left.keys().copied()).await {
                 let (kafka, topic) = (self.kafka.clone(), self.topic.clone());
-                asking.spawn(async move { positions::earliest(&kafka, &topic, &partitions).await });
+                let beginning = self.beginning;
+                asking.spawn(async move {
+                    positions::begin(&kafka, &topic, &partitions, beginning).await
+                });
             }
             let mut failed = BTreeMap::new();
             while let Some(asked) = asking.join_next().await {
