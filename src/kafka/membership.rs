@@ -28,7 +28,7 @@ use crate::base::backoff::{Retry, grows};
 use crate::base::lease;
 use crate::base::text::counted;
 use crate::base::trial;
-use crate::kafka::{Trouble, create_topic_command};
+use crate::kafka::{Cluster, Trouble, create_topic_command, is_login_refused};
 use crate::message::group::Event;
 use crate::message::membership::Command;
 use crate::message::{CommitOutcome, Failure};
@@ -88,6 +88,7 @@ pub fn spawn(
             .group_instance_id
             .clone()
             .unwrap_or_else(name_for_this_life),
+        cluster: Cluster::of(config),
         config: config.clone(),
         events: events.clone(),
         was_member: AtomicBool::new(false),
@@ -104,8 +105,19 @@ pub fn spawn(
         })
 }
 
+/// How a membership ended. The texts are for the log.
+enum End {
+    /// It was told to leave.
+    Left,
+    /// Another process took its name.
+    Fenced(String),
+    /// The broker doesn't take the password that krafka has. The next krafka reads it again.
+    LoginRefused(String),
+}
+
 struct Membership {
     config: Config,
+    cluster: Cluster,
     /// The group instance id. Every member has one: when krafka takes a living member for lost
     /// (`rebalance/taken_for_lost.rs`), it comes back under a new member id, and only by this name does Kafka know that it
     /// needn't wait for the old one.
@@ -119,24 +131,39 @@ impl Membership {
     /// # Errors
     /// The broker refuses the settings for good, or another process keeps taking this member's name.
     async fn keep(self: Arc<Self>, mut commands: UnboundedReceiver<Command>) -> Result<(), String> {
-        let kafka = tokio::select! {
-            kafka = self.connect() => kafka,
-            () = self.told_to_leave(&mut commands) => return Ok(()),
-        };
+        let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
         let mut fenced: Vec<Instant> = Vec::new();
-        while let Some(why) = self.be_member(&kafka, &mut commands).await? {
-            fenced.retain(|at| at.elapsed() < FENCED_WITHIN);
-            fenced.push(Instant::now());
-            if fenced.len() >= FENCED_MOST {
-                return Err(why);
+        let mut kafka = None;
+        loop {
+            let connected = match &kafka {
+                Some(kafka) => kafka,
+                None => tokio::select! {
+                    connected = self.connect() => kafka.insert(connected),
+                    () = self.told_to_leave(&mut commands) => return Ok(()),
+                },
+            };
+            match self.be_member(connected, &mut commands).await? {
+                End::Left => return Ok(()),
+                End::Fenced(why) => {
+                    fenced.retain(|at| at.elapsed() < FENCED_WITHIN);
+                    fenced.push(Instant::now());
+                    if fenced.len() >= FENCED_MOST {
+                        return Err(why);
+                    }
+                    log::warn!("{why}; or Kafka remembered one that is gone. Joining anew");
+                }
+                End::LoginRefused(why) => {
+                    kafka = None;
+                    tokio::select! {
+                        () = wait(&mut retry, &why) => {}
+                        () = self.told_to_leave(&mut commands) => return Ok(()),
+                    }
+                }
             }
-            log::warn!("{why}; or Kafka remembered one that is gone. Joining anew");
         }
-        Ok(())
     }
 
-    /// Joins, and stays until told to leave (returns None) or until another process takes this member's name (returns the
-    /// line for the log).
+    /// Joins, and stays a member until something ends that.
     ///
     /// # Errors
     /// The broker refuses the settings for good, or the poll's task panicked.
@@ -144,14 +171,14 @@ impl Membership {
         self: &Arc<Self>,
         kafka: &Kafka,
         commands: &mut UnboundedReceiver<Command>,
-    ) -> Result<Option<String>, String> {
+    ) -> Result<End, String> {
         let (released, releases) = unbounded_channel();
         let (consumer, listener) = self.make_consumer(kafka, released).await?;
         tokio::select! {
             subscribed = self.subscribe(&consumer) => subscribed?,
             () = self.told_to_leave(commands) => {
                 self.close(&consumer).await;
-                return Ok(None);
+                return Ok(End::Left);
             }
         }
         let leaving = Arc::new(AtomicBool::new(false));
@@ -167,12 +194,12 @@ impl Membership {
         loop {
             let command = tokio::select! {
                 ended = &mut polling => {
-                    let fenced = ended
+                    let end = ended
                         .unwrap_or_else(|panic| Err(format!("the membership's poll ended: {panic}")))?;
-                    // Its partitions are the other process's: there is nothing to release.
+                    // Its partitions are the other process's, or soon the next member's of this one: there is nothing to release.
                     listener.lose_all();
                     let _ = consumer.close_with(CloseOptions::new().timeout(RETRY_MOST)).await;
-                    return Ok(fenced);
+                    return Ok(end);
                 }
                 command = commands.recv() => command,
             };
@@ -193,7 +220,7 @@ impl Membership {
         // The revocation waits for the answer to each commit, also to one that begins while it lasts.
         loop {
             tokio::select! {
-                () = &mut leave => return Ok(None),
+                () = &mut leave => return Ok(End::Left),
                 Some(command) = commands.recv() => self.apply(command, &listener),
             }
         }
@@ -248,34 +275,40 @@ impl Membership {
     /// Retries until Kafka answers and has the topic.
     async fn connect(&self) -> Kafka {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
-        let Config { brokers, topic, .. } = &self.config;
-        let kafka = loop {
-            match crate::kafka::connect(brokers).await {
-                Ok(kafka) => break kafka,
-                Err(error) => {
-                    let trouble = Trouble::with_connecting(brokers, &error).await;
-                    wait(&mut retry, &format!("{NOT_BEGUN}: {trouble}")).await;
-                }
-            }
-        };
+        let (cluster, topic) = (&self.cluster, &self.config.topic);
         loop {
-            let why = match crate::kafka::partitions(&kafka, topic).await {
-                Ok(Some(partitions)) => {
-                    log::info!(
-                        "connected to Kafka at {}: topic {topic} has {}",
-                        brokers.join(","),
-                        counted(partitions as u64, "partition")
-                    );
-                    return kafka;
+            let kafka = match cluster.connect().await {
+                Ok(kafka) => kafka,
+                Err(error) => {
+                    let trouble = Trouble::with_connecting(cluster, &error).await;
+                    wait(&mut retry, &format!("{NOT_BEGUN}: {trouble}")).await;
+                    continue;
                 }
-                Ok(None) => format!(
-                    "Kafka at {} has no topic {topic}. Check the topic (--topic, JOB_TOPIC), or make it: {}",
-                    brokers.join(","),
-                    create_topic_command(brokers, topic)
-                ),
-                Err(error) => Trouble::new(brokers, &error).to_string(),
             };
-            wait(&mut retry, &format!("{NOT_BEGUN}: {why}")).await;
+            // With another password by then, this krafka can't be let in again.
+            let mut is_refused = false;
+            while !is_refused {
+                let why = match crate::kafka::partitions(&kafka, topic).await {
+                    Ok(Some(partitions)) => {
+                        log::info!(
+                            "connected to Kafka at {}: topic {topic} has {}",
+                            cluster.joined(),
+                            counted(partitions as u64, "partition")
+                        );
+                        return kafka;
+                    }
+                    Ok(None) => format!(
+                        "Kafka at {} has no topic {topic}. Check the topic (--topic, JOB_TOPIC), or make it: {}",
+                        cluster.joined(),
+                        create_topic_command(cluster, topic)
+                    ),
+                    Err(error) => {
+                        is_refused = is_login_refused(&error);
+                        Trouble::new(cluster, &error).to_string()
+                    }
+                };
+                wait(&mut retry, &format!("{NOT_BEGUN}: {why}")).await;
+            }
         }
     }
 
@@ -288,7 +321,13 @@ impl Membership {
         kafka: &Kafka,
         released: UnboundedSender<Vec<i32>>,
     ) -> Result<(Arc<Consumer>, Arc<Listener>), String> {
-        let listener = Listener::new(&self.config, kafka, self.events.clone(), released);
+        let listener = Listener::new(
+            &self.config,
+            &self.cluster,
+            kafka,
+            self.events.clone(),
+            released,
+        );
         let builder = kafka
             .consumer(self.config.group.clone())
             .group_instance_id(self.name.clone())
@@ -327,14 +366,13 @@ impl Membership {
             if let Some(advice) = refusal::cannot_heal(&error, &self.config) {
                 return Err(format!("{}. {advice}", self.failed(&error)));
             }
-            let trouble = Trouble::new(&self.config.brokers, &error);
+            let trouble = Trouble::new(&self.cluster, &error);
             wait(&mut retry, &self.failed(&trouble)).await;
         }
         Ok(())
     }
 
-    /// Keeps the membership alive: krafka joins, rejoins and calls the listener from within `poll`. Returns None when
-    /// told to leave, or the line for the log when another process takes this member's name.
+    /// Keeps the membership alive: krafka joins, rejoins and calls the listener from within `poll`.
     ///
     /// # Errors
     /// The broker refuses the settings for good.
@@ -342,7 +380,7 @@ impl Membership {
         self: Arc<Self>,
         consumer: Arc<Consumer>,
         leaving: Arc<AtomicBool>,
-    ) -> Result<Option<String>, String> {
+    ) -> Result<End, String> {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
         while !leaving.load(Ordering::Relaxed) {
             let polled = consumer.poll(POLL).await;
@@ -367,17 +405,20 @@ impl Membership {
                 Err(KrafkaError::Wakeup) => {}
                 Err(error) => {
                     if let Some(advice) = refusal::fenced(&error, &self.config, &self.name) {
-                        return Ok(Some(format!("{}. {advice}", self.failed(&error))));
+                        return Ok(End::Fenced(format!("{}. {advice}", self.failed(&error))));
                     }
                     if let Some(advice) = refusal::cannot_heal(&error, &self.config) {
                         return Err(format!("{}. {advice}", self.failed(&error)));
                     }
-                    let trouble = Trouble::new(&self.config.brokers, &error);
-                    wait(&mut retry, &self.failed(&trouble)).await;
+                    let failed = self.failed(&Trouble::new(&self.cluster, &error));
+                    if is_login_refused(&error) {
+                        return Ok(End::LoginRefused(failed));
+                    }
+                    wait(&mut retry, &failed).await;
                 }
             }
         }
-        Ok(None)
+        Ok(End::Left)
     }
 
     /// Says what failed: joining, or staying a member.

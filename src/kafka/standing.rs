@@ -19,6 +19,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::Request;
 
 use super::ask::{Connection, address_of, text};
+use super::cluster::Cluster;
 use crate::message::standing::{Log, Question, Standing, TopicTag};
 
 /// How long one broker may take for one answer, with connecting to it.
@@ -37,7 +38,7 @@ const EARLIEST: i64 = -2;
 
 /// Asks, on connections that it keeps.
 pub struct Asker {
-    brokers: Vec<String>,
+    cluster: Cluster,
     topic: String,
     connections: HashMap<String, Negotiated>,
     /// Whether it was said that the brokers give topics no ids.
@@ -51,9 +52,9 @@ struct Negotiated {
 }
 
 impl Asker {
-    pub fn new(brokers: Vec<String>, topic: String) -> Self {
+    pub fn new(cluster: Cluster, topic: String) -> Self {
         Self {
-            brokers,
+            cluster,
             topic,
             connections: HashMap::new(),
             said: false,
@@ -129,7 +130,8 @@ impl Asker {
             .with_allow_auto_topic_creation(false);
         let kept = self.connections.keys().cloned();
         let mut addresses: Vec<String> = kept.collect();
-        let rest = self.brokers.iter().filter(|b| !addresses.contains(b));
+        let brokers = self.cluster.brokers().iter();
+        let rest = brokers.filter(|b| !addresses.contains(b));
         let rest: Vec<String> = rest.cloned().collect();
         addresses.extend(rest);
         let mut why = String::new();
@@ -286,7 +288,7 @@ impl Asker {
             Some(answer) => answer,
             None => {
                 let asking = async {
-                    Negotiated::open(address)
+                    Negotiated::open(&self.cluster, address)
                         .await?
                         .ask(request, versions)
                         .await
@@ -319,8 +321,8 @@ enum Refusal {
 }
 
 impl Negotiated {
-    async fn open(address: &str) -> Result<Negotiated, String> {
-        let mut connection = Connection::open(address).await?;
+    async fn open(cluster: &Cluster, address: &str) -> Result<Negotiated, String> {
+        let mut connection = Connection::open(cluster, address).await?;
         let request = ApiVersionsRequest::default();
         let answer = connection.ask(&request, API_VERSIONS).await?;
         let versions = answer.api_keys.iter();

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::committer::{Committer, Effort, LAST};
 use super::positions::Position;
+use crate::kafka::Cluster;
 use crate::kafka::standing::Asker;
 use crate::message::group::Event;
 use crate::message::standing::{Question, Standing};
@@ -52,6 +53,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Listener {
     pub(super) fn new(
         config: &Config,
+        cluster: &Cluster,
         kafka: &Kafka,
         events: Sender<Event>,
         released: UnboundedSender<Vec<i32>>,
@@ -60,15 +62,8 @@ impl Listener {
             topic: config.topic.clone(),
             group: config.group.clone(),
             kafka: kafka.clone(),
-            committer: Committer::new(
-                config.brokers.clone(),
-                config.group.clone(),
-                config.topic.clone(),
-            ),
-            asker: tokio::sync::Mutex::new(Asker::new(
-                config.brokers.clone(),
-                config.topic.clone(),
-            )),
+            committer: Committer::new(cluster.clone(), config.group.clone(), config.topic.clone()),
+            asker: tokio::sync::Mutex::new(Asker::new(cluster.clone(), config.topic.clone())),
             consumer: OnceLock::new(),
             events,
             assignments: Mutex::default(),

@@ -28,7 +28,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::HEARTBEAT;
 use super::rejoin::rejoin;
 use crate::base::backoff::Outage;
-use crate::kafka::Trouble;
+use crate::kafka::{Cluster, Trouble};
 use crate::settings::Config;
 
 /// Longer than krafka caches what it knows of a topic, so each look asks a broker.
@@ -113,7 +113,7 @@ fn say_failed(outage: &mut Outage, config: &Config, error: &KrafkaError) {
              goes unnoticed and isn't read",
             config.group,
             config.topic,
-            Trouble::new(&config.brokers, error)
+            Trouble::new(&Cluster::of(config), error)
         );
     }
 }
