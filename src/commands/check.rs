@@ -17,7 +17,7 @@ use crate::comet::{self, Client, Location, Queues, RpcStatusCode};
 use crate::commands::dead_letter;
 use crate::kafka::client::{DescribeClusterOptions, Kafka, KrafkaError};
 use crate::kafka::finding::{Finding, find_out};
-use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
+use crate::kafka::{self, COMMAND_TIMEOUT, Cluster, Trouble};
 use crate::message::{Answer, Status};
 use crate::settings::Config;
 use crate::settings::load::Loaded;
@@ -112,8 +112,9 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     let dead_letters = format!("dead-letter topic {}", config.dead_letter_topic());
 
     // Each address is tried by itself too: the service needs only one of them, and would not notice the others.
-    let (reached, tried) = tokio::join!(reach(config), find_out(&config.brokers));
-    let (kafka, cluster) = match reached {
+    let cluster = Cluster::of(config);
+    let (reached, tried) = tokio::join!(reach(&cluster), find_out(&cluster));
+    let (kafka, brokers) = match reached {
         Ok(reached) => reached,
         Err(Trouble {
             brokers,
@@ -144,7 +145,7 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     };
     report.good(
         format_args!("Kafka at {}", good.join(", ")),
-        cluster.in_words(),
+        brokers.in_words(),
     );
     for (address, found) in bad {
         if let Err(Finding { cause, advice }) = found {
@@ -153,16 +154,18 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     }
 
     let failed = |report: &mut Report<W>, what: &str, error: &KrafkaError| {
-        let Trouble { cause, advice, .. } = Trouble::new(&config.brokers, error);
+        let Trouble { cause, advice, .. } = Trouble::new(&cluster, error);
         report.bad(what, cause, advice);
     };
     match kafka::partitions(&kafka, &config.topic).await {
         Ok(Some(partitions)) => {
             report.good(&topic, counted(partitions as u64, "partition"));
-            match group::lag(config, &kafka, partitions).await {
+            match group::lag(config, &cluster, &kafka, partitions).await {
                 Ok(Ok(lag)) => {
                     report.good(&group, lag.in_words(config.auto_offset_reset));
-                    lag.uncounted().for_each(|line| report.detail(line));
+                    if let Some(line) = lag.uncounted() {
+                        report.detail(line);
+                    }
                     if lag.is_new_with_messages()
                         && let Some(other) = predecessor::find(config, &kafka, partitions).await
                     {
@@ -188,7 +191,7 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
             }
         }
         Ok(None) => {
-            let command = kafka::create_topic_command(&config.brokers, &config.topic);
+            let command = kafka::create_topic_command(&cluster, &config.topic);
             report.bad(&topic, "not there", format!("Make it: {command}"));
             report.skipped(&group);
         }
@@ -197,8 +200,8 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
             report.skipped(&group);
         }
     }
-    let brokers = cluster.brokers.iter().map(|(id, _)| *id);
-    session::check(config.session_timeout, &kafka, brokers, report).await;
+    let ids = brokers.0.iter().map(|(id, _)| *id);
+    session::check(config.session_timeout, &cluster, &kafka, ids, report).await;
     match kafka::partitions(&kafka, &config.dead_letter_topic()).await {
         Ok(Some(partitions)) => {
             let partitions = counted(partitions as u64, "partition");
@@ -224,16 +227,14 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     }
 }
 
-/// The brokers, as they call themselves: this is where everything after the first contact goes.
+/// The brokers, as they call themselves: this is where everything after the first contact goes. Id and address; none where
+/// not everybody may ask.
 #[derive(Default)]
-struct Cluster {
-    /// Id and address. None where not everybody may ask.
-    brokers: Vec<(i32, String)>,
-}
+struct Brokers(Vec<(i32, String)>);
 
-impl Cluster {
+impl Brokers {
     fn in_words(&self) -> String {
-        let mut brokers: Vec<_> = self.brokers.iter().map(|(_, at)| at.as_str()).collect();
+        let mut brokers: Vec<_> = self.0.iter().map(|(_, at)| at.as_str()).collect();
         brokers.sort();
         match brokers.len() as u64 {
             // What matters is tried next.
@@ -243,23 +244,23 @@ impl Cluster {
     }
 }
 
-async fn reach(config: &Config) -> Result<(Kafka, Cluster), Trouble> {
-    let kafka = kafka::connect_for_command(&config.brokers, "job-check").await?;
+async fn reach(cluster: &Cluster) -> Result<(Kafka, Brokers), Trouble> {
+    let kafka = cluster.connect_for_command("check").await?;
     let options = DescribeClusterOptions::default().timeout(COMMAND_TIMEOUT);
-    let cluster = match kafka.admin().describe_cluster(options).await {
-        Ok(cluster) => Cluster {
-            brokers: cluster
+    let brokers = match kafka.admin().describe_cluster(options).await {
+        Ok(described) => Brokers(
+            described
                 .brokers
                 .iter()
                 .map(|broker| (broker.id, format!("{}:{}", broker.host, broker.port)))
                 .collect(),
-        },
+        ),
         Err(error @ (KrafkaError::Network(_) | KrafkaError::Timeout { .. })) => {
-            return Err(Trouble::new(&config.brokers, &error));
+            return Err(Trouble::new(cluster, &error));
         }
-        Err(_) => Cluster::default(),
+        Err(_) => Brokers::default(),
     };
-    Ok((kafka, cluster))
+    Ok((kafka, brokers))
 }
 
 /// The question to each Comet, on its way.

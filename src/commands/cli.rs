@@ -7,6 +7,7 @@ mod dead_letter;
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::kafka::Cluster;
 use crate::settings;
 use crate::settings::args::{SettingArgs, SourceArgs};
 use crate::settings::load::{self, Loaded};
@@ -144,8 +145,10 @@ fn read(
     let matches = command().try_get_matches_from(args)?;
     let (name, matches) = matches.subcommand().unwrap_or(("run", &matches));
     let (name, matches) = matches.subcommand().unwrap_or((name, matches));
-    let loaded = load::load(matches, environment)
-        .map_err(|message| clap::Error::raw(ErrorKind::ValueValidation, message + "\n"))?;
+    let wrong = |message| clap::Error::raw(ErrorKind::ValueValidation, message + "\n");
+    let loaded = load::load(matches, environment).map_err(wrong)?;
+    // The files that settings name are settings too. Later on, one that can't be read is waited for.
+    Cluster::of(&loaded.config).check_files().map_err(wrong)?;
     Ok(match name {
         "send" => Invocation::Send(loaded, SendArgs::from_arg_matches(matches)?),
         "check" => Invocation::Check(loaded),

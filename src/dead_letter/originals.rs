@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::kafka::Cluster;
 use crate::kafka::client::{ConsumerRecord, KrafkaError};
 use crate::kafka::fetch::{MAX_WAIT, Positions, Reader};
 use crate::message::RecordId;
@@ -19,10 +20,10 @@ pub struct Originals {
 
 impl Originals {
     /// Connects to the topic `source`.
-    pub async fn connect(brokers: &[String], source: &str) -> Result<Self, KrafkaError> {
+    pub async fn connect(cluster: &Cluster, source: &str) -> Result<Self, KrafkaError> {
         Ok(Self {
             // The record was delivered, so it is readable whatever became of its transaction.
-            reader: Reader::connect(brokers, source, Isolation::ReadUncommitted).await?,
+            reader: Reader::connect(cluster, source, Isolation::ReadUncommitted).await?,
             last: BTreeMap::new(),
             partition: -1,
         })

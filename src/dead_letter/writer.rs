@@ -14,7 +14,7 @@ use crate::kafka::client::{
     Acks, CloseOptions, ConsumerRecord, CreateTopicsOptions, DeliveryHandle, ErrorCode,
     KrafkaError, NewTopic, Producer,
 };
-use crate::kafka::{self, Trouble, alter_topic_command, is_too_large};
+use crate::kafka::{self, Cluster, Trouble, alter_topic_command, is_too_large};
 use crate::message::dead_letter::{Event, Letter};
 use crate::message::{Completion, RecordId, Settled, group};
 use crate::settings::Config;
@@ -43,7 +43,7 @@ pub fn spawn(
     group: Sender<group::Event>,
 ) -> std::io::Result<JoinHandle<()>> {
     let mut writer = DeadLetterWriter {
-        brokers: config.brokers.clone(),
+        cluster: Cluster::of(config),
         source: config.topic.clone(),
         topic: config.dead_letter_topic(),
         comets: config.comet.clone(),
@@ -96,7 +96,7 @@ fn tell(group: &Sender<group::Event>, written: Vec<Letter>, dropped: Vec<Letter>
 }
 
 struct DeadLetterWriter {
-    brokers: Vec<String>,
+    cluster: Cluster,
     source: String,
     topic: String,
     /// The Comets' names, in the order of their ids.
@@ -163,7 +163,7 @@ impl DeadLetterWriter {
         match failure {
             Some(failure) if due || self.connection.is_none() => {
                 let held = self.waiting.held();
-                let cause = failure.cause(&self.brokers, &self.topic);
+                let cause = failure.cause(&self.cluster, &self.topic);
                 let wait = self.retry.failed(&cause, |cause| {
                     failure.complain(cause, &self.topic, &self.source, held);
                 });
@@ -266,7 +266,7 @@ impl DeadLetterWriter {
     async fn connection(&mut self) -> Result<&mut Connection, KrafkaError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => Connection::open(&self.brokers, &self.source, &self.topic).await?,
+            None => Connection::open(&self.cluster, &self.source, &self.topic).await?,
         };
         Ok(self.connection.insert(connection))
     }
@@ -310,15 +310,15 @@ struct Failure {
 }
 
 impl Failure {
-    fn cause(&self, brokers: &[String], topic: &str) -> String {
+    fn cause(&self, cluster: &Cluster, topic: &str) -> String {
         if is_too_large(&self.error) {
             let value = format!("max.message.bytes={LARGEST}");
             format!(
                 "it refused a letter as too large. Raise its max.message.bytes: {}",
-                alter_topic_command(brokers, topic, &value)
+                alter_topic_command(cluster, topic, &value)
             )
         } else {
-            let trouble = Trouble::new(brokers, &self.error);
+            let trouble = Trouble::new(cluster, &self.error);
             format!("{trouble}. Can the topic be made and written to?")
         }
     }
@@ -335,8 +335,8 @@ impl Failure {
 }
 
 impl Connection {
-    async fn open(brokers: &[String], source: &str, topic: &str) -> Result<Self, KrafkaError> {
-        let kafka = kafka::connect(brokers).await?;
+    async fn open(cluster: &Cluster, source: &str, topic: &str) -> Result<Self, KrafkaError> {
+        let kafka = cluster.connect().await?;
         if kafka::partitions(&kafka, topic).await?.is_none() {
             let new = NewTopic::new(topic, 1, -1)?
                 .with_config("max.message.bytes", LARGEST.to_string())
@@ -370,7 +370,7 @@ impl Connection {
             .await?;
         Ok(Self {
             producer,
-            originals: Originals::connect(brokers, source).await?,
+            originals: Originals::connect(cluster, source).await?,
         })
     }
 }

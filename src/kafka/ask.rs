@@ -9,11 +9,13 @@ use kafka_protocol::messages::{RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{
     Decodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::CLIENT_ID;
+use super::cluster::Cluster;
+use super::finding::Finding;
+use super::secure::{self, words};
 use super::stranger::{LONGEST_ANSWER, LOOKED_AT, describe, may_be_kafka};
 
 /// How long one IP address may take to accept a connection: the second packet of a handshake whose first one was lost is
@@ -37,6 +39,10 @@ pub enum Unanswered {
     Closed,
     /// What came is not Kafka's: who answers there.
     Stranger(String),
+    /// TLS failed on an open connection.
+    Tls(rustls::Error),
+    /// TLS or SASL failed: why, and what to do.
+    Refused(Finding),
     Other(String),
 }
 
@@ -46,6 +52,8 @@ impl fmt::Display for Unanswered {
             Unanswered::Unconnected(error) => error.fmt(f),
             Unanswered::Closed => f.write_str("the connection was closed without an answer"),
             Unanswered::Stranger(why) | Unanswered::Other(why) => f.write_str(why),
+            Unanswered::Tls(error) => error.fmt(f),
+            Unanswered::Refused(Finding { cause, advice }) => write!(f, "{cause}. {advice}"),
         }
     }
 }
@@ -53,10 +61,19 @@ impl fmt::Display for Unanswered {
 impl From<io::Error> for Unanswered {
     fn from(error: io::Error) -> Self {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        if let Some(tls) = words::tls_error(&error) {
+            return Unanswered::Tls(tls.clone());
+        }
         match error.kind() {
             BrokenPipe | ConnectionReset => Unanswered::Closed,
             _ => Unanswered::Other(error.to_string()),
         }
+    }
+}
+
+impl From<Finding> for Unanswered {
+    fn from(finding: Finding) -> Self {
+        Unanswered::Refused(finding)
     }
 }
 
@@ -71,29 +88,49 @@ pub fn address_of(host: &str, port: i32) -> String {
 /// One connection to one broker.
 pub struct Connection {
     pub address: String,
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
+    client_id: StrBytes,
+    /// Whether it shows a client certificate.
+    shows_certificate: bool,
     asked: i32,
 }
 
+/// A connection as TCP has it, or inside of TLS.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
 impl Connection {
-    /// Connects within two seconds an IP address.
+    /// Connects within two seconds an IP address, and logs in as the cluster's settings say. The caller limits that.
     ///
     /// # Errors
     /// A sentence that names the address.
-    pub async fn open(address: &str) -> Result<Self, String> {
-        Self::try_open(address)
+    pub async fn open(cluster: &Cluster, address: &str) -> Result<Self, String> {
+        Self::try_open(cluster, address)
             .await
             .map_err(|why| format!("connecting to Kafka at {address} failed: {why}"))
     }
 
     /// # Errors
-    /// [`Unanswered::Unconnected`].
-    pub async fn try_open(address: &str) -> Result<Self, Unanswered> {
-        Ok(Self {
+    /// [`Unanswered::Unconnected`]; where the cluster is secured, any other too.
+    pub async fn try_open(cluster: &Cluster, address: &str) -> Result<Self, Unanswered> {
+        let stream = connect(address).await.map_err(Unanswered::Unconnected)?;
+        let security = cluster.security();
+        let stream: Box<dyn Stream> = match &security.tls {
+            None => Box::new(stream),
+            Some(tls) => Box::new(secure::connect(address, stream, tls).await?),
+        };
+        let mut connection = Self {
             address: address.into(),
-            stream: connect(address).await.map_err(Unanswered::Unconnected)?,
+            stream,
+            client_id: text(cluster.client_id()),
+            shows_certificate: cluster.shows_certificate(),
             asked: 0,
-        })
+        };
+        if let Some(sasl) = &security.sasl {
+            secure::authenticate(&mut connection, sasl).await?;
+        }
+        Ok(connection)
     }
 
     /// Asks, and waits for the answer, for as long as it takes.
@@ -138,10 +175,24 @@ impl Connection {
         version: i16,
         longest: usize,
     ) -> Result<R::Response, Unanswered> {
+        let answer = self.exchange(request, version, longest).await;
+        answer.map_err(|why| match why {
+            Unanswered::Tls(error) => words::of_tls(&error, self.shows_certificate).into(),
+            other => other,
+        })
+    }
+
+    async fn exchange<R: Request>(
+        &mut self,
+        request: &R,
+        version: i16,
+        longest: usize,
+    ) -> Result<R::Response, Unanswered> {
         self.asked += 1;
-        let message = encode(request, version, self.asked)
+        let message = encode(request, version, self.asked, &self.client_id)
             .map_err(|why| Unanswered::Other(format!("the request can't be encoded: {why}")))?;
         self.stream.write_all(&message).await?;
+        self.stream.flush().await?;
         let answer = self.answer(longest).await?;
         decode::<R>(answer, version)
             .map_err(|why| Unanswered::Other(format!("the answer can't be read: {why}")))
@@ -171,6 +222,7 @@ impl Connection {
     /// Makes whoever waits for a line say something: who answers there, if it does.
     pub async fn provoke(&mut self) -> Option<String> {
         self.stream.write_all(b"\r\n\r\n").await.ok()?;
+        self.stream.flush().await.ok()?;
         let mut came = BytesMut::new();
         let some = self.stream.read_buf(&mut came).await.ok()? > 0;
         match some {
@@ -212,12 +264,17 @@ async fn connect(address: &str) -> io::Result<TcpStream> {
 }
 
 /// A request with its header, and its length before it.
-fn encode<R: Request>(request: &R, version: i16, correlation: i32) -> Result<Bytes, String> {
+fn encode<R: Request>(
+    request: &R,
+    version: i16,
+    correlation: i32,
+    client_id: &StrBytes,
+) -> Result<Bytes, String> {
     let header = RequestHeader::default()
         .with_request_api_key(R::KEY)
         .with_request_api_version(version)
         .with_correlation_id(correlation)
-        .with_client_id(Some(text(CLIENT_ID)));
+        .with_client_id(Some(client_id.clone()));
     let mut body = BytesMut::new();
     encode_request_header_into_buffer(&mut body, &header)
         .and_then(|()| request.encode(&mut body, version))

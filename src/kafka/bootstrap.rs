@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::ask::Connection;
+use super::cluster::Cluster;
 
 /// After so long without an answer the next address is asked too.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -18,16 +19,15 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where to ask for a cluster: an address that is dead delays a question by a quarter of a second, and only until another
 /// one has answered.
 pub struct Bootstrap {
-    addresses: Vec<String>,
+    cluster: Cluster,
     /// Which one answered last: it is asked first.
     good: AtomicUsize,
 }
 
 impl Bootstrap {
-    /// `addresses`: `host:port` each.
-    pub fn new(addresses: Vec<String>) -> Self {
+    pub fn new(cluster: Cluster) -> Self {
         Self {
-            addresses,
+            cluster,
             good: AtomicUsize::new(0),
         }
     }
@@ -45,17 +45,19 @@ impl Bootstrap {
         R: Request + Clone + Send + Sync + 'static,
         R::Response: Send + 'static,
     {
-        let count = self.addresses.len();
+        let addresses = self.cluster.brokers();
+        let count = addresses.len();
         let first = self.good.load(Ordering::Relaxed);
         // The others are given up with it.
         let mut tries = JoinSet::new();
         for turn in 0..count {
             let index = (first + turn) % count;
-            let (address, request) = (self.addresses[index].clone(), request.clone());
+            let (cluster, address) = (self.cluster.clone(), addresses[index].clone());
+            let request = request.clone();
             tries.spawn(async move {
                 sleep(HEAD_START * turn as u32).await;
                 let asking = async {
-                    let mut connection = Connection::open(&address).await?;
+                    let mut connection = Connection::open(&cluster, &address).await?;
                     let answer = connection.ask(&request, version).await?;
                     Ok((index, connection, answer))
                 };
@@ -122,7 +124,7 @@ mod tests {
         // It accepts, and never says a word.
         let mute = TcpListener::bind("127.0.0.1:0").expect("a port");
         let silent = mute.local_addr().expect("bound").to_string();
-        let bootstrap = Bootstrap::new(vec!["127.0.0.1:1".into(), silent, good.clone()]);
+        let bootstrap = Bootstrap::new(Cluster::plain(&["127.0.0.1:1", &silent, &good]));
         for n in 1..=2 {
             let asked = bootstrap.ask(&MetadataRequest::default(), 4).await;
             let (connection, _) = asked.expect("one of them answers");
@@ -134,7 +136,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_address_is_named_when_none_answers() {
-        let bootstrap = Bootstrap::new(vec!["127.0.0.1:1".into(), "[::1]:1".into()]);
+        let bootstrap = Bootstrap::new(Cluster::plain(&["127.0.0.1:1", "[::1]:1"]));
         let asked = bootstrap.ask(&MetadataRequest::default(), 4).await;
         let why = asked.err().expect("nobody is there");
         assert!(

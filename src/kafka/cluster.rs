@@ -1,17 +1,17 @@
-//! What every user of krafka here shares: how to connect, and what to say when it fails.
+//! The cluster: its brokers, and how they are spoken to. Every connection to Kafka is made from this, krafka's and ours.
 
-use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use krafka::admin::DescribeTopicsOptions;
-use krafka::error::{ErrorCode, KrafkaError};
+use krafka::auth::{AuthConfig, TlsConfig};
+use krafka::error::KrafkaError;
 use krafka::{Kafka, KafkaBuilder};
 
-use super::finding::{Finding, find_out, without_number};
-use crate::base::limits::RAISE_FILES;
-
-/// What `kafka-consumer-groups.sh --describe` shows as CLIENT-ID.
-pub const CLIENT_ID: &str = "job";
+use super::secure::{self, files};
+use super::trouble::Trouble;
+use crate::settings::security::{Mechanism, Tls};
+use crate::settings::{Config, Security};
 
 /// How long one request to a broker may take. A fetch or a join that the broker holds back on purpose counts apart.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,253 +23,250 @@ pub const CLOSING: Duration = Duration::from_millis(100);
 /// How long somebody who typed a command waits for each answer.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Connects to the cluster behind `brokers` (`host:port` each).
-///
-/// # Errors
-/// When none of them answers.
-pub async fn connect(brokers: &[String]) -> Result<Kafka, KrafkaError> {
-    builder(brokers, CLIENT_ID)
-        .request_timeout(REQUEST_TIMEOUT)
-        .connect()
-        .await
-}
+/// How often krafka reads the certificates again, for connections that it makes from then on.
+const READ_CERTIFICATES_EVERY: Duration = Duration::from_secs(10);
 
-/// As `connect`, for a command that somebody waits for.
-///
-/// # Errors
-/// Within [`COMMAND_TIMEOUT`], and some seconds to find out why.
-pub async fn connect_for_command(brokers: &[String], client_id: &str) -> Result<Kafka, Trouble> {
-    let connecting = builder(brokers, client_id)
-        .request_timeout(COMMAND_TIMEOUT)
-        .connect();
-    let connected = tokio::time::timeout(COMMAND_TIMEOUT, connecting).await;
-    match connected.unwrap_or_else(|elapsed| Err(elapsed.into())) {
-        Ok(kafka) => Ok(kafka),
-        Err(error) => Err(Trouble::with_connecting(brokers, &error).await),
-    }
-}
+/// Brokers, and what a connection to them needs. A clone is the same one.
+#[derive(Clone, Debug)]
+pub struct Cluster(Arc<Inner>);
 
-fn builder(brokers: &[String], client_id: &str) -> KafkaBuilder {
-    Kafka::builder(brokers.join(","))
-        .client_id(client_id)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .metadata_max_age(METADATA_AGE)
-}
-
-/// How many partitions a topic has; `None` where there is no such topic.
-///
-/// # Errors
-/// When Kafka can't be asked within `COMMAND_TIMEOUT`, or doesn't let us see it.
-pub async fn partitions(kafka: &Kafka, topic: &str) -> Result<Option<usize>, KrafkaError> {
-    let options = DescribeTopicsOptions::default().timeout(COMMAND_TIMEOUT);
-    let described = kafka.admin().describe_topics([topic], options).await?;
-    match described.into_values().next() {
-        Some(Ok(topic)) => Ok(Some(topic.partitions.len())),
-        Some(Err(KrafkaError::Broker {
-            code: ErrorCode::UnknownTopicOrPartition,
-            ..
-        }))
-        | None => Ok(None),
-        Some(Err(error)) => Err(error),
-    }
-}
-
-/// The command that makes a topic.
-pub fn create_topic_command(brokers: &[String], topic: &str) -> String {
-    format!(
-        "bin/kafka-topics.sh --create --bootstrap-server {} --topic {topic} --partitions 1 --replication-factor 1",
-        brokers.join(",")
-    )
-}
-
-/// The command that changes a topic's setting, `name=value`.
-pub fn alter_topic_command(brokers: &[String], topic: &str, setting: &str) -> String {
-    format!(
-        "bin/kafka-configs.sh --bootstrap-server {} --alter --entity-type topics --entity-name {topic} --add-config \
-         {setting}",
-        brokers.join(",")
-    )
-}
-
-/// Whether the topic refused a record for its size.
-pub fn is_too_large(error: &KrafkaError) -> bool {
-    matches!(
-        error,
-        KrafkaError::Broker {
-            code: ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge,
-            ..
-        }
-    )
-}
-
-/// What failed between us and Kafka, in words.
 #[derive(Debug)]
-pub struct Trouble {
-    /// The brokers asked, `host:port` each.
-    pub brokers: String,
-    /// What came back.
-    pub cause: String,
-    /// What to check.
-    pub advice: &'static str,
+struct Inner {
+    brokers: Vec<String>,
+    security: Security,
+    client_id: String,
+    client_rack: Option<String>,
+    /// What errors speak of.
+    topic: String,
+    dead_letter_topic: String,
+    group: String,
 }
 
-impl Trouble {
-    /// Words an error that came up while these brokers were asked.
-    pub fn new(brokers: &[String], error: &KrafkaError) -> Trouble {
-        let (cause, advice) = cause(error);
-        Trouble {
-            brokers: brokers.join(", "),
-            cause,
-            advice,
+impl Cluster {
+    /// The cluster that the settings name.
+    pub fn of(config: &Config) -> Cluster {
+        Cluster(Arc::new(Inner {
+            brokers: config.brokers.clone(),
+            security: config.security.clone(),
+            client_id: config.client_id.clone(),
+            client_rack: config.client_rack.clone(),
+            topic: config.topic.clone(),
+            dead_letter_topic: config.dead_letter_topic(),
+            group: config.group.clone(),
+        }))
+    }
+
+    /// Brokers with plain listeners, and no other setting.
+    pub fn plain(brokers: &[&str]) -> Cluster {
+        Cluster::secured(brokers, Security::default())
+    }
+
+    pub(super) fn secured(brokers: &[&str], security: Security) -> Cluster {
+        Cluster(Arc::new(Inner {
+            brokers: brokers.iter().map(|&broker| broker.to_owned()).collect(),
+            security,
+            client_id: "job".into(),
+            client_rack: None,
+            topic: "my-topic".into(),
+            dead_letter_topic: "my-topic.dead-letter".into(),
+            group: "my_consumer_group".into(),
+        }))
+    }
+
+    /// Reads the files that the settings name, as each connection does.
+    ///
+    /// # Errors
+    /// A sentence on the first that can't be used.
+    pub fn check_files(&self) -> Result<(), String> {
+        let Security { tls, sasl } = self.security();
+        if let Some(tls) = tls {
+            secure::client_config(tls)?;
+        }
+        if let Some(sasl) = sasl {
+            files::password(&sasl.password)?;
+        }
+        Ok(())
+    }
+
+    /// The bootstrap brokers, `host:port` each.
+    pub fn brokers(&self) -> &[String] {
+        &self.0.brokers
+    }
+
+    /// How a script of Kafka reaches them. A secured cluster asks it who it is, too.
+    pub(super) fn for_scripts(&self) -> String {
+        let brokers = self.joined();
+        match self.0.security.is_plain() {
+            true => format!("--bootstrap-server {brokers}"),
+            false => format!("--bootstrap-server {brokers} --command-config ADMIN.properties"),
         }
     }
 
-    /// As `new`, where connecting failed. Asks the addresses what they are, which takes some seconds.
-    pub async fn with_connecting(brokers: &[String], error: &KrafkaError) -> Trouble {
-        let trouble = Trouble::new(brokers, error);
-        if trouble.advice == RAISE_FILES {
-            return trouble;
+    /// The brokers, with commas between them.
+    pub fn joined(&self) -> String {
+        self.0.brokers.join(",")
+    }
+
+    pub(super) fn security(&self) -> &Security {
+        &self.0.security
+    }
+
+    /// Whether we have a client certificate.
+    pub(super) fn shows_certificate(&self) -> bool {
+        let tls = self.0.security.tls.as_ref();
+        tls.is_some_and(|tls| tls.client.is_some())
+    }
+
+    pub(super) fn client_id(&self) -> &str {
+        &self.0.client_id
+    }
+
+    pub(super) fn client_rack(&self) -> Option<&str> {
+        self.0.client_rack.as_deref()
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        &self.0.topic
+    }
+
+    pub(super) fn dead_letter_topic(&self) -> &str {
+        &self.0.dead_letter_topic
+    }
+
+    pub(super) fn group(&self) -> &str {
+        &self.0.group
+    }
+
+    /// Whether the fetchers may read over plain connections, from the leader.
+    pub(super) fn suits_classic(&self) -> bool {
+        self.0.security.is_plain() && self.0.client_rack.is_none()
+    }
+
+    /// Connects krafka.
+    ///
+    /// # Errors
+    /// When none of the brokers answers, or a file of the settings can't be used.
+    pub async fn connect(&self) -> Result<Kafka, KrafkaError> {
+        self.builder(self.client_id())?
+            .request_timeout(REQUEST_TIMEOUT)
+            .connect()
+            .await
+    }
+
+    /// As `connect`, for a command that somebody waits for.
+    ///
+    /// # Errors
+    /// Within [`COMMAND_TIMEOUT`], and some seconds to find out why.
+    pub async fn connect_for_command(&self, command: &str) -> Result<Kafka, Trouble> {
+        let connecting = async {
+            self.builder(&format!("{}-{command}", self.client_id()))?
+                .request_timeout(COMMAND_TIMEOUT)
+                .connect()
+                .await
+        };
+        let connected = tokio::time::timeout(COMMAND_TIMEOUT, connecting).await;
+        match connected.unwrap_or_else(|elapsed| Err(elapsed.into())) {
+            Ok(kafka) => Ok(kafka),
+            Err(error) => Err(Trouble::with_connecting(self, &error).await),
         }
-        let found = find_out(brokers).await;
-        let wrong: Option<Vec<(String, Finding)>> = found
-            .into_iter()
-            .map(|(address, found)| Some((address, found.err()?)))
-            .collect();
-        match wrong.as_deref() {
-            // One of them answers by now.
-            None | Some([]) => trouble,
-            Some([(_, first), rest @ ..]) if rest.iter().all(|(_, other)| other == first) => {
-                Trouble {
-                    cause: first.cause.clone(),
-                    advice: first.advice,
-                    ..trouble
-                }
-            }
-            Some(wrong) => {
-                let each: Vec<String> = wrong
-                    .iter()
-                    .map(|(address, Finding { cause, .. })| format!("{address}: {cause}"))
-                    .collect();
-                Trouble {
-                    cause: each.join("; "),
-                    // Something else that answers is more telling than nobody.
-                    advice: wrong
-                        .iter()
-                        .map(|(_, finding)| finding.advice)
-                        .find(|advice| *advice == OTHER)
-                        .unwrap_or(SETTING),
-                    ..trouble
-                }
-            }
-        }
+    }
+
+    fn builder(&self, client_id: &str) -> Result<KafkaBuilder, KrafkaError> {
+        let builder = Kafka::builder(self.joined())
+            .client_id(client_id)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .metadata_max_age(METADATA_AGE);
+        Ok(match self.auth().map_err(KrafkaError::config)? {
+            None => builder,
+            Some(auth) => builder
+                .security(auth)
+                .tls_reload_interval(Some(READ_CERTIFICATES_EVERY)),
+        })
+    }
+
+    /// What krafka needs, by the files as they are now. krafka has the certificates' paths, and the password itself.
+    fn auth(&self) -> Result<Option<AuthConfig>, String> {
+        let Security { tls, sasl } = self.security();
+        self.check_files()?;
+        let tls = tls.as_ref().map(tls_config);
+        let Some(sasl) = sasl else {
+            return Ok(tls.map(AuthConfig::ssl));
+        };
+        let password = files::password(&sasl.password)?;
+        let (name, password) = (sasl.username.as_str(), password.reveal());
+        let auth = match sasl.mechanism {
+            Mechanism::Plain => AuthConfig::sasl_plain(name, password),
+            Mechanism::ScramSha256 => AuthConfig::sasl_scram_sha256(name, password),
+            Mechanism::ScramSha512 => AuthConfig::sasl_scram_sha512(name, password),
+        };
+        Ok(Some(match tls {
+            Some(tls) => auth.with_tls(tls),
+            None => auth,
+        }))
     }
 }
 
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Trouble {
-            brokers,
-            cause,
-            advice,
-        } = self;
-        write!(f, "Kafka at {brokers}: {cause}. {advice}")
-    }
-}
-
-pub(super) const SETTING: &str = "Is Kafka running there? Check brokers (--brokers, JOB_BROKERS)";
-pub(super) const OTHER: &str =
-    "Something else may listen there, or a listener with TLS or SASL: job needs a PLAINTEXT one";
-pub(super) const SILENT: &str = "Is Kafka up, or still starting? Is a firewall between? Can this machine reach the address that the \
-                      broker gives itself (advertised.listeners)?";
-
-/// Whether this process may open no more files.
-///
-/// # A fault of krafka 0.28.1
-///
-/// krafka wraps an error of the system in one of its own, and its number is lost. One sees it with
-/// `ulimit -n` at its limit. So the words count. Once the number comes through, compare it with EMFILE and ENFILE.
-pub(super) fn limited_by_files(cause: &str) -> bool {
-    cause.contains("Too many open files")
-}
-
-/// The root of an error, and what to check about it.
-fn cause(error: &KrafkaError) -> (String, &'static str) {
-    match error {
-        KrafkaError::Network(io) => {
-            let inner = io.get_ref().and_then(|inner| inner.source());
-            if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<KrafkaError>()) {
-                return cause(inner);
-            }
-            use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
-            let text = io.to_string();
-            let advice = match io.kind() {
-                ConnectionAborted | ConnectionReset | UnexpectedEof => OTHER,
-                _ if limited_by_files(&text) => RAISE_FILES,
-                _ => SETTING,
-            };
-            (without_number(&text), advice)
-        }
-        KrafkaError::Timeout { operation } => (format!("no answer in time ({operation})"), SILENT),
-        KrafkaError::Protocol { .. } => (format!("the answer is not Kafka's ({error})"), OTHER),
-        KrafkaError::Auth { message, .. } => (message.clone(), OTHER),
-        KrafkaError::Broker { code, message } => {
-            let advice = match code {
-                ErrorCode::TopicAuthorizationFailed
-                | ErrorCode::GroupAuthorizationFailed
-                | ErrorCode::ClusterAuthorizationFailed => "Check the ACLs of the broker",
-                _ => "Check the log of the broker",
-            };
-            (format!("{code:?} ({message})"), advice)
-        }
-        other => (other.to_string(), "Check the log of the broker"),
+fn tls_config(tls: &Tls) -> TlsConfig {
+    let path = |path: &Path| path.display().to_string();
+    let config = TlsConfig::new();
+    let config = match &tls.ca {
+        Some(ca) => config.with_ca_cert(path(ca)),
+        None => config.with_native_roots(),
+    };
+    match &tls.client {
+        Some(client) => config.with_client_cert(path(&client.certificate), path(&client.key)),
+        None => config,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
+    use crate::settings::security::{Password, Sasl, Secret};
 
-    async fn refusal(brokers: &[&str]) -> String {
-        let brokers: Vec<String> = brokers.iter().map(|&broker| broker.to_owned()).collect();
-        connect_for_command(&brokers, CLIENT_ID)
-            .await
-            .expect_err("no Kafka is there")
-            .to_string()
+    fn with_password(password: Password) -> Cluster {
+        let sasl = Sasl {
+            mechanism: Mechanism::ScramSha512,
+            username: "job".into(),
+            password,
+        };
+        let security = Security {
+            tls: None,
+            sasl: Some(sasl),
+        };
+        Cluster::secured(&["a:1"], security)
     }
 
-    #[tokio::test]
-    async fn says_what_is_wrong_with_an_address() {
-        let text = refusal(&["127.0.0.1:1", "[::1]:1"]).await;
-        assert!(
-            text.starts_with(
-                "Kafka at 127.0.0.1:1, [::1]:1: Connection refused. Is Kafka running there?"
-            ),
-            "{text}"
-        );
-        let text = refusal(&["no-such-host.invalid:9092"]).await;
-        assert!(
-            text.contains("lookup") && text.contains("Check brokers"),
-            "{text}"
-        );
+    #[test]
+    fn nothing_shows_the_password() {
+        let cluster = with_password(Password::Variable(Secret::new("hush")));
+        let auth = cluster.auth().expect("it is complete");
+        let shown = format!("{cluster:?} {auth:?}");
+        assert!(shown.contains("job") && !shown.contains("hush"), "{shown}");
     }
 
-    #[tokio::test]
-    async fn says_that_something_else_listens() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("bound").to_string();
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let _ = stream.read(&mut [0; 1024]);
-                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-            }
-        });
-        let text = refusal(&[&address]).await;
-        assert!(
-            text.contains("an HTTP server answers there: \"HTTP/1.1 400 Bad Request\"")
-                && text.contains("Something else may listen there"),
-            "{text}"
-        );
+    #[test]
+    fn the_password_is_read_each_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("password");
+        let cluster = with_password(Password::File(path.clone()));
+        let error = cluster.check_files().expect_err("there is no file");
+        assert!(error.contains("sasl-password-file"), "{error}");
+        for password in ["first", "second"] {
+            std::fs::write(&path, password).expect("written");
+            let auth = cluster.auth().expect("it is complete").expect("SASL");
+            let scram = auth.scram_credentials().expect("SCRAM");
+            let debugged = format!("{scram:?}");
+            assert!(!debugged.contains(password), "{debugged}");
+            assert_eq!(scram.password.as_str(), password);
+        }
+    }
+
+    #[test]
+    fn a_plain_cluster_needs_nothing() {
+        let cluster = Cluster::plain(&["a:1", "b:2"]);
+        assert_eq!(cluster.joined(), "a:1,b:2");
+        assert!(cluster.suits_classic() && cluster.check_files().is_ok());
+        assert!(cluster.auth().expect("nothing is missing").is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! What is wrong with an address at which no Kafka can be reached.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use kafka_protocol::messages::MetadataRequest;
@@ -7,9 +8,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::ask::{CONNECT_TIMEOUT, Connection, Unanswered};
-use super::cluster::{OTHER, SETTING, SILENT, limited_by_files};
+use super::cluster::Cluster;
 use super::layout::METADATA;
+use super::trouble::{OTHER, SETTING, SILENT, limited_by_files};
 use crate::base::limits::RAISE_FILES;
+use crate::settings::Security;
+use crate::settings::security::Tls;
 
 /// How long an answer may take. A broker under load takes seconds.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -28,20 +32,33 @@ const _: () = assert!(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub cause: String,
-    pub advice: &'static str,
+    pub advice: Cow<'static, str>,
+}
+
+impl Finding {
+    pub fn new(cause: String, advice: impl Into<Cow<'static, str>>) -> Finding {
+        Finding {
+            cause,
+            advice: advice.into(),
+        }
+    }
+
+    /// A setting, or a file that it names, can't be used: `cause` names it.
+    pub fn of_settings(cause: String) -> Finding {
+        Finding::new(cause, "Correct this setting, or its file")
+    }
 }
 
 /// Asks each address as a client of Kafka would, all at once. Gives what is wrong with each, in their order.
-pub async fn find_out(addresses: &[String]) -> Vec<(String, Result<(), Finding>)> {
+pub async fn find_out(cluster: &Cluster) -> Vec<(String, Result<(), Finding>)> {
     let mut asking = JoinSet::new();
-    for (n, address) in addresses.iter().enumerate() {
-        let address = address.clone();
+    for (n, address) in cluster.brokers().iter().enumerate() {
+        let (cluster, address) = (cluster.clone(), address.clone());
         asking.spawn(async move {
-            let found = timeout(IN_ALL, ask(&address)).await;
+            let found = timeout(IN_ALL, ask(&cluster, &address)).await;
             let found = found.unwrap_or_else(|_| {
                 let cause = format!("no connection within {} s", IN_ALL.as_secs());
-                let advice = SILENT;
-                Err(Finding { cause, advice })
+                Err(Finding::new(cause, SILENT))
             });
             (n, address, found)
         });
@@ -52,10 +69,15 @@ pub async fn find_out(addresses: &[String]) -> Vec<(String, Result<(), Finding>)
     found.map(|(_, address, found)| (address, found)).collect()
 }
 
-async fn ask(address: &str) -> Result<(), Finding> {
-    let found = |cause: String, advice| Err(Finding { cause, advice });
-    let mut connection = match Connection::try_open(address).await {
+async fn ask(cluster: &Cluster, address: &str) -> Result<(), Finding> {
+    let found = |cause: String, advice: &'static str| Err(Finding::new(cause, advice));
+    let mut connection = match Connection::try_open(cluster, address).await {
         Ok(connection) => connection,
+        Err(Unanswered::Refused(finding)) => return Err(finding),
+        // It is connected, and no Kafka answers when asked to log in.
+        Err(why @ (Unanswered::Closed | Unanswered::Stranger(_))) => {
+            return found(why.to_string(), OTHER);
+        }
         Err(why) => {
             let cause = without_number(&why.to_string());
             let advice = match &why {
@@ -72,6 +94,8 @@ async fn ask(address: &str) -> Result<(), Finding> {
     let request = MetadataRequest::default().with_topics(Some(Vec::new()));
     match timeout(ANSWER, connection.try_ask(&request, METADATA)).await {
         Ok(Ok(_)) => Ok(()),
+        Ok(Err(Unanswered::Refused(finding))) => Err(finding),
+        Ok(Err(why @ Unanswered::Closed)) => found(why.to_string(), on_close(cluster)),
         Ok(Err(why)) => found(without_number(&why.to_string()), OTHER),
         Err(_) => {
             // A server of lines waits for the end of one. Kafka would close the connection.
@@ -86,6 +110,21 @@ async fn ask(address: &str) -> Result<(), Finding> {
                 ),
             }
         }
+    }
+}
+
+/// What to check where a broker closes the connection when it is asked for something.
+fn on_close(cluster: &Cluster) -> &'static str {
+    let Security { tls, sasl } = cluster.security();
+    match (tls, sasl) {
+        (Some(Tls { client: None, .. }), None) => {
+            "Does the broker want a client certificate (ssl-certificate-location, ssl-key-location), or SASL \
+             (security-protocol = SASL_SSL)?"
+        }
+        (Some(_), None) => {
+            "Does the broker want SASL (security-protocol = SASL_SSL), or another client certificate?"
+        }
+        _ => OTHER,
     }
 }
 
@@ -144,7 +183,8 @@ mod tests {
             "Connection refused",
             "lookup",
         ];
-        let found = find_out(&addresses).await;
+        let addresses = addresses.each_ref().map(String::as_str);
+        let found = find_out(&Cluster::plain(&addresses)).await;
         for ((address, found), says) in found.into_iter().zip(says) {
             let cause = found.expect_err("no Kafka is there").cause;
             assert!(cause.contains(says), "{address}: {cause}");

@@ -4,6 +4,7 @@
 
 mod attempt;
 mod committer;
+mod connect;
 mod positions;
 mod rebalance;
 mod refusal;
@@ -18,7 +19,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Sender;
-use krafka::admin::OffsetSpec;
 use krafka::consumer::{AutoOffsetReset, Consumer, PartitionAssignmentStrategy};
 use krafka::error::KrafkaError;
 use krafka::{CloseOptions, GroupMembershipOperation, Kafka};
@@ -27,9 +27,8 @@ use tokio::task::JoinSet;
 
 use crate::base::backoff::{Retry, grows};
 use crate::base::lease;
-use crate::base::text::counted;
 use crate::base::trial;
-use crate::kafka::{Trouble, create_topic_command};
+use crate::kafka::{Cluster, Trouble, is_login_refused};
 use crate::message::group::Event;
 use crate::message::membership::Command;
 use crate::message::{CommitOutcome, Failure};
@@ -38,7 +37,7 @@ use committer::ROUTINE;
 use rebalance::{Callbacks, Listener};
 
 pub use committer::{FORGOTTEN_AFTER, IDLE};
-pub use positions::{begin, beginning};
+pub use positions::beginning;
 
 /// Limit for the parting commit of lost partitions.
 pub const PARTING_WITHIN: Duration = committer::PARTING.within;
@@ -91,6 +90,7 @@ pub fn spawn(
             .group_instance_id
             .clone()
             .unwrap_or_else(name_for_this_life),
+        cluster: Cluster::of(config),
         config: config.clone(),
         events: events.clone(),
         was_member: AtomicBool::new(false),
@@ -107,14 +107,25 @@ pub fn spawn(
         })
 }
 
+/// How a membership ended. The texts are for the log.
+enum End {
+    /// It was told to leave.
+    Left,
+    /// Another process took its name.
+    Fenced(String),
+    /// The broker doesn't take the password that krafka has. The next krafka reads it again.
+    LoginRefused(String),
+}
+
 struct Membership {
     config: Config,
+    cluster: Cluster,
     /// The group instance id. Every member has one: when krafka takes a living member for lost
     /// (`rebalance/taken_for_lost.rs`), it comes back under a new member id, and only by this name does Kafka know that it
     /// needn't wait for the old one.
     name: String,
-    /// Where to read from where the group has committed nothing.
-    beginning: OffsetSpec,
+    /// From when on to read where the group has committed nothing.
+    beginning: i64,
     events: Sender<Event>,
     /// Whether it ever joined. What fails later is no failure to begin.
     was_member: AtomicBool,
@@ -124,24 +135,39 @@ impl Membership {
     /// # Errors
     /// The broker refuses the settings for good, or another process keeps taking this member's name.
     async fn keep(self: Arc<Self>, mut commands: UnboundedReceiver<Command>) -> Result<(), String> {
-        let kafka = tokio::select! {
-            kafka = self.connect() => kafka,
-            () = self.told_to_leave(&mut commands) => return Ok(()),
-        };
+        let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
         let mut fenced: Vec<Instant> = Vec::new();
-        while let Some(why) = self.be_member(&kafka, &mut commands).await? {
-            fenced.retain(|at| at.elapsed() < FENCED_WITHIN);
-            fenced.push(Instant::now());
-            if fenced.len() >= FENCED_MOST {
-                return Err(why);
+        let mut kafka = None;
+        loop {
+            let connected = match &kafka {
+                Some(kafka) => kafka,
+                None => tokio::select! {
+                    connected = self.connect() => kafka.insert(connected),
+                    () = self.told_to_leave(&mut commands) => return Ok(()),
+                },
+            };
+            match self.be_member(connected, &mut commands).await? {
+                End::Left => return Ok(()),
+                End::Fenced(why) => {
+                    fenced.retain(|at| at.elapsed() < FENCED_WITHIN);
+                    fenced.push(Instant::now());
+                    if fenced.len() >= FENCED_MOST {
+                        return Err(why);
+                    }
+                    log::warn!("{why}; or Kafka remembered one that is gone. Joining anew");
+                }
+                End::LoginRefused(why) => {
+                    kafka = None;
+                    tokio::select! {
+                        () = wait(&mut retry, &why) => {}
+                        () = self.told_to_leave(&mut commands) => return Ok(()),
+                    }
+                }
             }
-            log::warn!("{why}; or Kafka remembered one that is gone. Joining anew");
         }
-        Ok(())
     }
 
-    /// Joins, and stays until told to leave (returns None) or until another process takes this member's name (returns the
-    /// line for the log).
+    /// Joins, and stays a member until something ends that.
     ///
     /// # Errors
     /// The broker refuses the settings for good, or the poll's task panicked.
@@ -149,14 +175,14 @@ impl Membership {
         self: &Arc<Self>,
         kafka: &Kafka,
         commands: &mut UnboundedReceiver<Command>,
-    ) -> Result<Option<String>, String> {
+    ) -> Result<End, String> {
         let (released, releases) = unbounded_channel();
         let (consumer, listener) = self.make_consumer(kafka, released).await?;
         tokio::select! {
             subscribed = self.subscribe(&consumer) => subscribed?,
             () = self.told_to_leave(commands) => {
                 self.close(&consumer).await;
-                return Ok(None);
+                return Ok(End::Left);
             }
         }
         let leaving = Arc::new(AtomicBool::new(false));
@@ -172,12 +198,23 @@ impl Membership {
         loop {
             let command = tokio::select! {
                 ended = &mut polling => {
-                    let fenced = ended
+                    let end = ended
                         .unwrap_or_else(|panic| Err(format!("the membership's poll ended: {panic}")))?;
-                    // Its partitions are the other process's: there is nothing to release.
+                    // Its partitions are the other process's, or soon the next member's of this one: there is nothing to release.
                     listener.lose_all();
                     let _ = consumer.close_with(CloseOptions::new().timeout(RETRY_MOST)).await;
-                    return Ok(fenced);
+                    return Ok(end);
+                }
+                Some(Ok(trouble)) = watching.join_next() => {
+                    // krafka's heartbeats fail silently then.
+                    leaving.store(true, Ordering::Relaxed);
+                    consumer.wakeup();
+                    if tokio::time::timeout(RETRY_MOST, &mut polling).await.is_err() {
+                        polling.abort();
+                    }
+                    listener.lose_all();
+                    let _ = consumer.close_with(CloseOptions::new().timeout(RETRY_MOST)).await;
+                    return Ok(End::LoginRefused(self.failed(&trouble)));
                 }
                 command = commands.recv() => command,
             };
@@ -198,7 +235,7 @@ impl Membership {
         // The revocation waits for the answer to each commit, also to one that begins while it lasts.
         loop {
             tokio::select! {
-                () = &mut leave => return Ok(None),
+                () = &mut leave => return Ok(End::Left),
                 Some(command) = commands.recv() => self.apply(command, &listener),
             }
         }
@@ -250,40 +287,6 @@ impl Membership {
         }
     }
 
-    /// Retries until Kafka answers and has the topic.
-    async fn connect(&self) -> Kafka {
-        let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
-        let Config { brokers, topic, .. } = &self.config;
-        let kafka = loop {
-            match crate::kafka::connect(brokers).await {
-                Ok(kafka) => break kafka,
-                Err(error) => {
-                    let trouble = Trouble::with_connecting(brokers, &error).await;
-                    wait(&mut retry, &format!("{NOT_BEGUN}: {trouble}")).await;
-                }
-            }
-        };
-        loop {
-            let why = match crate::kafka::partitions(&kafka, topic).await {
-                Ok(Some(partitions)) => {
-                    log::info!(
-                        "connected to Kafka at {}: topic {topic} has {}",
-                        brokers.join(","),
-                        counted(partitions as u64, "partition")
-                    );
-                    return kafka;
-                }
-                Ok(None) => format!(
-                    "Kafka at {} has no topic {topic}. Check the topic (--topic, JOB_TOPIC), or make it: {}",
-                    brokers.join(","),
-                    create_topic_command(brokers, topic)
-                ),
-                Err(error) => Trouble::new(brokers, &error).to_string(),
-            };
-            wait(&mut retry, &format!("{NOT_BEGUN}: {why}")).await;
-        }
-    }
-
     fn rebalance_timeout(&self) -> Duration {
         trial::limit("rebalance", REBALANCE) + self.config.shutdown_timeout
     }
@@ -296,6 +299,7 @@ impl Membership {
         let listener = Listener::new(
             &self.config,
             self.beginning,
+            &self.cluster,
             kafka,
             self.events.clone(),
             released,
@@ -338,14 +342,13 @@ impl Membership {
             if let Some(advice) = refusal::cannot_heal(&error, &self.config) {
                 return Err(format!("{}. {advice}", self.failed(&error)));
             }
-            let trouble = Trouble::new(&self.config.brokers, &error);
+            let trouble = Trouble::new(&self.cluster, &error);
             wait(&mut retry, &self.failed(&trouble)).await;
         }
         Ok(())
     }
 
-    /// Keeps the membership alive: krafka joins, rejoins and calls the listener from within `poll`. Returns None when
-    /// told to leave, or the line for the log when another process takes this member's name.
+    /// Keeps the membership alive: krafka joins, rejoins and calls the listener from within `poll`.
     ///
     /// # Errors
     /// The broker refuses the settings for good.
@@ -353,7 +356,7 @@ impl Membership {
         self: Arc<Self>,
         consumer: Arc<Consumer>,
         leaving: Arc<AtomicBool>,
-    ) -> Result<Option<String>, String> {
+    ) -> Result<End, String> {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
         while !leaving.load(Ordering::Relaxed) {
             let polled = consumer.poll(POLL).await;
@@ -378,21 +381,24 @@ impl Membership {
                 Err(KrafkaError::Wakeup) => {}
                 Err(error) => {
                     if let Some(advice) = refusal::fenced(&error, &self.config, &self.name) {
-                        return Ok(Some(format!("{}. {advice}", self.failed(&error))));
+                        return Ok(End::Fenced(format!("{}. {advice}", self.failed(&error))));
                     }
                     if let Some(advice) = refusal::cannot_heal(&error, &self.config) {
                         return Err(format!("{}. {advice}", self.failed(&error)));
                     }
-                    let trouble = Trouble::new(&self.config.brokers, &error);
-                    wait(&mut retry, &self.failed(&trouble)).await;
+                    let failed = self.failed(&Trouble::new(&self.cluster, &error));
+                    if is_login_refused(&error) {
+                        return Ok(End::LoginRefused(failed));
+                    }
+                    wait(&mut retry, &failed).await;
                 }
             }
         }
-        Ok(None)
+        Ok(End::Left)
     }
 
     /// Says what failed: joining, or staying a member.
-    fn failed(&self, trouble: &impl Display) -> String {
+    fn failed(&self, trouble: &(impl Display + ?Sized)) -> String {
         let group = &self.config.group;
         if self.was_member.load(Ordering::Relaxed) {
             format!("staying a member of group {group} failed: {trouble}")

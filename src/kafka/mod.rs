@@ -3,6 +3,7 @@
 //! [`fetch`] reads records, [`membership`] is this process's part in the consumer group. Under both: how to connect, how to
 //! ask one question, and what to say when that fails.
 
+mod acl;
 pub mod ask;
 pub mod bootstrap;
 pub mod client;
@@ -11,11 +12,13 @@ pub mod fetch;
 pub mod finding;
 pub mod layout;
 pub mod membership;
+mod secure;
 pub mod standing;
 mod stranger;
+mod trouble;
 
-pub use cluster::{
-    CLIENT_ID, CLOSING, COMMAND_TIMEOUT, METADATA_AGE, REQUEST_TIMEOUT, Trouble,
-    alter_topic_command, connect, connect_for_command, create_topic_command, is_too_large,
+pub use cluster::{CLOSING, COMMAND_TIMEOUT, Cluster, METADATA_AGE, REQUEST_TIMEOUT};
+pub use trouble::{
+    Trouble, alter_topic_command, create_topic_command, explained, is_login_refused, is_too_large,
     partitions,
 };

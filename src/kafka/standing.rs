@@ -19,6 +19,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::Request;
 
 use super::ask::{Connection, address_of, text};
+use super::cluster::Cluster;
 use crate::message::standing::{Log, Question, Standing, TopicTag};
 
 /// How long one broker may take for one answer, with connecting to it.
@@ -31,13 +32,13 @@ const OFFSET_FOR_LEADER_EPOCH: (i16, i16) = (2, 3);
 const LIST_OFFSETS: (i16, i16) = (1, 5);
 const API_VERSIONS: i16 = 0;
 
-/// What [`LIST_OFFSETS`] takes for a time.
+/// What [`LIST_OFFSETS`] takes for a time, beside milliseconds since 1970.
 const LATEST: i64 = -1;
-const EARLIEST: i64 = -2;
+pub const EARLIEST: i64 = -2;
 
 /// Asks, on connections that it keeps.
 pub struct Asker {
-    brokers: Vec<String>,
+    cluster: Cluster,
     topic: String,
     connections: HashMap<String, Negotiated>,
     /// Whether it was said that the brokers give topics no ids.
@@ -51,9 +52,9 @@ struct Negotiated {
 }
 
 impl Asker {
-    pub fn new(brokers: Vec<String>, topic: String) -> Self {
+    pub fn new(cluster: Cluster, topic: String) -> Self {
         Self {
-            brokers,
+            cluster,
             topic,
             connections: HashMap::new(),
             said: false,
@@ -111,6 +112,58 @@ impl Asker {
         Ok(standings)
     }
 
+    /// Where `time` is in partitions: the first record that is as new, or the end where none is. `time`: milliseconds since 1970, or
+    /// [`EARLIEST`]. A partition whose leader doesn't say it is left out; the other value says why, where one failed.
+    ///
+    /// # Errors
+    /// No broker answers, or none has the topic. Each has a second for each answer.
+    pub async fn find(
+        &mut self,
+        partitions: &[i32],
+        time: i64,
+    ) -> Result<(BTreeMap<i32, i64>, Option<String>), String> {
+        let (_, known, brokers) = self.metadata().await?;
+        let mut by_leader = BTreeMap::<i32, Vec<(i32, i32)>>::new();
+        for partition in known {
+            if partitions.contains(&partition.partition_index) {
+                let leader = by_leader.entry(*partition.leader_id).or_default();
+                leader.push((partition.partition_index, partition.leader_epoch));
+            }
+        }
+        let (mut found, mut failed) = (BTreeMap::new(), None);
+        for (leader, of) in by_leader {
+            let Some(address) = brokers.get(&leader) else {
+                failed = Some("its leader is not known".to_owned());
+                continue;
+            };
+            match self.find_at(address, &of, time).await {
+                Ok(offsets) => found.extend(offsets),
+                // The others' leaders may answer.
+                Err(why) => failed = Some(why),
+            }
+        }
+        Ok((found, failed))
+    }
+
+    async fn find_at(
+        &mut self,
+        address: &str,
+        of: &[(i32, i32)],
+        time: i64,
+    ) -> Result<BTreeMap<i32, i64>, String> {
+        // Asked first: what is written between the questions is newer.
+        let ends = self.offsets(address, of, LATEST).await?;
+        let mut found = self.offsets(address, of, time).await?;
+        found.retain(|partition, offset| match ends.get(partition) {
+            Some(end) if *offset < 0 => {
+                *offset = *end;
+                *end >= 0
+            }
+            _ => *offset >= 0,
+        });
+        Ok(found)
+    }
+
     /// The topic, its partitions, and the addresses of the brokers.
     async fn metadata(
         &mut self,
@@ -129,7 +182,8 @@ impl Asker {
             .with_allow_auto_topic_creation(false);
         let kept = self.connections.keys().cloned();
         let mut addresses: Vec<String> = kept.collect();
-        let rest = self.brokers.iter().filter(|b| !addresses.contains(b));
+        let brokers = self.cluster.brokers().iter();
+        let rest = brokers.filter(|b| !addresses.contains(b));
         let rest: Vec<String> = rest.cloned().collect();
         addresses.extend(rest);
         let mut why = String::new();
@@ -169,8 +223,13 @@ impl Asker {
         address: &str,
         questions: &[(Question, i32)],
     ) -> Result<Vec<(i32, Log)>, String> {
-        let starts = self.offsets(address, questions, EARLIEST).await?;
-        let ends = self.offsets(address, questions, LATEST).await?;
+        let of = |(question, epoch): &(Question, i32)| (question.partition, *epoch);
+        let of: Vec<_> = questions.iter().map(of).collect();
+        let starts = self.offsets(address, &of, EARLIEST).await?;
+        let ends = self.offsets(address, &of, LATEST).await?;
+        let offset = |known: &BTreeMap<i32, i64>, partition| {
+            known.get(&partition).copied().filter(|&offset| offset >= 0)
+        };
         let epoch_ends = match self.epoch_ends(address, questions).await {
             Ok(ends) => ends,
             Err(Refusal::NotServed) => BTreeMap::new(),
@@ -185,8 +244,8 @@ impl Asker {
                 None => None,
             };
             let log = Log {
-                start: *starts.get(&partition)?,
-                end: *ends.get(&partition)?,
+                start: offset(&starts, partition)?,
+                end: offset(&ends, partition)?,
                 epoch_end,
             };
             Some((partition, log))
@@ -194,17 +253,18 @@ impl Asker {
         Ok(questions.iter().filter_map(known).collect())
     }
 
+    /// Asks for `time` in partitions, each with its leader epoch. The offset is negative where there is none.
     async fn offsets(
         &mut self,
         address: &str,
-        questions: &[(Question, i32)],
-        timestamp: i64,
+        of: &[(i32, i32)],
+        time: i64,
     ) -> Result<BTreeMap<i32, i64>, String> {
-        let partitions = questions.iter().map(|(question, epoch)| {
+        let partitions = of.iter().map(|(partition, epoch)| {
             ListOffsetsPartition::default()
-                .with_partition_index(question.partition)
+                .with_partition_index(*partition)
                 .with_current_leader_epoch(*epoch)
-                .with_timestamp(timestamp)
+                .with_timestamp(time)
         });
         let request = ListOffsetsRequest::default()
             .with_replica_id((-1).into())
@@ -215,7 +275,7 @@ impl Asker {
             ]);
         let answer = self.ask(address, &request, LIST_OFFSETS).await?;
         let partitions = answer.topics.into_iter().flat_map(|t| t.partitions);
-        let known = partitions.filter(|p| p.error_code == 0 && p.offset >= 0);
+        let known = partitions.filter(|p| p.error_code == 0);
         Ok(known.map(|p| (p.partition_index, p.offset)).collect())
     }
 
@@ -286,7 +346,7 @@ impl Asker {
             Some(answer) => answer,
             None => {
                 let asking = async {
-                    Negotiated::open(address)
+                    Negotiated::open(&self.cluster, address)
                         .await?
                         .ask(request, versions)
                         .await
@@ -319,8 +379,8 @@ enum Refusal {
 }
 
 impl Negotiated {
-    async fn open(address: &str) -> Result<Negotiated, String> {
-        let mut connection = Connection::open(address).await?;
+    async fn open(cluster: &Cluster, address: &str) -> Result<Negotiated, String> {
+        let mut connection = Connection::open(cluster, address).await?;
         let request = ApiVersionsRequest::default();
         let answer = connection.ask(&request, API_VERSIONS).await?;
         let versions = answer.api_keys.iter();

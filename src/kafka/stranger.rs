@@ -27,7 +27,7 @@ pub fn describe(answer: &[u8]) -> String {
         [b'H', b'T', b'T', b'P', b'/', ..] => format!("an HTTP server answers there: \"{shown}\""),
         // An alert record of any version.
         [0x15, 0x03, ..] => {
-            "a TLS listener answers there: job needs a PLAINTEXT one of that broker".into()
+            "a TLS listener answers there: set security-protocol to SSL or SASL_SSL".into()
         }
         // The SETTINGS frame of stream 0.
         [0, 0, _, 4, _, 0, 0, 0, 0, ..] | [0, 0, _, 4, _] => {

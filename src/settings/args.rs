@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
+use super::security::{Given, Mechanism, NameIsChecked, Protocol, Secret, Security};
 use super::{
     Addresses, AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Isolation, MaxAge, TooOld, Window,
 };
-use crate::settings;
+use crate::settings::{self, security};
 
 /// The flags that say where messages are: all that `job send` and `job dead-letter` need.
 #[derive(Debug, Args)]
@@ -23,6 +24,57 @@ pub struct SourceArgs {
     /// Topic of the PushMsg records
     #[arg(long, default_value = "my-topic", value_parser = settings::topic)]
     topic: String,
+    #[command(flatten)]
+    security: SecurityArgs,
+    /// Name of this process in Kafka's logs, quotas and lists of members; commands add theirs, as job-send
+    #[arg(long, value_name = "NAME", default_value = "job", value_parser = settings::name)]
+    client_id: String,
+}
+
+/// The flags that say how Kafka is spoken to. They are named as librdkafka's settings.
+#[derive(Debug, Args)]
+struct SecurityArgs {
+    /// What Kafka's listener speaks
+    #[arg(long, value_name = "PROTOCOL", default_value = "PLAINTEXT", ignore_case = true, value_parser = security::protocol())]
+    security_protocol: Protocol,
+    /// PEM file of the CAs that sign the brokers' certificates [default: the CAs of this system]
+    #[arg(long, value_name = "FILE", value_parser = security::file)]
+    ssl_ca_location: Option<PathBuf>,
+    /// PEM file of the certificate that shows who we are, with those between it and its CA
+    #[arg(long, value_name = "FILE", value_parser = security::file)]
+    ssl_certificate_location: Option<PathBuf>,
+    /// PEM file of its key, which is not encrypted
+    #[arg(long, value_name = "FILE", value_parser = security::file)]
+    ssl_key_location: Option<PathBuf>,
+    /// That a certificate has the broker's name is checked always
+    #[arg(long, value_name = "ALGORITHM", default_value = "https", value_parser = security::endpoint_identification)]
+    ssl_endpoint_identification_algorithm: NameIsChecked,
+    /// How SASL shows who we are
+    #[arg(long, value_name = "MECHANISM", ignore_case = true, value_parser = security::mechanism())]
+    sasl_mechanism: Option<Mechanism>,
+    /// Who we are to SASL
+    #[arg(long, value_name = "NAME", value_parser = settings::name)]
+    sasl_username: Option<String>,
+    /// File of the password; or the variable JOB_SASL_PASSWORD holds it
+    #[arg(long, value_name = "FILE", value_parser = security::file)]
+    sasl_password_file: Option<PathBuf>,
+}
+
+impl SecurityArgs {
+    fn together(self, password: Option<Secret>) -> Result<Security, String> {
+        let NameIsChecked = self.ssl_endpoint_identification_algorithm;
+        let given = Given {
+            protocol: self.security_protocol,
+            ca: self.ssl_ca_location,
+            certificate: self.ssl_certificate_location,
+            key: self.ssl_key_location,
+            mechanism: self.sasl_mechanism,
+            username: self.sasl_username,
+            password_file: self.sasl_password_file,
+            password,
+        };
+        given.together()
+    }
 }
 
 /// All settings. Each field's flag names its variable and key too.
@@ -30,6 +82,9 @@ pub struct SourceArgs {
 pub struct SettingArgs {
     #[command(flatten)]
     source: SourceArgs,
+    /// Rack, or zone, of this process: records are read from a replica there
+    #[arg(long, value_name = "RACK", value_parser = settings::name)]
+    client_rack: Option<String>,
     /// Consumer group
     #[arg(long, default_value = "my_consumer_group", value_parser = settings::name)]
     group: String,
@@ -93,10 +148,18 @@ pub struct SettingArgs {
     max_age_action: TooOld,
 }
 
-impl From<SettingArgs> for Config {
-    fn from(args: SettingArgs) -> Config {
-        Config {
+impl SettingArgs {
+    /// Takes the settings together, with the password of the environment.
+    ///
+    /// # Errors
+    /// Two don't go together, or one is missing.
+    pub fn into_config(self, password: Option<Secret>) -> Result<Config, String> {
+        let args = self;
+        let config = Config {
             brokers: args.source.brokers.0,
+            security: args.source.security.together(password)?,
+            client_id: args.source.client_id,
+            client_rack: args.client_rack,
             topic: args.source.topic,
             group: args.group,
             auto_offset_reset: args.auto_offset_reset,
@@ -118,6 +181,8 @@ impl From<SettingArgs> for Config {
             catch_up: args.catch_up,
             max_age: args.max_age.0,
             max_age_action: args.max_age_action,
-        }
+        };
+        config.check()?;
+        Ok(config)
     }
 }

@@ -6,6 +6,7 @@ mod ascii;
 pub mod load;
 mod quantity;
 mod reset;
+pub mod security;
 
 use std::time::Duration;
 
@@ -14,12 +15,19 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 pub use address::{Addresses, addresses, distinct_addresses};
 pub use quantity::{bytes, count, duration, duration_or_none};
 pub use reset::{AutoOffsetReset, auto_offset_reset};
+pub use security::Security;
 
 /// Everything `job run` needs to know.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Kafka's bootstrap brokers, `host:port` each.
     pub brokers: Vec<String>,
+    /// How they are spoken to.
+    pub security: Security,
+    /// How this process is named in the brokers' logs, quotas and lists of a group's members.
+    pub client_id: String,
+    /// The rack, or zone, of this process: records are read from a replica there, where there is one.
+    pub client_rack: Option<String>,
     /// The topic of Logic's `PushMsg` records.
     pub topic: String,
     /// The consumer group, as `kafka-consumer-groups.sh` names it.
@@ -80,7 +88,26 @@ impl Config {
             (Fetch::Classic, Some(_)) => Err(
                 "max-age needs the time of each record, which fetch = classic doesn't read: set fetch = auto or modern".into(),
             ),
+            (Fetch::Classic, _) => self.check_classic(),
             _ => Ok(()),
+        }
+    }
+
+    /// The classic fetcher is older than what these settings are about.
+    fn check_classic(&self) -> Result<(), String> {
+        let protocol = self.security.protocol();
+        if !self.security.is_plain() {
+            Err(format!(
+                "fetch = classic reads over plain connections only, without TLS and SASL: with security-protocol = \
+                 {protocol}, set fetch = auto or modern"
+            ))
+        } else if self.client_rack.is_some() {
+            Err(
+                "client-rack needs a fetcher that reads from other replicas than the leader: set fetch = auto or modern"
+                    .into(),
+            )
+        } else {
+            Ok(())
         }
     }
 }

@@ -103,7 +103,7 @@ fn who_answers_in_the_place_of_kafka_is_said() {
         ),
         (
             &tls,
-            "a TLS listener answers there: job needs a PLAINTEXT one",
+            "a TLS listener answers there: set security-protocol to SSL or SASL_SSL",
         ),
         (&comet.address(), "an HTTP/2 server answers there"),
     ] {

@@ -1,6 +1,6 @@
 //! Where the group stands in the topic, and what Comets miss of what counts as finished.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::io::Write;
 use std::time::SystemTime;
@@ -11,7 +11,8 @@ use crate::kafka::client::{
     ConsumerGroupLagOptions, DescribeConsumerGroupsOptions, ErrorCode, Kafka, KrafkaError,
     ListConsumerGroupOffsetsOptions, TopicPartition,
 };
-use crate::kafka::{COMMAND_TIMEOUT, membership};
+use crate::kafka::standing::Asker;
+use crate::kafka::{COMMAND_TIMEOUT, Cluster, membership};
 use crate::message::offset_map;
 use crate::settings::{AutoOffsetReset, Config};
 
@@ -25,8 +26,10 @@ pub(super) struct Lag {
     waiting: u64,
     /// Whether it has committed nothing, and nobody is in it.
     is_new: bool,
-    /// Partitions whose waiting messages are not counted, and why not.
-    unknown: Vec<(i32, String)>,
+    /// Partitions whose waiting messages are not counted.
+    uncounted: Vec<i32>,
+    /// Why not, if anybody said it.
+    why: Option<String>,
 }
 
 impl Lag {
@@ -40,9 +43,11 @@ impl Lag {
     }
 
     /// What is not counted.
-    pub(super) fn uncounted(&self) -> impl Iterator<Item = String> {
-        self.unknown.iter().map(|(partition, why)| {
-            format!("What waits in partition {partition} is not counted, as nobody says where it begins: {why}")
+    pub(super) fn uncounted(&self) -> Option<String> {
+        let why = self.why.as_deref().unwrap_or("Kafka says nothing of them");
+        let partitions = &self.uncounted;
+        (!partitions.is_empty()).then(|| {
+            format!("Messages in partitions {partitions:?} are not counted, as nobody says where they begin: {why}")
         })
     }
 
@@ -67,6 +72,7 @@ impl Lag {
 /// Where the group stands; `Err` inside for a group that isn't one of consumers: its kind.
 pub(super) async fn lag(
     config: &Config,
+    cluster: &Cluster,
     kafka: &Kafka,
     partitions: usize,
 ) -> Result<Result<Lag, String>, KrafkaError> {
@@ -97,30 +103,31 @@ pub(super) async fn lag(
     let all = all(config, partitions);
     let numbers: Vec<i32> = all.iter().map(|of| of.partition).collect();
     let beginning = membership::beginning(config.auto_offset_reset, SystemTime::now());
-    let (begin, mut unknown) = membership::begin(kafka, &config.topic, &numbers, beginning).await;
-    let begin: HashMap<i32, i64> = begin.iter().map(|at| (at.partition, at.offset)).collect();
+    let mut asker = Asker::new(cluster.clone(), config.topic.clone());
+    let found = asker.find(&numbers, beginning).await;
+    let (begin, why) = found.unwrap_or_else(|why| (BTreeMap::new(), Some(why)));
     let options = ConsumerGroupLagOptions::default()
         .timeout(COMMAND_TIMEOUT)
         .partitions(all);
     let lags = admin.consumer_group_lag(&config.group, options).await?;
 
     let (mut waiting, mut known) = (0, false);
+    let mut uncounted = Vec::new();
     for (of, lag) in lags {
         let lag = lag?;
-        if lag.committed_offset.is_some() {
-            known = true;
-            unknown.retain(|(partition, _)| *partition != of.partition);
+        known |= lag.committed_offset.is_some();
+        match lag.committed_offset.or(begin.get(&of.partition).copied()) {
+            Some(from) => waiting += u64::try_from(lag.end_offset - from).unwrap_or(0),
+            None => uncounted.push(of.partition),
         }
-        let from = lag
-            .committed_offset
-            .or_else(|| begin.get(&of.partition).copied());
-        waiting += from.map_or(0, |from| u64::try_from(lag.end_offset - from).unwrap_or(0));
     }
+    uncounted.sort_unstable();
     Ok(Ok(Lag {
         members,
         waiting,
         is_new: !known && members == 0,
-        unknown,
+        uncounted,
+        why,
     }))
 }
 

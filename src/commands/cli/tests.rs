@@ -5,7 +5,7 @@ use super::*;
 use crate::commands::dead_letter::Sources;
 use crate::dead_letter::letter::Place;
 use crate::settings::{
-    AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Isolation, TooOld, Window,
+    AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Isolation, Security, TooOld, Window,
 };
 
 #[test]
@@ -95,6 +95,9 @@ fn the_defaults_are_the_documented_ones() {
     };
     let expected = Config {
         brokers: vec!["localhost:9092".into()],
+        security: Security::default(),
+        client_id: "job".into(),
+        client_rack: None,
         topic: "my-topic".into(),
         group: "my_consumer_group".into(),
         auto_offset_reset: AutoOffsetReset::Earliest,
@@ -118,6 +121,28 @@ fn the_defaults_are_the_documented_ones() {
         max_age_action: TooOld::Skip,
     };
     assert_eq!(loaded.config, expected);
+}
+
+#[test]
+fn a_file_that_a_setting_names_has_to_be_there_at_the_start() {
+    for command in [
+        &["job"][..],
+        &["job", "check"],
+        &["job", "dead-letter", "list"],
+    ] {
+        let flags = [
+            "--security-protocol=SSL",
+            "--ssl-ca-location=/nonexistent/ca.pem",
+        ];
+        let error = read_with(&[], &[command, &flags].concat()).expect_err("there is no file");
+        assert!(
+            error
+                .to_string()
+                .contains("ssl-ca-location /nonexistent/ca.pem"),
+            "{error}"
+        );
+        assert_eq!(error.exit_code(), 2);
+    }
 }
 
 #[test]

@@ -25,8 +25,8 @@ use super::{Ends, all_there, messages, read_all, rest, say};
 use crate::base::text;
 use crate::commands::cli::ChosenArgs;
 use crate::dead_letter::letter::{Place, StoredLetter};
-use crate::kafka;
 use crate::kafka::client::RecordMetadata;
+use crate::kafka::{self, Cluster};
 use crate::settings::Config;
 use crossbeam_channel::Receiver;
 
@@ -122,7 +122,7 @@ async fn main_partitions(config: &Config, topic: &Topic) -> Result<usize, String
     asked
         .map_err(|error| topic.tried(&format!("asking for {}", config.topic), &error))?
         .ok_or_else(|| {
-            let command = kafka::create_topic_command(&config.brokers, &config.topic);
+            let command = kafka::create_topic_command(&Cluster::of(config), &config.topic);
             format!(
                 "there is no topic {} to replay into. To make it:\n  {command}",
                 config.topic

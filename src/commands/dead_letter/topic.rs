@@ -9,7 +9,7 @@ use crate::kafka::client::{
     AutoOffsetReset, Consumer, ConsumerRecord, Kafka, KrafkaError, ListOffsetsOptions, OffsetSpec,
     TopicPartition,
 };
-use crate::kafka::{self, COMMAND_TIMEOUT, Trouble};
+use crate::kafka::{self, COMMAND_TIMEOUT, Cluster, Trouble};
 use crate::settings::Config;
 
 /// Limits a fetch's wait at the broker for new records.
@@ -24,7 +24,7 @@ pub struct Topic {
     pub kafka: Kafka,
     pub name: String,
     pub partitions: Vec<i32>,
-    brokers: Vec<String>,
+    cluster: Cluster,
     consumer: Consumer,
     /// The consumer's position.
     at: Option<Place>,
@@ -38,9 +38,9 @@ impl Topic {
     /// # Errors
     /// No broker can be reached, or Kafka doesn't allow to describe or read the topic.
     pub async fn open(config: &Config) -> Result<Option<Topic>, String> {
-        let kafka = kafka::connect_for_command(&config.brokers, "job-dead-letter")
-            .await
-            .map_err(|trouble| trouble.to_string())?;
+        let cluster = Cluster::of(config);
+        let connected = cluster.connect_for_command("dead-letter");
+        let kafka = connected.await.map_err(|trouble| trouble.to_string())?;
         let name = config.dead_letter_topic();
         let open = async {
             let Some(partitions) = kafka::partitions(&kafka, &name).await? else {
@@ -61,13 +61,12 @@ impl Topic {
             Ok(Some((partitions, consumer)))
         };
         let opened = open.await;
-        let opened =
-            opened.map_err(|error| tried(&format!("opening {name}"), &config.brokers, &error))?;
+        let opened = opened.map_err(|error| tried(&format!("opening {name}"), &cluster, &error))?;
         Ok(opened.map(|(partitions, consumer)| Topic {
             kafka,
             name,
             partitions: (0..).take(partitions).collect(),
-            brokers: config.brokers.clone(),
+            cluster,
             consumer,
             at: None,
             kept: BTreeMap::new(),
@@ -77,7 +76,7 @@ impl Topic {
 
     /// Words the failure of `what`.
     pub fn tried(&self, what: &str, error: &KrafkaError) -> String {
-        tried(what, &self.brokers, error)
+        tried(what, &self.cluster, error)
     }
 
     /// The offsets that each partition holds now.
@@ -216,6 +215,6 @@ impl Topic {
     }
 }
 
-fn tried(what: &str, brokers: &[String], error: &KrafkaError) -> String {
-    format!("{what} failed: {}", Trouble::new(brokers, error))
+fn tried(what: &str, cluster: &Cluster, error: &KrafkaError) -> String {
+    format!("{what} failed: {}", Trouble::new(cluster, error))
 }

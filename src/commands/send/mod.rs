@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 
 use crate::base::limits;
 use crate::commands::cli::SendArgs;
-use crate::kafka;
 use crate::kafka::client::{
     Acks, DeliveryHandle, Kafka, KrafkaError, Producer, Record, RecordMetadata,
 };
+use crate::kafka::{self, Cluster};
 use crate::settings::Config;
 use template::Template;
 
@@ -41,13 +41,13 @@ pub fn send(config: &Config, args: &SendArgs, out: &mut impl Write) -> Result<()
 }
 
 async fn send_all(config: &Config, args: &SendArgs, out: &mut impl Write) -> Result<(), String> {
-    let kafka = kafka::connect_for_command(&config.brokers, "job-send")
-        .await
-        .map_err(|trouble| trouble.to_string())?;
-    let explain = |error: &KrafkaError| kafka::Trouble::new(&config.brokers, error).to_string();
+    let cluster = Cluster::of(config);
+    let connected = cluster.connect_for_command("send");
+    let kafka = connected.await.map_err(|trouble| trouble.to_string())?;
+    let explain = |error: &KrafkaError| kafka::Trouble::new(&cluster, error).to_string();
     let there = has_topic(&kafka, &config.topic).await;
     if !there.map_err(|error| explain(&error))? {
-        let command = kafka::create_topic_command(&config.brokers, &config.topic);
+        let command = kafka::create_topic_command(&cluster, &config.topic);
         return Err(format!(
             "there is no topic {}. To make it:\n  {command}",
             config.topic

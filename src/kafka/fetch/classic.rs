@@ -24,7 +24,7 @@ use kafka::error::{Error, KafkaCode};
 
 use super::leaders::Leaders;
 use super::{Batch, FetchError, Fetcher, Outcome, Positions, Record};
-use crate::kafka::CLIENT_ID;
+use crate::kafka::Cluster;
 use crate::settings::{Coalesce, Config};
 use gap::{did_not_come, up_to_gap};
 
@@ -39,7 +39,7 @@ const LEAST_BATCH: i32 = 60;
 const CLOSED_IS_UNSUPPORTED: u32 = 2;
 
 pub struct Classic {
-    brokers: Vec<String>,
+    cluster: Cluster,
     topic: String,
     coalesce: Coalesce,
     leaders: Leaders,
@@ -62,9 +62,10 @@ pub struct Classic {
 impl Classic {
     /// A fetcher that reads from at most `most_brokers`.
     pub fn new(config: &Config, most_brokers: usize) -> Self {
+        let cluster = Cluster::of(config);
         Self {
-            leaders: Leaders::new(&config.brokers, &config.topic, most_brokers),
-            brokers: config.brokers.clone(),
+            leaders: Leaders::new(&cluster, &config.topic, most_brokers),
+            cluster,
             topic: config.topic.clone(),
             coalesce: config.coalesce,
             client: None,
@@ -87,9 +88,10 @@ impl Classic {
 
     /// Makes a client with the topic of the last look.
     fn make_client(&mut self) -> Result<(), FetchError> {
+        let name = self.cluster.client_id();
         let connected = self.leaders.connect(|hosts| {
             let mut client = KafkaClient::new(hosts);
-            client.set_client_id(CLIENT_ID.into());
+            client.set_client_id(name.into());
             // With the default a single chat message waits until the broker has 4,096 bytes.
             client.set_fetch_min_bytes(1);
             // The broker computes these checksums when it converts batches to v0: they prove nothing about its disk.
@@ -111,7 +113,7 @@ impl Classic {
     /// Sorts a failure: one that may pass, or one that this client can't overcome.
     fn failed(&mut self, doing: &str, error: Error) -> FetchError {
         self.client = None;
-        let said = format!("{doing} at {}: {error}", self.brokers.join(","));
+        let said = format!("{doing} at {}: {error}", self.cluster.joined());
         match error {
             Error::UnsupportedCompression => FetchError::Unsupported(format!(
                 "{said} (it reads records that are plain or compressed with gzip or snappy)"

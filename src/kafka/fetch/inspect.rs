@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::raw::{self, Look};
+use crate::kafka::Cluster;
 use crate::kafka::ask::{Connection, text};
 use crate::kafka::bootstrap::Bootstrap;
 use crate::kafka::layout::Layout;
@@ -44,6 +45,7 @@ pub struct Inspector {
 }
 
 struct Brokers {
+    cluster: Cluster,
     bootstrap: Bootstrap,
     topic: String,
     isolation: Isolation,
@@ -54,10 +56,12 @@ struct Brokers {
 
 impl Inspector {
     pub fn new(config: &Config) -> Self {
+        let cluster = Cluster::of(config);
         Self {
             runtime: None,
             brokers: Brokers {
-                bootstrap: Bootstrap::new(config.brokers.clone()),
+                bootstrap: Bootstrap::new(cluster.clone()),
+                cluster,
                 topic: config.topic.clone(),
                 isolation: config.isolation,
                 leaders: BTreeMap::new(),
@@ -345,7 +349,7 @@ impl Brokers {
 
     async fn connection(&mut self, address: &str) -> Result<&mut Connection, String> {
         if !self.open.contains_key(address) {
-            let connection = within(Connection::open(address)).await?;
+            let connection = within(Connection::open(&self.cluster, address)).await?;
             self.open.insert(address.to_owned(), connection);
         }
         let open = self.open.get_mut(address);

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{FetchError, Positions};
+use crate::kafka::Cluster;
 use crate::kafka::ask::Connection;
 use crate::kafka::bootstrap::{ANSWER_TIMEOUT, Bootstrap};
 use crate::kafka::layout::Layout;
@@ -34,6 +35,7 @@ const REACH: Duration = Duration::from_secs(4);
 pub(super) const LOOK_WITHIN: Duration = ANSWER_TIMEOUT.saturating_add(REACH);
 
 pub(super) struct Leaders {
+    cluster: Cluster,
     bootstrap: Bootstrap,
     topic: String,
     /// The client reads from no more brokers than this.
@@ -76,9 +78,10 @@ impl Seen {
 }
 
 impl Leaders {
-    pub(super) fn new(brokers: &[String], topic: &str, most_brokers: usize) -> Self {
+    pub(super) fn new(cluster: &Cluster, topic: &str, most_brokers: usize) -> Self {
         Self {
-            bootstrap: Bootstrap::new(brokers.to_vec()),
+            cluster: cluster.clone(),
+            bootstrap: Bootstrap::new(cluster.clone()),
             topic: topic.to_owned(),
             most_brokers,
             seen: None,
@@ -158,7 +161,7 @@ impl Leaders {
             .map_err(|error| format!("starting a runtime to ask Kafka: {error}"))?;
         let seen = runtime.block_on(async {
             let layout = Layout::ask(&self.bootstrap, &self.topic).await?;
-            let unreachable = unreachable(&layout).await;
+            let unreachable = unreachable(&self.cluster, &layout).await;
             Ok(Seen {
                 layout,
                 unreachable,
@@ -237,12 +240,12 @@ impl Leaders {
 }
 
 /// The leaders to which there is no way, and what came of trying.
-async fn unreachable(layout: &Layout) -> BTreeMap<String, String> {
+async fn unreachable(cluster: &Cluster, layout: &Layout) -> BTreeMap<String, String> {
     let mut trying = JoinSet::new();
     for broker in layout.brokers() {
-        let broker = broker.to_owned();
+        let (cluster, broker) = (cluster.clone(), broker.to_owned());
         trying.spawn(async move {
-            let tried = timeout(REACH, Connection::open(&broker)).await;
+            let tried = timeout(REACH, Connection::open(&cluster, &broker)).await;
             let tried = tried.unwrap_or_else(|_| {
                 let seconds = REACH.as_secs();
                 Err(format!(

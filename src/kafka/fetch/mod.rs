@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::kafka::Cluster;
 use crate::settings::{Coalesce, Config, Fetch, Isolation};
 
 pub(crate) use modern::Reader;
@@ -121,6 +122,12 @@ pub fn fetchers(config: &Config) -> Arc<Make> {
             Fetch::Auto if config.max_age.is_some() => {
                 log::info!(
                     "reading with the modern fetcher: --max-age needs the time of each record"
+                );
+                Box::new(modern::Modern::new(&config))
+            }
+            Fetch::Auto if !Cluster::of(&config).suits_classic() => {
+                log::info!(
+                    "reading with the modern fetcher: only this one knows TLS, SASL and racks"
                 );
                 Box::new(modern::Modern::new(&config))
             }

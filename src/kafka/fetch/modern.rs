@@ -11,12 +11,12 @@ use krafka::error::KrafkaError;
 use tokio::runtime::Runtime;
 
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record, raw};
-use crate::kafka;
+use crate::kafka::{self, Cluster, explained, is_login_refused};
 use crate::settings::{Config, Isolation};
 use undecodable::undecodable;
 
 pub struct Modern {
-    brokers: Vec<String>,
+    cluster: Cluster,
     topic: String,
     isolation: Isolation,
     /// What it asks for from one partition.
@@ -34,7 +34,7 @@ impl Modern {
     /// One that asks for so many bytes of a partition. It gets one batch at least.
     pub fn with_bytes(config: &Config, bytes: usize) -> Self {
         Self {
-            brokers: config.brokers.clone(),
+            cluster: Cluster::of(config),
             topic: config.topic.clone(),
             isolation: config.isolation,
             bytes,
@@ -56,14 +56,25 @@ impl Modern {
                 Some(reader) => reader,
                 None => {
                     let of = (self.topic.as_str(), self.isolation);
-                    let reader = Reader::with_bytes(&self.brokers, of, self.bytes).await?;
+                    let reader = Reader::with_bytes(&self.cluster, of, self.bytes).await?;
                     self.reader.insert(reader)
                 }
             };
-            reader.fetch(positions, wait).await
+            let fetched = reader.fetch(positions, wait).await;
+            // The password may be another one by now: the next reader reads it again.
+            if fetched.as_ref().is_err_and(is_login_refused)
+                && let Some(reader) = self.reader.take()
+            {
+                reader.close().await;
+            }
+            fetched
         });
         self.runtime = Some(runtime);
-        outcome.map_err(|e| format!("reading {} at {}: {e}", self.topic, self.brokers.join(",")))
+        let (topic, brokers) = (&self.topic, self.cluster.joined());
+        outcome.map_err(|error| {
+            let why = explained(&self.cluster, &error);
+            format!("reading {topic} at {brokers}: {why}")
+        })
     }
 }
 
@@ -102,22 +113,26 @@ const SEEK_AFTER: Duration = Duration::from_secs(2);
 
 impl Reader {
     pub(crate) async fn connect(
-        brokers: &[String],
+        cluster: &Cluster,
         topic: &str,
         isolation: Isolation,
     ) -> Result<Self, KrafkaError> {
-        Self::with_bytes(brokers, (topic, isolation), super::PARTITION_BYTES).await
+        Self::with_bytes(cluster, (topic, isolation), super::PARTITION_BYTES).await
     }
 
     /// Asks for so many bytes of each partition.
     async fn with_bytes(
-        brokers: &[String],
+        cluster: &Cluster,
         (topic, isolation): (&str, Isolation),
         bytes: usize,
     ) -> Result<Self, KrafkaError> {
-        let kafka = kafka::connect(brokers).await?;
-        let consumer = kafka
-            .consumer_without_group()
+        let kafka = cluster.connect().await?;
+        let consumer = kafka.consumer_without_group();
+        let consumer = match cluster.client_rack() {
+            Some(rack) => consumer.client_rack(rack),
+            None => consumer,
+        };
+        let consumer = consumer
             // Reports a position that the broker doesn't hold, in place of a silent reset.
             .auto_offset_reset(AutoOffsetReset::None)
             .isolation_level(match isolation {

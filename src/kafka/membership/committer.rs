@@ -30,6 +30,7 @@ use tokio::sync::Mutex;
 
 use super::attempt::{Attempt, Next};
 use crate::base::backoff::{Backoff, grows};
+use crate::kafka::Cluster;
 use crate::kafka::ask::{Connection, address_of, text};
 use crate::kafka::bootstrap::Bootstrap;
 use crate::message::{Commit, CommitOutcome};
@@ -80,6 +81,7 @@ const OFFSET_COMMIT: i16 = 7;
 const FIND_COORDINATOR: i16 = 2;
 
 pub(super) struct Committer {
+    cluster: Cluster,
     bootstrap: Bootstrap,
     group: String,
     topic: String,
@@ -93,9 +95,10 @@ struct Kept {
 }
 
 impl Committer {
-    pub(super) fn new(brokers: Vec<String>, group: String, topic: String) -> Self {
+    pub(super) fn new(cluster: Cluster, group: String, topic: String) -> Self {
         Self {
-            bootstrap: Bootstrap::new(brokers),
+            bootstrap: Bootstrap::new(cluster.clone()),
+            cluster,
             group,
             topic,
             coordinator: Mutex::new(None),
@@ -197,7 +200,7 @@ impl Committer {
                 ));
             }
         };
-        Connection::open(&address).await
+        Connection::open(&self.cluster, &address).await
     }
 
     fn request(&self, member: &ConsumerGroupMetadata, commits: &[Commit]) -> OffsetCommitRequest {

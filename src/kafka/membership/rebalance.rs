@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crossbeam_channel::Sender;
 use krafka::Kafka;
-use krafka::admin::OffsetSpec;
 use krafka::consumer::{
     Consumer, ConsumerGroupMetadata, ConsumerRebalanceListener, TopicPartition,
 };
@@ -19,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::committer::{Committer, Effort, LAST};
 use super::positions::Position;
+use crate::kafka::Cluster;
 use crate::kafka::standing::Asker;
 use crate::message::group::Event;
 use crate::message::standing::{Question, Standing};
@@ -31,8 +31,8 @@ pub(super) struct Listener {
     topic: String,
     group: String,
     kafka: Kafka,
-    /// Where to read from where the group has committed nothing.
-    beginning: OffsetSpec,
+    /// From when on to read where the group has committed nothing.
+    beginning: i64,
     committer: Committer,
     asker: tokio::sync::Mutex<Asker>,
     /// Set after the listener is built, since krafka's consumer is built with the listener.
@@ -55,7 +55,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Listener {
     pub(super) fn new(
         config: &Config,
-        beginning: OffsetSpec,
+        beginning: i64,
+        cluster: &Cluster,
         kafka: &Kafka,
         events: Sender<Event>,
         released: UnboundedSender<Vec<i32>>,
@@ -65,15 +66,8 @@ impl Listener {
             group: config.group.clone(),
             kafka: kafka.clone(),
             beginning,
-            committer: Committer::new(
-                config.brokers.clone(),
-                config.group.clone(),
-                config.topic.clone(),
-            ),
-            asker: tokio::sync::Mutex::new(Asker::new(
-                config.brokers.clone(),
-                config.topic.clone(),
-            )),
+            committer: Committer::new(cluster.clone(), config.group.clone(), config.topic.clone()),
+            asker: tokio::sync::Mutex::new(Asker::new(cluster.clone(), config.topic.clone())),
             consumer: OnceLock::new(),
             events,
             assignments: Mutex::default(),

@@ -20,6 +20,7 @@ use clap::{Arg, ArgMatches, Args, FromArgMatches};
 use crate::base::text::escape_body;
 use crate::settings::Config;
 use crate::settings::args::SettingArgs;
+use crate::settings::security::{PASSWORD_VARIABLE, Secret};
 use parser::{Parser, argument};
 
 /// The file that is read when none is named.
@@ -140,6 +141,7 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
         .map(String::as_str)
         .chain([CONFIG])
         .map(variable_name)
+        .chain([PASSWORD_VARIABLE.to_owned()])
         .collect();
     let ignored = unknown::unknown(environment.set(), &known)?;
 
@@ -180,16 +182,32 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
                 .map_or(Origin::Default, |(_, origin)| origin.clone()),
         }
     });
-    let config: Config = SettingArgs::from_arg_matches(&merged)
-        .map_err(|error| error.to_string())?
-        .into();
-    config.check()?;
+    let mut settings: Vec<_> = settings.collect();
+    let password = password(environment)?;
+    settings.extend(password.as_ref().map(|_| Setting {
+        key: "sasl-password".into(),
+        value: "(hidden)".into(),
+        origin: Origin::Variable(PASSWORD_VARIABLE.into()),
+    }));
+    let args = SettingArgs::from_arg_matches(&merged).map_err(|error| error.to_string())?;
+    let config = args.into_config(password)?;
     Ok(Loaded {
-        settings: settings.collect(),
+        settings,
         file,
         ignored,
         config,
     })
+}
+
+/// The password, where the environment holds it. No error shows it.
+fn password(environment: &Environment) -> Result<Option<Secret>, String> {
+    let Some(value) = environment.variable(PASSWORD_VARIABLE) else {
+        return Ok(None);
+    };
+    let text = value
+        .to_str()
+        .ok_or_else(|| format!("environment variable {PASSWORD_VARIABLE}: not UTF-8 text"))?;
+    Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
 }
 
 /// clap's id of the argument with the flag `--key`.

@@ -1,7 +1,10 @@
 //! All sources together.
 
 use super::*;
-use crate::settings::{AutoOffsetReset, CatchUp, Coalesce, Fetch, Isolation, TooOld, Window};
+use crate::settings::security::{ClientCertificate, Mechanism, Password, Sasl, Tls};
+use crate::settings::{
+    AutoOffsetReset, CatchUp, Coalesce, Fetch, Isolation, Security, TooOld, Window,
+};
 use std::time::Duration;
 
 /// Loads from flags, variables and a file's text, as `job run` would.
@@ -60,13 +63,32 @@ fn flags_win_over_environment_over_file_over_defaults() {
 
 #[test]
 fn every_setting_can_stand_in_the_file_and_in_the_environment() {
-    let file = "brokers = ['a:1', 'b:2']\ntopic = 't'\ngroup = 'g'\nauto-offset-reset = 'by_duration:1h'\ngroup-instance-id = 'i'\n\
+    let file = "brokers = ['a:1', 'b:2']\nsecurity-protocol = 'sasl_ssl'\nssl-ca-location = 'ca.pem'\n\
+        ssl-certificate-location = 'c.pem'\nssl-key-location = 'c.key'\n\
+        ssl-endpoint-identification-algorithm = 'https'\nsasl-mechanism = 'scram-sha-256'\nsasl-username = 'u'\n\
+        sasl-password-file = 'p'\nclient-id = 'n'\nclient-rack = 'r'\ntopic = 't'\ngroup = 'g'\nauto-offset-reset = 'by_duration:1h'\ngroup-instance-id = 'i'\n\
         session-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\ncork-calls = 'off'\nfetch = 'modern'\n\
         isolation-level = 'read_uncommitted'\n\
         coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
         call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '7m'\nmax-age = '2h'\nmax-age-action = 'dead-letter'\n";
     let expected = Config {
         brokers: vec!["a:1".into(), "b:2".into()],
+        security: Security {
+            tls: Some(Tls {
+                ca: Some("ca.pem".into()),
+                client: Some(ClientCertificate {
+                    certificate: "c.pem".into(),
+                    key: "c.key".into(),
+                }),
+            }),
+            sasl: Some(Sasl {
+                mechanism: Mechanism::ScramSha256,
+                username: "u".into(),
+                password: Password::File("p".into()),
+            }),
+        },
+        client_id: "n".into(),
+        client_rack: Some("r".into()),
         topic: "t".into(),
         group: "g".into(),
         auto_offset_reset: AutoOffsetReset::ByDuration(Duration::from_secs(3_600)),
@@ -95,6 +117,16 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
     );
     let variables = [
         ("JOB_BROKERS", "a:1,b:2"),
+        ("JOB_SECURITY_PROTOCOL", "SASL_SSL"),
+        ("JOB_SSL_CA_LOCATION", "ca.pem"),
+        ("JOB_SSL_CERTIFICATE_LOCATION", "c.pem"),
+        ("JOB_SSL_KEY_LOCATION", "c.key"),
+        ("JOB_SSL_ENDPOINT_IDENTIFICATION_ALGORITHM", "https"),
+        ("JOB_SASL_MECHANISM", "SCRAM-SHA-256"),
+        ("JOB_SASL_USERNAME", "u"),
+        ("JOB_SASL_PASSWORD_FILE", "p"),
+        ("JOB_CLIENT_ID", "n"),
+        ("JOB_CLIENT_RACK", "r"),
         ("JOB_TOPIC", "t"),
         ("JOB_GROUP", "g"),
         ("JOB_AUTO_OFFSET_RESET", "by_duration:PT1H"),
@@ -232,4 +264,45 @@ fn settings_that_do_not_go_together_are_named() {
         "{error}"
     );
     load_all(&["--fetch", "classic", "--max-age", "off"], &[], None).expect("off needs no times");
+    let ssl = ["--fetch", "classic", "--security-protocol", "ssl"];
+    let error = load_all(&ssl, &[], None).expect_err("an error");
+    assert!(
+        error.contains("fetch = classic") && error.contains("security-protocol = SSL"),
+        "{error}"
+    );
+    let error = load_all(&["--fetch", "classic", "--client-rack", "a"], &[], None);
+    assert!(error.is_err_and(|error| error.contains("client-rack")));
+}
+
+#[test]
+fn the_password_comes_from_the_environment_and_is_shown_nowhere() {
+    let flags = [
+        "--security-protocol=sasl_plaintext",
+        "--sasl-mechanism=plain",
+        "--sasl-username=job",
+    ];
+    let variables = [("JOB_SASL_PASSWORD", "hush\n")];
+    let loaded = load_all(&flags, &variables, None).expect("it is complete");
+    let sasl = loaded.config.security.sasl.clone().expect("SASL");
+    assert_eq!(sasl.password, Password::Variable(Secret::new("hush")));
+    let lines: Vec<_> = loaded.lines().collect();
+    assert!(lines.contains(&"sasl-password = (hidden) (JOB_SASL_PASSWORD)".to_owned()));
+    let shown = format!("{loaded:?} {lines:?}");
+    assert!(!shown.contains("hush"), "{shown}");
+
+    for (flags, file) in [
+        (&["--sasl-password=hush"][..], None),
+        (&[], Some("sasl-password = 'hush'")),
+    ] {
+        let error = load_all(flags, &[], file).expect_err("there is no such setting");
+        assert!(
+            error.contains("sasl-password-file") && !error.contains("hush"),
+            "{error}"
+        );
+    }
+    let error = load_all(&[], &variables, None).expect_err("nobody asks for it");
+    assert!(
+        error.contains("JOB_SASL_PASSWORD needs SASL") && !error.contains("hush"),
+        "{error}"
+    );
 }

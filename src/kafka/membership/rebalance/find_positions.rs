@@ -1,11 +1,9 @@
 //! Where to read partitions from that were just assigned: asks until Kafka has said it of each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
-
-use super::super::positions;
+use super::super::positions::{self, Position};
 use super::super::{RETRY_FIRST, RETRY_MOST, wait};
 use super::{Listener, lock};
 use crate::base::backoff::Retry;
@@ -55,26 +53,31 @@ impl Listener {
             if left.is_empty() {
                 return;
             }
-            let mut asking = JoinSet::new();
-            for partitions in self.by_leader(left.keys().copied()).await {
-                let (kafka, topic) = (self.kafka.clone(), self.topic.clone());
-                let beginning = self.beginning;
-                asking.spawn(async move {
-                    positions::begin(&kafka, &topic, &partitions, beginning).await
-                });
-            }
-            let mut failed = BTreeMap::new();
-            while let Some(asked) = asking.join_next().await {
-                let Ok((found, without)) = asked else {
-                    continue;
-                };
-                self.found(&mut left, found).await;
-                failed.extend(without);
-            }
-            let Some(why) = failed.values().next() else {
-                continue;
+            let partitions: Vec<i32> = left.keys().copied().collect();
+            let asked = self
+                .asker
+                .lock()
+                .await
+                .find(&partitions, self.beginning)
+                .await;
+            let why = match asked {
+                Ok((found, failed)) => {
+                    let begin = |(partition, offset)| Position {
+                        partition,
+                        offset,
+                        metadata: String::new(),
+                        leader_epoch: None,
+                    };
+                    self.found(&mut left, found.into_iter().map(begin).collect())
+                        .await;
+                    failed.unwrap_or_else(|| "Kafka says nothing of them".into())
+                }
+                Err(why) => why,
             };
-            let partitions: Vec<i32> = failed.keys().copied().collect();
+            if left.is_empty() {
+                return;
+            }
+            let partitions: BTreeSet<i32> = left.keys().copied().collect();
             let why = format!(
                 "partitions {partitions:?} of {} can't be read yet, as nobody says where they begin: {why}",
                 self.topic
@@ -84,21 +87,5 @@ impl Listener {
             });
             tokio::time::sleep(wait).await;
         }
-    }
-
-    /// The partitions, those of one leader together, as far as that is known.
-    async fn by_leader(&self, partitions: impl Iterator<Item = i32>) -> Vec<Vec<i32>> {
-        let topics = match self.consumer.get() {
-            Some(consumer) => consumer.fetch_metadata(Some(&self.topic)).await,
-            None => return vec![partitions.collect()],
-        };
-        let topics = topics.map(|metadata| metadata.topics).unwrap_or_default();
-        let topic = topics.first();
-        let mut by_leader: BTreeMap<Option<i32>, Vec<i32>> = BTreeMap::new();
-        for partition in partitions {
-            let leader = topic.and_then(|topic| Some(topic.partition(partition)?.leader));
-            by_leader.entry(leader).or_default().push(partition);
-        }
-        by_leader.into_values().collect()
     }
 }

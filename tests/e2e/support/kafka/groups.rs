@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chatroom_job::kafka::Cluster;
 use chatroom_job::kafka::ask::{Connection, text};
 use kafka_protocol::messages::OffsetCommitRequest;
 use kafka_protocol::messages::offset_commit_request::{
@@ -50,7 +51,7 @@ impl Kafka {
             .with_generation_id_or_member_epoch(-1)
             .with_topics(vec![topic]);
         let answer = runtime().block_on(async {
-            let mut connection = Connection::open(&self.address())
+            let mut connection = Connection::open(&Cluster::plain(&[]), &self.address())
                 .await
                 .expect("Kafka is there");
             connection.ask(&request, 7).await.expect("Kafka answers")

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use chatroom_job::kafka::Cluster;
 use chatroom_job::kafka::ask::{Connection, text};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{ProduceRequest, TopicName};
@@ -146,7 +147,7 @@ impl Kafka {
             .with_timeout_ms(60_000)
             .with_topic_data(vec![data]);
         let answer = runtime().block_on(async {
-            let mut connection = Connection::open(&self.address()).await?;
+            let mut connection = Connection::open(&Cluster::plain(&[]), &self.address()).await?;
             connection.ask(&request, PRODUCE).await
         });
         let answer = answer.expect("Kafka answers");

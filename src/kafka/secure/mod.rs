@@ -1,0 +1,10 @@
+//! TLS and SASL, for connections that krafka doesn't make: the same files, and the same words for what fails.
+
+pub mod files;
+mod sasl;
+mod scram;
+mod tls;
+pub mod words;
+
+pub use sasl::authenticate;
+pub use tls::{client_config, connect};

@@ -1,0 +1,90 @@
+//! TLS on connections of our own. The files are read for each of them.
+
+use std::sync::Arc;
+
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{files, words};
+use crate::kafka::finding::Finding;
+use crate::settings::security::Tls;
+
+/// What a connection needs, by the files as they are now.
+///
+/// # Errors
+/// A sentence that names the setting and the file.
+pub fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS can't be set up: {error}"))?
+        .with_root_certificates(roots(tls)?);
+    let Some(client) = &tls.client else {
+        return Ok(Arc::new(builder.with_no_client_auth()));
+    };
+    let certificates = files::certificates("ssl-certificate-location", &client.certificate)?;
+    let key = files::key(&client.key)?;
+    let config = builder
+        .with_client_auth_cert(certificates, key)
+        .map_err(|error| {
+            format!(
+                "ssl-certificate-location {} and ssl-key-location {} don't go together: {error}",
+                client.certificate.display(),
+                client.key.display()
+            )
+        })?;
+    Ok(Arc::new(config))
+}
+
+fn roots(tls: &Tls) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    match &tls.ca {
+        Some(path) => {
+            for certificate in files::certificates("ssl-ca-location", path)? {
+                roots.add(certificate).map_err(|error| {
+                    format!(
+                        "ssl-ca-location {}: a certificate in it can't be read: {error}",
+                        path.display()
+                    )
+                })?;
+            }
+        }
+        None => {
+            // Some that can't be read are no reason to distrust the others.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                return Err(
+                    "this system has no list of CAs: set ssl-ca-location to the PEM file of the CA that signed the brokers' \
+                     certificates"
+                        .into(),
+                );
+            }
+        }
+    }
+    Ok(roots)
+}
+
+/// Begins TLS on a connection to `address`, whose certificate has to have its name.
+///
+/// # Errors
+/// What is wrong, and what to do.
+pub async fn connect(
+    address: &str,
+    stream: TcpStream,
+    tls: &Tls,
+) -> Result<TlsStream<TcpStream>, Finding> {
+    let config = client_config(tls).map_err(Finding::of_settings)?;
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
+    let name = ServerName::try_from(host.clone()).map_err(|_| {
+        Finding::of_settings(format!("{host:?} is no name that a certificate can have"))
+    })?;
+    let connected = TlsConnector::from(config).connect(name, stream).await;
+    connected.map_err(|error| words::of_handshake(&error, tls.client.is_some()))
+}

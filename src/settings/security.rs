@@ -1,0 +1,283 @@
+//! How Kafka is spoken to: with TLS, with SASL, with both, or plainly.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+/// The environment variable with the password. There is no such flag, which everybody would see in the list of
+/// processes, and no such key of the file.
+pub const PASSWORD_VARIABLE: &str = "JOB_SASL_PASSWORD";
+
+/// What a secured connection needs. With neither part, it is a plain one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Security {
+    pub tls: Option<Tls>,
+    pub sasl: Option<Sasl>,
+}
+
+impl Security {
+    /// Whether connections are plain.
+    pub fn is_plain(&self) -> bool {
+        self.tls.is_none() && self.sasl.is_none()
+    }
+
+    /// The value of security-protocol.
+    pub fn protocol(&self) -> Protocol {
+        match (&self.tls, &self.sasl) {
+            (None, None) => Protocol::Plaintext,
+            (Some(_), None) => Protocol::Ssl,
+            (None, Some(_)) => Protocol::SaslPlaintext,
+            (Some(_), Some(_)) => Protocol::SaslSsl,
+        }
+    }
+}
+
+/// Whom TLS trusts, and who we are there. The files are read for each connection.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tls {
+    /// The CAs that sign brokers' certificates; this system's without it.
+    pub ca: Option<PathBuf>,
+    pub client: Option<ClientCertificate>,
+}
+
+/// The files of a certificate and its key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientCertificate {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Who we are to SASL.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sasl {
+    pub mechanism: Mechanism,
+    pub username: String,
+    pub password: Password,
+}
+
+/// Where the password is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Password {
+    /// Read for each connection.
+    File(PathBuf),
+    Variable(Secret),
+}
+
+/// Text that nothing shows.
+#[derive(Clone, PartialEq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    pub fn new(text: &str) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text itself, for the connection alone.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// What a listener of a broker speaks, as Kafka names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Plaintext,
+    Ssl,
+    SaslPlaintext,
+    SaslSsl,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Plaintext => "PLAINTEXT",
+            Protocol::Ssl => "SSL",
+            Protocol::SaslPlaintext => "SASL_PLAINTEXT",
+            Protocol::SaslSsl => "SASL_SSL",
+        })
+    }
+}
+
+/// Reads the name of a protocol.
+pub fn protocol() -> impl TypedValueParser<Value = Protocol> {
+    let names = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+    PossibleValuesParser::new(names).map(|name| match name.to_ascii_uppercase().as_str() {
+        "SSL" => Protocol::Ssl,
+        "SASL_PLAINTEXT" => Protocol::SaslPlaintext,
+        "SASL_SSL" => Protocol::SaslSsl,
+        _ => Protocol::Plaintext,
+    })
+}
+
+/// How SASL shows who we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    Plain,
+    ScramSha256,
+    ScramSha512,
+}
+
+impl fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mechanism::Plain => "PLAIN",
+            Mechanism::ScramSha256 => "SCRAM-SHA-256",
+            Mechanism::ScramSha512 => "SCRAM-SHA-512",
+        })
+    }
+}
+
+/// Reads the name of a mechanism.
+pub fn mechanism() -> impl TypedValueParser<Value = Mechanism> {
+    let names = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+    PossibleValuesParser::new(names).map(|name| match name.to_ascii_uppercase().as_str() {
+        "SCRAM-SHA-256" => Mechanism::ScramSha256,
+        "SCRAM-SHA-512" => Mechanism::ScramSha512,
+        _ => Mechanism::Plain,
+    })
+}
+
+/// Reads the path of a file.
+pub fn file(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("the path of a file is missing".into()),
+        path => Ok(path.into()),
+    }
+}
+
+/// That the broker's certificate has its name is always checked.
+#[derive(Clone, Copy, Debug)]
+pub struct NameIsChecked;
+
+/// Reads librdkafka's setting of that name. It may say what holds anyway.
+pub fn endpoint_identification(text: &str) -> Result<NameIsChecked, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "https" => Ok(NameIsChecked),
+        "none" => Err(
+            "job always checks that a broker's certificate has the broker's name: reach the broker by a name that is in \
+             it, or give it a certificate with its name (subjectAltName)"
+                .into(),
+        ),
+        _ => Err("must be https".into()),
+    }
+}
+
+/// The settings as they were given, each by itself.
+#[derive(Debug)]
+pub struct Given {
+    pub protocol: Protocol,
+    pub ca: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub mechanism: Option<Mechanism>,
+    pub username: Option<String>,
+    pub password_file: Option<PathBuf>,
+    /// What [`PASSWORD_VARIABLE`] holds.
+    pub password: Option<Secret>,
+}
+
+impl Given {
+    /// # Errors
+    /// One is missing, or two don't go together: the error names them and what to do.
+    pub fn together(self) -> Result<Security, String> {
+        use Protocol::{SaslPlaintext, SaslSsl, Ssl};
+        let has_tls = matches!(self.protocol, Ssl | SaslSsl);
+        let has_sasl = matches!(self.protocol, SaslPlaintext | SaslSsl);
+        let protocol = self.protocol;
+        let needs = |setting: &str, what: &str, names: &str| {
+            Err(format!(
+                "{setting} needs {what}, which security-protocol = {protocol} doesn't have: set security-protocol = {names}, \
+                 or leave {setting} out"
+            ))
+        };
+        let of_tls = [
+            ("ssl-ca-location", self.ca.is_some()),
+            ("ssl-certificate-location", self.certificate.is_some()),
+            ("ssl-key-location", self.key.is_some()),
+        ];
+        let of_sasl = [
+            ("sasl-mechanism", self.mechanism.is_some()),
+            ("sasl-username", self.username.is_some()),
+            ("sasl-password-file", self.password_file.is_some()),
+            (PASSWORD_VARIABLE, self.password.is_some()),
+        ];
+        if let Some((setting, _)) = of_tls.iter().find(|(_, set)| *set && !has_tls) {
+            let names = if has_sasl {
+                "SASL_SSL"
+            } else {
+                "SSL or SASL_SSL"
+            };
+            return needs(setting, "TLS", names);
+        }
+        if let Some((setting, _)) = of_sasl.iter().find(|(_, set)| *set && !has_sasl) {
+            let names = if has_tls {
+                "SASL_SSL"
+            } else {
+                "SASL_SSL or SASL_PLAINTEXT"
+            };
+            return needs(setting, "SASL", names);
+        }
+        let client = match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err("ssl-certificate-location needs its key: set ssl-key-location".into());
+            }
+            (None, Some(_)) => {
+                return Err(
+                    "ssl-key-location needs its certificate: set ssl-certificate-location".into(),
+                );
+            }
+        };
+        let tls = has_tls.then_some(Tls {
+            ca: self.ca,
+            client,
+        });
+        if !has_sasl {
+            return Ok(Security { tls, sasl: None });
+        }
+        let Some(mechanism) = self.mechanism else {
+            return Err(format!(
+                "security-protocol = {protocol} needs sasl-mechanism: set it to PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, as the \
+                 broker has it"
+            ));
+        };
+        let Some(username) = self.username else {
+            return Err(format!(
+                "sasl-mechanism = {mechanism} needs sasl-username: set it"
+            ));
+        };
+        let password = match (self.password_file, self.password) {
+            (Some(file), None) => Password::File(file),
+            (None, Some(password)) => Password::Variable(password),
+            (Some(_), Some(_)) => {
+                return Err(format!(
+                    "sasl-password-file and {PASSWORD_VARIABLE} are both set: keep one of them"
+                ));
+            }
+            (None, None) => {
+                return Err(format!(
+                    "sasl-username = {username:?} needs a password: put it into a file and set sasl-password-file, or set \
+                     {PASSWORD_VARIABLE}"
+                ));
+            }
+        };
+        let sasl = Some(Sasl {
+            mechanism,
+            username,
+            password,
+        });
+        Ok(Security { tls, sasl })
+    }
+}
