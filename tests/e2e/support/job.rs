@@ -66,6 +66,11 @@ impl JobCommand {
         self
     }
 
+    pub fn env(mut self, name: &str, value: &str) -> JobCommand {
+        self.command.env(name, value);
+        self
+    }
+
     pub fn log_level(mut self, level: &str) -> JobCommand {
         self.command.env("MUDUO_LOG_LEVEL", level);
         self
@@ -182,6 +187,12 @@ impl Job {
     /// How many of its connections the other end, at this port, has closed while job still holds its own.
     pub fn half_closed(&self, port: u16) -> usize {
         sockets::half_closed(self.child.id(), port)
+    }
+
+    /// What the list of processes shows of it: its arguments.
+    pub fn command_line(&self) -> String {
+        let path = format!("/proc/{}/cmdline", self.child.id());
+        std::fs::read_to_string(path).expect("job runs")
     }
 
     /// Bytes of its memory that are resident, as the kernel counts them.
