@@ -23,7 +23,7 @@ fn a_new_password_is_taken() {
     let password = folder.path().join("password");
     let set = |text: &str| {
         let config = folder.path().join("config");
-        fs::write(&config, format!("SCRAM-SHA-512=[password={text}]\n")).expect("written");
+        fs::write(&config, format!("SCRAM-SHA-512=password={text}\n")).expect("written");
         let config = config.to_str().expect("text");
         let args = [
             "--alter",

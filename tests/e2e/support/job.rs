@@ -66,11 +66,6 @@ impl JobCommand {
         self
     }
 
-    pub fn env(mut self, name: &str, value: &str) -> JobCommand {
-        self.command.env(name, value);
-        self
-    }
-
     pub fn log_level(mut self, level: &str) -> JobCommand {
         self.command.env("MUDUO_LOG_LEVEL", level);
         self

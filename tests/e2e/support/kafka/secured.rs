@@ -5,8 +5,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use krafka::admin::{
-    AclBinding, AclFilter, AclOperation, AclPermissionType, AclResourceType, CreateAclsOptions,
-    DeleteAclsOptions,
+    AclBinding, AclFilter, AclOperation, AclPatternType, AclPermissionType, AclResourceType,
+    CreateAclsOptions, DeleteAclsOptions,
 };
 use krafka::auth::AuthConfig;
 
@@ -174,7 +174,8 @@ impl Secured {
 
     pub fn allow(&self, who: &str, kind: AclResourceType, name: &str, operation: AclOperation) {
         let allowed = AclPermissionType::Allow;
-        let acl = AclBinding::new(kind, name, who, "*", operation, allowed);
+        let acl = AclBinding::new(kind, name, who, "*", operation, allowed)
+            .with_pattern_type(AclPatternType::Literal);
         let admin = self.kafka.client.admin();
         let made = runtime().block_on(admin.create_acls(vec![acl], CreateAclsOptions::default()));
         for (_, result) in made.expect("Kafka answers") {
