@@ -183,7 +183,7 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
         }
     }
     let ids = brokers.0.iter().map(|(id, _)| *id);
-    session::check(config.session_timeout, &kafka, ids, report).await;
+    session::check(config.session_timeout, &cluster, &kafka, ids, report).await;
     match kafka::partitions(&kafka, &config.dead_letter_topic()).await {
         Ok(Some(partitions)) => {
             let partitions = counted(partitions as u64, "partition");

@@ -4,15 +4,17 @@ use krafka::error::ErrorCode;
 
 use super::cluster::Cluster;
 use super::finding::Finding;
+use crate::settings::Security;
 
 /// `None` where the error is another one.
 pub fn denied(cluster: &Cluster, code: ErrorCode) -> Option<Finding> {
     let (topic, group) = (cluster.topic(), cluster.group());
+    let dead_letters = cluster.dead_letter_topic();
     let (what, allow) = match code {
         ErrorCode::TopicAuthorizationFailed => (
-            format!("topic {topic}, or its dead-letter topic"),
+            format!("topic {topic} or {dead_letters}"),
             format!(
-                "--operation Read --operation Write --operation Create --topic {topic} --resource-pattern-type prefixed"
+                "--operation Read --operation Write --operation Create --topic {topic} --topic {dead_letters}"
             ),
         ),
         ErrorCode::GroupAuthorizationFailed => (
@@ -34,29 +36,87 @@ pub fn denied(cluster: &Cluster, code: ErrorCode) -> Option<Finding> {
 /// What is allowed to this process, as Kafka's command takes it.
 fn command(cluster: &Cluster, allow: &str) -> String {
     format!(
-        "bin/kafka-acls.sh --bootstrap-server {} --add --allow-principal {} {allow}",
-        cluster.joined(),
+        "bin/kafka-acls.sh {} --add --allow-principal {} {allow}",
+        cluster.for_scripts(),
         principal(cluster)
     )
 }
 
-/// Whom the brokers take us for.
+/// Whom the brokers take us for, as a shell takes it.
 fn principal(cluster: &Cluster) -> String {
-    let security = cluster.security();
-    let has_certificate = security
-        .tls
-        .as_ref()
-        .is_some_and(|tls| tls.client.is_some());
-    match &security.sasl {
-        Some(sasl) => format!("User:{}", sasl.username),
-        None if has_certificate => "'User:SUBJECT OF THE CERTIFICATE'".into(),
-        None => "User:ANONYMOUS".into(),
+    let Security { tls, sasl } = cluster.security();
+    match (sasl, tls.as_ref().and_then(|tls| tls.client.as_ref())) {
+        (Some(sasl), _) => format!("User:{}", sasl.username),
+        (None, Some(client)) => format!(
+            "\"User:$(openssl x509 -noout -subject -nameopt RFC2253 -in {} | cut -d= -f2-)\"",
+            client.certificate.display()
+        ),
+        (None, None) => "User:ANONYMOUS".into(),
     }
 }
 
 fn who(cluster: &Cluster) -> String {
-    match principal(cluster) {
-        subject if subject.starts_with('\'') => "this client certificate".into(),
-        name => name,
+    match &cluster.security().sasl {
+        Some(sasl) => format!("User:{}", sasl.username),
+        None if cluster.security().tls.is_some() => "this client certificate".into(),
+        None => "User:ANONYMOUS".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::security::{ClientCertificate, Mechanism, Password, Sasl, Secret, Tls};
+
+    fn said(security: Security, code: ErrorCode) -> Finding {
+        denied(&Cluster::secured(&["a:1", "b:2"], security), code).expect("it is about an ACL")
+    }
+
+    #[test]
+    fn the_command_names_who_and_what() {
+        let with_sasl = Security {
+            tls: None,
+            sasl: Some(Sasl {
+                mechanism: Mechanism::Plain,
+                username: "job".into(),
+                password: Password::Variable(Secret::new("hush")),
+            }),
+        };
+        let topic = said(with_sasl.clone(), ErrorCode::TopicAuthorizationFailed);
+        assert!(
+            topic
+                .cause
+                .starts_with("an ACL keeps User:job from topic my-topic"),
+            "{topic:?}"
+        );
+        let command = "bin/kafka-acls.sh --bootstrap-server a:1,b:2 --command-config ADMIN.properties --add --allow-principal User:job --operation Read";
+        assert!(topic.advice.contains(command), "{topic:?}");
+        let group = said(with_sasl, ErrorCode::GroupAuthorizationFailed);
+        assert!(
+            group.advice.ends_with("--group my_consumer_group"),
+            "{group:?}"
+        );
+
+        let with_certificate = Security {
+            tls: Some(Tls {
+                ca: None,
+                client: Some(ClientCertificate {
+                    certificate: "c".into(),
+                    key: "k".into(),
+                }),
+            }),
+            sasl: None,
+        };
+        let cluster = said(with_certificate, ErrorCode::ClusterAuthorizationFailed);
+        assert!(
+            cluster
+                .cause
+                .starts_with("an ACL keeps this client certificate"),
+            "{cluster:?}"
+        );
+        let nobody = said(Security::default(), ErrorCode::TopicAuthorizationFailed);
+        assert!(nobody.advice.contains("User:ANONYMOUS"), "{nobody:?}");
+        let other = denied(&Cluster::plain(&["a:1"]), ErrorCode::NotLeaderForPartition);
+        assert_eq!(other, None);
     }
 }

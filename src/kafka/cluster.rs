@@ -38,6 +38,7 @@ struct Inner {
     client_rack: Option<String>,
     /// What errors speak of.
     topic: String,
+    dead_letter_topic: String,
     group: String,
 }
 
@@ -50,6 +51,7 @@ impl Cluster {
             client_id: config.client_id.clone(),
             client_rack: config.client_rack.clone(),
             topic: config.topic.clone(),
+            dead_letter_topic: config.dead_letter_topic(),
             group: config.group.clone(),
         }))
     }
@@ -59,13 +61,14 @@ impl Cluster {
         Cluster::secured(brokers, Security::default())
     }
 
-    fn secured(brokers: &[&str], security: Security) -> Cluster {
+    pub(super) fn secured(brokers: &[&str], security: Security) -> Cluster {
         Cluster(Arc::new(Inner {
             brokers: brokers.iter().map(|&broker| broker.to_owned()).collect(),
             security,
             client_id: "job".into(),
             client_rack: None,
             topic: "my-topic".into(),
+            dead_letter_topic: "my-topic.dead-letter".into(),
             group: "my_consumer_group".into(),
         }))
     }
@@ -90,7 +93,16 @@ impl Cluster {
         &self.0.brokers
     }
 
-    /// The brokers as the scripts of Kafka take them.
+    /// How a script of Kafka reaches them. A secured cluster asks it who it is, too.
+    pub(super) fn for_scripts(&self) -> String {
+        let brokers = self.joined();
+        match self.0.security.is_plain() {
+            true => format!("--bootstrap-server {brokers}"),
+            false => format!("--bootstrap-server {brokers} --command-config ADMIN.properties"),
+        }
+    }
+
+    /// The brokers, with commas between them.
     pub fn joined(&self) -> String {
         self.0.brokers.join(",")
     }
@@ -109,6 +121,10 @@ impl Cluster {
 
     pub(super) fn topic(&self) -> &str {
         &self.0.topic
+    }
+
+    pub(super) fn dead_letter_topic(&self) -> &str {
+        &self.0.dead_letter_topic
     }
 
     pub(super) fn group(&self) -> &str {

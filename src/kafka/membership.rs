@@ -4,6 +4,7 @@
 
 mod attempt;
 mod committer;
+mod connect;
 mod positions;
 mod rebalance;
 mod refusal;
@@ -26,9 +27,8 @@ use tokio::task::JoinSet;
 
 use crate::base::backoff::{Retry, grows};
 use crate::base::lease;
-use crate::base::text::counted;
 use crate::base::trial;
-use crate::kafka::{Cluster, Trouble, create_topic_command, is_login_refused};
+use crate::kafka::{Cluster, Trouble, is_login_refused};
 use crate::message::group::Event;
 use crate::message::membership::Command;
 use crate::message::{CommitOutcome, Failure};
@@ -201,6 +201,17 @@ impl Membership {
                     let _ = consumer.close_with(CloseOptions::new().timeout(RETRY_MOST)).await;
                     return Ok(end);
                 }
+                Some(Ok(trouble)) = watching.join_next() => {
+                    // krafka's heartbeats fail silently then.
+                    leaving.store(true, Ordering::Relaxed);
+                    consumer.wakeup();
+                    if tokio::time::timeout(RETRY_MOST, &mut polling).await.is_err() {
+                        polling.abort();
+                    }
+                    listener.lose_all();
+                    let _ = consumer.close_with(CloseOptions::new().timeout(RETRY_MOST)).await;
+                    return Ok(End::LoginRefused(self.failed(&trouble)));
+                }
                 command = commands.recv() => command,
             };
             match command {
@@ -269,46 +280,6 @@ impl Membership {
             .group_membership_operation(leaving);
         if let Err(error) = consumer.close_with(options).await {
             log::warn!("leaving the group {} failed: {error}", self.config.group);
-        }
-    }
-
-    /// Retries until Kafka answers and has the topic.
-    async fn connect(&self) -> Kafka {
-        let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
-        let (cluster, topic) = (&self.cluster, &self.config.topic);
-        loop {
-            let kafka = match cluster.connect().await {
-                Ok(kafka) => kafka,
-                Err(error) => {
-                    let trouble = Trouble::with_connecting(cluster, &error).await;
-                    wait(&mut retry, &format!("{NOT_BEGUN}: {trouble}")).await;
-                    continue;
-                }
-            };
-            // With another password by then, this krafka can't be let in again.
-            let mut is_refused = false;
-            while !is_refused {
-                let why = match crate::kafka::partitions(&kafka, topic).await {
-                    Ok(Some(partitions)) => {
-                        log::info!(
-                            "connected to Kafka at {}: topic {topic} has {}",
-                            cluster.joined(),
-                            counted(partitions as u64, "partition")
-                        );
-                        return kafka;
-                    }
-                    Ok(None) => format!(
-                        "Kafka at {} has no topic {topic}. Check the topic (--topic, JOB_TOPIC), or make it: {}",
-                        cluster.joined(),
-                        create_topic_command(cluster, topic)
-                    ),
-                    Err(error) => {
-                        is_refused = is_login_refused(&error);
-                        Trouble::new(cluster, &error).to_string()
-                    }
-                };
-                wait(&mut retry, &format!("{NOT_BEGUN}: {why}")).await;
-            }
         }
     }
 
@@ -422,7 +393,7 @@ impl Membership {
     }
 
     /// Says what failed: joining, or staying a member.
-    fn failed(&self, trouble: &impl Display) -> String {
+    fn failed(&self, trouble: &(impl Display + ?Sized)) -> String {
         let group = &self.config.group;
         if self.was_member.load(Ordering::Relaxed) {
             format!("staying a member of group {group} failed: {trouble}")

@@ -33,17 +33,17 @@ pub async fn partitions(kafka: &Kafka, topic: &str) -> Result<Option<usize>, Kra
 /// The command that makes a topic.
 pub fn create_topic_command(cluster: &Cluster, topic: &str) -> String {
     format!(
-        "bin/kafka-topics.sh --create --bootstrap-server {} --topic {topic} --partitions 1 --replication-factor 1",
-        cluster.joined()
+        "bin/kafka-topics.sh --create {} --topic {topic} --partitions 1 --replication-factor 1",
+        cluster.for_scripts()
     )
 }
 
 /// The command that changes a topic's setting, `name=value`.
 pub fn alter_topic_command(cluster: &Cluster, topic: &str, setting: &str) -> String {
     format!(
-        "bin/kafka-configs.sh --bootstrap-server {} --alter --entity-type topics --entity-name {topic} --add-config \
+        "bin/kafka-configs.sh {} --alter --entity-type topics --entity-name {topic} --add-config \
          {setting}",
-        cluster.joined()
+        cluster.for_scripts()
     )
 }
 
@@ -194,8 +194,16 @@ fn finding(cluster: &Cluster, error: &KrafkaError) -> Finding {
 
 const CHECK_LOG: &str = "Check the log of the broker";
 
+/// An error in the middle of a sentence, with what to do where that is known.
+pub fn explained(cluster: &Cluster, error: &KrafkaError) -> String {
+    match denied(cluster, error) {
+        Some(Finding { cause, advice }) => format!("{cause}. {advice}"),
+        None => error.to_string(),
+    }
+}
+
 /// What keeps us out: TLS, SASL or an ACL. `None` where it is something else.
-pub fn denied(cluster: &Cluster, error: &KrafkaError) -> Option<Finding> {
+fn denied(cluster: &Cluster, error: &KrafkaError) -> Option<Finding> {
     if let Some(tls) = words::tls_error(error) {
         return Some(words::of_tls(tls));
     }

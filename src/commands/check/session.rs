@@ -4,8 +4,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::Report;
-use crate::kafka::COMMAND_TIMEOUT;
 use crate::kafka::client::{ConfigResource, DescribeConfigsOptions, Kafka};
+use crate::kafka::{COMMAND_TIMEOUT, Cluster, explained};
 
 /// The settings of a broker that bound a session, in milliseconds.
 const LEAST: &str = "group.min.session.timeout.ms";
@@ -14,11 +14,12 @@ const MOST: &str = "group.max.session.timeout.ms";
 /// Says so where these brokers don't take it.
 pub(super) async fn check<W: Write>(
     timeout: Duration,
+    cluster: &Cluster,
     kafka: &Kafka,
     brokers: impl Iterator<Item = i32>,
     report: &mut Report<W>,
 ) {
-    match limits(kafka, brokers).await {
+    match limits(cluster, kafka, brokers).await {
         Ok((least, most)) if least <= timeout && timeout <= most => {}
         Ok((least, most)) => report.bad(
             format_args!("session-timeout {timeout:?}"),
@@ -33,6 +34,7 @@ pub(super) async fn check<W: Write>(
 
 /// The narrowest limits that any of the brokers has, since any may become the group's coordinator.
 async fn limits(
+    cluster: &Cluster,
     kafka: &Kafka,
     brokers: impl Iterator<Item = i32>,
 ) -> Result<(Duration, Duration), String> {
@@ -43,11 +45,14 @@ async fn limits(
     let described = kafka.admin().describe_configs(asked, options).await;
     let mut limits: Option<(Duration, Duration)> = None;
     let mut why = "no broker says which it takes".to_owned();
-    for settings in described.map_err(|error| error.to_string())?.into_values() {
+    for settings in described
+        .map_err(|error| explained(cluster, &error))?
+        .into_values()
+    {
         let settings = match settings {
             Ok(settings) => settings,
             Err(error) => {
-                why = error.to_string();
+                why = explained(cluster, &error);
                 continue;
             }
         };

@@ -11,8 +11,7 @@ use krafka::error::KrafkaError;
 use tokio::runtime::Runtime;
 
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record, raw};
-use crate::kafka::finding::Finding;
-use crate::kafka::{self, Cluster, denied, is_login_refused};
+use crate::kafka::{self, Cluster, explained, is_login_refused};
 use crate::settings::{Config, Isolation};
 use undecodable::undecodable;
 
@@ -72,11 +71,9 @@ impl Modern {
         });
         self.runtime = Some(runtime);
         let (topic, brokers) = (&self.topic, self.cluster.joined());
-        outcome.map_err(|error| match denied(&self.cluster, &error) {
-            Some(Finding { cause, advice }) => {
-                format!("reading {topic} at {brokers}: {cause}. {advice}")
-            }
-            None => format!("reading {topic} at {brokers}: {error}"),
+        outcome.map_err(|error| {
+            let why = explained(&self.cluster, &error);
+            format!("reading {topic} at {brokers}: {why}")
         })
     }
 }

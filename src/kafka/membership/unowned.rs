@@ -28,7 +28,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::HEARTBEAT;
 use super::rejoin::rejoin;
 use crate::base::backoff::Outage;
-use crate::kafka::{Cluster, Trouble};
+use crate::kafka::{Cluster, Trouble, is_login_refused};
 use crate::settings::Config;
 
 /// Longer than krafka caches what it knows of a topic, so each look asks a broker.
@@ -55,13 +55,13 @@ const AT_ONCE: u32 = 3;
 const SAY_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Checks every few seconds whether each partition has an owner, and asks for a rebalance where one has none for too long.
-/// It looks soon where this member released partitions.
+/// It looks soon where this member released partitions. Returns when a broker refuses the login of this krafka.
 pub(super) async fn watch(
     kafka: Kafka,
     consumer: Arc<Consumer>,
     config: Config,
     mut released: UnboundedReceiver<Vec<i32>>,
-) {
+) -> Trouble {
     let mut watch = Watch::new(config.shutdown_timeout + BESIDE_REVOKE);
     let mut outage = Outage::new(SAY_EVERY, SAY_EVERY);
     loop {
@@ -76,6 +76,9 @@ pub(super) async fn watch(
             Ok(seen) => {
                 say_works(&mut outage, &config);
                 seen
+            }
+            Err(error) if is_login_refused(&error) => {
+                return Trouble::new(&Cluster::of(&config), &error);
             }
             Err(error) => {
                 say_failed(&mut outage, &config, &error);

@@ -204,7 +204,10 @@ pub fn of_krafka(sasl: &Sasl, message: &str) -> Finding {
                 .collect();
             no_mechanism(sasl.mechanism, &known)
         }
-        None => no_login(sasl, message),
+        None => {
+            let of_broker = message.split_once("SaslAuthenticationFailed - ");
+            no_login(sasl, of_broker.map_or(message, |(_, of_broker)| of_broker))
+        }
     }
 }
 
@@ -299,9 +302,12 @@ mod tests {
             "SASL handshake failed: IllegalSaslState. Broker supports: []",
         );
         assert_eq!(none, no_sasl());
-        let refused = of_krafka(&sasl(), "SASL authentication failed: invalid\ncredentials");
+        let refused = of_krafka(
+            &sasl(),
+            "SASL authentication failed: SaslAuthenticationFailed - in\nvalid",
+        );
         assert!(
-            refused.cause.contains("doesn't let job in") && !refused.cause.contains('\n'),
+            refused.cause.contains("doesn't let job in: in") && !refused.cause.contains('\n'),
             "{refused:?}"
         );
         assert!(refused.advice.contains("sasl-password-file"), "{refused:?}");
