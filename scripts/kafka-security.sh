@@ -220,8 +220,8 @@ write_admin_properties() {
       case $security in *ssl) printf '%s\n' ssl.truststore.type=PEM "ssl.truststore.location=$at/ca.pem" ;; esac
       case $security in
       sasl_*)
-        echo sasl.mechanism=SCRAM-SHA-512
-        echo "sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username=\"admin\" password=\"$(cat "$at/admin-password")\";"
+        echo sasl.mechanism=PLAIN
+        echo "sasl.jaas.config=$(login admin admin-password)"
         ;;
       esac
       if [ "$security" = ssl ] || $mutual; then

@@ -174,8 +174,9 @@ impl Secured {
 
     pub fn allow(&self, who: &str, kind: AclResourceType, name: &str, operation: AclOperation) {
         let allowed = AclPermissionType::Allow;
+        // Fault of krafka 0.28.1: its numbers of the pattern types are off by one, so this is Kafka's LITERAL.
         let acl = AclBinding::new(kind, name, who, "*", operation, allowed)
-            .with_pattern_type(AclPatternType::Literal);
+            .with_pattern_type(AclPatternType::Prefixed);
         let admin = self.kafka.client.admin();
         let made = runtime().block_on(admin.create_acls(vec![acl], CreateAclsOptions::default()));
         for (_, result) in made.expect("Kafka answers") {
