@@ -64,20 +64,6 @@ fn await_arrived(comet: &Comet, expected: &BTreeSet<String>) {
     await_until("the messages", || is(arrived(comet).0, expected.clone()));
 }
 
-/// Waits until job has so many lines with these words.
-#[track_caller]
-fn await_lines(job: &mut Job, words: &[&str], count: usize) {
-    await_until(&format!("{count} lines with {words:?}"), || {
-        assert!(job.try_exit().is_none(), "job ended");
-        let lines = job.lines_with(words).len();
-        if lines >= count {
-            Ok(())
-        } else {
-            Err(format!("there are {lines}"))
-        }
-    });
-}
-
 /// Nothing of these secrets is in what job said, nor in the list of processes.
 #[track_caller]
 fn assert_hidden(job: &Job, secured: &Secured) {

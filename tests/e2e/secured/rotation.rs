@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{assert_hidden, reads, send};
+use crate::support::await_until;
 use crate::support::comet::Comet;
 use crate::support::kafka::Version;
 use crate::support::kafka::secured::{Listener, secured};
@@ -96,14 +99,25 @@ fn a_new_client_certificate_is_taken() {
     comet.await_delivered(1);
     topic.await_no_lag();
 
-    // From now on only the new one may read.
+    // From now on only the new one may read. job reads the files again within seconds, for its next connections: each
+    // time that these are cut it may have the new one, or the old one still.
     secured.allow_all("User:CN=new", &topic);
     install("new");
     secured.take_all("User:CN=old");
-    proxy.cut_all();
     send(&topic, &writer, "r1", "second");
-    comet.await_delivered(2);
+    await_until("the second message", || {
+        proxy.cut_all();
+        let begun = Instant::now();
+        while comet.calls().len() < 2 {
+            if begun.elapsed() > Duration::from_secs(5) {
+                return Err("it did not come after these cuts".into());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    });
     topic.await_no_lag();
     job.stop();
-    assert_eq!(comet.calls().len(), 2);
+    let texts: Vec<_> = comet.calls().iter().map(|call| call.text()).collect();
+    assert_eq!(texts, ["first", "second"]);
 }
