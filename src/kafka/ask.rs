@@ -39,7 +39,9 @@ pub enum Unanswered {
     Closed,
     /// What came is not Kafka's: who answers there.
     Stranger(String),
-    /// TLS or SASL failed.
+    /// TLS failed on an open connection.
+    Tls(rustls::Error),
+    /// TLS or SASL failed: why, and what to do.
     Refused(Finding),
     Other(String),
 }
@@ -50,6 +52,7 @@ impl fmt::Display for Unanswered {
             Unanswered::Unconnected(error) => error.fmt(f),
             Unanswered::Closed => f.write_str("the connection was closed without an answer"),
             Unanswered::Stranger(why) | Unanswered::Other(why) => f.write_str(why),
+            Unanswered::Tls(error) => error.fmt(f),
             Unanswered::Refused(Finding { cause, advice }) => write!(f, "{cause}. {advice}"),
         }
     }
@@ -59,7 +62,7 @@ impl From<io::Error> for Unanswered {
     fn from(error: io::Error) -> Self {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
         if let Some(tls) = words::tls_error(&error) {
-            return Unanswered::Refused(words::of_tls(tls));
+            return Unanswered::Tls(tls.clone());
         }
         match error.kind() {
             BrokenPipe | ConnectionReset => Unanswered::Closed,
@@ -87,6 +90,8 @@ pub struct Connection {
     pub address: String,
     stream: Box<dyn Stream>,
     client_id: StrBytes,
+    /// Whether it shows a client certificate.
+    shows_certificate: bool,
     asked: i32,
 }
 
@@ -119,6 +124,7 @@ impl Connection {
             address: address.into(),
             stream,
             client_id: text(cluster.client_id()),
+            shows_certificate: cluster.shows_certificate(),
             asked: 0,
         };
         if let Some(sasl) = &security.sasl {
@@ -164,6 +170,19 @@ impl Connection {
     }
 
     async fn try_ask_within<R: Request>(
+        &mut self,
+        request: &R,
+        version: i16,
+        longest: usize,
+    ) -> Result<R::Response, Unanswered> {
+        let answer = self.exchange(request, version, longest).await;
+        answer.map_err(|why| match why {
+            Unanswered::Tls(error) => words::of_tls(&error, self.shows_certificate).into(),
+            other => other,
+        })
+    }
+
+    async fn exchange<R: Request>(
         &mut self,
         request: &R,
         version: i16,

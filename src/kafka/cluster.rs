@@ -111,6 +111,12 @@ impl Cluster {
         &self.0.security
     }
 
+    /// Whether we have a client certificate.
+    pub(super) fn shows_certificate(&self) -> bool {
+        let tls = self.0.security.tls.as_ref();
+        tls.is_some_and(|tls| tls.client.is_some())
+    }
+
     pub(super) fn client_id(&self) -> &str {
         &self.0.client_id
     }

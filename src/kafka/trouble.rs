@@ -205,7 +205,7 @@ pub fn explained(cluster: &Cluster, error: &KrafkaError) -> String {
 /// What keeps us out: TLS, SASL or an ACL. `None` where it is something else.
 fn denied(cluster: &Cluster, error: &KrafkaError) -> Option<Finding> {
     if let Some(tls) = words::tls_error(error) {
-        return Some(words::of_tls(tls));
+        return Some(words::of_tls(tls, cluster.shows_certificate()));
     }
     match error {
         KrafkaError::Broker { code, .. } => acl::denied(cluster, *code),

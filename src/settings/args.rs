@@ -80,12 +80,12 @@ impl SecurityArgs {
 pub struct SettingArgs {
     #[command(flatten)]
     source: SourceArgs,
-    /// Consumer group
-    #[arg(long, default_value = "my_consumer_group", value_parser = settings::name)]
-    group: String,
     /// Rack, or zone, of this process: records are read from a replica there
     #[arg(long, value_name = "RACK", value_parser = settings::name)]
     client_rack: Option<String>,
+    /// Consumer group
+    #[arg(long, default_value = "my_consumer_group", value_parser = settings::name)]
+    group: String,
     /// Name of this member, for static membership: a restart under the same name causes no rebalance
     #[arg(long, value_name = "ID", value_parser = settings::name)]
     group_instance_id: Option<String>,

@@ -1,6 +1,5 @@
 //! TLS on connections of our own. The files are read for each of them.
 
-use std::io;
 use std::sync::Arc;
 
 use rustls::crypto::ring::default_provider;
@@ -87,5 +86,5 @@ pub async fn connect(
         Finding::of_settings(format!("{host:?} is no name that a certificate can have"))
     })?;
     let connected = TlsConnector::from(config).connect(name, stream).await;
-    connected.map_err(|error: io::Error| words::of_handshake(&error))
+    connected.map_err(|error| words::of_handshake(&error, tls.client.is_some()))
 }

@@ -43,9 +43,9 @@ pub fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TlsError> {
 }
 
 /// Of an error that came up while TLS began.
-pub fn of_handshake(error: &io::Error) -> Finding {
+pub fn of_handshake(error: &io::Error, shown: bool) -> Finding {
     match tls_error(error) {
-        Some(error) => of_tls(error),
+        Some(error) => of_tls(error, shown),
         None => Finding::new(
             format!(
                 "the connection ended while TLS began ({})",
@@ -56,11 +56,11 @@ pub fn of_handshake(error: &io::Error) -> Finding {
     }
 }
 
-/// Of what is wrong with TLS.
-pub fn of_tls(error: &TlsError) -> Finding {
+/// Of what is wrong with TLS. `shown`: whether we have a client certificate.
+pub fn of_tls(error: &TlsError, shown: bool) -> Finding {
     match error {
         TlsError::InvalidCertificate(error) => of_certificate(error),
-        TlsError::AlertReceived(alert) => of_alert(*alert),
+        TlsError::AlertReceived(alert) => of_alert(*alert, shown),
         TlsError::InvalidMessage(_) => {
             Finding::new("what answers there does not speak TLS".into(), PROTOCOL)
         }
@@ -132,7 +132,7 @@ fn time(at: UnixTime) -> String {
 }
 
 /// The broker ended TLS, and said why.
-fn of_alert(alert: AlertDescription) -> Finding {
+fn of_alert(alert: AlertDescription, shown: bool) -> Finding {
     match alert {
         AlertDescription::CertificateRequired => {
             Finding::new("the broker wants a client certificate".into(), CLIENT)
@@ -143,10 +143,22 @@ fn of_alert(alert: AlertDescription) -> Finding {
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::CertificateRevoked
         | AlertDescription::CertificateExpired
+        | AlertDescription::AccessDenied
+            if !shown =>
+        {
+            Finding::new(
+                format!("the broker wants a client certificate (TLS alert {alert:?})"),
+                CLIENT,
+            )
+        }
+        AlertDescription::BadCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnknownCA
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateExpired
         | AlertDescription::AccessDenied => Finding::new(
-            format!(
-                "the broker wants another client certificate, or one at all (TLS alert {alert:?})"
-            ),
+            format!("the broker wants another client certificate (TLS alert {alert:?})"),
             CLIENT,
         ),
         AlertDescription::ProtocolVersion => Finding::new(
@@ -277,13 +289,19 @@ mod tests {
         ] {
             // As both clients wrap it.
             let io = io::Error::new(io::ErrorKind::InvalidData, TlsError::clone(&error));
-            let found = of_handshake(&io);
+            let found = of_handshake(&io, true);
             assert!(found.cause.contains(cause), "{found:?}");
             assert!(found.advice.contains(advice), "{found:?}");
             let krafka = KrafkaError::auth_with_source("TLS handshake failed", io);
             assert_eq!(tls_error(&krafka), Some(&error));
         }
-        let closed = of_handshake(&io::ErrorKind::UnexpectedEof.into());
+        let alert = TlsError::AlertReceived(AlertDescription::BadCertificate);
+        let nothing = of_tls(&alert, false);
+        assert!(
+            nothing.cause.contains("wants a client certificate"),
+            "{nothing:?}"
+        );
+        let closed = of_handshake(&io::ErrorKind::UnexpectedEof.into(), false);
         assert!(closed.advice.contains("security-protocol"), "{closed:?}");
     }
 
