@@ -22,10 +22,10 @@ fn command_in(text: &str) -> &str {
     let end = command.find(['\n', ';', ')']).unwrap_or(command.len());
     let command = &command[..end];
     // What the log says beyond it.
-    let end = command
-        .find(". ")
-        .or(command.find(", "))
-        .unwrap_or(command.len());
+    let end = [". ", ", ", " ("]
+        .iter()
+        .filter_map(|stop| command.find(stop));
+    let end = end.min().unwrap_or(command.len());
     command[..end].trim_end_matches('.')
 }
 

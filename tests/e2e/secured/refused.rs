@@ -131,11 +131,7 @@ fn check_names_what_to_look_at() {
         (
             "no client certificate",
             at(Ssl, Mutual),
-            // Java says BadCertificate to who shows none.
-            &[
-                "wants another client certificate, or one at all",
-                "Set ssl-certificate-location",
-            ],
+            &["wants a client certificate", "Set ssl-certificate-location"],
         ),
         (
             "a client certificate of another CA",
