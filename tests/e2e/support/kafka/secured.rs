@@ -1,6 +1,6 @@
 //! Brokers with TLS, SASL and ACLs, which the tests of security share. A user may do there only what a test allows.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -230,6 +230,6 @@ pub fn as_admin(folder: &Path) -> Option<AuthConfig> {
     Some(AuthConfig::sasl_plain("admin", password.trim()))
 }
 
-fn path_of(path: &PathBuf) -> String {
+fn path_of(path: &Path) -> String {
     path.to_str().expect("a folder's name is text").to_owned()
 }
