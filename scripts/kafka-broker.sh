@@ -105,7 +105,7 @@ find_broker() {
 
 load_broker() {
   [ -f "$dir/broker.env" ] || die "there is no broker in $dir" "scripts/kafka start --dir $dir starts one"
-  joins='' node=1
+  joins='' node=1 security='' listeners=()
   # shellcheck source=/dev/null
   . "$dir/broker.env"
 }
@@ -130,7 +130,11 @@ unregister() {
 write_settings() {
   mkdir -p "$dir/data"
   printf '%s=%q\n' version "$version" port "$port" zookeeper "$zookeeper" heap "$heap" \
-    joins "$joins" node "$node" >"$dir/broker.env"
+    joins "$joins" node "$node" security "$security" >"$dir/broker.env"
+  [ ${#listeners[@]} -eq 0 ] || printf 'listeners+=(%q)\n' "${listeners[@]}" >>"$dir/broker.env"
+  # It has passwords, where there is security.
+  rm -f "$dir/fixed.properties"
+  (umask 077 && : >"$dir/fixed.properties" && : >"$dir/server.properties")
   {
     cat <<SETTINGS
 log.dirs=$dir/data
@@ -147,6 +151,7 @@ SETTINGS
     3.*) ;;
     *) printf '%s\n' share.coordinator.state.topic.num.partitions=4 share.coordinator.state.topic.replication.factor=1 share.coordinator.state.topic.min.isr=1 ;;
     esac
+    [ -z "$security" ] || write_security_settings
     [ ${#settings[@]} -eq 0 ] || printf '%s\n' "${settings[@]}"
   } >"$dir/fixed.properties"
   write_logging INFO System.out >"$dir/server-log.properties"
@@ -176,6 +181,10 @@ write_logging() { # LEVEL STREAM
 write_server_properties() { # BESIDE
   if $zookeeper; then
     printf '%s\n' broker.id=1 "listeners=PLAINTEXT://127.0.0.1:$port" "zookeeper.connect=127.0.0.1:$1"
+  elif [ -n "$security" ]; then
+    printf '%s\n' process.roles=broker,controller node.id=1 "controller.quorum.voters=1@127.0.0.1:$1" \
+      controller.listener.names=CONTROLLER broker.heartbeat.interval.ms=500 broker.session.timeout.ms=3000
+    secure_listeners "$1" "$(free_port)"
   elif [ -n "$joins" ]; then
     grep '^controller.quorum.voters=' "$joins/server.properties"
     printf '%s\n' process.roles=broker "node.id=$node" "listeners=PLAINTEXT://127.0.0.1:$port" \
@@ -257,6 +266,7 @@ explain() {
 
 # Starts the broker in $dir. Leaves nothing running when it fails.
 launch() {
+  local up=kafka_is_up
   libs=$(jars "$version") || exit 1
   if $zookeeper; then
     launch_zookeeper || { explain zookeeper; end zookeeper 0; return 1; }
@@ -265,12 +275,22 @@ launch() {
   fi
   write_server_properties "$beside"
   if ! $zookeeper && [ ! -f "$dir/data/meta.properties" ]; then
-    short_java kafka.tools.StorageTool format -t "$(cluster_id)" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
+    format >"$dir/format.log" 2>&1 ||
       { say "error: Kafka could not format $dir/data:"; grep -v '^\s*at ' "$dir/format.log" | head -n5 | cut -c1-300 | sed 's/^/  /' >&2; return 1; }
   fi
+  [ -z "$security" ] || { note_log && up=secured_is_up; }
   serve kafka "$heap" kafka.Kafka
-  await kafka kafka_is_up || { explain kafka; end kafka 0; end zookeeper 0; return 1; }
+  await kafka "$up" || { explain kafka; end kafka 0; end zookeeper 0; return 1; }
   touch "$dir/started"
+}
+
+# Passwords go through a file: everybody sees the arguments of a process.
+format() {
+  local -a arguments=(kafka.tools.StorageTool format -t "$(cluster_id)" -c "$dir/server.properties")
+  [ -n "$security" ] || { short_java "${arguments[@]}" && return; }
+  (umask 077 && { printf '%s\n' "${arguments[@]}" && scram_arguments; } >"$dir/secrets/format")
+  short_java "@$dir/secrets/format"
+  rm "$dir/secrets/format"
 }
 
 cluster_id() {

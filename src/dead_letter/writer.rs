@@ -319,7 +319,7 @@ impl Failure {
             )
         } else {
             let trouble = Trouble::new(cluster, &self.error);
-            format!("{trouble}. Can the topic be made and written to?")
+            format!("{trouble} (can the topic be made and written to?)")
         }
     }
 

@@ -34,6 +34,7 @@ mod odd_texts;
 mod quiet_connections;
 mod rebalance;
 mod routes;
+mod secured;
 mod send_check;
 mod shared_comets;
 mod transactions;

@@ -184,6 +184,12 @@ impl Job {
         sockets::half_closed(self.child.id(), port)
     }
 
+    /// What the list of processes shows of it: its arguments.
+    pub fn command_line(&self) -> String {
+        let path = format!("/proc/{}/cmdline", self.child.id());
+        std::fs::read_to_string(path).expect("job runs")
+    }
+
     /// Bytes of its memory that are resident, as the kernel counts them.
     pub fn resident(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());

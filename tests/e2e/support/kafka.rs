@@ -4,6 +4,7 @@ mod cluster;
 mod files;
 mod groups;
 mod records;
+pub mod secured;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -152,6 +153,10 @@ impl Kafka {
             .client_id("test")
             // So that `add_partitions` sees them.
             .metadata_max_age(Duration::from_millis(100));
+        let client = match secured::as_admin(&folder) {
+            Some(admin) => client.security(admin),
+            None => client,
+        };
         let client = runtime()
             .block_on(client.connect())
             .expect("a Kafka that says it is ready can be reached");

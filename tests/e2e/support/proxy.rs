@@ -1,14 +1,14 @@
 //! A firewall between job and a Comet: it passes connections on, and can forget or cut them.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// One address that leads to another. It stays for as long as the tests run.
 pub struct Proxy {
-    port: u16,
+    address: SocketAddr,
     connections: Arc<Mutex<Vec<Connection>>>,
 }
 
@@ -20,8 +20,13 @@ struct Connection {
 impl Proxy {
     /// Passes on what connects to it to `upstream`.
     pub fn start(upstream: String) -> Proxy {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-        let port = listener.local_addr().expect("it has an address").port();
+        Proxy::start_on(Ipv4Addr::LOCALHOST, upstream)
+    }
+
+    /// The same, reached by this address of the machine.
+    pub fn start_on(address: Ipv4Addr, upstream: String) -> Proxy {
+        let listener = TcpListener::bind((address, 0)).expect("a port is free");
+        let address = listener.local_addr().expect("it has an address");
         let connections = Arc::new(Mutex::new(Vec::new()));
         let made = Arc::clone(&connections);
         thread::spawn(move || {
@@ -41,11 +46,14 @@ impl Proxy {
                 connect(client, server, forgotten);
             }
         });
-        Proxy { port, connections }
+        Proxy {
+            address,
+            connections,
+        }
     }
 
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.address.to_string()
     }
 
     /// Forgets the connections made so far: nothing passes any more, and nobody is told.

@@ -1,0 +1,155 @@
+//! What an ACL keeps job from: it names the command that allows it, and goes on once that has been run.
+
+use std::collections::BTreeSet;
+
+use grpcio::RpcStatusCode;
+use krafka::admin::{AclOperation, AclResourceType};
+
+use super::{arrived, check, reads, send};
+use crate::support::comet::{Answer, Comet};
+use crate::support::kafka::Version;
+use crate::support::kafka::secured::{Listener, Secured, secured};
+use crate::support::topic::Topic;
+
+const JOB: &str = "User:job";
+const ADMIN_SENDS: &str = "User:ANONYMOUS";
+
+/// The command for Kafka's ACLs in what job said.
+#[track_caller]
+fn command_in(text: &str) -> &str {
+    let start = text.find("bin/kafka-acls.sh").expect("a command is named");
+    let command = &text[start..];
+    let end = command.find(['\n', ';', ')']).unwrap_or(command.len());
+    let command = &command[..end];
+    // What the log says beyond it.
+    let end = [". ", ", ", " ("]
+        .iter()
+        .filter_map(|stop| command.find(stop));
+    let end = end.min().unwrap_or(command.len());
+    command[..end].trim_end_matches('.')
+}
+
+/// Writes through a listener at which anybody may write to the topic.
+fn written(secured: &Secured, topic: &Topic<'_>, room: &str, text: &str) {
+    send(topic, &secured.flags(Listener::Ssl), room, text);
+}
+
+fn open_to_writers(secured: &Secured, topic: &Topic<'_>) {
+    let write = AclOperation::Write;
+    secured.allow(ADMIN_SENDS, AclResourceType::Topic, &topic.name, write);
+}
+
+#[test]
+fn what_was_missing_is_allowed_by_the_commands_that_job_names() {
+    let secured = secured(Version::V3_9_1);
+    let topic = Topic::new(&secured.kafka, 1);
+    open_to_writers(secured, &topic);
+    let flags = secured.flags(Listener::SaslSsl);
+    let comet = Comet::start();
+    written(secured, &topic, "r1", "first");
+
+    let mut job = reads(&topic, &flags, &comet).start();
+    let said = check(&topic, &flags, &comet);
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    assert!(
+        said.out.contains(&format!("✗ topic {}", topic.name)),
+        "{}",
+        said.out
+    );
+    let allow_topic = command_in(&said.out).to_owned();
+    assert!(allow_topic.contains("--topic"), "{allow_topic}");
+    let line = job.await_line(&["bin/kafka-acls.sh"]);
+    secured.run(&allow_topic);
+
+    let said = check(&topic, &flags, &comet);
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    assert!(
+        said.out.contains(&format!("✓ topic {}", topic.name)),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out.contains(&format!("✗ group {}", topic.group)),
+        "{}",
+        said.out
+    );
+    let allow_group = command_in(&said.out).to_owned();
+    assert!(allow_group.contains("--group"), "{allow_group}");
+    // Nobody starts it again.
+    job.await_line(&["bin/kafka-acls.sh", "--group"]);
+    secured.run(&allow_group);
+    comet.await_delivered(1);
+    topic.await_no_lag();
+    assert!(line.contains("ACL"), "{line}");
+    check(&topic, &flags, &comet).well();
+    job.stop();
+}
+
+#[test]
+fn what_is_taken_away_and_given_back_stops_nothing() {
+    use AclOperation::Read;
+    use AclResourceType::{Group, Topic as TopicResource};
+    let secured = secured(Version::V3_9_1);
+    let topic = Topic::new(&secured.kafka, 1);
+    open_to_writers(secured, &topic);
+    let flags = secured.flags(Listener::SaslSsl);
+    let comet = Comet::start();
+    secured.allow(JOB, TopicResource, &topic.name, Read);
+    secured.allow(JOB, Group, &topic.group, Read);
+    let mut job = reads(&topic, &flags, &comet).start();
+    written(secured, &topic, "r1", "first");
+    comet.await_delivered(1);
+    topic.await_no_lag();
+
+    let mut expected = BTreeSet::from(["first".to_owned()]);
+    for (kind, name, text, denied) in [
+        (
+            TopicResource,
+            &topic.name,
+            "second",
+            "TopicAuthorizationFailed",
+        ),
+        (Group, &topic.group, "third", "GroupAuthorizationFailed"),
+    ] {
+        secured.forbid(kind, name, Read);
+        written(secured, &topic, "r1", text);
+        job.await_line(&[denied]);
+        secured.allow(JOB, kind, name, Read);
+        expected.insert(text.to_owned());
+        super::await_arrived(&comet, &expected);
+        topic.await_no_lag();
+    }
+    job.stop();
+    assert_eq!(arrived(&comet).0, expected);
+}
+
+#[test]
+fn a_dead_letter_waits_until_its_topic_is_allowed() {
+    use AclOperation::Read;
+    use AclResourceType::{Group, Topic as TopicResource};
+    let secured = secured(Version::V3_9_1);
+    let topic = Topic::new(&secured.kafka, 1);
+    open_to_writers(secured, &topic);
+    let flags = secured.flags(Listener::SaslSsl);
+    let comet = Comet::start();
+    comet.answer(|call| match call.room.as_str() {
+        "refused" => Answer::Status(RpcStatusCode::INVALID_ARGUMENT),
+        _ => Answer::Ok,
+    });
+    secured.allow(JOB, TopicResource, &topic.name, Read);
+    secured.allow(JOB, Group, &topic.group, Read);
+    let said = check(&topic, &flags, &comet);
+    let letters = topic.dead_letter_topic();
+    assert!(
+        said.out.contains(&format!("✗ dead-letter topic {letters}")),
+        "{}",
+        said.out
+    );
+    let mut job = reads(&topic, &flags, &comet).start();
+    written(secured, &topic, "refused", "buried");
+    let line = job.await_line(&["bin/kafka-acls.sh", &letters]);
+    secured.run(command_in(&line));
+    topic.await_dead_letters(1);
+    topic.await_no_lag();
+    job.stop();
+}
