@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
-use super::{Addresses, CatchUp, Coalesce, Config, Fetch, Isolation, MaxAge, TooOld, Window};
+use super::{Addresses, CatchUp, Coalesce, Config, Fetch, Http, Isolation, MaxAge, TooOld, Window};
 use crate::settings;
 
 /// The flags that say where messages are: all that `job send` and `job dead-letter` need.
@@ -86,6 +86,9 @@ pub struct SettingArgs {
     /// What becomes of them: they are skipped, or become dead letters
     #[arg(long, value_name = "ACTION", default_value = "skip", value_parser = settings::too_old())]
     max_age_action: TooOld,
+    /// Where metrics and health are served over HTTP, or off. A default port that is taken is only warned about
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9093", value_parser = settings::http)]
+    http: Http,
 }
 
 impl From<SettingArgs> for Config {
@@ -112,6 +115,7 @@ impl From<SettingArgs> for Config {
             catch_up: args.catch_up,
             max_age: args.max_age.0,
             max_age_action: args.max_age_action,
+            http: args.http,
         }
     }
 }

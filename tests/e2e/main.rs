@@ -33,6 +33,7 @@ mod odd_texts;
 mod quiet_connections;
 mod rebalance;
 mod routes;
+mod seen;
 mod send_check;
 mod shared_comets;
 mod transactions;

@@ -24,6 +24,8 @@ use parser::{Parser, argument};
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "job.toml";
+/// The key of a setting of which it matters whether somebody set it.
+const HTTP: &str = "http";
 /// The one flag that is no key of the file: it names the file.
 const CONFIG: &str = "config";
 
@@ -180,9 +182,10 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
                 .map_or(Origin::Default, |(_, origin)| origin.clone()),
         }
     });
-    let config: Config = SettingArgs::from_arg_matches(&merged)
+    let mut config: Config = SettingArgs::from_arg_matches(&merged)
         .map_err(|error| error.to_string())?
         .into();
+    config.http.is_asked_for = values.contains_key(HTTP);
     config.check()?;
     Ok(Loaded {
         settings: settings.collect(),

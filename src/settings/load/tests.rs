@@ -1,7 +1,7 @@
 //! All sources together.
 
 use super::*;
-use crate::settings::{CatchUp, Coalesce, Fetch, Isolation, TooOld, Window};
+use crate::settings::{CatchUp, Coalesce, Fetch, Http, Isolation, TooOld, Window};
 use std::time::Duration;
 
 /// Loads from flags, variables and a file's text, as `job run` would.
@@ -64,7 +64,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         session-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\ncork-calls = 'off'\nfetch = 'modern'\n\
         isolation-level = 'read_uncommitted'\n\
         coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
-        call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '7m'\nmax-age = '2h'\nmax-age-action = 'dead-letter'\n";
+        call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '7m'\nmax-age = '2h'\nmax-age-action = 'dead-letter'\nhttp = '0.0.0.0:80'\n";
     let expected = Config {
         brokers: vec!["a:1".into(), "b:2".into()],
         topic: "t".into(),
@@ -87,6 +87,10 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         catch_up: CatchUp::Within(Duration::from_secs(420)),
         max_age: Some(Duration::from_secs(7_200)),
         max_age_action: TooOld::DeadLetter,
+        http: Http {
+            address: Some("0.0.0.0:80".into()),
+            is_asked_for: true,
+        },
     };
     assert_eq!(
         load_all(&[], &[], Some(file)).expect("loads").config,
@@ -114,6 +118,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_CATCH_UP", "7m"),
         ("JOB_MAX_AGE", "2h"),
         ("JOB_MAX_AGE_ACTION", "dead-letter"),
+        ("JOB_HTTP", "0.0.0.0:80"),
     ];
     assert_eq!(variables.len(), Parser::new().keys.len());
     assert_eq!(
