@@ -101,8 +101,10 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
             to_group.clone(),
             connections,
             &fleet,
-            config.window.calls(config.comet.len()),
-            Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
+            (
+                config.window.calls(config.comet.len()),
+                Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
+            ),
             lease.clone(),
             (figures.clone(), n),
         );

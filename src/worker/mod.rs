@@ -60,8 +60,7 @@ impl Worker {
         group: Sender<group::Event>,
         connections: Vec<Connection>,
         fleet: &Fleet,
-        window: usize,
-        coalescer: Option<Coalescer>,
+        (window, coalescer): (usize, Option<Coalescer>),
         lease: Arc<Lease>,
         figures: (Arc<Figures>, usize),
     ) -> Self {

@@ -57,7 +57,7 @@ impl Pages {
 
     /// Waits until the metrics are so.
     #[track_caller]
-    pub fn await_metrics(&self, what: &str, are_so: impl Fn(&Numbers) -> bool) -> Numbers {
+    pub fn await_metrics(&self, what: &str, mut are_so: impl FnMut(&Numbers) -> bool) -> Numbers {
         await_until(what, || {
             let now = self.metrics();
             match are_so(&now) {
