@@ -47,7 +47,12 @@ pub fn open_files(config: &Config) -> u64 {
     const ALONE: usize = 40;
     const EACH_BROKER: usize = 8;
     let connections = config.threads * config.comet.len();
-    (ALONE + config.brokers.len() * EACH_BROKER + connections) as u64
+    // Who asks whether job is ready has each Comet asked over one more.
+    let watched = match config.http.address {
+        Some(_) => http::FILES + config.comet.len(),
+        None => 0,
+    };
+    (ALONE + watched + config.brokers.len() * EACH_BROKER + connections) as u64
 }
 
 /// Runs the service until `stop` gets a message and what follows from it is done.

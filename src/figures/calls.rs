@@ -114,7 +114,9 @@ impl WorkerFigures {
         let code = answer.as_ref().map_or_else(|status| status.code, |()| 0);
         let of = self.comet(comet);
         of.ended[method as usize][place_of(code)].fetch_add(1, Relaxed);
-        of.took[method as usize].add(took.as_micros() as u64);
+        // Cheaper than `as_micros`, which counts in 128 bits.
+        let micros = took.as_secs() * 1_000_000 + u64::from(took.subsec_micros());
+        of.took[method as usize].add(micros);
     }
 
     /// What came back with this code is tried again.

@@ -28,6 +28,9 @@ use crate::base::trial;
 /// More wait until one of these is done.
 const CONNECTIONS: usize = 16;
 
+/// What it has open at most.
+pub const FILES: usize = CONNECTIONS + 6;
+
 /// Limits a connection, which serves one request: Prometheus asks each few seconds at most.
 const WITHIN: Duration = Duration::from_secs(10);
 /// Limits the time until the request is there.

@@ -69,7 +69,7 @@ impl Worker {
         Self {
             events,
             core: Core::new(addresses, fleet, window, coalescer, now, rng),
-            shell: Shell::new(own, group, connections, figures),
+            shell: Shell::new(own, group, connections, figures, now),
             lease,
             lapses: 0,
         }
@@ -119,6 +119,7 @@ impl Worker {
             Event::Lapsed(lapses) => self.lapses = *lapses,
             _ => {}
         }
+        self.shell.handles(now);
         self.core.step(event, now, &mut self.shell);
     }
 

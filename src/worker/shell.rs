@@ -1,7 +1,9 @@
 //! Does what the core wants done: calls over connections, reports to the group, lines in the log.
 
+mod wall;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
@@ -12,6 +14,7 @@ use crate::figures::{Figures, WorkerFigures, method_of};
 use crate::message::call::Call;
 use crate::message::worker::Event;
 use crate::message::{Assignment, CometId, Settled, group};
+use wall::Wall;
 
 /// One Comet's connection of this worker, and what all workers' lines about it have in common.
 pub struct Connection {
@@ -30,6 +33,9 @@ pub struct Shell {
     number: usize,
     /// How many messages the next call carries.
     carries: usize,
+    /// When the event came that is being handled.
+    now: Instant,
+    wall: Wall,
 }
 
 impl Shell {
@@ -39,6 +45,7 @@ impl Shell {
         group: Sender<group::Event>,
         connections: Vec<Connection>,
         (figures, number): (Arc<Figures>, usize),
+        now: Instant,
     ) -> Self {
         Self {
             own,
@@ -48,11 +55,18 @@ impl Shell {
             figures,
             number,
             carries: 1,
+            now,
+            wall: Wall::new(now),
         }
     }
 
     pub fn connection(&mut self, comet: CometId) -> &mut Connection {
         &mut self.connections[comet.0 as usize]
+    }
+
+    /// An event is handled now.
+    pub fn handles(&mut self, now: Instant) {
+        self.now = now;
     }
 
     /// This worker's figures.
@@ -125,23 +139,12 @@ impl Effects for Shell {
             Figure::Carries(messages) => self.carries = messages,
             Figure::Again { comet, code } => self.figures().tries_again(comet, code),
             Figure::Delivered { timestamp } => {
-                if let Some(age) = age(timestamp) {
-                    self.figures().delivered(age.as_millis() as u64);
+                if let Some(age) = self.wall.age(timestamp, self.now) {
+                    self.figures().delivered(age);
                 }
             }
         }
     }
-}
-
-/// How long ago that was, in milliseconds since 1970. `None` where it isn't known. Where the clock of who wrote it is ahead it is
-/// now.
-fn age(timestamp: i64) -> Option<Duration> {
-    let written = UNIX_EPOCH + Duration::from_millis(u64::try_from(timestamp).ok()?);
-    Some(
-        SystemTime::now()
-            .duration_since(written)
-            .unwrap_or_default(),
-    )
 }
 
 fn say(address: &str, failures: &FailureLog, said: Said<'_>) {
