@@ -1,6 +1,7 @@
-//! What job shows of itself: metrics that match what happened, whether it lives, and whether it is ready.
+//! What job shows of itself: metrics that match what happened; `health`: whether it lives, and whether it is ready.
 
-use std::net::TcpListener;
+mod health;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,11 +9,10 @@ use grpcio::RpcStatusCode;
 use krafka::Record;
 
 use crate::support::comet::{Answer, Comet};
-use crate::support::free_port;
 use crate::support::http::Pages;
 use crate::support::job::{Job, JobCommand};
 use crate::support::kafka::{Version, shared};
-use crate::support::messages::over_rooms;
+use crate::support::messages::{over_rooms, record};
 use crate::support::topic::Topic;
 
 fn topic(partitions: i32) -> Topic<'static> {
@@ -232,85 +232,49 @@ fn partitions_that_go_take_their_series_along() {
 }
 
 #[test]
-fn job_is_ready_when_messages_can_flow() {
+fn what_is_too_old_is_counted_as_skipped() {
     let topic = topic(1);
-    let comet = Comet::not_started();
-    let (mut job, pages) = start(watched(&topic, &[&comet]));
-    pages.await_page(
-        "/readyz",
-        503,
-        &format!("no Comet answers ({})", comet.address()),
-    );
-    // The group is joined, and says nothing about Comets.
-    pages.await_metrics("a partition", |now| {
-        now.sum("job_assigned_partitions", &[]) == 1.0
+    let comet = Comet::start();
+    // In 2023.
+    let old = |message| record(&topic.name, &message).timestamp(1_700_000_000_000);
+    topic.kafka.produce(over_rooms(5, 0, 20).map(old));
+    topic.produce(over_rooms(5, 20, 10));
+    let (mut job, pages) = start(watched(&topic, &[&comet]).flag("--max-age", "10m"));
+    let numbers = pages.await_metrics("what was skipped", |now| {
+        now.sum("job_skipped_total", &["reason=\"too_old\""]) == 20.0
     });
-    let (_, missing) = pages.get("/readyz");
-    assert!(!missing.contains("consumer group"), "{missing}");
-    assert_eq!(pages.get("/healthz").0, 200);
-    // Nothing is in the topic, and nothing goes to the Comet but the question.
-    comet.start_again();
-    pages.await_page("/readyz", 200, "ready");
-    assert!(comet.calls().is_empty());
-    job.stop();
-
-    let lost = JobCommand::new().flag("--brokers", &format!("127.0.0.1:{}", free_port()));
-    let lost = lost.flag("--comet", &comet.address());
-    let (mut lost, pages) = start(lost.flag("--http", "127.0.0.1:0").log_level("INFO"));
-    pages.await_page("/readyz", 503, "not a member of the consumer group");
-    assert_eq!(pages.get("/healthz").0, 200);
-    lost.kill();
-}
-
-#[test]
-fn a_thread_that_stands_still_is_named() {
-    let topic = topic(1);
-    let comet = Comet::start();
-    let job = watched(&topic, &[&comet]).flag("--threads", "1");
-    // It sleeps with its first message in hand.
-    let (mut job, pages) = start(job.fault("worker=1*sleep(5000);stands-still=return(1500)"));
-    pages.await_page("/readyz", 200, "ready");
-    assert_eq!(pages.get("/healthz"), (200, "well\n".into()));
-    topic.produce(over_rooms(1, 0, 1));
-    pages.await_page("/healthz", 503, "worker-0");
-    // Whoever asks gets his answer all the same.
-    assert!(pages.metrics().count("job_messages_held", &[]) == 1);
-    pages.await_page("/healthz", 200, "well");
-    comet.await_delivered(1);
-    job.stop();
-}
-
-#[test]
-fn a_port_that_is_taken_ends_job_only_where_somebody_asked_for_it() {
-    let topic = topic(1);
-    let comet = Comet::start();
-    // It may be another's, which does as well.
-    let _taken = TcpListener::bind("127.0.0.1:9093");
-    let mut job = topic
-        .job(&[&comet])
-        .default_http()
-        .log_level("WARN")
-        .start();
-    job.await_line(&[
-        "WARN",
-        "no metrics and health: 127.0.0.1:9093 can't be served at",
-    ]);
-    topic.produce(over_rooms(1, 0, 1));
-    comet.await_delivered(1);
-    job.stop();
-
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = taken.local_addr().expect("it has one").to_string();
-    let mut job = topic.job(&[&comet]).flag("--http", &address).start();
-    let line = job.await_line(&[
-        "ERROR",
-        &format!("Cannot serve metrics and health at {address}"),
-    ]);
-    assert!(
-        line.contains("Set --http to another address, or off"),
-        "{line}"
+    assert_eq!(numbers.sum("job_skipped_total", &[]), 20.0);
+    comet.await_delivered(10);
+    topic.await_no_lag();
+    assert_eq!(
+        pages
+            .metrics()
+            .sum("job_delivery_latency_seconds_count", &[]),
+        10.0
     );
-    assert_eq!(job.await_exit().code(), Some(1));
+    job.stop();
+}
+
+#[test]
+fn a_dead_letter_that_kafka_does_not_take_is_counted_when_it_does() {
+    let topic = topic(1);
+    let letters = topic.dead_letter_topic();
+    topic.kafka.create_limited_topic(&letters, 1, 100);
+    let comet = Comet::start();
+    comet.answer(|_| Answer::Status(RpcStatusCode::INVALID_ARGUMENT));
+    let (mut job, pages) = start(watched(&topic, &[&comet]));
+    topic.produce(over_rooms(1, 0, 1));
+    let numbers = pages.await_metrics("a dead letter that waits", |now| {
+        now.sum("job_dead_letters_waiting", &[]) == 1.0
+    });
+    assert_eq!(numbers.sum("job_dead_letters_total", &[]), 0.0);
+    topic.kafka.set(&letters, "max.message.bytes", "1000000");
+    let numbers = pages.await_metrics("a dead letter that is written", |now| {
+        now.sum("job_dead_letters_total", &["reason=\"refused\""]) == 1.0
+    });
+    assert_eq!(numbers.sum("job_dead_letters_waiting", &[]), 0.0);
+    topic.await_no_lag();
+    job.stop();
 }
 
 #[test]
