@@ -52,6 +52,8 @@ pub struct Account {
     pub partition: i32,
     /// The lowest offset that isn't finished.
     pub watermark: i64,
+    /// Where its log ended at that time, when Kafka last said it.
+    pub end: Option<i64>,
     /// What Kafka has as committed, if anything was since the partition is ours.
     pub committed: Option<i64>,
     /// Records above the watermark that are finished.

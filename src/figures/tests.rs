@@ -80,6 +80,7 @@ fn a_watermark_that_moves_is_held_up_anew() {
         partitions: vec![Account {
             partition: 0,
             watermark,
+            end: None,
             committed: None,
             finished_above: 0,
             held_up_since,

@@ -57,6 +57,8 @@ impl Partition {
         Account {
             partition,
             watermark: self.ledger.watermark(),
+            // The consumer hears of it.
+            end: None,
             committed: self.committed.as_ref().map(|commit| commit.offset),
             finished_above: above as u64,
             held_up_since: (self.ledger.in_hand() > 0).then_some(now),

@@ -152,6 +152,13 @@ impl Shell {
         let figures = &self.channels.figures.group;
         let mut account = self.group.account(Instant::now());
         account.follows(&figures.account());
+        // Taken together with the watermarks: records that came since would look like a lag.
+        let readings = self.channels.figures.consumer.partitions();
+        for ours in &mut account.partitions {
+            ours.end = readings
+                .get(&ours.partition)
+                .and_then(|reading| reading.end);
+        }
         figures.publish(account);
     }
 

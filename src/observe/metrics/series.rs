@@ -42,8 +42,7 @@ impl Source {
         page.counter(&BYTES_CONSUMED, read)?;
         page.number(&DECODE_FAILURES, consumer.undecodable.get())?;
         let lag = |of_ours: &Account| {
-            let end = readings.get(&of_ours.partition)?.end?;
-            let lag = (end - of_ours.watermark).max(0);
+            let lag = (of_ours.end? - of_ours.watermark).max(0);
             Some((of(of_ours.partition), lag as f64))
         };
         page.gauge(&LAG_RECORDS, account.partitions.iter().filter_map(lag))?;

@@ -56,6 +56,7 @@ fn source() -> Source {
         partitions: vec![Account {
             partition: 7,
             watermark: 100,
+            end: Some(110),
             committed: Some(90),
             finished_above: 4,
             held_up_since: Instant::now().checked_sub(Duration::from_secs(5)),
