@@ -21,7 +21,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, never, select, tick}
 use self::again::Again;
 use self::core::{Core, Effect, Event, Notice};
 use crate::base::backoff::{Retry, grows};
-use crate::kafka::fetch::{Batch, FetchError, Make, Positions};
+use crate::figures::Figures;
+use crate::kafka::fetch::{Batch, FetchError, Make, Outcome, Positions};
 use crate::message::consumer::Control;
 use crate::message::{Held, group, worker};
 use crate::observe::logging;
@@ -55,6 +56,7 @@ struct Outputs {
     reads: Sender<group::Read>,
     workers: Vec<Sender<worker::Event>>,
     topic: String,
+    figures: Arc<Figures>,
 }
 
 impl Consumer {
@@ -68,6 +70,7 @@ impl Consumer {
         (group, reads): (Sender<group::Event>, Sender<group::Read>),
         workers: Vec<Sender<worker::Event>>,
         again: Arc<Make>,
+        figures: Arc<Figures>,
     ) -> std::io::Result<Self> {
         let caps = Held {
             messages: config.hold_messages,
@@ -88,6 +91,7 @@ impl Consumer {
                 reads,
                 workers,
                 topic: config.topic.clone(),
+                figures,
             },
             attempts: Retry::new(RETRY_FIRST, RETRY_MOST),
         })
@@ -101,10 +105,20 @@ impl Consumer {
             if let Some(positions) = self.core.positions() {
                 return Some((positions, self.core.wait()));
             }
+            self.rests();
             select! {
-                recv(self.control) -> control => self.apply(control.ok()?)?,
-                recv(self.again.answers) -> answer => self.read_again(answer.ok()?),
-                recv(self.ticks) -> _ => self.step(Event::Tick { now: now() }),
+                recv(self.control) -> control => {
+                    self.works();
+                    self.apply(control.ok()?)?;
+                }
+                recv(self.again.answers) -> answer => {
+                    self.works();
+                    self.read_again(answer.ok()?);
+                }
+                recv(self.ticks) -> _ => {
+                    self.works();
+                    self.step(Event::Tick { now: now() });
+                }
             }
         }
     }
@@ -120,12 +134,23 @@ impl Consumer {
             Err(error) => return self.failed(error),
         };
         if let Some(failed_for) = self.attempts.worked() {
+            self.outputs.figures.consumer.reconnects.add(1);
             self.step(Event::Interrupted);
             let seconds = failed_for.as_secs_f64();
             log::warn!("reading from Kafka again, after {seconds:.1} s");
         }
         // A partition may have gone to another owner while the broker was waiting for records.
         self.apply_pending()?;
+        for batch in &batches {
+            if let Outcome::Records { records, .. } = &batch.outcome
+                && self.core.is_next(batch.partition, positions)
+            {
+                let bytes = records.iter().filter_map(|record| record.value.as_ref());
+                let bytes: usize = bytes.map(|value| value.len()).sum();
+                let figures = &self.outputs.figures.consumer;
+                figures.read(batch.partition, records.len() as u64, bytes as u64);
+            }
+        }
         self.step(Event::Fetched {
             positions,
             batches,
@@ -135,6 +160,7 @@ impl Consumer {
     }
 
     fn failed(&mut self, error: FetchError) -> Option<()> {
+        self.outputs.figures.consumer.failures.add(1);
         self.step(Event::Interrupted);
         let why = match error {
             FetchError::Failed(why) => why,
@@ -180,8 +206,13 @@ impl Consumer {
 
     /// Returns `None` when stopped.
     fn apply(&mut self, control: Control) -> Option<()> {
-        if matches!(control, Control::Stop) {
-            return None;
+        match &control {
+            Control::Stop => return None,
+            Control::Assign { assignment, .. } => {
+                self.outputs.figures.consumer.begin(assignment.partition);
+            }
+            Control::Revoke { partition } => self.outputs.figures.consumer.forget(*partition),
+            _ => {}
         }
         self.step(Event::Control(control));
         Some(())
@@ -190,6 +221,21 @@ impl Consumer {
     fn step(&mut self, event: Event<'_>) {
         let outputs = &self.outputs;
         self.core.step(event, &mut |effect| outputs.perform(effect));
+        outputs.figures.consumer.holds(self.core.held());
+    }
+
+    /// The thread waits for what comes next, here or for Kafka.
+    fn rests(&self) {
+        self.outputs.figures.consumer.heart.rests();
+    }
+
+    fn works(&self) {
+        self.outputs.figures.consumer.heart.works();
+    }
+
+    /// Notes where the logs end.
+    fn note_ends(&self, ends: Positions) {
+        self.outputs.figures.consumer.ends(ends);
     }
 }
 
@@ -229,6 +275,7 @@ impl Outputs {
                 );
             }
             Notice::Undecodable { record, why } => {
+                self.figures.consumer.undecodable.add(1);
                 let (partition, offset) = (record.assignment.partition, record.offset);
                 log::error!(
                     "Failed to parse message as PushMsg: {topic}[{partition}]@{offset} (partition {partition}, offset {offset}): \

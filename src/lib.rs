@@ -9,6 +9,7 @@ pub mod comet;
 pub mod commands;
 pub mod consumer;
 pub mod dead_letter;
+pub mod figures;
 pub mod group;
 pub mod kafka;
 pub mod message;

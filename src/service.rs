@@ -9,14 +9,18 @@ use crossbeam_channel::{Receiver, unbounded};
 use crate::base::lease::{Lease, Moment};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
-use crate::comet::{self, Client, FailureLog, Queues};
+use crate::comet::{self, Client, FailureLog, Location, Queues};
 use crate::consumer::{self, Consumer};
 use crate::dead_letter;
+use crate::figures::Figures;
 use crate::group::{self, Channels, Counts};
 use crate::kafka::{fetch, membership};
 use crate::message;
 use crate::message::consumer::Control;
-use crate::settings::Config;
+use crate::message::{CometId, Held};
+use crate::observe::http::{self, Served};
+use crate::observe::metrics::Source;
+use crate::settings::{Config, Http};
 use crate::worker::coalesce::Coalescer;
 use crate::worker::{self, EndpointStats, Fleet, Worker};
 
@@ -43,7 +47,12 @@ pub fn open_files(config: &Config) -> u64 {
     const ALONE: usize = 40;
     const EACH_BROKER: usize = 8;
     let connections = config.threads * config.comet.len();
-    (ALONE + config.brokers.len() * EACH_BROKER + connections) as u64
+    // Who asks whether job is ready has each Comet asked over one more.
+    let watched = match config.http.address {
+        Some(_) => http::FILES + config.comet.len(),
+        None => 0,
+    };
+    (ALONE + watched + config.brokers.len() * EACH_BROKER + connections) as u64
 }
 
 /// Runs the service until `stop` gets a message and what follows from it is done.
@@ -77,6 +86,12 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         .map(|_| Arc::new(FailureLog::default()))
         .collect();
     let lease = Arc::new(Lease::new(config.session_timeout, Moment::now()));
+    let limit = Held {
+        messages: config.hold_messages,
+        bytes: config.hold_bytes,
+    };
+    let figures = Arc::new(Figures::new(config.comet.clone(), config.threads, limit));
+    watch(&config, &figures, (&queues, &locations))?;
     let mut workers = Vec::new();
     for n in 0..config.threads {
         let (own, events) = unbounded();
@@ -91,9 +106,12 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
             to_group.clone(),
             connections,
             &fleet,
-            config.window.calls(config.comet.len()),
-            Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
+            (
+                config.window.calls(config.comet.len()),
+                Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
+            ),
             lease.clone(),
+            (figures.clone(), n),
         );
         start(&format!("worker-{n}"), move || worker.run())?;
         workers.push(own);
@@ -105,10 +123,11 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         (to_group.clone(), record),
         workers.clone(),
         fetch::modern_fetchers(&config),
+        figures.clone(),
     )
     .map_err(no_thread)?;
     consumer::spawn(consumer, fetch::fetchers(&config)).map_err(no_thread)?;
-    dead_letter::spawn(&config, letters, to_group.clone()).map_err(no_thread)?;
+    dead_letter::spawn(&config, letters, to_group.clone(), figures.clone()).map_err(no_thread)?;
     membership::spawn(&config, commands, to_group).map_err(no_thread)?;
 
     let channels = Channels {
@@ -120,6 +139,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         dead_letters: to_dead_letters,
         membership: to_membership,
         lease,
+        figures,
     };
     let outcome = group::run(channels, config.comet.clone(), config.shutdown_timeout);
     let _ = to_consumer.send(Control::Stop);
@@ -128,6 +148,66 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     }
     let counts = outcome?;
     say_goodbye(counts, started);
+    Ok(())
+}
+
+/// Serves metrics and health, where that is wanted.
+///
+/// # Errors
+/// The address can't be taken that somebody asked for, or the system refuses a thread.
+fn watch(
+    config: &Config,
+    figures: &Arc<Figures>,
+    (queues, locations): (&Queues, &[Arc<Location>]),
+) -> Result<(), String> {
+    let Http {
+        address,
+        is_asked_for,
+    } = &config.http;
+    let Some(address) = address else {
+        return Ok(());
+    };
+    let listener = match http::bind(address) {
+        Ok(listener) => listener,
+        Err(error) if *is_asked_for => {
+            return Err(format!(
+                "Cannot serve metrics and health at {address}: {}. Set --http to another address, or off",
+                limits::explained(&error)
+            ));
+        }
+        Err(error) => {
+            log::warn!(
+                "no metrics and health: {address} can't be served at: {}. Where this is not the only job here, give each its own \
+                 --http, or switch it off",
+                limits::explained(&error)
+            );
+            return Ok(());
+        }
+    };
+    let at = http::address_of(&listener).map_or_else(|| address.clone(), |at| at.to_string());
+    let (queue, deadline) = (queues.of(0), config.call_timeout);
+    let (locations, asking) = (locations.to_vec(), figures.clone());
+    let served = Served {
+        source: Source {
+            figures: figures.clone(),
+            topic: config.topic.clone(),
+            group: config.group.clone(),
+        },
+        ask: Box::new(move || {
+            for (comet, location) in (0..).map(CometId).zip(&locations) {
+                let figures = asking.clone();
+                // Its connection ends with the answer.
+                let mut client = Client::new(queue.clone(), location.clone(), deadline);
+                client.probe(move |answer| {
+                    if answer.is_ok() {
+                        figures.answered(comet);
+                    }
+                });
+            }
+        }),
+    };
+    http::spawn(listener, served).map_err(no_thread)?;
+    log::info!("metrics and health at http://{at}/");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::message::{CometId, Completion, Reason};
+use crate::message::{Cause, CometId, Completion, Reason};
 use crate::settings::{CatchUp, Config, TooOld};
 
 /// The limits of a message's age, and what becomes of one that is older.
@@ -114,7 +114,7 @@ impl Expired {
                 let why = Box::new(Reason {
                     text,
                     comets,
-                    too_old: true,
+                    cause: Cause::TooOld,
                 });
                 Completion::Undeliverable { why, at }
             }

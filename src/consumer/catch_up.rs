@@ -62,6 +62,13 @@ impl CatchUp {
         }
     }
 
+    /// All that was read again and is held.
+    pub fn held(&self) -> Held {
+        let mut all = Held::default();
+        self.held.values().for_each(|held| all += *held);
+        all
+    }
+
     /// Bytes of all that was read again and is held.
     pub fn bytes(&self) -> usize {
         self.held.values().map(|held| held.bytes).sum()

@@ -200,6 +200,13 @@ impl Core {
         self.say_full(perform);
     }
 
+    /// What is held, with what was read again.
+    pub fn held(&self) -> Held {
+        let mut held = self.held;
+        held += self.catch_up.held();
+        held
+    }
+
     fn end_round(&mut self, perform: &mut impl FnMut(Effect<'_>)) {
         if self.rounds.end(self.held.bytes + self.catch_up.bytes()) {
             self.tell_workers(|| worker::Event::RoundEnded, perform);
@@ -272,6 +279,13 @@ impl Core {
         }
     }
 
+    /// Whether what a fetch from `positions` brought of a partition is what is to be read next. If the partition went away and
+    /// came back during the fetch, it belongs to an earlier assignment.
+    pub fn is_next(&self, partition: i32, positions: &Positions) -> bool {
+        let reading = self.partitions.get(&partition);
+        reading.is_some_and(|reading| positions.get(&partition) == Some(&reading.position))
+    }
+
     fn take(
         &mut self,
         batch: Batch,
@@ -280,13 +294,12 @@ impl Core {
         perform: &mut impl FnMut(Effect<'_>),
     ) {
         let Batch { partition, outcome } = batch;
+        if !self.is_next(partition, positions) {
+            return;
+        }
         let Some(reading) = self.partitions.get_mut(&partition) else {
             return;
         };
-        if positions.get(&partition) != Some(&reading.position) {
-            // The partition went away and came back during the fetch: the batch belongs to an earlier assignment.
-            return;
-        }
         match outcome {
             Outcome::Records { records, next } => {
                 self.dispatch(partition, (records, next), now, perform);

@@ -5,7 +5,9 @@ use super::decode::decode;
 use super::route::Router;
 use crate::kafka::fetch::Record;
 use crate::message::call::{Delivery, OrderingKey};
-use crate::message::{Completion, Held, Message, RecordId, Settled, WorkerId, group, worker};
+use crate::message::{
+    Cause, Completion, Held, Message, Reason, RecordId, Settled, WorkerId, group, worker,
+};
 
 /// Returns the worker, one of `workers`, that gets a key's messages. It depends on nothing else: a change while messages
 /// of the key are held would lose their order. The low half of the hash is left for the worker's own tables.
@@ -85,10 +87,7 @@ impl Core {
                 Err(why) => settled.push(Settled {
                     record: id,
                     bytes,
-                    completion: Completion::Undeliverable {
-                        why: why.into(),
-                        at: None,
-                    },
+                    completion: Completion::Undeliverable { why, at: None },
                 }),
             }
         }
@@ -116,15 +115,16 @@ fn delivery(
     record: RecordId,
     from: &Record,
     perform: &mut impl FnMut(Effect<'_>),
-) -> Result<Delivery, String> {
+) -> Result<Delivery, Box<Reason>> {
     let push = decode(from.value.as_ref()).map_err(|why| {
         perform(Effect::Say(Notice::Undecodable { record, why: &why }));
-        format!("Failed to parse message as PushMsg: {why}")
+        let why = format!("Failed to parse message as PushMsg: {why}");
+        Reason::new(Cause::Undecodable, why)
     })?;
     perform(Effect::Say(Notice::Received(&push)));
     router.route(push).map_err(|why| {
         perform(Effect::Say(Notice::Unroutable { record, why: &why }));
-        format!("Nowhere to deliver: {why}")
+        Reason::new(Cause::Unroutable, format!("Nowhere to deliver: {why}"))
     })
 }
 

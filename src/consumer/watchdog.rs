@@ -51,12 +51,15 @@ impl Reader {
     fn read(&self, mut consumer: Box<Consumer>) {
         let mut fetcher = (self.fetchers)();
         while let Some((positions, wait)) = consumer.next_fetch() {
+            consumer.rests();
             let ticket = self.parking.park(consumer);
             let answer = fetcher.fetch(&positions, wait);
             let Some(back) = self.parking.unpark(ticket) else {
                 return;
             };
             consumer = back;
+            consumer.works();
+            consumer.note_ends(fetcher.ends());
             if consumer.on_fetched(&positions, answer).is_none() {
                 break;
             }
@@ -88,6 +91,7 @@ impl Reader {
         if let Err(error) = self.clone().watch() {
             why = format!("{why}, and nobody watches the next one: starting a thread: {error}");
         }
+        consumer.works();
         let failed = Err(FetchError::Failed(why));
         match consumer.on_fetched(&Positions::new(), failed) {
             Some(()) => self.read(consumer),

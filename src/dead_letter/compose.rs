@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use crate::dead_letter::letter::StoredLetter;
     use crate::dead_letter::whom::Whom;
-    use crate::message::{Assignment, CometId, Reason, RecordId};
+    use crate::message::{Assignment, Cause, CometId, Reason, RecordId};
 
     /// The letter of a message that these Comets did not take, as it is read back.
     fn stored(comets: Vec<CometId>) -> StoredLetter {
@@ -106,7 +106,7 @@ mod tests {
             why: Box::new(Reason {
                 text: "refused".into(),
                 comets,
-                too_old: false,
+                cause: Cause::Refused,
             }),
         };
         let mut original = ConsumerRecord::new("t", 1, 42, None, Some("x".into()));

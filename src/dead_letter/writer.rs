@@ -1,5 +1,6 @@
 //! The service's thread that writes dead letters. It holds each letter until it is written.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use super::waiting::Waiting;
 use super::{LARGEST, compose};
 use crate::base::backoff::{Retry, grows};
 use crate::base::text::counted;
+use crate::figures::Figures;
 use crate::kafka::client::{
     Acks, CloseOptions, ConsumerRecord, CreateTopicsOptions, DeliveryHandle, ErrorCode,
     KrafkaError, NewTopic, Producer,
@@ -41,6 +43,7 @@ pub fn spawn(
     config: &Config,
     events: Receiver<Event>,
     group: Sender<group::Event>,
+    figures: Arc<Figures>,
 ) -> std::io::Result<JoinHandle<()>> {
     let mut writer = DeadLetterWriter {
         cluster: Cluster::of(config),
@@ -61,6 +64,10 @@ pub fn spawn(
         .spawn(move || {
             while writer.await_letters() {
                 let written = runtime.block_on(writer.write());
+                for letter in &written {
+                    figures.letters.written(letter.why.cause);
+                }
+                figures.letters.waiting.set(writer.waiting.held() as u64);
                 let dropped = writer.waiting.take_dropped();
                 if !tell(&group, written, dropped) {
                     break;

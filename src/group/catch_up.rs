@@ -10,6 +10,7 @@ use super::Group;
 use super::ledger::Ledger;
 use super::notice::Notice;
 use super::partition::Partition;
+use crate::figures::{CometAccount, Standing};
 use crate::message::consumer::{Behind, Control};
 use crate::message::group::ReadAgain;
 use crate::message::{Assignment, CometId, Completion, RecordId};
@@ -29,6 +30,8 @@ struct Comet {
     wait: Duration,
     /// What was too old to be sent to it, and wasn't said yet.
     skipped: u64,
+    /// How often it caught up.
+    caught_up: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -64,12 +67,27 @@ impl Comets {
             away: None,
             wait: WAIT_FIRST,
             skipped: 0,
+            caught_up: 0,
         };
         Self((0..count).map(comet).collect())
     }
 
     fn get(&mut self, comet: CometId) -> &mut Comet {
         &mut self.0[comet.0 as usize]
+    }
+
+    /// How each stands, but for what it misses.
+    pub fn accounts(&self) -> Vec<CometAccount> {
+        let account = |comet: &Comet| CometAccount {
+            standing: match comet.state {
+                State::Attached => Standing::Attached,
+                State::Detached { .. } => Standing::Detached,
+                State::Returning { .. } => Standing::CatchingUp,
+            },
+            missed: 0,
+            caught_up: comet.caught_up,
+        };
+        self.0.iter().map(account).collect()
     }
 
     /// The Comets that are detached.
@@ -210,6 +228,7 @@ impl Group {
         if let Some(owned) = self.owned(assignment) {
             owned.ledger.sent_again(comet, offsets, &sent, &skipped);
             self.comets.get(comet).skipped += skipped.len() as u64;
+            self.missed_too_old += skipped.len() as u64;
         }
     }
 
@@ -266,6 +285,7 @@ impl Group {
             }
             let of = self.comets.get(comet);
             of.state = State::Attached;
+            of.caught_up += 1;
             of.away = None;
             of.wait = WAIT_FIRST;
             self.say_skipped(comet);
@@ -313,6 +333,7 @@ impl Group {
             return;
         }
         for (comet, records) in owned.ledger.delete_missing(start) {
+            self.missed_deleted += records;
             self.effects.say(Notice::MissedDeleted {
                 comet: self.names[comet.0 as usize].clone(),
                 partition,

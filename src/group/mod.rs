@@ -4,6 +4,7 @@
 //! thread or log. [`run`] is the shell around it: one thread, one queue of events. Kafka's part (joining, heartbeats,
 //! sending commits) is `kafka::membership`'s, which decides nothing about offsets.
 
+mod account;
 mod begin;
 mod catch_up;
 mod commit;
@@ -29,7 +30,7 @@ use crate::base::lease::Lapse;
 use crate::message::consumer::Control;
 use crate::message::group::{Event, Read, Written};
 use crate::message::membership::Command;
-use crate::message::{Assignment, CometId, Held, RecordId, offset_map};
+use crate::message::{Assignment, Cause, CometId, Held, Reason, RecordId, offset_map};
 use catch_up::Comets;
 pub use commit::COMMIT_EVERY;
 use commit::{SAY_FIRST, SAY_LAST};
@@ -103,6 +104,8 @@ pub(crate) struct Group {
     comets: Comets,
     /// Limit for the offset map that goes along with a commit, in bytes.
     map_len: usize,
+    /// How many partitions Kafka gave this process as a member. `None` where it isn't one, as far as is known.
+    joined: Option<usize>,
     /// Whether this process is to end.
     stopping: bool,
     /// Messages finished since the last commit began.
@@ -111,6 +114,9 @@ pub(crate) struct Group {
     too_old: u64,
     /// Of dead letters, the same.
     too_old_letters: u64,
+    /// What Comets missed and don't get, since it is too old, or was deleted.
+    missed_too_old: u64,
+    missed_deleted: u64,
     counts: Counts,
     effects: Effects,
 }
@@ -145,10 +151,13 @@ impl Group {
             looks: Looks::new(),
             comets,
             map_len: offset_map::MAX_LEN,
+            joined: None,
             stopping: false,
             uncommitted: 0,
             too_old: 0,
             too_old_letters: 0,
+            missed_too_old: 0,
+            missed_deleted: 0,
             counts: Counts::default(),
             effects: Effects::default(),
         }
@@ -173,7 +182,10 @@ impl Group {
             Input::Lost {
                 request,
                 partitions,
-            } => self.lose(request, partitions, now),
+            } => {
+                self.joined = None;
+                self.lose(request, partitions, now);
+            }
             Input::Tick { lapse } => {
                 if let Some(lapse) = lapse {
                     self.was_halted(lapse, now);
@@ -226,6 +238,7 @@ impl Group {
                     self.assign(partition, (position, metadata), leader_epoch, standing, now);
                 }
             }
+            Event::Joined { partitions } => self.joined = Some(partitions),
             Event::PartingCommit(commits) => self.note_committed(commits),
             Event::Suspended(assignment) => self.is_suspended(assignment),
             Event::Astray(assignment) => self.is_astray(assignment, now),
@@ -234,7 +247,8 @@ impl Group {
             Event::Settled(settled) => self.settle(settled),
             Event::Unreadable { record, last, why } => {
                 if self.owner(record).is_some() {
-                    self.write_letter(record, (0, None), why.into(), Some(last));
+                    let why = Reason::new(Cause::Unreadable, why);
+                    self.write_letter(record, (0, None), why, Some(last));
                 } else {
                     self.credit(
                         Held {

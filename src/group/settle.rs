@@ -7,7 +7,7 @@ use super::effect::Effect;
 use super::notice::Notice;
 use crate::message::consumer::Control;
 use crate::message::dead_letter::Letter;
-use crate::message::{CometId, Completion, Held, Reason, RecordId, Settled};
+use crate::message::{Cause, CometId, Completion, Held, Reason, RecordId, Settled};
 
 impl Group {
     pub(super) fn settle(&mut self, settled: Vec<Settled>) {
@@ -22,7 +22,7 @@ impl Group {
             let mut held = &mut live;
             match completion {
                 Completion::Undeliverable { why, at } if self.owner(record).is_some() => {
-                    self.too_old_letters += u64::from(why.too_old);
+                    self.too_old_letters += u64::from(why.cause == Cause::TooOld);
                     self.write_letter(record, (bytes, at), why, None);
                     continue;
                 }

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select};
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
+use super::account::Shape;
 use super::effect::{Effect, Order, RequestId};
 use super::{COMMIT_EVERY, Counts, Group, Input};
 use crate::base::lease::{Lease, Moment};
+use crate::figures::Figures;
 use crate::message::consumer::Control;
 use crate::message::group::{Event, Read};
 use crate::message::membership::Command;
@@ -28,6 +30,7 @@ pub struct Channels {
     pub membership: UnboundedSender<Command>,
     /// The workers send under it.
     pub lease: Arc<Lease>,
+    pub figures: Arc<Figures>,
 }
 
 /// Blocks until `stop` gets a message and the membership has ended, `shutdown_timeout` later at most. `comets` are the Comets'
@@ -45,6 +48,8 @@ pub fn run(
         channels,
         replies: BTreeMap::new(),
         requests: 0,
+        shape: None,
+        commits_fail: false,
     };
     shell.run(shutdown_timeout)
 }
@@ -56,6 +61,10 @@ struct Shell {
     replies: BTreeMap<RequestId, oneshot::Sender<Vec<Commit>>>,
     /// Counts its requests.
     requests: u64,
+    /// What was ours when the account was published.
+    shape: Option<Shape>,
+    /// Whether the last commit failed.
+    commits_fail: bool,
 }
 
 impl Shell {
@@ -68,6 +77,7 @@ impl Shell {
                 Some(at) => crossbeam_channel::at(at),
                 None => crossbeam_channel::never(),
             };
+            self.channels.figures.group.heart.rests();
             let input = select! {
                 recv(self.channels.events) -> event => match event {
                     Ok(Event::Left) | Err(_) => break,
@@ -92,8 +102,14 @@ impl Shell {
                 }
                 recv(due) -> _ => Input::Due,
             };
+            self.channels.figures.group.heart.works();
             self.take_reads();
+            let is_tick = matches!(input, Input::Tick { .. });
+            self.count(&input);
             self.step(input);
+            if is_tick || self.shape != Some(self.group.shape()) {
+                self.publish();
+            }
         }
         self.take_reads();
         Ok(self.group.finish())
@@ -112,6 +128,38 @@ impl Shell {
         while let Ok(read) = self.channels.reads.try_recv() {
             self.group.read(read);
         }
+    }
+
+    fn count(&mut self, input: &Input) {
+        let figures = &self.channels.figures.group;
+        match input {
+            Input::Told(Event::Joined { .. }) => figures.assigned.add(1),
+            Input::Revoked { .. } => figures.revoked.add(1),
+            Input::Lost { .. } => figures.lost.add(1),
+            Input::Told(Event::Committed(outcome)) => {
+                let fails = outcome.failed.is_some();
+                figures.failed_commits.add(u64::from(fails));
+                let is_back = std::mem::replace(&mut self.commits_fail, fails) && !fails;
+                figures.reconnects.add(u64::from(is_back));
+            }
+            _ => {}
+        }
+    }
+
+    /// Shows in the figures how the group stands.
+    fn publish(&mut self) {
+        self.shape = Some(self.group.shape());
+        let figures = &self.channels.figures.group;
+        let mut account = self.group.account(Instant::now());
+        account.follows(&figures.account());
+        // Taken together with the watermarks: records that came since would look like a lag.
+        let readings = self.channels.figures.consumer.partitions();
+        for ours in &mut account.partitions {
+            ours.end = readings
+                .get(&ours.partition)
+                .and_then(|reading| reading.end);
+        }
+        figures.publish(account);
     }
 
     /// Steps the core. A thread that is gone is not told: the process ends.

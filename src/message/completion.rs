@@ -38,16 +38,70 @@ pub struct Reason {
     pub text: String,
     /// The Comets that did not take the message. Empty: it was sent to none.
     pub comets: Vec<CometId>,
-    /// Whether it was too old. The log counts these; it says others one by one.
-    pub too_old: bool,
+    pub cause: Cause,
 }
 
-impl<T: Into<String>> From<T> for Box<Reason> {
-    fn from(text: T) -> Self {
-        Self::new(Reason {
-            text: text.into(),
-            ..Reason::default()
+impl Reason {
+    /// Nobody got it because of this.
+    pub fn new(cause: Cause, text: String) -> Box<Self> {
+        Box::new(Self {
+            text,
+            comets: Vec::new(),
+            cause,
         })
+    }
+}
+
+/// For tests that ask for no cause.
+#[cfg(test)]
+impl From<&str> for Box<Reason> {
+    fn from(text: &str) -> Self {
+        Reason::new(Cause::default(), text.into())
+    }
+}
+
+/// What made a message undeliverable, in a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// It is no `PushMsg`.
+    Undecodable,
+    /// It names nobody.
+    Unroutable,
+    /// Kafka's record can't be read.
+    Unreadable,
+    /// A Comet refused it.
+    #[default]
+    Refused,
+    /// It failed at a Comet that took others.
+    Failed,
+    /// The connection to a Comet broke each time that it was tried.
+    Crashes,
+    /// It was too old when its turn came. The log counts these; it says others one by one.
+    TooOld,
+}
+
+impl Cause {
+    pub const ALL: [Cause; 7] = [
+        Cause::Undecodable,
+        Cause::Unroutable,
+        Cause::Unreadable,
+        Cause::Refused,
+        Cause::Failed,
+        Cause::Crashes,
+        Cause::TooOld,
+    ];
+
+    /// Its name for metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Undecodable => "undecodable",
+            Cause::Unroutable => "unroutable",
+            Cause::Unreadable => "unreadable",
+            Cause::Refused => "refused",
+            Cause::Failed => "failed",
+            Cause::Crashes => "crashes",
+            Cause::TooOld => "too_old",
+        }
     }
 }
 

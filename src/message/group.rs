@@ -20,6 +20,8 @@ pub enum Event {
         /// How its log stands, where Kafka could say it.
         standing: Option<Standing>,
     },
+    /// Kafka has this process as a member of the group, with so many partitions.
+    Joined { partitions: usize },
     /// Kafka wants partitions back. The membership waits for the reply: what to commit of each.
     Revoked {
         partitions: Vec<i32>,

@@ -26,7 +26,7 @@ use bytes::Bytes;
 
 pub use answer::{Answer, Status};
 pub use commit::{Commit, CommitOutcome, Failure};
-pub use completion::{Completion, Reason, Settled};
+pub use completion::{Cause, Completion, Reason, Settled};
 pub use held::Held;
 pub use ids::{Assignment, CometId, RecordId, WorkerId};
 pub use offsets::Offsets;

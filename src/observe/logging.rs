@@ -8,6 +8,7 @@ mod writer;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use env_logger::{Builder, Target};
 use jiff::Timestamp;
@@ -30,6 +31,8 @@ const REPEATED: [&str; 3] = [
     "krafka::metadata",
     "krafka::network::pool",
 ];
+/// Lines that were lost because nobody took them.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
 /// How many users of one message are shown.
 const KEYS_SHOWN: usize = 20;
 /// How krafka's advice begins to whoever writes a program with it. It means nothing to an operator.
@@ -74,6 +77,18 @@ pub fn init_for_command(redirect: fn()) {
             .unwrap_or(LevelFilter::Off),
         redirect,
     );
+}
+
+/// How many lines were lost because nobody took them.
+pub fn dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+/// Notes that these lines are lost. Returns how many they are.
+fn lost(lines: &[u8]) -> u64 {
+    let count = sink::count_lines(lines);
+    DROPPED.fetch_add(count, Ordering::Relaxed);
+    count
 }
 
 /// The level of that name, in any case; INFO for an empty one.

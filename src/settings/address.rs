@@ -54,7 +54,7 @@ fn separators(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn address(text: &str) -> Result<String, String> {
+pub(super) fn address(text: &str) -> Result<String, String> {
     let text = text.trim();
     let shown = one_line(text);
     if text.is_empty() {

@@ -8,7 +8,8 @@ use clap::{ArgAction, Args};
 
 use super::security::{Given, Mechanism, NameIsChecked, Protocol, Secret, Security};
 use super::{
-    Addresses, AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Isolation, MaxAge, TooOld, Window,
+    Addresses, AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Http, Isolation, MaxAge, TooOld,
+    Window,
 };
 use crate::settings::{self, security};
 
@@ -146,6 +147,9 @@ pub struct SettingArgs {
     /// What becomes of them: they are skipped, or become dead letters
     #[arg(long, value_name = "ACTION", default_value = "skip", value_parser = settings::too_old())]
     max_age_action: TooOld,
+    /// Where metrics and health are served over HTTP, or off. A default port that is taken is only warned about
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9093", value_parser = settings::http)]
+    http: Http,
 }
 
 impl SettingArgs {
@@ -181,6 +185,7 @@ impl SettingArgs {
             catch_up: args.catch_up,
             max_age: args.max_age.0,
             max_age_action: args.max_age_action,
+            http: args.http,
         };
         config.check()?;
         Ok(config)

@@ -3,6 +3,7 @@
 mod address;
 pub(crate) mod args;
 mod ascii;
+mod http;
 pub mod load;
 mod quantity;
 mod reset;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 pub use address::{Addresses, addresses, distinct_addresses};
+pub use http::{Http, http};
 pub use quantity::{bytes, count, duration, duration_or_none};
 pub use reset::{AutoOffsetReset, auto_offset_reset};
 pub use security::Security;
@@ -70,6 +72,8 @@ pub struct Config {
     pub max_age: Option<Duration>,
     /// What becomes of it.
     pub max_age_action: TooOld,
+    /// Where metrics and health are served.
+    pub http: Http,
 }
 
 /// Suffix of the dead-letter topic's name.

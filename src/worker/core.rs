@@ -8,7 +8,7 @@ use std::time::Instant;
 use slab::Slab;
 
 use super::coalesce::{Coalescer, Shape};
-use super::effects::{Effects, Said};
+use super::effects::{Effects, Figure, Said};
 use super::endpoint::{Endpoint, said};
 use super::endpoint_stats::Fleet;
 use super::scheduler::{Id, Outcome};
@@ -17,7 +17,9 @@ use crate::comet::{Verdict, broke};
 use crate::message::call::Target;
 use crate::message::memory::Memory;
 use crate::message::worker::Event;
-use crate::message::{Answer, Assignment, CometId, Completion, Message, Reason, RecordId, Settled};
+use crate::message::{
+    Answer, Assignment, Cause, CometId, Completion, Message, Reason, RecordId, Settled,
+};
 
 pub struct Core {
     pub(super) endpoints: Vec<Endpoint>,
@@ -84,11 +86,11 @@ impl Pending {
     }
 
     /// Notes that this Comet can't get it. The last one's reason is the one that is told.
-    pub(super) fn cannot_go_to(&mut self, comet: CometId, why: String) -> &mut Reason {
+    pub(super) fn cannot_go_to(&mut self, comet: CometId, cause: Cause, why: String) {
         let reason = self.undeliverable.get_or_insert_default();
         reason.text = why;
         reason.comets.push(comet);
-        reason
+        reason.cause = cause;
     }
 
     /// Whether nothing is left to hear of it.
@@ -291,16 +293,20 @@ impl Core {
             Outcome::Refused => {
                 let said = said(&answer);
                 let why = format!("refused by Comet {address}: {said}");
-                messages[id].cannot_go_to(comet, why);
+                messages[id].cannot_go_to(comet, Cause::Refused, why);
             }
             Outcome::GivenUp(tries) => {
                 let why = format!(
                     "failed {tries} times at Comet {address} while it answered others: {}",
                     said(&answer)
                 );
-                messages[id].cannot_go_to(comet, why);
+                messages[id].cannot_go_to(comet, Cause::Failed, why);
             }
             Outcome::Again => {
+                if let Err(status) = &answer {
+                    let code = status.code;
+                    effects.count(Figure::Again { comet, code });
+                }
                 let mut crashes = false;
                 if answer.as_ref().is_err_and(broke) {
                     for &id in &called {
@@ -313,7 +319,7 @@ impl Core {
                     let record = messages[id].message.record;
                     self.suspects.answered(comet, record);
                     effects.say(comet, Said::Crashes(record));
-                    messages[id].cannot_go_to(comet, crashed(address));
+                    messages[id].cannot_go_to(comet, Cause::Crashes, crashed(address));
                 }
                 // What isn't tried again leaves its KeyQueue; the others stay there.
                 called.retain(|&id| {
@@ -386,6 +392,10 @@ impl Core {
                 None => Completion::Delivered,
             },
         };
+        if completion == Completion::Delivered {
+            let timestamp = pending.message.timestamp;
+            effects.count(Figure::Delivered { timestamp });
+        }
         settle(&pending.message, completion, effects);
         if pending.is_done() {
             self.messages.remove(id);

@@ -11,9 +11,10 @@ use slab::Slab;
 use super::breaker::BreakerState;
 use super::coalesce::Coalescer;
 use super::core::{Core, Pending};
-use super::effects::Effects;
+use super::effects::{Effects, Figure};
 use super::scheduler::Id;
 use super::suspects::LOOK_AGAIN;
+use crate::figures::Seen;
 use crate::message::CometId;
 use crate::message::call::Call;
 
@@ -62,6 +63,16 @@ impl Core {
         scheduler.wake(now);
         if scheduler.breaker.probe_due(now) {
             effects.probe(comet);
+        }
+    }
+
+    /// How this worker sees the Comet.
+    pub fn sees(&self, comet: CometId) -> Seen {
+        let endpoint = &self.endpoints[self.place(comet)];
+        match endpoint.scheduler.breaker.state() {
+            BreakerState::Up if endpoint.stats.refuses_all() => Seen::RefusesAll,
+            BreakerState::Up => Seen::Up,
+            BreakerState::Down | BreakerState::Detached => Seen::Down,
         }
     }
 
@@ -129,6 +140,7 @@ impl Core {
                 Some((_, call)) => call,
                 None => &messages[first].message.delivery.call,
             };
+            effects.count(Figure::Carries(count));
             effects.call(endpoint.comet, first, call, doublings, now);
             return true;
         }

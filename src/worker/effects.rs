@@ -33,6 +33,20 @@ pub trait Effects {
 
     /// Tell the log.
     fn say(&mut self, comet: CometId, said: Said<'_>);
+
+    /// Count this. Nothing depends on it.
+    fn count(&mut self, _figure: Figure) {}
+}
+
+/// What is counted for those who watch job.
+#[derive(Debug)]
+pub enum Figure {
+    /// The next call carries so many messages.
+    Carries(usize),
+    /// What came back with this code is tried again.
+    Again { comet: CometId, code: i32 },
+    /// All Comets are done with a message, whose record was written then (milliseconds since 1970, negative if not known).
+    Delivered { timestamp: i64 },
 }
 
 /// What the log is to say of a Comet.

@@ -2,6 +2,7 @@
 
 use super::core::{Core, Pending};
 use super::effects::Effects;
+use crate::message::Cause;
 
 impl Core {
     /// Takes what was written before this time (milliseconds since 1970) out of the queues, except what is in flight. It becomes a
@@ -21,7 +22,7 @@ impl Core {
             for id in expired {
                 let pending = &mut self.messages[id];
                 match letter {
-                    Some(why) => pending.cannot_go_to(comet, why.into()).too_old = true,
+                    Some(why) => pending.cannot_go_to(comet, Cause::TooOld, why.into()),
                     None => pending.too_old = true,
                 }
                 self.done_with(id, effects);

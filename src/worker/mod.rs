@@ -25,6 +25,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use self::core::Core;
 use crate::base::lease::{Lease, Moment};
 use crate::comet::Cork;
+use crate::figures::Figures;
 use crate::message::worker::Event;
 use crate::message::{CometId, group};
 use coalesce::Coalescer;
@@ -53,22 +54,22 @@ pub struct Worker {
 
 impl Worker {
     /// A worker that calls the Comets of `fleet`, each over its one of `connections`, with at most `window` calls in flight. It
-    /// merges messages if there is a `coalescer`, and sends only while `lease` holds.
+    /// merges messages if there is a `coalescer`, and sends only while `lease` holds. `figures` come with the worker's number.
     pub fn new(
         (own, events): (Sender<Event>, Receiver<Event>),
         group: Sender<group::Event>,
         connections: Vec<Connection>,
         fleet: &Fleet,
-        window: usize,
-        coalescer: Option<Coalescer>,
+        (window, coalescer): (usize, Option<Coalescer>),
         lease: Arc<Lease>,
+        figures: (Arc<Figures>, usize),
     ) -> Self {
         let addresses = connections.iter().map(|one| one.client.address().into());
         let (now, rng) = (Instant::now(), fastrand::Rng::new());
         Self {
             events,
             core: Core::new(addresses, fleet, window, coalescer, now, rng),
-            shell: Shell::new(own, group, connections),
+            shell: Shell::new(own, group, connections, figures, now),
             lease,
             lapses: 0,
         }
@@ -77,6 +78,7 @@ impl Worker {
     /// Works until it is told to stop.
     pub fn run(mut self) {
         loop {
+            self.shell.figures().heart.rests();
             let first = match self.core.wake_at() {
                 Some(wake_at) => self.events.recv_deadline(wake_at),
                 None => self
@@ -84,6 +86,7 @@ impl Worker {
                     .recv()
                     .map_err(|_| RecvTimeoutError::Disconnected),
             };
+            self.shell.figures().heart.works();
             let mut next = match first {
                 Ok(event) => Some(event),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -116,6 +119,7 @@ impl Worker {
             Event::Lapsed(lapses) => self.lapses = *lapses,
             _ => {}
         }
+        self.shell.handles(now);
         self.core.step(event, now, &mut self.shell);
     }
 
@@ -132,6 +136,8 @@ impl Worker {
             self.start_calls(comet, now);
             let look_at = self.shell.connection(comet).client.look_at();
             self.core.rest(comet, look_at, now);
+            let seen = self.core.sees(comet);
+            self.shell.figures().sees(comet, seen);
         }
     }
 

@@ -1,16 +1,20 @@
 //! Does what the core wants done: calls over connections, reports to the group, lines in the log.
 
+mod wall;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
-use super::effects::{Effects, Said};
+use super::effects::{Effects, Figure, Said};
 use super::scheduler::Id;
 use crate::comet::{self, Client, FailureLog};
+use crate::figures::{Figures, WorkerFigures, method_of};
 use crate::message::call::Call;
 use crate::message::worker::Event;
 use crate::message::{Assignment, CometId, Settled, group};
+use wall::Wall;
 
 /// One Comet's connection of this worker, and what all workers' lines about it have in common.
 pub struct Connection {
@@ -24,25 +28,50 @@ pub struct Shell {
     group: Sender<group::Event>,
     connections: Vec<Connection>,
     settled: Vec<Settled>,
+    figures: Arc<Figures>,
+    /// Which of the workers this is.
+    number: usize,
+    /// How many messages the next call carries.
+    carries: usize,
+    /// When the event came that is being handled.
+    now: Instant,
+    wall: Wall,
 }
 
 impl Shell {
-    /// `connections` are in the order of the Comets' ids.
+    /// `connections` are in the order of the Comets' ids. This is the worker of that `number`.
     pub fn new(
         own: Sender<Event>,
         group: Sender<group::Event>,
         connections: Vec<Connection>,
+        (figures, number): (Arc<Figures>, usize),
+        now: Instant,
     ) -> Self {
         Self {
             own,
             group,
             connections,
             settled: Vec::new(),
+            figures,
+            number,
+            carries: 1,
+            now,
+            wall: Wall::new(now),
         }
     }
 
     pub fn connection(&mut self, comet: CometId) -> &mut Connection {
         &mut self.connections[comet.0 as usize]
+    }
+
+    /// An event is handled now.
+    pub fn handles(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// This worker's figures.
+    pub fn figures(&self) -> &WorkerFigures {
+        &self.figures.workers[self.number]
     }
 
     /// Tells the group what was settled.
@@ -56,9 +85,15 @@ impl Shell {
 
 impl Effects for Shell {
     fn call(&mut self, comet: CometId, id: Id, call: &Call, doublings: u32, now: Instant) {
-        let own = self.own.clone();
+        let (own, figures, number) = (self.own.clone(), self.figures.clone(), self.number);
+        self.figures().starts(comet, self.carries);
+        let method = method_of(call);
         let client = &mut self.connection(comet).client;
         client.call(call, doublings, now, move |answer| {
+            figures.workers[number].ends(comet, method, now.elapsed(), &answer);
+            if answer.is_ok() {
+                figures.answered(comet);
+            }
             let _ = own.send(Event::Answered { comet, id, answer });
         });
     }
@@ -97,6 +132,18 @@ impl Effects for Shell {
     fn say(&mut self, comet: CometId, said: Said<'_>) {
         let Connection { client, failures } = self.connection(comet);
         say(client.address(), failures, said);
+    }
+
+    fn count(&mut self, figure: Figure) {
+        match figure {
+            Figure::Carries(messages) => self.carries = messages,
+            Figure::Again { comet, code } => self.figures().tries_again(comet, code),
+            Figure::Delivered { timestamp } => {
+                if let Some(age) = self.wall.age(timestamp, self.now) {
+                    self.figures().delivered(age);
+                }
+            }
+        }
     }
 }
 

@@ -25,6 +25,8 @@ impl Process {
                 command.env_remove(&*name);
             }
         }
+        // As in production, and on a port that nobody else has.
+        command.env("JOB_HTTP", "127.0.0.1:0");
         // A Ctrl-C in the terminal is the benchmark's to deal with.
         command.process_group(0);
         let ask = || nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(std::io::Error::from);

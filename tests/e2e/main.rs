@@ -35,6 +35,7 @@ mod quiet_connections;
 mod rebalance;
 mod routes;
 mod secured;
+mod seen;
 mod send_check;
 mod shared_comets;
 mod transactions;

@@ -78,6 +78,8 @@ impl Process {
                 command.env_remove(&*name);
             }
         }
+        // Several jobs run at once: they would fight for the default port.
+        command.env("JOB_HTTP", "off");
         // A Ctrl-C in the terminal is the campaign's to deal with.
         command.process_group(0).stdin(Stdio::null());
         let ask = || nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(std::io::Error::from);

@@ -8,6 +8,7 @@ use super::*;
 use crate::base::backoff::Retry;
 use crate::consumer::age::Ages;
 use crate::consumer::route::Router;
+use crate::figures::Figures;
 use crate::kafka::fetch::{Batch, Fetcher, Outcome};
 use crate::message::Assignment;
 use crate::message::group::Read;
@@ -42,6 +43,7 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
             reads: record,
             workers: Vec::new(),
             topic: "chat".into(),
+            figures: Arc::new(Figures::new(Vec::new(), 0, caps)),
         },
         attempts: Retry::new(RETRY_FIRST, RETRY_MOST),
     };

@@ -10,11 +10,12 @@ use tokio::sync::oneshot;
 
 use super::{TIMEOUT, assignment, record};
 use crate::base::lease::{Lease, Moment};
+use crate::figures::Figures;
 use crate::group::{Channels, Counts, Event, run};
 use crate::message::consumer::Control;
 use crate::message::group::Read;
 use crate::message::membership::Command;
-use crate::message::{Commit, Completion, Settled, dead_letter, worker};
+use crate::message::{Commit, Completion, Held, Settled, dead_letter, worker};
 
 /// A group on a thread of its own, and the other ends of its channels.
 struct Around {
@@ -48,6 +49,7 @@ impl Around {
             dead_letters,
             membership,
             lease: lease.clone(),
+            figures: Arc::new(Figures::new(Vec::new(), 1, Held::default())),
         };
         Self {
             events: to_group,

@@ -75,6 +75,13 @@ impl Fetcher for Auto {
         };
         self.switch_to_modern(&why, positions, wait)
     }
+
+    fn ends(&mut self) -> Positions {
+        match &mut self.reader {
+            Reader::Classic { client, .. } => client.ends(),
+            Reader::Modern(modern) => modern.ends(),
+        }
+    }
 }
 
 impl Auto {

@@ -269,6 +269,10 @@ impl Fetcher for Care {
         batches.extend(self.inspect_quiet(positions));
         Ok(batches)
     }
+
+    fn ends(&mut self) -> Positions {
+        self.reader.ends()
+    }
 }
 
 /// Finds partitions whose position hasn't moved for a while although they were fetched all the time.

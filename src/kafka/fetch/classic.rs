@@ -53,6 +53,8 @@ pub struct Classic {
     has_answered: bool,
     /// Offsets missing in the middle of an answer, in words.
     gap: Option<String>,
+    /// Where the logs ended by the last answer.
+    ends: Positions,
     /// Partitions that a broker's error calls unreadable.
     accused: Vec<i32>,
     /// One partition's failure while others brought records. The next fetch reports it.
@@ -73,6 +75,7 @@ impl Classic {
             closed: 0,
             has_answered: false,
             gap: None,
+            ends: Positions::new(),
             accused: Vec::new(),
             failure: None,
         }
@@ -168,6 +171,7 @@ impl Classic {
     }
 
     fn read(&mut self, partition: i32, from: i64, asked: i32, data: &Data<'_>) -> Option<Batch> {
+        self.ends.insert(partition, data.highwatermark_offset());
         let messages = up_to_gap(data.messages());
         let Some(first) = messages.first() else {
             if data.highwatermark_offset() > from {
@@ -230,6 +234,10 @@ fn records(messages: &[kafka::client::fetch::Message<'_>]) -> Vec<Record> {
 }
 
 impl Fetcher for Classic {
+    fn ends(&mut self) -> Positions {
+        std::mem::take(&mut self.ends)
+    }
+
     fn fetch(&mut self, positions: &Positions, wait: Duration) -> Result<Vec<Batch>, FetchError> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);

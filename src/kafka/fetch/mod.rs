@@ -109,6 +109,11 @@ pub trait Fetcher {
     /// # Errors
     /// No partition could be read. The caller owns the positions, so a retry loses nothing.
     fn fetch(&mut self, positions: &Positions, wait: Duration) -> Result<Vec<Batch>, FetchError>;
+
+    /// Where the logs of partitions end, as Kafka said with the last fetch. Leaves out what it didn't say.
+    fn ends(&mut self) -> Positions {
+        Positions::new()
+    }
 }
 
 /// Makes a fetcher on the thread that will use it.

@@ -90,6 +90,13 @@ impl Fetcher for Modern {
     fn fetch(&mut self, positions: &Positions, wait: Duration) -> Result<Vec<Batch>, FetchError> {
         self.try_fetch(positions, wait).map_err(FetchError::Failed)
     }
+
+    fn ends(&mut self) -> Positions {
+        match (&self.runtime, &self.reader) {
+            (Some(runtime), Some(reader)) => runtime.block_on(reader.ends()),
+            _ => Positions::new(),
+        }
+    }
 }
 
 /// A connected consumer and its positions.
@@ -197,6 +204,15 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// Where the logs end that it reads, as Kafka said last.
+    async fn ends(&self) -> Positions {
+        let lags = self.consumer.lag().await;
+        let end = |(of, lag): (TopicPartition, krafka::consumer::PartitionLag)| {
+            Some((of.partition, lag.high_watermark?))
+        };
+        lags.into_iter().filter_map(end).collect()
     }
 
     async fn fetch(

@@ -236,6 +236,8 @@ impl ConsumerRebalanceListener for Callbacks {
         self.0.rejoin_if_it_was_lost(consumer);
         let assignments = lock(&self.0.assignments).begin(&new, &member);
         tokio::spawn(self.0.clone().find_positions(assignments));
+        let partitions = lock(&self.0.assignments).count();
+        let _ = self.0.events.send(Event::Joined { partitions });
     }
 
     async fn on_partitions_revoked(&self, partitions: &[TopicPartition]) {

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::own_line;
+use super::{lost, own_line};
 use crate::base::text::counted;
 
 /// After a failed write the next one is tried this much later: a full disk stays full for a while, and each attempt
@@ -52,12 +52,12 @@ impl<W: Write> Sink<W> {
         if let Some(broken) = &mut self.broken
             && broken.tried.elapsed() < self.retry_after
         {
-            broken.lost_lines += count_lines(lines);
+            broken.lost_lines += lost(lines);
             return;
         }
         self.retry();
         match &mut self.broken {
-            Some(broken) => broken.lost_lines += count_lines(lines),
+            Some(broken) => broken.lost_lines += lost(lines),
             None => {
                 if let Err((written, error)) = write_all(&mut self.output, lines) {
                     complain(format!(
@@ -70,7 +70,7 @@ impl<W: Write> Sink<W> {
                         since: Instant::now(),
                         tried: Instant::now(),
                         error,
-                        lost_lines: count_lines(left),
+                        lost_lines: lost(left),
                         torn: done.last().is_some_and(|&byte| byte != b'\n'),
                     });
                 }

@@ -25,6 +25,8 @@ use parser::{Parser, argument};
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "job.toml";
+/// The key of a setting of which it matters whether somebody set it.
+const HTTP: &str = "http";
 /// The one flag that is no key of the file: it names the file.
 const CONFIG: &str = "config";
 
@@ -190,7 +192,8 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
         origin: Origin::Variable(PASSWORD_VARIABLE.into()),
     }));
     let args = SettingArgs::from_arg_matches(&merged).map_err(|error| error.to_string())?;
-    let config = args.into_config(password)?;
+    let mut config = args.into_config(password)?;
+    config.http.is_asked_for = values.contains_key(HTTP);
     Ok(Loaded {
         settings,
         file,

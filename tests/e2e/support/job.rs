@@ -58,11 +58,19 @@ impl JobCommand {
                 command.env_remove(&*name);
             }
         }
+        // Many jobs run at once: they would fight for the default port.
+        command.env("JOB_HTTP", "off");
         JobCommand { command, folder }
     }
 
     pub fn flag(mut self, name: &str, value: &str) -> JobCommand {
         self.command.args([name, value]);
+        self
+    }
+
+    /// Serves metrics and health where the default says. All others serve nowhere, unless told.
+    pub fn default_http(mut self) -> JobCommand {
+        self.command.env_remove("JOB_HTTP");
         self
     }
 

@@ -7,6 +7,7 @@ pub mod command;
 pub mod dead_address;
 pub mod dev_comet;
 pub mod dns;
+pub mod http;
 pub mod job;
 pub mod kafka;
 pub mod messages;

@@ -34,6 +34,11 @@ impl Assignments {
         begun
     }
 
+    /// How many partitions are ours.
+    pub(super) fn count(&self) -> usize {
+        self.ours.len()
+    }
+
     /// Ends the assignments of these partitions. Returns those that were ours.
     pub(super) fn end(&mut self, partitions: &[TopicPartition]) -> Vec<i32> {
         partitions

@@ -58,7 +58,7 @@ fn what_one_comet_takes_is_too_old_for_another() {
             None => "TooOld { at: None }".to_owned(),
             Some(_) => {
                 let why =
-                    "Reason { text: \"it was too old\", comets: [CometId(1)], too_old: true }";
+                    "Reason { text: \"it was too old\", comets: [CometId(1)], cause: TooOld }";
                 format!("Undeliverable {{ why: {why}, at: None }}")
             }
         };

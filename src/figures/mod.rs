@@ -1,0 +1,220 @@
+//! What job counts while it works, for whoever looks: plain numbers, each written where the thing happens.
+//!
+//! Writing costs a few nanoseconds and waits for nobody. Nothing in the service reads them: they decide nothing. Nothing here knows
+//! Kafka, gRPC or HTTP; `observe` gives the numbers their public names.
+
+mod calls;
+mod heart;
+mod histogram;
+mod partitions;
+mod status;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::message::{Cause, CometId, Held};
+pub use calls::{METHODS, Method, Seen, Totals, WorkerFigures, method_of};
+pub use heart::{Heart, Working};
+pub use histogram::{Histogram, Snapshot};
+pub use partitions::{Account, CometAccount, GroupAccount, Reading, Standing};
+pub use status::{STATUSES, status_name};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// All figures of a service.
+#[derive(Debug)]
+pub struct Figures {
+    /// The Comets' addresses, in the order of their ids.
+    pub comets: Vec<String>,
+    /// A worker's figures, in the order of the workers.
+    pub workers: Vec<WorkerFigures>,
+    pub consumer: ConsumerFigures,
+    pub group: GroupFigures,
+    pub letters: LetterFigures,
+    /// Which Comets ever answered, in the order of their ids.
+    answered: Vec<Counter>,
+}
+
+/// Written by the consumer's thread.
+#[derive(Debug, Default)]
+pub struct ConsumerFigures {
+    pub heart: Heart,
+    partitions: Mutex<BTreeMap<i32, Reading>>,
+    /// Of all partitions, those too that are another's by now.
+    pub records: Counter,
+    pub undecodable: Counter,
+    /// Fetches that failed.
+    pub failures: Counter,
+    /// Times that fetching worked again after it had failed.
+    pub reconnects: Counter,
+    held: (Gauge, Gauge),
+    limit: (Gauge, Gauge),
+}
+
+/// Written by the group's thread.
+#[derive(Debug, Default)]
+pub struct GroupFigures {
+    pub heart: Heart,
+    account: Mutex<GroupAccount>,
+    pub assigned: Counter,
+    pub revoked: Counter,
+    pub lost: Counter,
+    pub failed_commits: Counter,
+    /// Commits that worked again after some had failed.
+    pub reconnects: Counter,
+}
+
+/// Written by the DeadLetterWriter.
+#[derive(Debug, Default)]
+pub struct LetterFigures {
+    written: [Counter; Cause::ALL.len()],
+    pub waiting: Gauge,
+}
+
+impl Figures {
+    /// `limit` is what may be held.
+    pub fn new(comets: Vec<String>, workers: usize, limit: Held) -> Self {
+        let worker = |_| WorkerFigures::new(comets.len());
+        let figures = Self {
+            workers: (0..workers).map(worker).collect(),
+            consumer: ConsumerFigures::default(),
+            group: GroupFigures::default(),
+            letters: LetterFigures::default(),
+            answered: comets.iter().map(|_| Counter::default()).collect(),
+            comets,
+        };
+        let (messages, bytes) = &figures.consumer.limit;
+        messages.set(limit.messages as u64);
+        bytes.set(limit.bytes as u64);
+        figures
+    }
+
+    /// Notes that a Comet answered.
+    pub fn answered(&self, comet: CometId) {
+        let answers = &self.answered[comet.0 as usize];
+        if answers.get() == 0 {
+            answers.add(1);
+        }
+    }
+
+    /// Whether any Comet ever answered.
+    pub fn has_answer(&self) -> bool {
+        self.answered.iter().any(|answers| answers.get() > 0)
+    }
+
+    /// The threads that must not stand still, by their names.
+    pub fn hearts(&self) -> impl Iterator<Item = (String, &Heart)> {
+        let workers = self.workers.iter().enumerate();
+        let workers = workers.map(|(n, worker)| (format!("worker-{n}"), &worker.heart));
+        let own = [
+            ("consumer", &self.consumer.heart),
+            ("group", &self.group.heart),
+        ];
+        own.map(|(name, heart)| (name.to_owned(), heart))
+            .into_iter()
+            .chain(workers)
+    }
+}
+
+impl ConsumerFigures {
+    /// Notes what a fetch brought of a partition.
+    pub fn read(&self, partition: i32, records: u64, bytes: u64) {
+        self.records.add(records);
+        let mut partitions = lock(&self.partitions);
+        let reading = partitions.entry(partition).or_default();
+        reading.records += records;
+        reading.bytes += bytes;
+    }
+
+    /// Notes where the logs end.
+    pub fn ends(&self, ends: impl IntoIterator<Item = (i32, i64)>) {
+        let mut partitions = lock(&self.partitions);
+        for (partition, end) in ends {
+            if let Some(reading) = partitions.get_mut(&partition) {
+                reading.end = Some(end);
+            }
+        }
+    }
+
+    /// Begins to count a partition.
+    pub fn begin(&self, partition: i32) {
+        lock(&self.partitions).entry(partition).or_default();
+    }
+
+    /// Forgets a partition that is another's.
+    pub fn forget(&self, partition: i32) {
+        lock(&self.partitions).remove(&partition);
+    }
+
+    pub fn partitions(&self) -> BTreeMap<i32, Reading> {
+        lock(&self.partitions).clone()
+    }
+
+    pub fn holds(&self, held: Held) {
+        self.held.0.set(held.messages as u64);
+        self.held.1.set(held.bytes as u64);
+    }
+
+    /// What is held, and how much that may be: messages and bytes each.
+    pub fn held(&self) -> [[u64; 2]; 2] {
+        [&self.held, &self.limit].map(|(messages, bytes)| [messages.get(), bytes.get()])
+    }
+}
+
+impl GroupFigures {
+    /// Puts a new account in the place of the last one.
+    pub fn publish(&self, account: GroupAccount) {
+        *lock(&self.account) = account;
+    }
+
+    pub fn account(&self) -> GroupAccount {
+        lock(&self.account).clone()
+    }
+}
+
+impl LetterFigures {
+    pub fn written(&self, cause: Cause) {
+        self.written[cause as usize].add(1);
+    }
+
+    /// How many were written for each cause.
+    pub fn by_cause(&self) -> impl Iterator<Item = (Cause, u64)> {
+        let counts = self.written.iter().map(Counter::get);
+        Cause::ALL.into_iter().zip(counts)
+    }
+}
+
+/// Nothing under these locks can be left half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

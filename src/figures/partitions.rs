@@ -1,0 +1,85 @@
+//! What is known of the partitions that are ours, and of the Comets that are behind.
+
+use std::time::Instant;
+
+/// What the consumer read of a partition, since it is ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    pub records: u64,
+    pub bytes: u64,
+    /// Where its log ended when Kafka last said it.
+    pub end: Option<i64>,
+}
+
+/// How the group stands, and what is ours.
+#[derive(Clone, Debug, Default)]
+pub struct GroupAccount {
+    /// Whether Kafka has this process as a member, with whatever partitions.
+    pub is_member: bool,
+    /// Whether it has partitions, and doesn't know yet where to read any of them from.
+    pub waits_for_positions: bool,
+    pub partitions: Vec<Account>,
+    /// In the order of their ids.
+    pub comets: Vec<CometAccount>,
+    /// Messages that were not sent, since they were too old.
+    pub too_old: u64,
+    /// What a Comet missed and doesn't get, since it was too old when it came back.
+    pub missed_too_old: u64,
+    /// What a Comet missed and doesn't get, since Kafka has deleted it.
+    pub missed_deleted: u64,
+}
+
+impl GroupAccount {
+    /// Where a watermark stands where it stood `before`, it does so since then.
+    pub fn follows(&mut self, before: &GroupAccount) {
+        for account in &mut self.partitions {
+            let last = before.partitions.iter();
+            let last = last.filter(|last| {
+                (last.partition, last.watermark) == (account.partition, account.watermark)
+            });
+            if let Some(since) = last.filter_map(|last| last.held_up_since).next()
+                && account.held_up_since.is_some()
+            {
+                account.held_up_since = Some(since);
+            }
+        }
+    }
+}
+
+/// The account of a partition.
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub partition: i32,
+    /// The lowest offset that isn't finished.
+    pub watermark: i64,
+    /// Where its log ended at that time, when Kafka last said it.
+    pub end: Option<i64>,
+    /// What Kafka has as committed, if anything was since the partition is ours.
+    pub committed: Option<i64>,
+    /// Records above the watermark that are finished.
+    pub finished_above: u64,
+    /// Since when the watermark stands still, where a message holds it up.
+    pub held_up_since: Option<Instant>,
+}
+
+/// How far behind a Comet is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CometAccount {
+    pub standing: Standing,
+    /// Records that it misses in the partitions that are ours.
+    pub missed: u64,
+    /// How often it caught up.
+    pub caught_up: u64,
+}
+
+/// What becomes of live messages for a Comet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It gets them.
+    #[default]
+    Attached,
+    /// They pass it by.
+    Detached,
+    /// It gets what it missed.
+    CatchingUp,
+}

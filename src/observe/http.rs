@@ -1,0 +1,227 @@
+//! Serves metrics and health over HTTP, on one thread of its own that delivery never waits for.
+//!
+//! Nothing of a request counts but its method, its path and the header Accept. What a client can use up is limited: connections,
+//! time, and the size of a request. So the worst that it can do is to keep others from looking.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::health::{LOOKS, Pulse, STANDS_STILL, is_ready};
+use super::metrics::{Form, Metrics, Source};
+use crate::base::trial;
+
+/// More wait until one of these is done.
+const CONNECTIONS: usize = 16;
+
+/// What it has open at most.
+pub const FILES: usize = CONNECTIONS + 6;
+
+/// Limits a connection, which serves one request: Prometheus asks each few seconds at most.
+const WITHIN: Duration = Duration::from_secs(10);
+/// Limits the time until the request is there.
+const REQUEST_WITHIN: Duration = Duration::from_secs(5);
+const _: () = assert!(
+    REQUEST_WITHIN.as_millis() < WITHIN.as_millis(),
+    "no time would be left for the answer"
+);
+
+/// Limits a request's first line with its headers, in bytes and in number.
+const REQUEST_BYTES: usize = 16 << 10;
+const HEADERS: usize = 64;
+
+/// Wait after the system refused a connection, as it does where files run out.
+const REFUSED: Duration = Duration::from_millis(500);
+
+/// A Comet is asked no more often, however often somebody asks whether job is ready.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+const INDEX: &str = "/metrics  for Prometheus\n/healthz  whether job's threads go on\n/readyz   whether messages can flow\n";
+
+/// What is served.
+pub struct Served {
+    pub source: Source,
+    /// Asks the Comets whether they answer, while none has: a topic where nothing comes says nothing about them.
+    pub ask: Box<dyn FnMut() + Send>,
+}
+
+/// Takes the address.
+///
+/// # Errors
+/// The system's, such as that another program has it.
+pub fn bind(address: &str) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Starts the thread that serves there.
+///
+/// # Errors
+/// The system refuses a thread or the runtime's files.
+pub fn spawn(listener: TcpListener, served: Served) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let guard = runtime.enter();
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    drop(guard);
+    thread::Builder::new()
+        .name("http".into())
+        .spawn(move || runtime.block_on(serve(listener, served)))
+        .map(drop)
+}
+
+struct Site {
+    source: Source,
+    metrics: Metrics,
+    pulse: Mutex<Pulse>,
+    ask: Mutex<Asking>,
+}
+
+struct Asking {
+    ask: Box<dyn FnMut() + Send>,
+    last: Option<Instant>,
+}
+
+async fn serve(listener: tokio::net::TcpListener, served: Served) {
+    let Served { source, ask } = served;
+    let site = Arc::new(Site {
+        metrics: Metrics::new(source.clone()),
+        source,
+        pulse: Mutex::default(),
+        ask: Mutex::new(Asking { ask, last: None }),
+    });
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut looks = interval(trial::limit("stands-still", STANDS_STILL) / LOOKS);
+    // After a halt of the whole process no look is made up for.
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let accepted = async {
+            let place = places.clone().acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        tokio::select! {
+            _ = looks.tick() => {
+                let hearts = site.source.figures.hearts();
+                lock(&site.pulse).look(hearts.map(|(_, heart)| heart.working()));
+            }
+            (connection, place) = accepted => match connection {
+                Ok((stream, _)) => {
+                    let site = site.clone();
+                    tokio::spawn(async move {
+                        // A client that is too slow is cut off. What else goes wrong is its own matter.
+                        let _ = timeout(WITHIN, site.answer_to(stream)).await;
+                        drop(place);
+                    });
+                }
+                Err(_) => tokio::time::sleep(REFUSED).await,
+            },
+        }
+    }
+}
+
+impl Site {
+    async fn answer_to(&self, stream: TcpStream) {
+        let mut server = http1::Builder::new();
+        server
+            .timer(TokioTimer::new())
+            .header_read_timeout(REQUEST_WITHIN)
+            .max_buf_size(REQUEST_BYTES)
+            .max_headers(HEADERS)
+            .keep_alive(false);
+        let answer = service_fn(|request: Request<Incoming>| async move {
+            Ok::<_, Infallible>(self.answer(
+                request.method(),
+                request.uri().path(),
+                request.headers().get(ACCEPT),
+            ))
+        });
+        let _ = server.serve_connection(TokioIo::new(stream), answer).await;
+    }
+
+    fn answer(&self, method: &Method, path: &str, accept: Option<&HeaderValue>) -> Response<Body> {
+        if ![Method::GET, Method::HEAD].contains(method) {
+            let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into());
+            let allowed = HeaderValue::from_static("GET, HEAD");
+            refused.headers_mut().insert(ALLOW, allowed);
+            return refused;
+        }
+        match path {
+            "/metrics" => {
+                let accept = accept.and_then(|accept| accept.to_str().ok());
+                let form = Form::accepted(accept.unwrap_or_default());
+                let mut page = text(StatusCode::OK, self.metrics.page(form));
+                let kind = HeaderValue::from_static(form.content_type());
+                page.headers_mut().insert(CONTENT_TYPE, kind);
+                page
+            }
+            "/healthz" => verdict("well", lock(&self.pulse).is_healthy(&self.source.figures)),
+            "/readyz" => {
+                self.ask_comets();
+                verdict("ready", is_ready(&self.source.figures))
+            }
+            "/" => text(StatusCode::OK, INDEX.into()),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                format!("nothing is here, but:\n{INDEX}"),
+            ),
+        }
+    }
+
+    /// Asks the Comets if none has answered yet. The next who asks hears of their answers.
+    fn ask_comets(&self) {
+        let mut asking = lock(&self.ask);
+        let is_fresh = asking.last.is_some_and(|last| last.elapsed() < ASK_AGAIN);
+        if !is_fresh && !self.source.figures.has_answer() {
+            asking.last = Some(Instant::now());
+            (asking.ask)();
+        }
+    }
+}
+
+fn verdict(good: &str, found: Result<(), String>) -> Response<Body> {
+    match found {
+        Ok(()) => text(StatusCode::OK, format!("{good}\n")),
+        Err(wrong) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{wrong}\n")),
+    }
+}
+
+fn text(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Nothing is done under the lock that could be left half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where it serves, for the log: the port may be any.
+pub fn address_of(listener: &TcpListener) -> Option<SocketAddr> {
+    listener.local_addr().ok()
+}
+
+#[cfg(test)]
+mod tests;

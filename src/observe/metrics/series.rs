@@ -1,0 +1,225 @@
+//! Which figure is shown under which name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Instant;
+
+use super::Source;
+use super::list::*;
+use super::page::{Page, Values};
+use crate::figures::{
+    Account, CometAccount, METHODS, Method, Seen, Snapshot, Standing, Totals, status_name,
+};
+use crate::message::CometId;
+use crate::observe::{logging, process};
+
+/// What the service before job named itself.
+const SERVICE: &str = "job";
+
+/// gRPC's statuses with which a Comet is done with a message: OK and NOT_FOUND, by their places.
+const TOOK: [usize; 2] = [0, 5];
+
+fn alone<T>(value: T) -> [(Values, T); 1] {
+    [(Vec::new(), value)]
+}
+
+fn values<const N: usize>(values: [&str; N]) -> Values {
+    values.map(str::to_owned).into()
+}
+
+impl Source {
+    pub fn of_kafka(&self, page: &mut Page<'_>) -> fmt::Result {
+        let (consumer, group) = (&self.figures.consumer, &self.figures.group);
+        let (readings, account) = (consumer.partitions(), group.account());
+        let of = |partition: i32| values([&self.topic, &partition.to_string()]);
+        let read = readings
+            .iter()
+            .map(|(partition, read)| (of(*partition), read.records));
+        page.counter(&RECORDS_CONSUMED, read)?;
+        let read = readings
+            .iter()
+            .map(|(partition, read)| (of(*partition), read.bytes));
+        page.counter(&BYTES_CONSUMED, read)?;
+        page.number(&DECODE_FAILURES, consumer.undecodable.get())?;
+        let lag = |of_ours: &Account| {
+            let lag = (of_ours.end? - of_ours.watermark).max(0);
+            Some((of(of_ours.partition), lag as f64))
+        };
+        page.gauge(&LAG_RECORDS, account.partitions.iter().filter_map(lag))?;
+        let committed = |of_ours: &Account| {
+            let committed = of_ours.committed?;
+            Some((of(of_ours.partition), committed as f64))
+        };
+        page.gauge(
+            &COMMITTED_OFFSET,
+            account.partitions.iter().filter_map(committed),
+        )?;
+        let above = account.partitions.iter().map(|ours| ours.finished_above);
+        page.number(&FINISHED_ABOVE_WATERMARK, above.sum())?;
+        let now = Instant::now();
+        let since = account
+            .partitions
+            .iter()
+            .filter_map(|ours| ours.held_up_since);
+        let oldest = since
+            .min()
+            .map(|since| now.saturating_duration_since(since));
+        page.gauge(
+            &OLDEST_UNFINISHED_SECONDS,
+            alone(oldest.unwrap_or_default().as_secs_f64()),
+        )?;
+        let [[messages, bytes], [messages_limit, bytes_limit]] = consumer.held();
+        page.number(&MESSAGES_HELD, messages)?;
+        page.number(&MESSAGES_HELD_LIMIT, messages_limit)?;
+        page.number(&BYTES_HELD, bytes)?;
+        page.number(&BYTES_HELD_LIMIT, bytes_limit)?;
+        page.number(&ASSIGNED_PARTITIONS, account.partitions.len() as u64)?;
+        let rebalances = [
+            ("assigned", &group.assigned),
+            ("revoked", &group.revoked),
+            ("lost", &group.lost),
+        ];
+        let rebalances = rebalances.map(|(kind, count)| (values([kind]), count.get()));
+        page.counter(&REBALANCES, rebalances)?;
+        let reconnects = consumer.reconnects.get() + group.reconnects.get();
+        page.number(&KAFKA_RECONNECTS, reconnects)
+    }
+
+    /// The Comets, with their addresses.
+    fn comets(&self) -> impl Iterator<Item = (CometId, &str)> {
+        (0..)
+            .map(CometId)
+            .zip(self.figures.comets.iter().map(String::as_str))
+    }
+
+    pub fn of_comets(&self, page: &mut Page<'_>) -> fmt::Result {
+        let totals = Totals(&self.figures.workers);
+        let calls = self.comets().flat_map(|(id, comet)| {
+            let of = |method: Method| {
+                let ended = totals.ended(id, method).into_iter();
+                ended.map(move |(status, count)| {
+                    (values([comet, method.name(), status_name(status)]), count)
+                })
+            };
+            METHODS.into_iter().flat_map(of).collect::<Vec<_>>()
+        });
+        page.counter(&CALLS, calls)?;
+        let took = self.comets().flat_map(|(id, comet)| {
+            let of = |method: Method| (values([comet, method.name()]), totals.took(id, method));
+            let all = METHODS.map(of).into_iter();
+            // A method that is never called isn't worth sixteen lines.
+            all.filter(|(_, took): &(Values, Snapshot)| took.count() > 0)
+        });
+        page.histogram(&CALL_DURATION_SECONDS, 1e6, took)?;
+        let in_flight = self
+            .comets()
+            .map(|(id, comet)| (values([comet]), totals.in_flight(id) as f64));
+        page.gauge(&CALLS_IN_FLIGHT, in_flight)?;
+        page.histogram(&MESSAGES_PER_CALL, 1.0, alone(totals.carried()))?;
+        page.histogram(&DELIVERY_LATENCY_SECONDS, 1e3, alone(totals.latency()))?;
+        let retries = self.comets().flat_map(|(id, comet)| {
+            let all = totals.retries(id).into_iter();
+            all.map(move |(status, count)| (values([comet, status_name(status)]), count))
+        });
+        page.counter(&RETRIES, retries)?;
+
+        // Until the group's thread says something, none is behind.
+        let accounts = self.figures.group.account().comets;
+        let accounts = accounts
+            .into_iter()
+            .chain(std::iter::repeat(CometAccount::default()));
+        let of: Vec<_> = self.comets().zip(accounts).collect();
+        let states = of.iter().flat_map(|((id, comet), account)| {
+            let now = state(account.standing, totals.seen(*id));
+            STATES.map(|state| (values([comet, state]), f64::from(u8::from(state == now))))
+        });
+        page.gauge(&COMET_STATE, states)?;
+        let missed = of
+            .iter()
+            .map(|((_, comet), of)| (values([comet]), of.missed as f64));
+        page.gauge(&COMET_MISSED_RECORDS, missed)?;
+        let caught_up = of
+            .iter()
+            .map(|((_, comet), of)| (values([comet]), of.caught_up));
+        page.counter(&CAUGHT_UP, caught_up)
+    }
+
+    pub fn of_messages(&self, page: &mut Page<'_>) -> fmt::Result {
+        let letters = self.figures.letters.by_cause();
+        let letters = letters.map(|(cause, count)| (values([cause.name()]), count));
+        page.counter(&DEAD_LETTERS, letters)?;
+        page.number(&DEAD_LETTERS_WAITING, self.figures.letters.waiting.get())?;
+        let account = self.figures.group.account();
+        let skipped = [
+            ("too_old", account.too_old),
+            ("missed_too_old", account.missed_too_old),
+            ("missed_deleted", account.missed_deleted),
+        ];
+        page.counter(&SKIPPED, skipped.map(|(why, count)| (values([why]), count)))
+    }
+
+    pub fn of_process(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.number(&LOG_RECORDS_DROPPED, logging::dropped())?;
+        let version = values([env!("CARGO_PKG_VERSION")]);
+        page.gauge(&BUILD_INFO, [(version, 1.0)])?;
+        let Some(process) = process::look() else {
+            return Ok(());
+        };
+        page.counter_of_parts(&PROCESS_CPU_SECONDS, process.cpu_seconds)?;
+        page.number(&PROCESS_RESIDENT_MEMORY_BYTES, process.resident_bytes)?;
+        page.number(&PROCESS_VIRTUAL_MEMORY_BYTES, process.virtual_bytes)?;
+        page.number(&PROCESS_OPEN_FDS, process.open_files)?;
+        page.number(&PROCESS_MAX_FDS, process.most_files)?;
+        page.gauge(&PROCESS_START_TIME_SECONDS, alone(process.started))
+    }
+
+    pub fn of_the_service_before(&self, page: &mut Page<'_>) -> fmt::Result {
+        let (consumer, group) = (&self.figures.consumer, &self.figures.group);
+        let of = values([&self.topic, &self.group, SERVICE]);
+        page.counter(&KAFKA_CONSUMED, [(of, consumer.records.get())])?;
+        let totals = Totals(&self.figures.workers);
+        let mut calls = BTreeMap::<[&str; 2], u64>::new();
+        for method in METHODS {
+            for status in ["success", "failure"] {
+                calls.insert([method.name(), status], 0);
+            }
+            for (status, count) in self.comets().flat_map(|(id, _)| totals.ended(id, method)) {
+                let status = if TOOK.contains(&status) {
+                    "success"
+                } else {
+                    "failure"
+                };
+                *calls.entry([method.name(), status]).or_default() += count;
+            }
+        }
+        let of = |([method, status], count): (&[&str; 2], &u64)| {
+            (values([method, status, SERVICE]), *count)
+        };
+        page.counter(&GRPC_CALLS, calls.iter().map(of))?;
+        let failed = calls.iter().filter(|([_, status], _)| *status == "failure");
+        let errors = [
+            ("protobuf_parse_failed", consumer.undecodable.get()),
+            ("grpc_call_failed", failed.map(|(_, count)| count).sum()),
+            (
+                "kafka_error",
+                consumer.failures.get() + group.failed_commits.get(),
+            ),
+        ];
+        page.counter(
+            &ERROR,
+            errors.map(|(kind, count)| (values([kind, SERVICE]), count)),
+        )
+    }
+}
+
+const STATES: [&str; 5] = ["up", "refusing", "down", "detached", "catching_up"];
+
+fn state(standing: Standing, seen: Seen) -> &'static str {
+    match (standing, seen) {
+        (Standing::Detached, _) => "detached",
+        (Standing::CatchingUp, _) => "catching_up",
+        (Standing::Attached, Seen::Down) => "down",
+        (Standing::Attached, Seen::RefusesAll) => "refusing",
+        (Standing::Attached, Seen::Up) => "up",
+    }
+}
