@@ -36,6 +36,7 @@ fn late_is_behind_the_start(kafka: &Kafka) {
         };
         topic.produce(over_rooms(ROOMS, 0, 100));
         let mut job = start();
+        job.await_line(&["reading from offset"]);
         topic.produce(over_rooms(ROOMS, 100, 100));
         comet.await_delivered(100);
         topic.await_no_lag();

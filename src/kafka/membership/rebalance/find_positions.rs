@@ -1,6 +1,6 @@
 //! Where to read partitions from that were just assigned: asks until Kafka has said it of each.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::positions::{self, Position};
@@ -77,7 +77,8 @@ impl Listener {
             if left.is_empty() {
                 return;
             }
-            let partitions: BTreeSet<i32> = left.keys().copied().collect();
+            let mut partitions: Vec<i32> = left.keys().copied().collect();
+            partitions.sort_unstable();
             let why = format!(
                 "partitions {partitions:?} of {} can't be read yet, as nobody says where they begin: {why}",
                 self.topic
