@@ -7,8 +7,8 @@ use crate::kafka::COMMAND_TIMEOUT;
 use crate::kafka::client::{Kafka, ListConsumerGroupOffsetsOptions, ListConsumerGroupsOptions};
 use crate::settings::Config;
 
-/// How many groups are asked. A cluster may have thousands, most of other topics.
-const ASKED: usize = 100;
+/// How many groups are asked, each about its own offsets. A cluster may have thousands, most of other topics.
+const ASKED: usize = 1_000;
 
 /// For how long they are asked.
 const ASKING: Duration = COMMAND_TIMEOUT;
