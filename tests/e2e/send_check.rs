@@ -248,7 +248,7 @@ fn all_is_well_and_says_so(kafka: &Kafka) {
         .collect();
     assert_eq!(lines, expected);
     assert!(report.contains(&format!(
-        "    group = {group} (--group)\n    group-instance-id = none (default)\n"
+        "    group = {group} (--group)\n    auto-offset-reset = earliest (default)\n    group-instance-id = none (default)\n"
     )));
 
     let mut job = topic.job(&[&comet]).start();
