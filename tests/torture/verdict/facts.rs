@@ -290,15 +290,28 @@ pub fn is_delivered(code: i32) -> bool {
     code == 0 || code == 5
 }
 
+/// What a job says that turns to the fetcher that knows transactions.
+const TURNED: &str = "has transactions";
+
+/// The longest that a fault keeps a job from Kafka before it ends.
+const CUT_OFF: Micros = 10 * SECOND;
+
 /// Whether a process may have read the record of a call at `at` in the moment before it turned to the fetcher that knows
-/// transactions: the first ones of a partition's first transaction come so.
+/// transactions: the first ones of a partition's first transaction come so. One that ended soon after, or was cut off from Kafka until
+/// it ended, had no chance to turn.
 fn is_too_early(evidence: &Evidence<'_>, life: usize, at: Micros) -> bool {
     let turns = |(when, line): &(Micros, String)| {
         let queued = when.saturating_sub(SECOND)..=when + finished::CALL;
-        line.contains("has transactions") && queued.contains(&at)
+        line.contains(TURNED) && queued.contains(&at)
     };
-    let life = evidence.lives.get(life);
-    life.is_some_and(|life| life.notes.iter().any(turns))
+    let Some(life) = evidence.lives.get(life) else {
+        return false;
+    };
+    let never_turned = !life.notes.iter().any(|(_, line)| line.contains(TURNED));
+    let ended_soon = life
+        .ended
+        .is_some_and(|end| (at..=at + CUT_OFF).contains(&end));
+    life.notes.iter().any(turns) || never_turned && ended_soon
 }
 
 pub fn name(evidence: &Evidence<'_>, message: &Message) -> String {

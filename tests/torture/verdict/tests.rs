@@ -256,6 +256,12 @@ fn of_an_aborted_transaction_nothing_may_come() {
         story.lives[0].notes = vec![(at * SECOND, turns.into())];
         assert_eq!(story.violations(&["nothing lost"]).len(), found, "{at} s");
     }
+    // Or it ended before it could turn.
+    story.lives[0].notes.clear();
+    for (end, found) in [(9, 0), (40, 1)] {
+        story.lives[0].ended = Some(end * SECOND);
+        assert_eq!(story.violations(&["nothing lost"]).len(), found, "{end} s");
+    }
 }
 
 #[test]
