@@ -42,7 +42,7 @@ impl Lag {
         counted(self.waiting, "message")
     }
 
-    /// What is not counted.
+    /// Names the partitions that are not counted, and says why. None where all are counted.
     pub(super) fn uncounted(&self) -> Option<String> {
         let why = self.why.as_deref().unwrap_or("Kafka says nothing of them");
         let partitions = &self.uncounted;

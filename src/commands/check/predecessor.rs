@@ -1,6 +1,6 @@
 //! Another group that reads the topic: the one, perhaps, that this one takes over from.
 
-use std::time::Duration;
+use std::collections::HashMap;
 
 use super::group::all;
 use crate::kafka::COMMAND_TIMEOUT;
@@ -9,9 +9,6 @@ use crate::settings::Config;
 
 /// How many groups are asked, each about its own offsets. A cluster may have thousands, most of other topics.
 const ASKED: usize = 1_000;
-
-/// For how long they are asked.
-const ASKING: Duration = COMMAND_TIMEOUT;
 
 /// The group of consumers that has committed the most of the topic, beside the one of `config`. None where there is none, or where
 /// this user may not ask.
@@ -29,16 +26,14 @@ pub(super) async fn find(config: &Config, kafka: &Kafka, partitions: usize) -> O
         }
     };
     // What was found until then counts.
-    let _ = tokio::time::timeout(ASKING, asking).await;
+    let _ = tokio::time::timeout(COMMAND_TIMEOUT, asking).await;
     best.map(|(_, group)| group)
 }
 
 async fn groups(kafka: &Kafka) -> Vec<String> {
     let options = ListConsumerGroupsOptions::default().timeout(COMMAND_TIMEOUT);
     let listed = kafka.admin().list_consumer_groups(options).await;
-    let of_brokers = listed
-        .into_iter()
-        .flat_map(std::collections::HashMap::into_values);
+    let of_brokers = listed.into_iter().flat_map(HashMap::into_values);
     let groups = of_brokers.flatten().flatten();
     // A group whose offsets were set by a tool, and which nobody has joined, has no type.
     let groups = groups.filter(|group| ["", "consumer"].contains(&group.protocol_type.as_str()));

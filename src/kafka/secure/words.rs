@@ -143,24 +143,13 @@ fn of_alert(alert: AlertDescription, shown: bool) -> Finding {
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::CertificateRevoked
         | AlertDescription::CertificateExpired
-        | AlertDescription::AccessDenied
-            if !shown =>
-        {
+        | AlertDescription::AccessDenied => {
+            let which = if shown { "another" } else { "a" };
             Finding::new(
-                format!("the broker wants a client certificate (TLS alert {alert:?})"),
+                format!("the broker wants {which} client certificate (TLS alert {alert:?})"),
                 CLIENT,
             )
         }
-        AlertDescription::BadCertificate
-        | AlertDescription::CertificateUnknown
-        | AlertDescription::UnknownCA
-        | AlertDescription::UnsupportedCertificate
-        | AlertDescription::CertificateRevoked
-        | AlertDescription::CertificateExpired
-        | AlertDescription::AccessDenied => Finding::new(
-            format!("the broker wants another client certificate (TLS alert {alert:?})"),
-            CLIENT,
-        ),
         AlertDescription::ProtocolVersion => Finding::new(
             "the broker speaks neither TLS 1.2 nor 1.3".into(),
             "Allow one of them in the broker's ssl.enabled.protocols",

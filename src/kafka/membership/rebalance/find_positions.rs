@@ -25,7 +25,7 @@ impl Listener {
             {
                 Ok(positions::Committed { known, new, failed }) => {
                     self.found(&mut left, known).await;
-                    // What is asked of one broker doesn't wait for another.
+                    // What the coordinator says of the others doesn't wait for the leaders.
                     let mut rest = left.clone();
                     rest.retain(|partition, _| new.contains(partition));
                     if !rest.is_empty() {
