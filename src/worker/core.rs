@@ -149,7 +149,7 @@ impl Core {
             Event::Probed { comet, answer } => {
                 let place = self.place(comet);
                 let verdict = self.endpoints[place].on_probe(&answer, now, effects);
-                self.endpoints[place].note_well(verdict, !self.suspects.is_empty(), now);
+                self.endpoints[place].note_well(verdict, !self.suspects.is_empty(), false, now);
                 self.endpoints[place].mark_ready(place, &mut self.ready);
             }
             Event::Expire { before, letter } => self.expire(before, letter.as_deref(), effects),
@@ -282,7 +282,7 @@ impl Core {
         let oks_at_start = endpoint.scheduler.oks_at_start(key);
         let on_trial = endpoint.end_trial(id);
         let verdict = endpoint.on_answer(oks_at_start, &answer, now, effects);
-        endpoint.note_well(verdict, !self.suspects.is_empty(), now);
+        endpoint.note_well(verdict, !self.suspects.is_empty(), on_trial, now);
         let (address, scheduler) = (&endpoint.address, &mut endpoint.scheduler);
         let mut called = std::mem::take(&mut self.called);
         called.clear();

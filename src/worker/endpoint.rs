@@ -76,11 +76,13 @@ impl Endpoint {
         was_on_trial
     }
 
-    /// Notes for the trials whether the Comet is well. `has_suspects`: somebody wants to know.
-    pub fn note_well(&self, verdict: Verdict, has_suspects: bool, now: Instant) {
+    /// Notes for the trials whether the Comet is well. `has_suspects`: somebody wants to know; `on_trial`: a trial ended so.
+    pub fn note_well(&self, verdict: Verdict, has_suspects: bool, on_trial: bool, now: Instant) {
         match verdict {
             Verdict::Finished if has_suspects => self.stats.trials.answered(now),
             Verdict::Down => self.stats.trials.failed(),
+            // The Comet may still be at the suspect, and crash in the next one's trial.
+            Verdict::Unclear if on_trial => self.stats.trials.failed(),
             _ => {}
         }
     }

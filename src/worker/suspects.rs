@@ -42,7 +42,7 @@ pub struct Trials(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     running: bool,
-    /// Since when it answers, after a connection to it failed last for any worker.
+    /// Since when it answers, after a connection to it or a trial failed last for any worker.
     well_since: Option<Instant>,
 }
 
@@ -65,7 +65,7 @@ impl Trials {
         self.state().well_since.get_or_insert(now);
     }
 
-    /// A connection broke, or can't be made.
+    /// A connection broke or can't be made, or a trial ended without an answer.
     pub fn failed(&self) {
         self.state().well_since = None;
     }

@@ -55,6 +55,11 @@ impl Kafka {
         }
     }
 
+    /// Whether its owner is giving it back.
+    pub fn is_asked(&self, partition: i32) -> bool {
+        self.asked.contains_key(&partition)
+    }
+
     pub fn is_member(&self, member: Member) -> bool {
         self.members.contains(&member)
     }

@@ -290,7 +290,10 @@ impl<'a> World<'a> {
             What::Back(member, _) if self.is_losing(member) => {}
             What::Back(member, partitions) => {
                 for partition in partitions {
-                    if self.partitions_of(member).contains(&partition) {
+                    // One that it is giving back isn't assigned to it beside that.
+                    if self.partitions_of(member).contains(&partition)
+                        && !self.kafka.is_asked(partition)
+                    {
                         self.assign(member, partition);
                     }
                 }

@@ -108,3 +108,40 @@ fn a_comet_that_crashes_by_itself_makes_no_letters() {
     assert!(sim.settled().iter().all(|(_, how)| *how == "Delivered"));
     assert_eq!(sim.settled().len(), 3);
 }
+
+/// The Comet works on message 0 for longer than the deadline, and then crashes: in the trial of message 1.
+#[test]
+fn a_crash_after_the_deadline_is_no_proof_against_the_next_suspect() {
+    let mut sim = Sim::new(1, 64);
+    sim.tell(messages(0, &[1, 2]));
+    let (mut breaks, mut crash, mut late) = ([0, 0], None, 0);
+    while sim.settled().is_empty() {
+        let calls: Vec<i64> = sim.recorder.calls.iter().map(|call| call.2).collect();
+        for offset in calls {
+            let breaks = &mut breaks[offset as usize];
+            let is_suspect = *breaks >= 2;
+            let crashes = crash.take_if(|_| offset == 1);
+            if !is_suspect || crashes.is_some_and(|at| sim.now < at) {
+                *breaks += 1;
+                late += u32::from(is_suspect);
+                sim.answer(0, offset, failure("Socket closed"));
+            } else {
+                sim.now += Duration::from_secs(5);
+                crash = (offset == 0).then_some(sim.now + Duration::from_secs(5));
+                let text = "Deadline Exceeded".into();
+                sim.answer(0, offset, Err(Status { code: 4, text }));
+            }
+        }
+        // It is well again at once.
+        while let Some(comet) = sim.recorder.probes.pop() {
+            let answer = Ok(());
+            sim.tell(Event::Probed { comet, answer });
+        }
+        sim.now += Duration::from_millis(50);
+        sim.drive();
+    }
+    assert!(late > 0);
+    for (offset, how) in sim.settled() {
+        assert!(!how.contains("tried alone"), "{offset}: {how}");
+    }
+}
