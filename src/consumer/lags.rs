@@ -60,7 +60,7 @@ impl Lags {
         lags
     }
 
-    /// The Comets that live records pass by.
+    /// The Comets that live records are not sent to.
     pub fn comets(&self) -> Option<Arc<Vec<CometId>>> {
         self.comets.clone()
     }

@@ -61,7 +61,7 @@ impl Partition {
             end: None,
             committed: self.committed.as_ref().map(|commit| commit.offset),
             finished_above: above as u64,
-            held_up_since: (self.ledger.in_hand() > 0).then_some(now),
+            held_up_since: (self.ledger.pending() > 0).then_some(now),
         }
     }
 }

@@ -22,8 +22,8 @@ pub struct Ledger {
     late: VecDeque<Late>,
     /// Records read, in offset order, from the first one that is not finished, behind those in `late`.
     open: VecDeque<Entry>,
-    /// How many of them are [`State::InHand`].
-    in_hand: usize,
+    /// How many of them are [`State::Pending`].
+    pending: usize,
     /// The position after the last record read.
     next: i64,
     /// Offsets that an earlier owner finished, ascending, as far as they are not read yet.
@@ -52,7 +52,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// With a worker, or on its way to the dead-letter topic.
-    InHand,
+    Pending,
     Finished,
     /// Given back unsent, because the partition goes to another owner.
     Released,
@@ -78,7 +78,7 @@ impl Ledger {
         Self {
             late: VecDeque::new(),
             open: VecDeque::new(),
-            in_hand: 0,
+            pending: 0,
             next: position,
             finished_before: finished.into(),
             missing,
@@ -105,8 +105,8 @@ impl Ledger {
                 State::Finished
             } else {
                 missed.end = offset + 1;
-                self.in_hand += 1;
-                State::InHand
+                self.pending += 1;
+                State::Pending
             };
             self.open.push_back(Entry { offset, state });
             self.next = offset + 1;
@@ -227,7 +227,7 @@ impl Ledger {
         self.open.retain(|entry| entry.offset < end);
         let late = self.late.iter().map(|late| &late.record);
         let left = late.chain(&self.open);
-        self.in_hand = left.filter(|entry| entry.state == State::InHand).count();
+        self.pending = left.filter(|entry| entry.state == State::Pending).count();
         self.next = self.next.min(end);
         self.finished_before.retain(|run| run.start < end);
         if let Some(last) = self.finished_before.back_mut() {
@@ -238,12 +238,12 @@ impl Ledger {
 
     /// Whether nothing that was read is still on its way.
     pub fn is_settled(&self) -> bool {
-        self.in_hand() == 0
+        self.pending() == 0
     }
 
     /// How many records are on their way, for the first time or again.
-    pub fn in_hand(&self) -> usize {
-        self.in_hand + self.missing.in_hand()
+    pub fn pending(&self) -> usize {
+        self.pending + self.missing.pending()
     }
 
     /// The reading position.
@@ -269,7 +269,7 @@ impl Ledger {
         for entry in &self.open {
             match (entry.state, start) {
                 (State::Finished, None) => start = Some(entry.offset),
-                (State::InHand | State::Released, Some(from)) => {
+                (State::Pending | State::Released, Some(from)) => {
                     ranges.push(from..entry.offset);
                     start = None;
                 }
@@ -319,9 +319,9 @@ impl Ledger {
         let Some(entry) = self.find(offset) else {
             return;
         };
-        if entry.state == State::InHand {
+        if entry.state == State::Pending {
             entry.state = state;
-            self.in_hand -= 1;
+            self.pending -= 1;
         }
     }
 
@@ -333,11 +333,11 @@ impl Ledger {
             return;
         };
         let record = &mut self.late[place].record;
-        if record.state != State::InHand {
+        if record.state != State::Pending {
             return;
         }
         record.state = state;
-        self.in_hand -= 1;
+        self.pending -= 1;
         if state == State::Finished {
             // It joins the finished ones on both sides. Before the first there are none: the watermark moves on.
             self.late.remove(place);
@@ -364,7 +364,7 @@ impl Ledger {
     fn advance(&mut self) {
         while let Some(first) = self.open.front() {
             let is_finished = first.state == State::Finished;
-            if !is_finished && self.open.len() <= ONE_BY_ONE + 2 * self.in_hand {
+            if !is_finished && self.open.len() <= ONE_BY_ONE + 2 * self.pending {
                 return;
             }
             let Some(record) = self.open.pop_front() else {

@@ -218,9 +218,9 @@ impl Group {
 
     /// Ends it. What is still in hand is unfinished.
     fn finish(self) -> Counts {
-        let in_hand = self.partitions.values().map(|p| p.ledger.in_hand() as u64);
+        let pending = self.partitions.values().map(|p| p.ledger.pending() as u64);
         Counts {
-            unfinished: self.counts.unfinished + in_hand.sum::<u64>(),
+            unfinished: self.counts.unfinished + pending.sum::<u64>(),
             ..self.counts
         }
     }
@@ -320,7 +320,7 @@ impl Group {
     /// Drops a partition with all that is held of it.
     fn forget(&mut self, partition: i32) -> Option<Partition> {
         let owned = self.partitions.remove(&partition)?;
-        self.counts.given_back += owned.ledger.in_hand() as u64;
+        self.counts.given_back += owned.ledger.pending() as u64;
         self.effects.consumer(Control::Revoke { partition });
         self.effects.workers(&owned, Order::Forget);
         self.behind_elsewhere(owned.ledger.missing().keys().copied());

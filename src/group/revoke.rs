@@ -73,7 +73,7 @@ impl Group {
             if !owned.is_drained() {
                 self.effects.say(Notice::LeftToNextOwner {
                     partition,
-                    messages: owned.ledger.in_hand() as u64,
+                    messages: owned.ledger.pending() as u64,
                 });
             }
             commits.extend(self.commit_of(partition));

@@ -42,7 +42,7 @@ struct Core {
     commands: VecDeque<Command>,
     replies: BTreeMap<RequestId, Vec<Commit>>,
     notices: Vec<Notice>,
-    /// Comets that live records pass by.
+    /// Comets that live records are not sent to.
     behind: Vec<CometId>,
 }
 

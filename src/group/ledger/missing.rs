@@ -11,7 +11,7 @@ pub struct Missing {
     offsets: BTreeMap<CometId, Offsets>,
     /// What is with a worker for a Comet that misses it, or on its way to the dead-letter topic, and how often: a call may still be
     /// out while the record is read again. All of it is missing, too.
-    in_hand: BTreeMap<(CometId, i64), u32>,
+    pending: BTreeMap<(CometId, i64), u32>,
     /// Of that, calls that began before it was read again, where it was too old then: if they fail, it isn't sent again.
     last_tries: BTreeSet<(CometId, i64)>,
 }
@@ -21,7 +21,7 @@ impl Missing {
         offsets.retain(|_, missed| !missed.is_empty());
         Self {
             offsets,
-            in_hand: BTreeMap::new(),
+            pending: BTreeMap::new(),
             last_tries: BTreeSet::new(),
         }
     }
@@ -35,13 +35,13 @@ impl Missing {
     }
 
     /// How many records are on their way again.
-    pub fn in_hand(&self) -> usize {
-        self.in_hand.len()
+    pub fn pending(&self) -> usize {
+        self.pending.len()
     }
 
     /// What is on its way again to a Comet.
     pub fn in_hand_of(&self, comet: CometId) -> impl Iterator<Item = i64> {
-        let of_comet = self.in_hand.range((comet, i64::MIN)..=(comet, i64::MAX));
+        let of_comet = self.pending.range((comet, i64::MIN)..=(comet, i64::MAX));
         of_comet.map(|((_, offset), _)| *offset)
     }
 
@@ -68,13 +68,13 @@ impl Missing {
         }
     }
 
-    /// A Comet misses a record. `in_hand`: a call with it has not ended yet.
-    pub fn lacks(&mut self, comet: CometId, offset: i64, in_hand: bool) {
+    /// A Comet misses a record. `pending`: a call with it has not ended yet.
+    pub fn lacks(&mut self, comet: CometId, offset: i64, pending: bool) {
         self.add(comet, offset..offset + 1);
-        if in_hand {
-            *self.in_hand.entry((comet, offset)).or_default() += 1;
+        if pending {
+            *self.pending.entry((comet, offset)).or_default() += 1;
         } else {
-            self.in_hand.remove(&(comet, offset));
+            self.pending.remove(&(comet, offset));
         }
     }
 
@@ -88,7 +88,7 @@ impl Missing {
         skipped: &[i64],
     ) {
         for offset in sent {
-            *self.in_hand.entry((comet, *offset)).or_default() += 1;
+            *self.pending.entry((comet, *offset)).or_default() += 1;
         }
         let missed = self.offsets.entry(comet).or_default();
         missed.remove(scanned.clone());
@@ -97,7 +97,7 @@ impl Missing {
         }
         // A call may have begun before the partition was read again.
         let before = (comet, scanned.start)..(comet, scanned.end.max(scanned.start));
-        for ((_, offset), _) in self.in_hand.range(before) {
+        for ((_, offset), _) in self.pending.range(before) {
             missed.insert(*offset..offset + 1);
             if skipped.binary_search(offset).is_ok() {
                 self.last_tries.insert((comet, *offset));
@@ -108,7 +108,7 @@ impl Missing {
 
     /// A Comet has a record now.
     pub fn took(&mut self, comet: CometId, offset: i64) {
-        self.in_hand.remove(&(comet, offset));
+        self.pending.remove(&(comet, offset));
         self.last_tries.remove(&(comet, offset));
         if let Some(missed) = self.offsets.get_mut(&comet) {
             missed.remove(offset..offset + 1);
@@ -118,11 +118,11 @@ impl Missing {
 
     /// A record is not on its way to a Comet any longer, which still misses it, unless it is too old by now.
     pub fn still_lacks(&mut self, comet: CometId, offset: i64) {
-        if let Some(times @ 2..) = self.in_hand.get_mut(&(comet, offset)) {
+        if let Some(times @ 2..) = self.pending.get_mut(&(comet, offset)) {
             *times -= 1;
             return;
         }
-        self.in_hand.remove(&(comet, offset));
+        self.pending.remove(&(comet, offset));
         if self.last_tries.contains(&(comet, offset)) {
             self.took(comet, offset);
         }
@@ -130,7 +130,7 @@ impl Missing {
 
     /// Forgets what is missing outside of `kept`: the log doesn't have it any longer. Returns how many offsets of each Comet that was.
     pub fn keep(&mut self, kept: Range<i64>) -> Vec<(CometId, u64)> {
-        self.in_hand.retain(|(_, offset), _| kept.contains(offset));
+        self.pending.retain(|(_, offset), _| kept.contains(offset));
         self.last_tries.retain(|(_, offset)| kept.contains(offset));
         let mut gone = Vec::new();
         for (&comet, missed) in &mut self.offsets {

@@ -105,7 +105,7 @@ fn what_an_earlier_owner_finished_stays_known_before_it_is_read() {
     let mut ledger = Ledger::new(5, vec![7..9, 20..30], BTreeMap::new());
     assert_eq!(account(&ledger).1, vec![(7, 9), (20, 30)]);
     ledger.read(5..10, 10, &[]);
-    assert_eq!(ledger.in_hand(), 3);
+    assert_eq!(ledger.pending(), 3);
     ledger.finish(5);
     ledger.finish(6);
     assert_eq!(account(&ledger), (9, vec![(20, 30)]));
@@ -120,16 +120,16 @@ fn a_log_that_is_cut_goes_on_with_other_records() {
     }
     ledger.cut(25);
     assert_eq!(ledger.next(), 25);
-    assert_eq!(ledger.in_hand(), 2);
+    assert_eq!(ledger.pending(), 2);
     assert_eq!(account(&ledger), (0, vec![(1, 20), (21, 25)]));
     ledger.read(25..50, 50, &[]);
     ledger.finish(0);
     ledger.finish(20);
     assert_eq!(account(&ledger), (25, vec![]));
-    assert_eq!(ledger.in_hand(), 25);
+    assert_eq!(ledger.pending(), 25);
     ledger.cut(10);
     assert_eq!(account(&ledger), (10, vec![]));
-    assert_eq!((ledger.next(), ledger.in_hand()), (10, 0));
+    assert_eq!((ledger.next(), ledger.pending()), (10, 0));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::sink::{RETRY_AFTER, Sink, complain, lines_were};
 const WAITING: usize = 4_096;
 /// So long a record waits for a place among them: a disk may be busy. Then the log's reader is taken for stuck, and
 /// what is logged is lost until it goes on.
-const PATIENCE: Duration = Duration::from_secs(1);
+const SEND_WITHIN: Duration = Duration::from_secs(1);
 /// Records that come within this time are written together, as long as they are few: a system call and a wake-up for each
 /// would cost more than all the rest of it.
 const GATHER: Duration = Duration::from_millis(5);
@@ -24,7 +24,7 @@ const PIECE: usize = 256 << 10;
 /// What a flush waits for at most.
 const FLUSH_WITHIN: Duration = Duration::from_millis(500);
 const _: () = assert!(
-    GATHER.as_millis() < FLUSH_WITHIN.as_millis() && GATHER.as_millis() < PATIENCE.as_millis(),
+    GATHER.as_millis() < FLUSH_WITHIN.as_millis() && GATHER.as_millis() < SEND_WITHIN.as_millis(),
     "the writer would be taken for stuck while it gathers, and the last lines be lost"
 );
 const _: () = assert!(
@@ -141,7 +141,7 @@ impl Write for Queue {
             return Ok(record.len());
         }
         let entry = Entry::Record(record.to_vec());
-        if let Err(SendTimeoutError::Timeout(_)) = self.entries.send_timeout(entry, PATIENCE) {
+        if let Err(SendTimeoutError::Timeout(_)) = self.entries.send_timeout(entry, SEND_WITHIN) {
             self.stuck = Some(Stuck {
                 since: Instant::now(),
                 lost_lines: lost(record),

@@ -18,7 +18,7 @@ const FLEET: u32 = 3;
 struct Model {
     records: BTreeSet<i64>,
     /// Read, and neither finished nor given back.
-    in_hand: BTreeSet<i64>,
+    pending: BTreeSet<i64>,
     /// Where an earlier owner was done.
     before: Vec<Range<i64>>,
     next: i64,
@@ -39,7 +39,7 @@ impl Model {
             self.records.insert(offset);
             ends_missed = !self.before.iter().any(|run| run.contains(&offset));
             if ends_missed {
-                self.in_hand.insert(offset);
+                self.pending.insert(offset);
                 self.read_live(from..offset + 1, behind);
             } else {
                 let has = (0..FLEET).map(|comet| (comet, offset));
@@ -62,7 +62,7 @@ impl Model {
     }
 
     fn finish(&mut self, offset: i64) {
-        if self.in_hand.remove(&offset) {
+        if self.pending.remove(&offset) {
             let has = (0..FLEET).map(|comet| (comet, offset));
             self.has.extend(has.filter(|it| !self.missing.contains(it)));
         }
@@ -105,12 +105,12 @@ impl Model {
     fn cut(&mut self, end: i64, watermark: i64) {
         if end <= watermark {
             self.records.clear();
-            self.in_hand.clear();
+            self.pending.clear();
             self.before.clear();
             self.next = end;
         }
         self.records.retain(|offset| *offset < end);
-        self.in_hand.retain(|offset| *offset < end);
+        self.pending.retain(|offset| *offset < end);
         for set in [&mut self.missing, &mut self.last_tries, &mut self.has] {
             set.retain(|(_, offset)| *offset < end);
         }
@@ -178,7 +178,7 @@ proptest! {
             missing.into_iter().map(|(comet, runs)| (comet, runs.into_iter().collect())).collect();
         let mut model = Model {
             records: BTreeSet::new(),
-            in_hand: BTreeSet::new(),
+            pending: BTreeSet::new(),
             before: before.clone(),
             next: 0,
             missing: missing
@@ -209,7 +209,7 @@ proptest! {
                     model.finish(offset);
                 }
                 Step::FinishMost(except) => {
-                    let offsets: Vec<i64> = model.in_hand.iter().copied().collect();
+                    let offsets: Vec<i64> = model.pending.iter().copied().collect();
                     for (_, offset) in offsets.into_iter().enumerate().filter(|(n, _)| n % except != 0) {
                         ledger.finish(offset);
                         model.finish(offset);
@@ -218,7 +218,7 @@ proptest! {
                 Step::Release(index) => {
                     let offset = nth(index);
                     ledger.release(offset);
-                    model.in_hand.remove(&offset);
+                    model.pending.remove(&offset);
                 }
                 Step::Lacks(index, comet, in_flight) => {
                     let offset = nth(index);
@@ -262,8 +262,8 @@ proptest! {
                     prop_assert_eq!(gone, (missed - model.missing.len()) as u64);
                 }
             }
-            prop_assert_eq!(ledger.in_hand(), model.in_hand.len() + model.on_the_way.len());
-            prop_assert_eq!(ledger.is_settled(), ledger.in_hand() == 0);
+            prop_assert_eq!(ledger.pending(), model.pending.len() + model.on_the_way.len());
+            prop_assert_eq!(ledger.is_settled(), ledger.pending() == 0);
             prop_assert_eq!(ledger.missing(), &model.missed());
             let mut finished = ledger.finished_above();
             finished.push(i64::MIN..ledger.watermark());
@@ -366,7 +366,7 @@ fn what_is_on_its_way_is_missing_until_the_comet_has_it() {
     }
     ledger.sent_again(comet, 0..18, &[11, 13], &[]);
     assert_eq!(missing(&ledger, 1), [11..12, 13..14, 18..20]);
-    assert_eq!((ledger.in_hand(), ledger.is_settled()), (2, false));
+    assert_eq!((ledger.pending(), ledger.is_settled()), (2, false));
     ledger.took(comet, 11);
     ledger.took(comet, 11);
     ledger.still_lacks(comet, 13);

@@ -30,7 +30,7 @@ impl Model {
             let state = if is_finished {
                 State::Finished
             } else {
-                State::InHand
+                State::Pending
             };
             self.records.insert(*offset, state);
         }
@@ -38,7 +38,7 @@ impl Model {
     }
 
     fn settle(&mut self, offset: i64, to: State) {
-        if let Some(state @ State::InHand) = self.records.get_mut(&offset) {
+        if let Some(state @ State::Pending) = self.records.get_mut(&offset) {
             *state = to;
         }
     }
@@ -135,8 +135,8 @@ proptest! {
                     model.settle(offset, State::Finished);
                 }
                 Step::FinishMost(except) => {
-                    let in_hand = model.records.iter().filter(|(_, state)| **state == State::InHand);
-                    let offsets: Vec<i64> = in_hand.map(|(offset, _)| *offset).collect();
+                    let pending = model.records.iter().filter(|(_, state)| **state == State::Pending);
+                    let offsets: Vec<i64> = pending.map(|(offset, _)| *offset).collect();
                     for (_, offset) in offsets.into_iter().enumerate().filter(|(n, _)| n % except != 0) {
                         ledger.finish(offset);
                         model.settle(offset, State::Finished);
@@ -153,14 +153,14 @@ proptest! {
                     model.cut(end);
                 }
             }
-            let in_hand = model.count(State::InHand);
-            prop_assert_eq!(ledger.in_hand(), in_hand);
+            let pending = model.count(State::Pending);
+            prop_assert_eq!(ledger.pending(), pending);
             prop_assert_eq!(ledger.next(), model.next);
             prop_assert_eq!(ledger.watermark(), model.watermark());
             prop_assert_eq!(ledger.finished_above(), model.finished_above());
-            let holes = in_hand + model.count(State::Released);
+            let holes = pending + model.count(State::Released);
             let held = ledger.late.len() + ledger.open.len();
-            prop_assert!(held <= holes + ONE_BY_ONE + 2 * in_hand, "{} for {}", held, holes);
+            prop_assert!(held <= holes + ONE_BY_ONE + 2 * pending, "{} for {}", held, holes);
         }
     }
 }
