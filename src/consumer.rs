@@ -14,13 +14,14 @@ pub mod route;
 mod watchdog;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, never, select, tick};
 
 use self::again::Again;
 use self::core::{Core, Effect, Event, Notice};
 use crate::base::backoff::{Retry, grows};
+use crate::base::wall;
 use crate::figures::Figures;
 use crate::kafka::fetch::{Batch, FetchError, Make, Outcome, Positions};
 use crate::message::consumer::Control;
@@ -117,7 +118,7 @@ impl Consumer {
                 }
                 recv(self.ticks) -> _ => {
                     self.works();
-                    self.step(Event::Tick { now: now() });
+                    self.step(Event::Tick { now: wall::millis() });
                 }
             }
         }
@@ -154,7 +155,7 @@ impl Consumer {
         self.step(Event::Fetched {
             positions,
             batches,
-            now: now(),
+            now: wall::millis(),
         });
         Some(())
     }
@@ -184,10 +185,14 @@ impl Consumer {
             self.read_again(answer);
         }
         if self.ticks.try_recv().is_ok() {
-            self.step(Event::Tick { now: now() });
+            self.step(Event::Tick {
+                now: wall::millis(),
+            });
         }
         if self.core.may_send_kept() {
-            self.step(Event::SendKept { now: now() });
+            self.step(Event::SendKept {
+                now: wall::millis(),
+            });
         }
         let core = &mut self.core;
         self.again.ask(|| core.positions_again());
@@ -200,7 +205,7 @@ impl Consumer {
         self.step(Event::FetchedAgain {
             positions: &positions,
             batches,
-            now: now(),
+            now: wall::millis(),
         });
     }
 
@@ -237,12 +242,6 @@ impl Consumer {
     fn note_ends(&self, ends: Positions) {
         self.outputs.figures.consumer.ends(ends);
     }
-}
-
-/// Milliseconds since 1970, as Kafka's timestamps are.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as i64)
 }
 
 impl Outputs {

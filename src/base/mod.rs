@@ -7,3 +7,4 @@ pub mod panics;
 pub mod signals;
 pub mod text;
 pub mod trial;
+pub mod wall;

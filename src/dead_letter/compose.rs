@@ -1,10 +1,9 @@
 //! A letter's record, from the record that it stands for and what is said of it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use bytes::Bytes;
 
 use super::{LARGEST, header};
+use crate::base::wall;
 use crate::kafka::client::{ConsumerRecord, Record};
 use crate::message::dead_letter::Letter;
 
@@ -20,10 +19,7 @@ pub fn record(
     letter: &Letter,
     original: Option<ConsumerRecord>,
 ) -> Record {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis();
+    let now = wall::millis();
     let mut record = Record::new(topic, "").without_value();
     let mut why = letter.why.text.clone();
     if let Some(mut original) = original {

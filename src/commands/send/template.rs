@@ -1,10 +1,8 @@
 //! What the messages of one `job send` look like.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde::Serialize;
 
-use crate::base::text;
+use crate::base::{text, wall};
 use crate::commands::cli::SendArgs;
 use crate::kafka::client::RecordMetadata;
 use crate::message::proto::push::{PushMsg, push_msg::Type};
@@ -128,7 +126,7 @@ struct ChatMessage<'a> {
     content: &'a str,
     user: User<'a>,
     /// Milliseconds since 1970.
-    timestamp: u64,
+    timestamp: i64,
 }
 
 #[derive(Serialize)]
@@ -138,14 +136,11 @@ struct User<'a> {
 }
 
 fn web_body(room_id: &str, id: &str, content: &str, username: &str) -> Vec<u8> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
     let message = ChatMessage {
         id,
         content,
         user: User { id: 1, username },
-        timestamp: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+        timestamp: wall::millis(),
     };
     let body = WebBody {
         r#type: "serverMessages",

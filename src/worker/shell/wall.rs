@@ -1,6 +1,8 @@
 //! The time of day without a look at its clock for each message.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+
+use crate::base::wall;
 
 /// The clock may be set while job runs, so it is looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -13,10 +15,9 @@ pub struct Wall {
 
 impl Wall {
     pub fn new(now: Instant) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             at: now,
-            millis: since.map_or(0, millis),
+            millis: wall::millis().unsigned_abs(),
         }
     }
 
