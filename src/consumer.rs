@@ -8,6 +8,7 @@ mod catch_up;
 pub mod core;
 pub mod decode;
 pub mod dispatch;
+mod homes;
 mod lags;
 mod reading;
 pub mod route;
@@ -21,7 +22,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, never, select, tick}
 use self::again::Again;
 use self::core::{Core, Effect, Event, Notice};
 use crate::base::backoff::{Retry, grows};
-use crate::base::wall;
+use crate::base::{text::one_line, wall};
 use crate::figures::Figures;
 use crate::kafka::fetch::{Batch, FetchError, Make, Outcome, Positions};
 use crate::message::consumer::Control;
@@ -285,6 +286,16 @@ impl Outputs {
                 let (partition, offset) = (record.assignment.partition, record.offset);
                 log::error!(
                     "Nowhere to deliver {topic}[{partition}]@{offset}: {why}; it goes to the dead-letter topic"
+                );
+            }
+            Notice::Scattered {
+                room,
+                partitions: [one, other],
+            } => {
+                log::warn!(
+                    "room {} comes from partitions {one} and {other} of topic {topic}: Kafka keeps the order within one partition \
+                     only, so its messages may reach people out of order. Does Logic write the room as the record's key?",
+                    one_line(room)
                 );
             }
             Notice::Unreadable {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::age::Ages;
 use super::catch_up::CatchUp;
+use super::homes::Homes;
 use super::lags::Lags;
 use super::reading::Reading;
 use super::route::Router;
@@ -65,6 +66,8 @@ pub enum Notice<'a> {
     Undecodable { record: RecordId, why: &'a str },
     /// A record names nobody. It becomes a dead letter.
     Unroutable { record: RecordId, why: &'a str },
+    /// A room comes from two partitions, so its order is lost. Said once, of one room.
+    Scattered { room: &'a str, partitions: [i32; 2] },
     /// Offsets `first` to `last` can't be read and are skipped.
     Unreadable {
         partition: i32,
@@ -88,6 +91,7 @@ pub struct Core {
     pub(super) ages: Ages,
     /// Whether the workers know that a cap is reached.
     said_full: bool,
+    pub(super) homes: Homes,
 }
 
 impl Core {
@@ -105,6 +109,7 @@ impl Core {
             catch_up: CatchUp::new(caps, comets),
             ages,
             said_full: false,
+            homes: Homes::new(),
         }
     }
 

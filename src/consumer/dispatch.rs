@@ -4,7 +4,7 @@ use super::core::{Core, Effect, Notice};
 use super::decode::decode;
 use super::route::Router;
 use crate::kafka::fetch::Record;
-use crate::message::call::{Delivery, OrderingKey};
+use crate::message::call::{Call, Delivery, OrderingKey};
 use crate::message::{
     Cause, Completion, Held, Message, Reason, RecordId, Settled, WorkerId, group, worker,
 };
@@ -68,7 +68,15 @@ impl Core {
             }
             let bytes = record.value.as_ref().map_or(0, |value| value.len());
             self.held += Held { messages: 1, bytes };
-            match delivery(&self.router, id, &record, perform) {
+            let delivery = delivery(&self.router, id, &record, perform);
+            if let Ok(delivery) = &delivery
+                && let Call::BroadcastRoom { room, .. } = &delivery.call
+                && let Some(other) = self.homes.note(delivery.key, partition)
+            {
+                let partitions = [other, partition];
+                perform(Effect::Say(Notice::Scattered { room, partitions }));
+            }
+            match delivery {
                 Ok(delivery) => match self.ages.of_live(record.timestamp, now) {
                     None => messages.push(Message {
                         record: id,

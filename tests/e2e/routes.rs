@@ -5,7 +5,8 @@ use chatroom_job::message::proto::push::PushMsg;
 use chatroom_job::message::proto::push::push_msg::Type;
 
 use crate::support::comet::{Call, Comet, Rpc};
-use crate::support::kafka::{Kafka, on_each_kafka};
+use crate::support::kafka::{Kafka, Version, on_each_kafka, shared};
+use crate::support::messages::{record, to_room};
 use crate::support::topic::Topic;
 
 on_each_kafka!(every_kind);
@@ -116,4 +117,26 @@ fn assert_push(call: &Call, op: i32) {
     assert_eq!(call.rpc, Rpc::PushMsg);
     assert_eq!((call.op, call.operation), (op, op));
     assert_eq!(call.keys, ["user-1", "user-2"]);
+}
+
+#[test]
+fn a_room_in_two_partitions_is_named() {
+    let topic = Topic::new(shared(Version::V3_9_1), 2);
+    let comet = Comet::start();
+    let mut job = topic.job(&[&comet]).log_level("WARN").start();
+    for (came, partition) in (1..).zip([0, 1, 0, 1]) {
+        let other = record(&topic.name, &to_room("stays", "b")).partition(0);
+        let message = record(&topic.name, &to_room("r\n1", "b")).partition(partition);
+        topic.kafka.produce(vec![other, message]);
+        comet.await_delivered(2 * came);
+    }
+    let warning = [
+        "WARN",
+        "room r\\n1 comes from partitions 1 and 0",
+        &topic.name,
+    ];
+    job.await_line(&warning);
+    topic.await_no_lag();
+    job.stop();
+    assert_eq!(job.lines_with(&["comes from partitions"]).len(), 1);
 }

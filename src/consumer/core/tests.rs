@@ -134,6 +134,9 @@ fn words(effect: Effect<'_>) -> String {
             is_known,
             ..
         }) => format!("say unreadable {first} to {last}, known {is_known}"),
+        Effect::Say(Notice::Scattered { room, partitions }) => {
+            format!("say {room} comes from {partitions:?}")
+        }
     }
 }
 
