@@ -1,6 +1,8 @@
 //! The benchmark's Kafka: a real one, run by `scripts/kafka`.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +13,15 @@ use krafka::admin::NewTopic;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
 /// How long a new topic may take until the broker names all its leaders.
 const NEW_TOPIC: Duration = Duration::from_secs(30);
+/// How long a group may take until its partitions are shared out.
+const NEW_GROUP: Duration = Duration::from_secs(60);
+
+/// How job reaches a broker by one of its protocols.
+pub struct Listener {
+    pub protocol: &'static str,
+    pub address: String,
+    pub flags: Vec<String>,
+}
 
 pub struct Kafka {
     pub address: String,
@@ -20,8 +31,55 @@ pub struct Kafka {
 
 impl Kafka {
     pub fn start(version: &str) -> Result<Kafka, String> {
+        Self::start_with(version, &[])
+    }
+
+    /// One with its data in `folder`, and how job reaches it by each protocol, the plain one first.
+    pub fn start_secured(version: &str, folder: &Path) -> Result<(Kafka, [Listener; 3]), String> {
+        let [plain, ssl] = [free_port()?, free_port()?];
+        let at = |protocol: &str, port: u16| format!("{protocol}:{port}");
+        let mut kafka = Self::start_with(
+            version,
+            &[
+                "--dir",
+                &folder.to_string_lossy(),
+                "--security",
+                "sasl_ssl",
+                "--listener",
+                &at("plaintext", plain),
+                "--listener",
+                &at("ssl", ssl),
+            ],
+        )?;
+        let secret = |name: &str| folder.join("secrets").join(name).display().to_string();
+        let ca = ["--ssl-ca-location".to_owned(), secret("ca.pem")];
+        let [mechanism, user, password] = [
+            ["--sasl-mechanism".to_owned(), "SCRAM-SHA-512".to_owned()],
+            ["--sasl-username".to_owned(), "job".to_owned()],
+            ["--sasl-password-file".to_owned(), secret("password")],
+        ];
+        let listener = |protocol, address, more: &[&[String; 2]]| {
+            let mut flags = vec!["--security-protocol".to_owned(), String::from(protocol)];
+            flags.extend(more.iter().flat_map(|pair| pair.iter().cloned()));
+            Listener {
+                protocol,
+                address,
+                flags,
+            }
+        };
+        let main = std::mem::replace(&mut kafka.address, format!("127.0.0.1:{plain}"));
+        let listeners = [
+            listener("PLAINTEXT", kafka.address.clone(), &[]),
+            listener("SSL", format!("127.0.0.1:{ssl}"), &[&ca]),
+            listener("SASL_SSL", main, &[&ca, &mechanism, &user, &password]),
+        ];
+        Ok((kafka, listeners))
+    }
+
+    fn start_with(version: &str, options: &[&str]) -> Result<Kafka, String> {
         let mut keeper = Command::new(SCRIPT)
             .args(["hold", "--version", version, "--heap", "1g"])
+            .args(options)
             // Alone in its group, a job need not wait for others.
             .args(["--set", "group.initial.rebalance.delay.ms=0"])
             // Nothing in the background but what is measured.
@@ -121,4 +179,42 @@ pub async fn delete_topic(client: &Client, name: &str) -> Result<(), String> {
         .await
         .map_err(failed)?;
     gone.remove(name).unwrap_or(Ok(())).map_err(failed)
+}
+
+/// Waits until a group has so many members, each with partitions.
+pub async fn await_group(client: &Client, group: &str, size: usize) -> Result<(), String> {
+    let failed = |e| format!("the group {group} can't be described: {e}");
+    let begin = Instant::now();
+    loop {
+        let mut described = client
+            .admin()
+            .describe_consumer_groups([group], Default::default())
+            .await
+            .map_err(failed)?;
+        // There is none before the first member has joined.
+        let known = match described.remove(group) {
+            Some(Ok(group)) if group.state == "Stable" => group.members,
+            _ => Vec::new(),
+        };
+        let has_some = |assigned: &Vec<_>| !assigned.is_empty();
+        let assigned = known.iter().map(|member| member.assignment.as_ref());
+        let busy = assigned.filter(|assigned| assigned.is_some_and(has_some));
+        let busy = busy.count();
+        if busy == size {
+            return Ok(());
+        }
+        if begin.elapsed() > NEW_GROUP {
+            return Err(format!(
+                "{busy} of {size} jobs have partitions after {NEW_GROUP:?}"
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn free_port() -> Result<u16, String> {
+    let bound = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    bound
+        .map(|address| address.port())
+        .map_err(|e| format!("no port of 127.0.0.1 is free: {e}"))
 }

@@ -125,13 +125,15 @@ pub struct Start<'a> {
     pub part: Option<&'a str>,
     pub brokers: &'a str,
     pub topic: &'a str,
+    pub group: &'a str,
     pub comets: &'a [String],
     pub level: &'a str,
     pub flags: &'a [String],
-    pub folder: &'a Path,
+    /// What it says goes there. It works in the folder.
+    pub log: &'a Path,
 }
 
-/// A job that runs. Its group is new each time, so it begins at the topic's beginning.
+/// A job that runs.
 pub struct Job {
     process: Process,
     log: PathBuf,
@@ -140,7 +142,7 @@ pub struct Job {
 impl Job {
     pub fn start(start: &Start) -> Result<Job, String> {
         let program = binary(start.binary)?;
-        let log = start.folder.join("job.log");
+        let log = start.log.to_owned();
         let failed = |e| format!("cannot write {}: {e}", log.display());
         let output = File::create(&log).map_err(failed)?;
         let errors = output.try_clone().map_err(failed)?;
@@ -148,11 +150,11 @@ impl Job {
         command
             .args(start.part)
             .args(["--brokers", start.brokers, "--topic", start.topic])
-            .args(["--group", &format!("bench-{:016x}", fastrand::u64(..))])
+            .args(["--group", start.group])
             .args(["--comet", &start.comets.join(",")])
             .args(start.flags)
             .env("MUDUO_LOG_LEVEL", start.level)
-            .current_dir(start.folder)
+            .current_dir(log.parent().unwrap_or(Path::new(".")))
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors);

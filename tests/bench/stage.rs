@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::comet::{Comets, Report, now};
-use crate::kafka::{self, Kafka};
+use crate::kafka::{self, Kafka, Listener};
 use crate::limit::{self, Limit, Way};
 use crate::load::{Loader, Pace, Shape};
 use crate::process::{Job, Start, Thread};
@@ -35,6 +35,7 @@ pub struct Scale {
 
 pub struct Stage {
     pub scale: Scale,
+    version: String,
     pub folder: TempDir,
     /// Before the broker, so that it is closed first.
     client: Client,
@@ -97,8 +98,26 @@ pub struct Drained {
     pub first: Duration,
 }
 
+/// A group that reads from the topic's beginning.
+fn new_group() -> String {
+    format!("bench-{:016x}", fastrand::u64(..))
+}
+
 impl Stage {
     pub fn new(scale: Scale, version: &str) -> Result<Stage, String> {
+        eprintln!("bench: starting Kafka {version}");
+        Self::with(scale, version, Kafka::start(version)?)
+    }
+
+    /// Another stage, with a Kafka that is reached through each of the listeners.
+    pub fn beside_secured(&self) -> Result<(Stage, [Listener; 3]), String> {
+        let folder = self.folder.path().join("secured");
+        let (kafka, listeners) = Kafka::start_secured(&self.version, &folder)?;
+        let stage = Self::with(self.scale.clone(), &self.version, kafka)?;
+        Ok((stage, listeners))
+    }
+
+    fn with(scale: Scale, version: &str, kafka: Kafka) -> Result<Stage, String> {
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
         let folder = tempfile::Builder::new()
             .prefix("bench-")
@@ -109,11 +128,10 @@ impl Stage {
             .enable_all()
             .build()
             .map_err(|e| format!("the benchmark's own threads do not start: {e}"))?;
-        eprintln!("bench: starting Kafka {version}");
-        let kafka = Kafka::start(version)?;
         let client = runtime.block_on(kafka.client())?;
         Ok(Stage {
             scale,
+            version: version.to_owned(),
             folder,
             client,
             runtime,
@@ -205,14 +223,18 @@ impl Stage {
 
     /// One that sends at a rate, with [`Loader::run`].
     pub fn loader(&self, topic: &str, shape: Shape) -> Result<Loader, String> {
-        self.runtime.block_on(Loader::new(
-            &self.client,
-            topic,
-            shape,
-            Pace::AtARate {
-                linger: self.scale.linger,
-            },
-        ))
+        let linger = self.scale.linger;
+        self.loader_at(topic, shape, Pace::AtARate { linger })
+    }
+
+    /// One that sends as fast as it can, with [`Loader::fill`].
+    pub fn filler(&self, topic: &str, shape: Shape) -> Result<Loader, String> {
+        self.loader_at(topic, shape, Pace::Fast)
+    }
+
+    fn loader_at(&self, topic: &str, shape: Shape, pace: Pace) -> Result<Loader, String> {
+        let loader = Loader::new(&self.client, topic, shape, pace);
+        self.runtime.block_on(loader)
     }
 
     pub fn runtime(&self) -> &Runtime {
@@ -257,11 +279,35 @@ impl Stage {
             part,
             brokers: &self.kafka.address,
             topic,
+            group: &new_group(),
             comets: &comets.addresses,
             level,
             flags,
-            folder: self.folder.path(),
+            log: &self.folder.path().join("job.log"),
         })
+    }
+
+    /// So many jobs of one group. Returns them when each has its partitions.
+    pub fn start_group(&mut self, topic: &str, size: usize) -> Result<Vec<Job>, String> {
+        let comets = self.comets.as_ref().ok_or("there is no Comet")?;
+        let group = new_group();
+        let jobs = (0..size).map(|n| {
+            Job::start(&Start {
+                binary: Path::new(JOB),
+                part: None,
+                brokers: &self.kafka.address,
+                topic,
+                group: &group,
+                comets: &comets.addresses,
+                level: "WARN",
+                flags: &[],
+                log: &self.folder.path().join(format!("job-{n}.log")),
+            })
+        });
+        let jobs = jobs.collect::<Result<_, _>>()?;
+        self.runtime
+            .block_on(kafka::await_group(&self.client, &group, size))?;
+        Ok(jobs)
     }
 
     /// Waits until the Comets have so many messages, each once.

@@ -1,6 +1,6 @@
 //! What job wants to reach, each a figure of one of the cases.
 
-use crate::cases::{CPU_OF_RAW, OF_ONE_BY_ONE, OF_RAW};
+use crate::cases::{CPU_OF_RAW, OF_FIRST, OF_ONE_BY_ONE, OF_RAW};
 
 pub struct Target {
     pub wanted: &'static str,
@@ -39,7 +39,7 @@ const fn target(
     }
 }
 
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 20] = [
     target(
         "One call a message, 1 partition: at least as fast as grpcio alone (its defaults, 4 channels × 64 in flight)",
         ["drain", "1 partition", OF_RAW],
@@ -113,6 +113,16 @@ pub const TARGETS: [Target; 18] = [
         "64 Comets: the same",
         ["comets", "64", "times the cost with one"],
         AtMost(1.3),
+    ),
+    target(
+        "Eight jobs share 16 partitions: a message costs at most 1.2 times the CPU",
+        ["members", "8", OF_FIRST],
+        AtMost(1.2),
+    ),
+    target(
+        "TLS: a message costs at most 1.15 times the CPU",
+        ["security", "SSL", OF_FIRST],
+        AtMost(1.15),
     ),
     target(
         "Under 50 MB resident while draining 5,000,000 messages",

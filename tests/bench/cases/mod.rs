@@ -2,12 +2,14 @@
 
 mod calls;
 mod catch_up;
+mod cluster;
 mod profile;
 mod scale;
 mod small;
 mod threads;
 
 pub use calls::{CPU_OF_RAW, OF_RAW};
+pub use cluster::OF_FIRST;
 pub use small::{OF_ONE_BY_ONE, at_a_rate};
 
 use std::process::Command;
@@ -38,7 +40,7 @@ pub struct Case {
     pub run: fn(&mut Stage) -> Result<Outcome, String>,
 }
 
-pub const CASES: [Case; 20] = [
+pub const CASES: [Case; 22] = [
     Case {
         name: "drain",
         about: "Waiting messages of 256 bytes over 1,000 rooms, one call a message, beside grpcio alone",
@@ -122,6 +124,18 @@ pub const CASES: [Case; 20] = [
         about: "The drain from few and many partitions",
         when: When::Always,
         run: scale::partitions,
+    },
+    Case {
+        name: "members",
+        about: "The drain of 16 partitions by 1 to 8 jobs of one group",
+        when: When::Always,
+        run: cluster::members,
+    },
+    Case {
+        name: "security",
+        about: "The drain from one broker by each of its protocols; SASL is SCRAM-SHA-512",
+        when: When::Always,
+        run: cluster::security,
     },
     Case {
         name: "memory",
