@@ -14,6 +14,7 @@ mod reading;
 pub mod route;
 mod watchdog;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ use crate::kafka::fetch::{Batch, FetchError, Make, Outcome, Positions};
 use crate::message::consumer::Control;
 use crate::message::{Held, group, worker};
 use crate::observe::logging;
-use crate::settings::Config;
+use crate::settings::{Config, LogMessages};
 use age::Ages;
 use route::Router;
 
@@ -59,6 +60,9 @@ struct Outputs {
     workers: Vec<Sender<worker::Event>>,
     topic: String,
     figures: Arc<Figures>,
+    log_messages: LogMessages,
+    /// Messages that were decoded so far.
+    received: Cell<u64>,
 }
 
 impl Consumer {
@@ -94,6 +98,8 @@ impl Consumer {
                 workers,
                 topic: config.topic.clone(),
                 figures,
+                log_messages: config.log_messages,
+                received: Cell::new(0),
             },
             attempts: Retry::new(RETRY_FIRST, RETRY_MOST),
         })
@@ -267,7 +273,11 @@ impl Outputs {
         match notice {
             Notice::Received(push) => {
                 fail::fail_point!("decode");
-                logging::received(push);
+                let count = self.received.get();
+                self.received.set(count + 1);
+                if self.log_messages.shows(count) {
+                    logging::received(push);
+                }
             }
             Notice::Attached { partition, comet } => {
                 log::info!(

@@ -8,8 +8,8 @@ use clap::{ArgAction, Args};
 
 use super::security::{Given, Mechanism, NameIsChecked, Protocol, Secret, Security};
 use super::{
-    Addresses, AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Http, Isolation, MaxAge, TooOld,
-    Window,
+    Addresses, AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Http, Isolation, LogMessages,
+    MaxAge, TooOld, Window,
 };
 use crate::settings::{self, security};
 
@@ -147,6 +147,9 @@ pub struct SettingArgs {
     /// What becomes of them: they are skipped, or become dead letters
     #[arg(long, value_name = "ACTION", default_value = "skip", value_parser = settings::too_old())]
     max_age_action: TooOld,
+    /// Messages that the log shows at INFO: on is each, off is none, sample:N is one in N
+    #[arg(long, value_name = "WHICH", default_value = "on", value_parser = settings::log_messages)]
+    log_messages: LogMessages,
     /// Where metrics and health are served over HTTP, or off. A default port that is taken is only warned about
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9093", value_parser = settings::http)]
     http: Http,
@@ -185,6 +188,7 @@ impl SettingArgs {
             catch_up: args.catch_up,
             max_age: args.max_age.0,
             max_age_action: args.max_age_action,
+            log_messages: args.log_messages,
             http: args.http,
         };
         config.check()?;

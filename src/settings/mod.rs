@@ -5,6 +5,7 @@ pub(crate) mod args;
 mod ascii;
 mod http;
 pub mod load;
+mod log_messages;
 mod quantity;
 mod reset;
 pub mod security;
@@ -15,6 +16,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 pub use address::{Addresses, addresses, distinct_addresses};
 pub use http::{Http, http};
+pub use log_messages::{LogMessages, log_messages};
 pub use quantity::{bytes, count, duration, duration_or_none};
 pub use reset::{AutoOffsetReset, auto_offset_reset};
 pub use security::Security;
@@ -72,6 +74,8 @@ pub struct Config {
     pub max_age: Option<Duration>,
     /// What becomes of it.
     pub max_age_action: TooOld,
+    /// Which messages the log shows.
+    pub log_messages: LogMessages,
     /// Where metrics and health are served.
     pub http: Http,
 }

@@ -216,6 +216,19 @@ fn a_block_shows_any_body() {
     );
 }
 
+#[test]
+fn a_log_shows_all_some_or_no_messages() {
+    for (which, shown) in [("on", 10), ("sample:4", 3), ("off", 0)] {
+        let (topic, comet) = (Topic::new(shared(Version::V3_9_1), 1), Comet::start());
+        topic.produce((0..10).map(|n| numbered("general", n)));
+        let job = topic.job(&[&comet]).flag("--log-messages", which);
+        let mut job = job.log_level("info").start();
+        comet.await_delivered(10);
+        job.stop();
+        assert_eq!(blocks(&job).len(), shown, "{which}");
+    }
+}
+
 /// Each line of the log begins as muduo's do, blocks aside.
 #[test]
 fn lines_look_like_muduos() {

@@ -5,7 +5,8 @@ use super::*;
 use crate::commands::dead_letter::Sources;
 use crate::dead_letter::letter::Place;
 use crate::settings::{
-    AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Http, Isolation, Security, TooOld, Window,
+    AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Http, Isolation, LogMessages, Security,
+    TooOld, Window,
 };
 
 #[test]
@@ -119,6 +120,7 @@ fn the_defaults_are_the_documented_ones() {
         catch_up: CatchUp::Within(Duration::from_secs(300)),
         max_age: None,
         max_age_action: TooOld::Skip,
+        log_messages: LogMessages::On,
         http: Http {
             address: Some("127.0.0.1:9093".into()),
             is_asked_for: false,

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -12,6 +13,7 @@ use crate::figures::Figures;
 use crate::kafka::fetch::{Batch, Fetcher, Outcome};
 use crate::message::Assignment;
 use crate::message::group::Read;
+use crate::settings::LogMessages;
 
 /// A consumer with partition 3 assigned at offset 7, its control channel, and what it tells the group.
 fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
@@ -44,6 +46,8 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
             workers: Vec::new(),
             topic: "chat".into(),
             figures: Arc::new(Figures::new(Vec::new(), 0, caps)),
+            log_messages: LogMessages::On,
+            received: Cell::new(0),
         },
         attempts: Retry::new(RETRY_FIRST, RETRY_MOST),
     };
