@@ -16,7 +16,7 @@ use crate::kafka::client::{
     Acks, CloseOptions, ConsumerRecord, CreateTopicsOptions, DeliveryHandle, ErrorCode,
     KrafkaError, NewTopic, Producer,
 };
-use crate::kafka::{self, Cluster, Trouble, alter_topic_command, is_too_large};
+use crate::kafka::{self, Cluster, Trouble, alter_topic_command, is_invalid, is_too_large};
 use crate::message::dead_letter::{Event, Letter};
 use crate::message::{Completion, RecordId, Settled, group};
 use crate::settings::Config;
@@ -164,7 +164,7 @@ impl DeadLetterWriter {
         self.waiting.hold_rest();
         let reachable = failure.is_none() || self.connection.is_some();
         if due && reachable {
-            // This also separates letters that failed only because a batch with another one was too large.
+            // This also separates letters that failed only because a batch with another one was refused.
             failure = self.write_held(&mut written).await;
         }
         match failure {
@@ -192,7 +192,8 @@ impl DeadLetterWriter {
                 written.push(letter);
                 continue;
             };
-            if !is_too_large(&error) {
+            // Where it is the letter that was refused, others may be taken.
+            if !is_too_large(&error) && !is_invalid(&error) {
                 self.disconnect().await;
             }
             let record = letter.record;
@@ -324,6 +325,11 @@ impl Failure {
                 "it refused a letter as too large. Raise its max.message.bytes: {}",
                 alter_topic_command(cluster, topic, &value)
             )
+        } else if is_invalid(&self.error) {
+            format!(
+                "it refused a letter as invalid, as a compacted topic does with one without a key. Set its cleanup.policy: {}",
+                alter_topic_command(cluster, topic, "cleanup.policy=delete")
+            )
         } else {
             let trouble = Trouble::new(cluster, &self.error);
             format!("{trouble} (can the topic be made and written to?)")
@@ -347,8 +353,10 @@ impl Connection {
         if kafka::partitions(&kafka, topic).await?.is_none() {
             let new = NewTopic::new(topic, 1, -1)?
                 .with_config("max.message.bytes", LARGEST.to_string())
-                // A letter stays until somebody decides. With the broker's default it would be lost after 7 days.
-                .with_config("retention.ms", "-1");
+                // A letter stays until somebody decides. With the broker's defaults it would be lost after 7 days, or
+                // where another one with its key comes.
+                .with_config("retention.ms", "-1")
+                .with_config("cleanup.policy", "delete");
             let made = kafka
                 .admin()
                 .create_topics([new], CreateTopicsOptions::default())

@@ -61,7 +61,8 @@ impl Partition {
             end: None,
             committed: self.committed.as_ref().map(|commit| commit.offset),
             finished_above: above as u64,
-            held_up_since: (self.ledger.pending() > 0).then_some(now),
+            // What is read again for a Comet holds up nothing.
+            held_up_since: (self.ledger.watermark() < self.ledger.next()).then_some(now),
         }
     }
 }

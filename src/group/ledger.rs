@@ -166,7 +166,7 @@ impl Ledger {
     /// The same as [`Self::to_catch_up`], less what is on its way to the Comet.
     pub fn to_send_again(&self, comet: CometId) -> Vec<Range<i64>> {
         let mut offsets: Offsets = self.to_catch_up(comet).into_iter().collect();
-        for offset in self.missing.in_hand_of(comet) {
+        for offset in self.missing.pending_of(comet) {
             offsets.remove(offset..offset + 1);
         }
         offsets.ranges().collect()

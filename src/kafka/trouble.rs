@@ -58,6 +58,17 @@ pub fn is_too_large(error: &KrafkaError) -> bool {
     )
 }
 
+/// Whether the topic refused a record for what it is, as a compacted one does where there is no key.
+pub fn is_invalid(error: &KrafkaError) -> bool {
+    matches!(
+        error,
+        KrafkaError::Broker {
+            code: ErrorCode::InvalidRecord,
+            ..
+        }
+    )
+}
+
 /// Whether a broker refused the login. A client of krafka keeps the password that it was made with.
 pub fn is_login_refused(error: &KrafkaError) -> bool {
     matches!(error, KrafkaError::Auth { .. }) && words::tls_error(error).is_none()

@@ -14,6 +14,11 @@ pub struct Http {
 /// Reads an address to serve at, or off.
 pub fn http(text: &str) -> Result<Http, String> {
     let text = text.trim();
+    if let Some(port) = port_alone(text) {
+        return Err(or_off(format!(
+            "'{text}' has no host: write 0.0.0.0:{port} to serve at each address of this machine"
+        )));
+    }
     let served = match text {
         "off" => None,
         // Port 0 is no address to connect to, but one to serve at.
@@ -27,6 +32,12 @@ pub fn http(text: &str) -> Result<Http, String> {
         address: served,
         is_asked_for: true,
     })
+}
+
+/// The port, where the host is left out or `*`, as other programs have it.
+fn port_alone(text: &str) -> Option<u16> {
+    let port = text.strip_prefix('*').unwrap_or(text).strip_prefix(':');
+    port?.parse().ok()
 }
 
 fn or_off(error: String) -> String {
@@ -47,6 +58,10 @@ mod tests {
         for wrong in ["", "on", "9093", "http://a:1", "a:65536", "a b:0", "::1:0"] {
             let error = address(wrong).expect_err(wrong);
             assert!(error.ends_with(", or off"), "{error}");
+        }
+        for wrong in [":9093", "*:9093"] {
+            let error = address(wrong).expect_err(wrong);
+            assert!(error.contains("write 0.0.0.0:9093"), "{error}");
         }
     }
 }

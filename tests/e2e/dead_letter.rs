@@ -1,5 +1,6 @@
 //! `job dead-letter`: what is listed and shown, and what a replay delivers.
 
+mod compacted;
 mod cut_short;
 mod held;
 mod one_comet;

@@ -71,6 +71,7 @@ fn what_comes_while_nobody_reads_is_not_skipped() {
     };
     topic.produce(over_rooms(ROOMS, 0, 100));
     let mut job = start();
+    job.await_line(&["committed nothing of partitions [0, 1, 2]"]);
     topic.await_no_lag();
     job.kill();
     topic.produce(over_rooms(ROOMS, 100, 100));

@@ -40,7 +40,7 @@ impl Missing {
     }
 
     /// What is on its way again to a Comet.
-    pub fn in_hand_of(&self, comet: CometId) -> impl Iterator<Item = i64> {
+    pub fn pending_of(&self, comet: CometId) -> impl Iterator<Item = i64> {
         let of_comet = self.pending.range((comet, i64::MIN)..=(comet, i64::MAX));
         of_comet.map(|((_, offset), _)| *offset)
     }

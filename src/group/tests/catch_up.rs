@@ -63,6 +63,16 @@ fn read_again(core: &mut Core, epoch: u64, offsets: Range<i64>, sent: &[i64]) {
     }));
 }
 
+#[test]
+fn what_is_read_again_holds_up_no_commit() {
+    let (mut core, epoch) = with_one_behind();
+    let held_up = |core: &Core| core.group.account(core.now).partitions[0].held_up_since;
+    read_again(&mut core, epoch, 0..10, &[3, 5]);
+    assert_eq!(held_up(&core), None);
+    core.read(epoch, 10..11);
+    assert_eq!(held_up(&core), Some(core.now));
+}
+
 /// What the committed metadata says the Comet misses.
 fn committed_missing(commit: &Commit) -> Vec<Range<i64>> {
     let map = offset_map::decode(commit.offset, &commit.metadata).unwrap();

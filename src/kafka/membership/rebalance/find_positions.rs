@@ -46,6 +46,13 @@ impl Listener {
 
     /// Retries until the leaders say where to begin in partitions for which the group has committed nothing.
     async fn find_beginning(self: Arc<Self>, assignments: HashMap<i32, u64>) {
+        let mut new: Vec<i32> = assignments.keys().copied().collect();
+        new.sort_unstable();
+        log::info!(
+            "group {} has committed nothing of partitions {new:?} of {}: it begins there as auto-offset-reset says",
+            self.group,
+            self.topic
+        );
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
         let mut left = assignments;
         loop {
