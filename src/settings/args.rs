@@ -32,6 +32,17 @@ pub struct SourceArgs {
     client_id: String,
 }
 
+/// The flags that say where a job serves: all that `job status` needs.
+#[derive(Debug, Args)]
+pub struct ServedArgs {
+    /// TOML file with settings [default: job.toml in the working folder, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the job serves its status
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9093", value_parser = settings::http)]
+    http: Http,
+}
+
 /// The flags that say how Kafka is spoken to. They are named as librdkafka's settings.
 #[derive(Debug, Args)]
 struct SecurityArgs {
@@ -147,7 +158,7 @@ pub struct SettingArgs {
     /// What becomes of them: they are skipped, or become dead letters
     #[arg(long, value_name = "ACTION", default_value = "skip", value_parser = settings::too_old())]
     max_age_action: TooOld,
-    /// Where metrics and health are served over HTTP, or off. A default port that is taken is only warned about
+    /// Where metrics, health and the status page are served over HTTP, or off. A default port that is taken is only warned about
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9093", value_parser = settings::http)]
     http: Http,
 }
