@@ -235,7 +235,7 @@ fn millis(ms: Option<f64>) -> String {
 fn bytes(bytes: u64) -> String {
     match bytes {
         ..1_024 => format!("{bytes} B"),
-        ..1_048_576 => format!("{:.0} KiB", bytes as f64 / 1_024.0),
+        1_024..1_048_576 => format!("{:.0} KiB", bytes as f64 / 1_024.0),
         _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
     }
 }
