@@ -197,9 +197,8 @@ fn watch(
         ask: Box::new(move || {
             for (comet, location) in (0..).map(CometId).zip(&locations) {
                 let figures = asking.clone();
-                // Its connection ends with the answer.
-                let mut client = Client::new(queue.clone(), location.clone(), deadline);
-                client.probe(move |answer| {
+                let client = Client::new(queue.clone(), location.clone(), deadline);
+                client.probe_once(move |answer| {
                     if answer.is_ok() {
                         figures.answered(comet);
                     }

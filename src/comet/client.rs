@@ -112,6 +112,15 @@ impl Client {
         }
     }
 
+    /// As [`Self::probe`], by a client that ends with the answer. One that ended before it is connected would end its calls.
+    pub fn probe_once(mut self, done: impl FnOnce(Answer) + Send + 'static) {
+        let kept = self.channel.clone();
+        self.probe(move |answer| {
+            done(answer);
+            drop(kept);
+        });
+    }
+
     /// Notes what an answer says about the connection.
     pub fn heard(&mut self, answer: &Answer, now: Instant) {
         match answer {
@@ -357,3 +366,6 @@ fn unavailable(text: String) -> Status {
         text,
     }
 }
+
+#[cfg(test)]
+mod tests;

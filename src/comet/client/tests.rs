@@ -1,0 +1,32 @@
+use std::sync::mpsc;
+
+use grpcio::{EnvBuilder, ServerBuilder, ServerCredentials, ServiceBuilder};
+
+use super::*;
+
+#[test]
+fn each_of_many_new_clients_hears_the_answer_to_its_probe() {
+    let environment = Arc::new(EnvBuilder::new().cq_count(1).build());
+    let comet = ServiceBuilder::new().add_unary_handler(&methods::ROOMS, |_, _, answer| {
+        drop(answer.success(RoomsReply::new()));
+    });
+    let mut server = ServerBuilder::new(environment.clone())
+        .register_service(comet.build())
+        .build()
+        .expect("a server");
+    let port = server.add_listening_port("127.0.0.1:0", ServerCredentials::insecure());
+    server.start();
+
+    let address = format!("127.0.0.1:{}", port.expect("a free port"));
+    let location = Arc::new(Location::new(&address, || ()));
+    let (answers, heard) = mpsc::channel();
+    for _ in 0..10 {
+        let within = Duration::from_secs(20);
+        let client = Client::new(environment.clone(), location.clone(), within);
+        let answers = answers.clone();
+        client.probe_once(move |answer| drop(answers.send(answer)));
+    }
+    for answer in heard.iter().take(10) {
+        assert!(answer.is_ok(), "{answer:?}");
+    }
+}
