@@ -28,6 +28,7 @@ const rate = (value) => (value == null ? "–" : plain.format(value >= 100 ? Mat
 
 function millis(ms) {
   if (ms == null) return "–";
+  if (ms === 0) return "0";
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
@@ -160,7 +161,7 @@ function plot(id, title, series, end, format, lines) {
   const x = (ms) => LEFT + (WIDTH - LEFT - RIGHT) * Math.max(0, (ms - start) / (end - start));
   const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / most);
   const last = series.at(-1);
-  const words = (point) => lines.map(({ name, of }) => `${name} ${format(of(point))}`).join(", ");
+  const words = (point) => lines.map(({ name, of }) => `${name} ${format(of(point))}`.trim()).join(", ");
   const now = all.length === 0 ? "nothing yet" : words(last);
   const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img",
     "aria-label": `${title}, last ${MINUTES} minutes: ${now}; at most ${format(all.length ? Math.max(...all) : null)}` });
@@ -211,7 +212,7 @@ function plot(id, title, series, end, format, lines) {
 function showPlots({ series }) {
   // They move when there is a new point.
   const end = series.at(-1)?.at_ms ?? 0;
-  plot("throughput", "Messages delivered a second", series, end, rate, [{ name: "", of: (point) => point.messages_per_second }]);
+  plot("throughput", "Messages delivered per second", series, end, rate, [{ name: "", of: (point) => point.messages_per_second }]);
   plot("latency", "From record to Comet's answer", series, end, millis, [
     { name: "p50", of: (point) => point.p50_ms }, { name: "p99 (dashed)", of: (point) => point.p99_ms }]);
   plot("lag", "Lag, records", series, end, number, [{ name: "", of: (point) => point.lag }]);
