@@ -84,7 +84,7 @@ fn membership(status: &Status) -> Option<Condition> {
             true => condition(
                 Severity::Note,
                 "Joining the group",
-                format!("job joins group {group} since {lasts}, and reads nothing until it is a member."),
+                format!("job has been joining group {group} for {lasts}; until it is a member, it reads nothing."),
                 "Wait. A member that ended without leaving is waited for until its session times out \
                  (--session-timeout)."
                     .into(),
@@ -92,7 +92,7 @@ fn membership(status: &Status) -> Option<Condition> {
             false => condition(
                 Severity::Urgent,
                 "Not a member of the group",
-                format!("job is no member of group {group} since {lasts}, so it has no partition to read."),
+                format!("job has not been a member of group {group} for {lasts}, so it has no partition to read."),
                 "Run job check with the same settings: it tries each thing that job needs of Kafka. The last errors say what \
                  Kafka answered."
                     .into(),
@@ -146,7 +146,7 @@ fn reading_fails(status: &Status) -> Option<Condition> {
     Some(condition(
         Severity::Urgent,
         "Kafka unreachable",
-        format!("Reading from Kafka fails since {lasts}. job tries until it works; what isn't read stays in Kafka."),
+        format!("Reading from Kafka has failed for {lasts}. job tries until it works; what isn't read stays in Kafka."),
         "See that the brokers run and can be reached from here: job check. The last errors name the broker and its answer.".into(),
     ))
 }
@@ -157,7 +157,7 @@ fn commits_fail(status: &Status) -> Option<Condition> {
         Severity::Warning,
         "Commits fail",
         format!(
-            "Kafka takes no commits since {lasts}. Messages are delivered, but after a restart those since then are sent again."
+            "Kafka has taken no commits for {lasts}. Messages are delivered, but after a restart those since then are sent again."
         ),
         "Don't restart job. See that the group's coordinator can be reached, and that job may Read the group: job check. The last \
          errors say what Kafka answered."
@@ -202,7 +202,7 @@ fn comets(status: &Status) -> Vec<Condition> {
                 Severity::Urgent,
                 "Comet detached",
                 format!(
-                    "{} took nothing for a while. The others go on; {} waiting in Kafka for it.",
+                    "{} took nothing for a while. The others go on; {} waiting in Kafka.",
                     named(&detached),
                     match missed {
                         1 => "1 record is".into(),
@@ -219,7 +219,7 @@ fn comets(status: &Status) -> Vec<Condition> {
                 Severity::Urgent,
                 "Comet out",
                 format!(
-                    "{} takes nothing. It is tried with one message at a time; what is for it waits.",
+                    "{} took nothing lately. One message at a time is tried there, and what is behind it waits.",
                     named(&down)
                 ),
                 "Start it again, or see why it doesn't answer at this address: job check. If it stays away, job detaches it and the \
@@ -233,7 +233,7 @@ fn comets(status: &Status) -> Vec<Condition> {
             Severity::Urgent,
             "Comet refuses everything",
             format!(
-                "{} refuses each message, and gets one a second until it takes one.",
+                "{} refused message after message. One a second is tried there, until one is taken.",
                 named(&refusing)
             ),
             "See in the last errors with which status it refuses, and whether it is a Comet of this system. job dead-letter list \
@@ -248,7 +248,7 @@ fn comets(status: &Status) -> Vec<Condition> {
             Severity::Note,
             "Comet catches up",
             format!(
-                "{} is back and gets what it missed: {} to go.",
+                "{} came back. What was missed is being sent: {} to go.",
                 named(&catching_up),
                 counted(missed, "record")
             ),
@@ -279,15 +279,15 @@ fn letters_wait(status: &Status) -> Option<Condition> {
     let letters = &status.dead_letters;
     (letters.waiting > 0).then(|| {
         let waits = match letters.waiting {
-            1 => "1 dead letter waits".into(),
-            n => format!("{n} dead letters wait"),
+            1 => "1 dead letter is waiting".into(),
+            n => format!("{n} dead letters are waiting"),
         };
         let lasts = lasting(letters.waiting_seconds.unwrap_or_default());
         condition(
             Severity::Urgent,
             "Dead letters can't be written",
             format!(
-                "{waits} since {lasts}: Kafka doesn't take them into {}. Their partitions commit nothing behind them.",
+                "{waits}, for {lasts} now: Kafka doesn't take them into {}. Their partitions commit nothing behind them.",
                 letters.topic
             ),
             "The last errors say what Kafka answered. See that the topic exists, that job may write there, and its max.message.bytes."
@@ -312,7 +312,7 @@ fn at_limit(status: &Status) -> Option<Condition> {
         Severity::Warning,
         "Held messages at the cap",
         format!(
-            "{} of {} messages and {} of {} bytes are held since {}: reading pauses until the Comets take some.{slowest}",
+            "{} of {} messages and {} of {} bytes are held. Reading has paused for {}, until the Comets take some.{slowest}",
             held.messages,
             held.messages_limit,
             held.bytes,
@@ -342,7 +342,7 @@ fn held_up(status: &Status) -> Option<Condition> {
         Severity::Warning,
         "Message held up",
         format!(
-            "The message {}[{}]@{} isn't finished since {}. {} behind it are; a restart would know that, and send none twice.",
+            "The message {}[{}]@{} has been held up for {}. {} behind it are finished; after a restart they are not sent again.",
             status.topic,
             longest.partition,
             longest.offset,

@@ -88,7 +88,11 @@ fn a_start_is_given_time_to_join() {
         (&alone.name[..], alone.severity),
         ("Not a member of the group", Severity::Urgent)
     );
-    assert!(alone.what.contains("group g since 45 s"), "{}", alone.what);
+    assert!(
+        alone.what.contains("member of group g for 45 s"),
+        "{}",
+        alone.what
+    );
 }
 
 #[test]
@@ -131,13 +135,13 @@ fn kafka_that_fails_is_said_with_since_when() {
         ("Kafka unreachable", Severity::Urgent)
     );
     assert!(
-        reading.what.contains("fails since 61 s"),
+        reading.what.contains("has failed for 61 s"),
         "{}",
         reading.what
     );
     let commits = only(|status| status.kafka.commits_fail_seconds = Some(200.0));
     assert_eq!(commits.name, "Commits fail");
-    assert!(commits.what.contains("since 3 min"), "{}", commits.what);
+    assert!(commits.what.contains("for 3 min"), "{}", commits.what);
 }
 
 #[test]
@@ -208,7 +212,8 @@ fn dead_letters_that_wait_say_where_to() {
         (&waits.name[..], waits.severity),
         ("Dead letters can't be written", Severity::Urgent)
     );
-    let text = "12 dead letters wait since 34 s: Kafka doesn't take them into chat.dead-letter.";
+    let text =
+        "12 dead letters are waiting, for 34 s now: Kafka doesn't take them into chat.dead-letter.";
     assert!(waits.what.starts_with(text), "{}", waits.what);
 }
 
