@@ -236,8 +236,10 @@ impl Site {
     }
 
     fn status(&self) -> Status {
-        let (history, pulse) = (lock(&self.history), lock(&self.pulse));
-        status::status(&self.source, &history, &pulse, std::time::Instant::now())
+        let (mut history, pulse) = (lock(&self.history), lock(&self.pulse));
+        let now = std::time::Instant::now();
+        history.look(&self.source.figures, now);
+        status::status(&self.source, &history, &pulse, now)
     }
 
     /// Asks the Comets if none has answered yet, and gives them a moment where nobody has asked before: else the first

@@ -241,7 +241,7 @@ fn the_page_shows_it_and_takes_nothing_for_html() {
     // For whoever wants to see it: light, dark, and on a phone.
     let shots = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("status");
     for (name, width, height, dark) in [
-        ("light", 1280, 1000, false),
+        ("light", 1280, 1900, false),
         ("dark", 1280, 1000, true),
         ("phone", 390, 844, false),
     ] {

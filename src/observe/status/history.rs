@@ -67,7 +67,7 @@ impl Failing {
 pub struct Sample {
     at: Instant,
     /// Messages delivered, and when the group's thread said so: it does that once a second.
-    delivered: Option<(Instant, u64)>,
+    delivered: (Instant, u64),
     read: u64,
     latency: Snapshot,
     /// In the order of their ids.
@@ -116,7 +116,7 @@ impl Sample {
         };
         Self {
             at: now,
-            delivered: account.at.map(|at| (at, account.delivered)),
+            delivered: (account.at.unwrap_or(now), account.delivered),
             read: figures.consumer.records.get(),
             latency: totals.latency(),
             comets: ids().map(|comet| Calls::of(&totals, comet)).collect(),
@@ -130,16 +130,11 @@ impl Sample {
 
     /// What was delivered since an earlier one.
     pub fn delivery_since(&self, before: &Sample) -> Delivery {
-        let delivered = match (self.delivered, before.delivered) {
-            (Some((now, count)), Some((then, before))) => {
-                let seconds = now.saturating_duration_since(then).as_secs_f64();
-                per_second(count.saturating_sub(before), seconds)
-            }
-            _ => 0.0,
-        };
+        let ((now, count), (then, earlier)) = (self.delivered, before.delivered);
+        let lasted = now.saturating_duration_since(then).as_secs_f64();
         let latency = self.latency.since(&before.latency);
         Delivery {
-            messages_per_second: delivered,
+            messages_per_second: per_second(count.saturating_sub(earlier), lasted),
             read_per_second: per_second(
                 self.read.saturating_sub(before.read),
                 self.seconds_since(before),
@@ -287,6 +282,13 @@ mod tests {
         assert!((5.0..10.0).contains(&p50_ms.expect("values")));
         assert!(p99_ms <= Some(10.0), "{p99_ms:?}");
         assert_eq!((points[1].at_ms, points[1].lag), (10_000, 40));
+        // When the first sample was taken the thread had said nothing.
+        let now = Sample::of(&figures, start + 2 * EVERY);
+        let minute = now.delivery_since(history.minute_ago().expect("a sample"));
+        assert_eq!(
+            (minute.messages_per_second, minute.read_per_second),
+            (8.0, 10.0)
+        );
     }
 
     #[test]

@@ -122,8 +122,8 @@ fn comets(source: &Source, sample: &Sample, before: Option<&Sample>) -> Vec<Come
         Comet {
             address: address.clone(),
             state: state(account.standing, totals.seen(id)).into(),
-            calls_per_second: per_second(now.ended - before.ended, lasted),
-            failed_per_second: per_second(now.failed - before.failed, lasted),
+            calls_per_second: per_second(now.ended.saturating_sub(before.ended), lasted),
+            failed_per_second: per_second(now.failed.saturating_sub(before.failed), lasted),
             p99_ms: took.quantile(0.99).map(|micros| tenths(micros / 1e3)),
             calls_in_flight: totals.in_flight(id),
             missed: account.missed,
@@ -154,7 +154,7 @@ fn workers(
         Worker {
             name,
             state: state.into(),
-            calls_per_second: per_second(sample.workers[n] - ended, lasted),
+            calls_per_second: per_second(sample.workers[n].saturating_sub(ended), lasted),
             calls_in_flight: ids.map(|comet| totals.in_flight(comet)).sum(),
         }
     };
