@@ -103,6 +103,11 @@ fn delivery(page: &mut Page, status: &Status) {
         millis(*p50_ms),
         millis(*p99_ms)
     ));
+    if *messages_per_second > 0.0 && p99_ms.is_none() {
+        page.line(format_args!(
+            "(no times: the records were read without their timestamps, as --fetch classic reads them; --fetch modern has them)"
+        ));
+    }
     let points = &status.series[status.series.len().saturating_sub(SHOWN_POINTS)..];
     if !points.is_empty() {
         let rates = points
@@ -263,6 +268,10 @@ mod tests {
             empty.contains("healthy, NOT ready (no Comet answers)"),
             "{empty}"
         );
+        status.delivery.messages_per_second = 8.0;
+        assert!(show(&status).contains("\n(no times: "));
+        status.delivery.p99_ms = Some(40.0);
+        assert!(!show(&status).contains("(no times: "));
         status.conditions = vec![Condition {
             name: "Comet out".into(),
             severity: Severity::Urgent,

@@ -153,8 +153,8 @@ function round(most) {
   return [1, 2, 5, 10].map((n) => n * ten).find((n) => n >= most) ?? most;
 }
 
-function plot(id, title, series, end, format, lines) {
-  if (!changed(id, [series, end])) return;
+function plot(id, title, series, end, format, none, lines) {
+  if (!changed(id, [series, end, none])) return;
   const start = end - MINUTES * 60000;
   const all = lines.flatMap(({ of }) => series.map(of)).filter((value) => value != null);
   const most = round(Math.max(0, ...all));
@@ -162,7 +162,7 @@ function plot(id, title, series, end, format, lines) {
   const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / most);
   const last = series.at(-1);
   const words = (point) => lines.map(({ name, of }) => `${name} ${format(of(point))}`.trim()).join(", ");
-  const now = all.length === 0 ? "nothing yet" : words(last);
+  const now = all.length === 0 ? none : words(last);
   const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img",
     "aria-label": `${title}, last ${MINUTES} minutes: ${now}; at most ${format(all.length ? Math.max(...all) : null)}` });
   for (const part of [0, 0.5, 1]) {
@@ -209,13 +209,16 @@ function plot(id, title, series, end, format, lines) {
   at(id).replaceChildren(make("figcaption", {}, make("strong", {}, title), readout), svg);
 }
 
-function showPlots({ series }) {
+const UNTIMED = "Unknown: records were read without their timestamps, as --fetch classic reads them. --fetch modern has them.";
+
+function showPlots({ series, delivery }) {
   // They move when there is a new point.
   const end = series.at(-1)?.at_ms ?? 0;
-  plot("throughput", "Messages delivered per second", series, end, rate, [{ name: "", of: (point) => point.messages_per_second }]);
-  plot("latency", "From record to Comet's answer", series, end, millis, [
+  plot("throughput", "Messages delivered per second", series, end, rate, "nothing yet", [{ name: "", of: (point) => point.messages_per_second }]);
+  const isTimed = !(delivery.messages_per_second > 0) || delivery.p99_ms != null;
+  plot("latency", "From record to Comet's answer", series, end, millis, isTimed ? "nothing yet" : UNTIMED, [
     { name: "p50", of: (point) => point.p50_ms }, { name: "p99 (dashed)", of: (point) => point.p99_ms }]);
-  plot("lag", "Lag, records", series, end, number, [{ name: "", of: (point) => point.lag }]);
+  plot("lag", "Lag, records", series, end, number, "nothing yet", [{ name: "", of: (point) => point.lag }]);
 }
 
 // ---- Asking
