@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use chatroom_job::base::{limits, signals};
 use chatroom_job::commands::cli::{self, Invocation};
-use chatroom_job::commands::{check, dead_letter, send};
+use chatroom_job::commands::{check, dead_letter, send, status};
 use chatroom_job::observe::logging;
 use chatroom_job::settings::load::Loaded;
 use chatroom_job::{comet, service};
@@ -56,7 +56,9 @@ fn main() -> ExitCode {
     let invocation = cli::invocation();
     let files = match &invocation {
         Invocation::Run(loaded) | Invocation::Check(loaded) => service::open_files(&loaded.config),
-        Invocation::Send(..) | Invocation::DeadLetter(..) => limits::OF_A_COMMAND,
+        Invocation::Send(..) | Invocation::Status(..) | Invocation::DeadLetter(..) => {
+            limits::OF_A_COMMAND
+        }
     };
     if let Err(error) = limits::enough_open_files(files) {
         return command(Err(error));
@@ -71,6 +73,9 @@ fn main() -> ExitCode {
             logging::init_for_command(comet::redirect_log);
             command(check::check(&loaded))
         }
+        Invocation::Status(loaded, args) => command(
+            status::status(&loaded.config.http, &args, &mut std::io::stdout()).map(|()| true),
+        ),
         Invocation::DeadLetter(loaded, asked) => command(dead_letter::run(
             &loaded.config,
             &asked,

@@ -192,6 +192,7 @@ fn watch(
             figures: figures.clone(),
             topic: config.topic.clone(),
             group: config.group.clone(),
+            dead_letter_topic: config.dead_letter_topic(),
         },
         ask: Box::new(move || {
             for (comet, location) in (0..).map(CometId).zip(&locations) {
@@ -206,7 +207,7 @@ fn watch(
         }),
     };
     http::spawn(listener, served).map_err(no_thread)?;
-    log::info!("metrics and health at http://{at}/");
+    log::info!("status page, metrics and health at http://{at}/");
     Ok(())
 }
 

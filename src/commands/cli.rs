@@ -1,4 +1,4 @@
-//! The command line: `job [run]`, `job send`, `job check` and `job dead-letter`.
+//! The command line: `job [run]`, `job send`, `job check`, `job status` and `job dead-letter`.
 //!
 //! `settings::args` describes the settings.
 
@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::kafka::Cluster;
 use crate::settings;
-use crate::settings::args::{SettingArgs, SourceArgs};
+use crate::settings::args::{ServedArgs, SettingArgs, SourceArgs};
 use crate::settings::load::{self, Loaded};
 use dead_letter::DeadLetterCommand;
 pub use dead_letter::{ChosenArgs, DeadLetter, ListArgs, ShowArgs};
@@ -23,6 +23,8 @@ pub enum Invocation {
     Send(Loaded, SendArgs),
     /// `job check`.
     Check(Loaded),
+    /// `job status`.
+    Status(Loaded, StatusArgs),
     /// `job dead-letter`.
     DeadLetter(Loaded, DeadLetter),
 }
@@ -55,6 +57,9 @@ enum Command {
     /// Try each thing that the service needs, and say what to do where one is missing
     #[command(after_help = SETTINGS_HELP)]
     Check(SettingArgs),
+    /// Show how a running job stands, and why it is slow
+    #[command(after_help = STATUS_HELP)]
+    Status(StatusCommand),
     /// See the messages that could not be delivered; send them again, or discard them
     #[command(subcommand)]
     DeadLetter(DeadLetterCommand),
@@ -73,6 +78,34 @@ Examples:
   job send --chat --user alice --room r1 hello everybody
   job send --room r1 --count 1000 --rate 100 'message {\x1b[1mn\x1b[0m}'
   job send --key user-17 --server comet-1 'only for you'";
+
+const STATUS_HELP: &str = "\
+It asks the job that serves at --http (its log says where: metrics, health and status at http://...). A browser shows
+the same at that address.
+
+Examples:
+  job status
+  job status --watch --http 10.0.0.5:9093
+  job status --json";
+
+#[derive(Debug, Args)]
+struct StatusCommand {
+    #[command(flatten)]
+    status: StatusArgs,
+    #[command(flatten)]
+    served: ServedArgs,
+}
+
+/// How `job status` shows it.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// As JSON, one document a line
+    #[arg(long)]
+    pub json: bool,
+    /// Again every 2 seconds, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+}
 
 #[derive(Debug, Args)]
 struct SendCommand {
@@ -147,6 +180,13 @@ fn read(
     let (name, matches) = matches.subcommand().unwrap_or((name, matches));
     let wrong = |message| clap::Error::raw(ErrorKind::ValueValidation, message + "\n");
     let loaded = load::load(matches, environment).map_err(wrong)?;
+    if name == "status" {
+        // It reads none of the files that are for Kafka.
+        return Ok(Invocation::Status(
+            loaded,
+            StatusArgs::from_arg_matches(matches)?,
+        ));
+    }
     // The files that settings name are settings too. Later on, one that can't be read is waited for.
     Cluster::of(&loaded.config).check_files().map_err(wrong)?;
     Ok(match name {

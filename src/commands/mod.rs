@@ -4,3 +4,4 @@ pub mod check;
 pub mod cli;
 pub mod dead_letter;
 pub mod send;
+pub mod status;

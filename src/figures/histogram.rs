@@ -53,6 +53,35 @@ impl Snapshot {
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|(_, count)| count).sum()
     }
+
+    /// What came since an earlier one of the same histogram, or all of it where there is none.
+    pub fn since(&self, before: &Snapshot) -> Snapshot {
+        let counts = before.buckets.iter().map(|(_, count)| *count);
+        let counts = counts.chain(std::iter::repeat(0));
+        let buckets = self.buckets.iter().zip(counts);
+        Snapshot {
+            buckets: buckets
+                .map(|((bound, count), before)| (*bound, count.saturating_sub(before)))
+                .collect(),
+            sum: self.sum.wrapping_sub(before.sum),
+        }
+    }
+
+    /// The value below which this part of all values lies, as if those of a bucket were spread evenly over it. What
+    /// exceeds all bounds counts as the last one. `None` where there are no values.
+    pub fn quantile(&self, part: f64) -> Option<f64> {
+        let rank = part * self.count() as f64;
+        let (mut below, mut lower) = (0.0, 0.0);
+        for (bound, count) in self.buckets.iter().filter(|(bound, _)| *bound < u64::MAX) {
+            let (upper, count) = (*bound as f64, *count as f64);
+            if count > 0.0 && below + count >= rank {
+                return Some(lower + (upper - lower) * (rank - below) / count);
+            }
+            below += count;
+            lower = upper;
+        }
+        (self.count() > 0).then_some(lower)
+    }
 }
 
 impl std::iter::Sum for Snapshot {
@@ -82,5 +111,29 @@ mod tests {
         assert_eq!(sum.buckets, [(1, 2), (10, 3), (u64::MAX, 1)]);
         assert_eq!((sum.count(), sum.sum), (6, 34));
         assert_eq!(std::iter::empty().sum::<Snapshot>(), Snapshot::default());
+    }
+
+    #[test]
+    fn a_quantile_is_of_what_came_since() {
+        let histogram = Histogram::new(&[10, 20, 40]);
+        assert_eq!(histogram.snapshot().quantile(0.5), None);
+        [1, 2, 3].iter().for_each(|value| histogram.add(*value));
+        let before = histogram.snapshot();
+        assert_eq!(
+            before.since(&Snapshot::default()),
+            before,
+            "there was none before"
+        );
+        assert_eq!(before.since(&before).quantile(0.5), None);
+        [12, 13, 14, 30]
+            .iter()
+            .for_each(|value| histogram.add(*value));
+        let since = histogram.snapshot().since(&before);
+        assert_eq!((since.count(), since.sum), (4, 69));
+        assert_eq!(since.quantile(0.375), Some(15.0));
+        assert_eq!(since.quantile(1.0), Some(40.0));
+        histogram.add(1_000);
+        let since = histogram.snapshot().since(&before);
+        assert_eq!(since.quantile(0.99), Some(40.0), "the last bound");
     }
 }

@@ -18,7 +18,7 @@ pub use calls::{METHODS, Method, Seen, Totals, WorkerFigures, method_of};
 pub use heart::{Heart, Working};
 pub use histogram::{Histogram, Snapshot};
 pub use partitions::{Account, CometAccount, GroupAccount, Reading, Standing};
-pub use status::{STATUSES, status_name};
+pub use status::{STATUSES, TOOK, status_name};
 
 /// A number that only grows.
 #[derive(Debug, Default)]

@@ -14,10 +14,16 @@ pub struct Reading {
 /// How the group stands, and what is ours.
 #[derive(Clone, Debug, Default)]
 pub struct GroupAccount {
+    /// When it was so. `None`: the group's thread has not said anything yet.
+    pub at: Option<Instant>,
     /// Whether Kafka has this process as a member, with whatever partitions.
     pub is_member: bool,
     /// Whether it has partitions, and doesn't know yet where to read any of them from.
     pub waits_for_positions: bool,
+    /// How many members the group had, and the topic partitions, when Kafka last said it.
+    pub size: Option<[usize; 2]>,
+    /// Messages that every Comet has that should have them.
+    pub delivered: u64,
     pub partitions: Vec<Account>,
     /// In the order of their ids.
     pub comets: Vec<CometAccount>,
@@ -60,6 +66,14 @@ pub struct Account {
     pub finished_above: u64,
     /// Since when the watermark stands still, where a message holds it up.
     pub held_up_since: Option<Instant>,
+}
+
+impl Account {
+    /// Offsets between the first record that isn't finished and the log's end, where that is known.
+    pub fn lag(&self) -> Option<u64> {
+        let lag = (self.end? - self.watermark).max(0);
+        Some(lag as u64)
+    }
 }
 
 /// How far behind a Comet is.

@@ -24,6 +24,9 @@ const NAMES: [&str; STATUSES] = [
     "OTHER",
 ];
 
+/// Those with which a Comet is done with a message: OK and NOT_FOUND, by their places.
+pub const TOOK: [usize; 2] = [0, 5];
+
 /// Where the status of this code is counted.
 pub fn place_of(code: i32) -> usize {
     usize::try_from(code).map_or(STATUSES - 1, |code| code.min(STATUSES - 1))

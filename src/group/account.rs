@@ -37,7 +37,10 @@ impl Group {
         }
         let partitions = self.partitions.iter();
         GroupAccount {
+            at: Some(now),
             is_member: self.is_member_now(),
+            size: self.size,
+            delivered: self.counts.delivered,
             waits_for_positions: self.joined > Some(0) && self.partitions.is_empty(),
             partitions: partitions
                 .map(|(n, owned)| owned.account(*n, now))

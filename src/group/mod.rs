@@ -106,6 +106,8 @@ pub(crate) struct Group {
     map_len: usize,
     /// How many partitions Kafka gave this process as a member. `None` where it isn't one, as far as is known.
     joined: Option<usize>,
+    /// How many members the group had, and the topic partitions, when that was last known.
+    size: Option<[usize; 2]>,
     /// Whether this process is to end.
     stopping: bool,
     /// Messages finished since the last commit began.
@@ -152,6 +154,7 @@ impl Group {
             comets,
             map_len: offset_map::MAX_LEN,
             joined: None,
+            size: None,
             stopping: false,
             uncommitted: 0,
             too_old: 0,
@@ -239,6 +242,10 @@ impl Group {
                 }
             }
             Event::Joined { partitions } => self.joined = Some(partitions),
+            Event::Stable {
+                members,
+                partitions,
+            } => self.size = Some([members, partitions]),
             Event::PartingCommit(commits) => self.note_committed(commits),
             Event::Suspended(assignment) => self.is_suspended(assignment),
             Event::Astray(assignment) => self.is_astray(assignment, now),

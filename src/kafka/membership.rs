@@ -192,6 +192,7 @@ impl Membership {
             kafka.clone(),
             consumer.clone(),
             self.config.clone(),
+            self.events.clone(),
             releases,
         ));
         let mut polling = tokio::spawn(self.clone().poll(consumer.clone(), leaving.clone()));

@@ -22,6 +22,8 @@ pub enum Event {
     },
     /// Kafka has this process as a member of the group, with so many partitions.
     Joined { partitions: usize },
+    /// The group is stable, with so many members, and the topic has so many partitions.
+    Stable { members: usize, partitions: usize },
     /// Kafka wants partitions back. The membership waits for the reply: what to commit of each.
     Revoked {
         partitions: Vec<i32>,

@@ -11,6 +11,9 @@ pub const STANDS_STILL: Duration = Duration::from_secs(30);
 /// are not to blame.
 pub const LOOKS: u32 = 30;
 
+/// How readiness says that no Comet answered.
+pub const NO_COMET: &str = "no Comet answers";
+
 /// Finds threads that stand still.
 #[derive(Debug, Default)]
 pub struct Pulse {
@@ -35,14 +38,19 @@ impl Pulse {
         self.rounds.get(n).is_some_and(|(_, looks)| *looks >= LOOKS)
     }
 
+    /// The threads that stand still.
+    pub fn still(&self, figures: &Figures) -> Vec<String> {
+        let hearts = figures.hearts().enumerate();
+        let still = hearts.filter(|(n, _)| self.stands_still(*n));
+        still.map(|(_, (name, _))| name).collect()
+    }
+
     /// Whether all of job's threads go on.
     ///
     /// # Errors
     /// The threads that don't.
     pub fn is_healthy(&self, figures: &Figures) -> Result<(), String> {
-        let hearts = figures.hearts().enumerate();
-        let still = hearts.filter(|(n, _)| self.stands_still(*n));
-        let still: Vec<String> = still.map(|(_, (name, _))| name).collect();
+        let still = self.still(figures);
         match still.is_empty() {
             true => Ok(()),
             false => Err(format!(
@@ -67,7 +75,7 @@ pub fn is_ready(figures: &Figures) -> Result<(), String> {
         missing.push("Kafka has not said yet where to read the partitions from".to_owned());
     }
     if !figures.has_answer() {
-        missing.push(format!("no Comet answers ({})", figures.comets.join(", ")));
+        missing.push(format!("{NO_COMET} ({})", figures.comets.join(", ")));
     }
     match missing.is_empty() {
         true => Ok(()),

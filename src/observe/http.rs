@@ -1,4 +1,4 @@
-//! Serves metrics and health over HTTP, on one thread of its own that delivery never waits for.
+//! Serves metrics, health and the status page over HTTP, on one thread of its own that delivery never waits for.
 //!
 //! Nothing of a request counts but its method, its path and the header Accept. What a client can use up is limited: connections,
 //! time, and the size of a request. So the worst that it can do is to keep others from looking.
@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use axum::body::Body;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -23,6 +26,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::health::{LOOKS, Pulse, STANDS_STILL, is_ready};
 use super::metrics::{Form, Metrics, Source};
+use super::status::history::{EVERY, History};
+use super::status::{self, Status};
 use crate::base::trial;
 
 /// More wait until one of these is done.
@@ -35,10 +40,6 @@ pub const FILES: usize = CONNECTIONS + 6;
 const WITHIN: Duration = Duration::from_secs(10);
 /// Limits the time until the request is there.
 const REQUEST_WITHIN: Duration = Duration::from_secs(5);
-const _: () = assert!(
-    REQUEST_WITHIN.as_millis() < WITHIN.as_millis(),
-    "no time would be left for the answer"
-);
 
 /// Limits a request's first line with its headers, in bytes and in number.
 const REQUEST_BYTES: usize = 16 << 10;
@@ -50,7 +51,39 @@ const REFUSED: Duration = Duration::from_millis(500);
 /// A Comet is asked no more often, however often somebody asks whether job is ready.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-const INDEX: &str = "/metrics  for Prometheus\n/healthz  whether job's threads go on\n/readyz   whether messages can flow\n";
+/// The first who wants the status waits this long for the Comets' answers, and looks for them this often.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_FOR_ANSWERS: Duration = Duration::from_millis(20);
+const _: () = assert!(
+    REQUEST_WITHIN.as_millis() + ANSWERS_WITHIN.as_millis() < WITHIN.as_millis(),
+    "no time would be left for the answer"
+);
+
+const INDEX: &str = "/             the status page\n/status.json  the same as data\n/metrics      for Prometheus\n\
+    /healthz      whether job's threads go on\n/readyz       whether messages can flow\n";
+
+/// The status page, by its paths.
+const PAGES: [(&str, &str, &str); 3] = [
+    (
+        "/",
+        "text/html; charset=utf-8",
+        include_str!("page/status.html"),
+    ),
+    (
+        "/status.js",
+        "text/javascript; charset=utf-8",
+        include_str!("page/status.js"),
+    ),
+    (
+        "/status.css",
+        "text/css; charset=utf-8",
+        include_str!("page/status.css"),
+    ),
+];
+
+/// The page takes nothing from elsewhere, runs no script but its own, and is shown in no other page.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What is served.
 pub struct Served {
@@ -90,6 +123,7 @@ struct Site {
     source: Source,
     metrics: Metrics,
     pulse: Mutex<Pulse>,
+    history: Mutex<History>,
     ask: Mutex<Asking>,
 }
 
@@ -104,12 +138,15 @@ async fn serve(listener: tokio::net::TcpListener, served: Served) {
         metrics: Metrics::new(source.clone()),
         source,
         pulse: Mutex::default(),
+        history: Mutex::new(History::new(std::time::Instant::now())),
         ask: Mutex::new(Asking { ask, last: None }),
     });
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut looks = interval(trial::limit("stands-still", STANDS_STILL) / LOOKS);
     // After a halt of the whole process no look is made up for.
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut samples = interval(trial::limit("status-every", EVERY));
+    samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let accepted = async {
             let place = places.clone().acquire_owned().await;
@@ -117,8 +154,13 @@ async fn serve(listener: tokio::net::TcpListener, served: Served) {
         };
         tokio::select! {
             _ = looks.tick() => {
-                let hearts = site.source.figures.hearts();
-                lock(&site.pulse).look(hearts.map(|(_, heart)| heart.working()));
+                let figures = &site.source.figures;
+                lock(&site.pulse).look(figures.hearts().map(|(_, heart)| heart.working()));
+                lock(&site.history).look(figures, std::time::Instant::now());
+            }
+            _ = samples.tick() => {
+                let now = std::time::Instant::now();
+                lock(&site.history).sample(&site.source.figures, now, status::at_ms());
             }
             (connection, place) = accepted => match connection {
                 Ok((stream, _)) => {
@@ -145,6 +187,9 @@ impl Site {
             .max_headers(HEADERS)
             .keep_alive(false);
         let answer = service_fn(|request: Request<Incoming>| async move {
+            if request.uri().path() == "/status.json" {
+                self.await_answers().await;
+            }
             Ok::<_, Infallible>(self.answer(
                 request.method(),
                 request.uri().path(),
@@ -175,11 +220,36 @@ impl Site {
                 self.ask_comets();
                 verdict("ready", is_ready(&self.source.figures))
             }
-            "/" => text(StatusCode::OK, INDEX.into()),
-            _ => text(
-                StatusCode::NOT_FOUND,
-                format!("nothing is here, but:\n{INDEX}"),
-            ),
+            "/status.json" => {
+                // Numbers and text can always be written.
+                let text = serde_json::to_string(&self.status()).unwrap_or_default();
+                page("application/json", text)
+            }
+            _ => match PAGES.iter().find(|(at, ..)| *at == path) {
+                Some((_, kind, text)) => page(kind, (*text).to_owned()),
+                None => text(
+                    StatusCode::NOT_FOUND,
+                    format!("nothing is here, but:\n{INDEX}"),
+                ),
+            },
+        }
+    }
+
+    fn status(&self) -> Status {
+        let (mut history, pulse) = (lock(&self.history), lock(&self.pulse));
+        let now = std::time::Instant::now();
+        history.look(&self.source.figures, now);
+        status::status(&self.source, &history, &pulse, now)
+    }
+
+    /// Asks the Comets if none has answered yet, and gives them a moment where nobody has asked before: else the first
+    /// status would say that they don't answer.
+    async fn await_answers(&self) {
+        let is_first = lock(&self.ask).last.is_none();
+        self.ask_comets();
+        let until = Instant::now() + ANSWERS_WITHIN;
+        while is_first && !self.source.figures.has_answer() && Instant::now() < until {
+            tokio::time::sleep(LOOK_FOR_ANSWERS).await;
         }
     }
 
@@ -210,6 +280,20 @@ fn text(status: StatusCode, text: String) -> Response<Body> {
         HeaderValue::from_static("text/plain; charset=utf-8"),
     );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+    response
+}
+
+/// A part of the status page.
+fn page(kind: &'static str, content: String) -> Response<Body> {
+    let mut response = text(StatusCode::OK, content);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let policy = HeaderValue::from_static(POLICY);
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    let referrer = HeaderValue::from_static("no-referrer");
+    headers.insert(REFERRER_POLICY, referrer);
     response
 }
 

@@ -3,6 +3,7 @@
 //! `20261123 06:49:37.468688Z 23680 INFO  text - file.rs:88`: UTC with microseconds, the kernel's thread id,
 //! the level, the text, and where in the source it was written.
 
+mod recent;
 mod sink;
 mod writer;
 
@@ -14,6 +15,7 @@ use env_logger::{Builder, Target};
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use log::{Level, LevelFilter, Log, Metadata, Record};
+pub use recent::last_errors;
 use writer::Flusher;
 
 use crate::base::text::{escape_body, one_line};

@@ -32,6 +32,17 @@ pub struct SourceArgs {
     client_id: String,
 }
 
+/// The flags that say where a job serves: all that `job status` needs.
+#[derive(Debug, Args)]
+pub struct ServedArgs {
+    /// TOML file with settings [default: job.toml in the working folder, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the job serves its status
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9093", value_parser = settings::http)]
+    http: Http,
+}
+
 /// The flags that say how Kafka is spoken to. They are named as librdkafka's settings.
 #[derive(Debug, Args)]
 struct SecurityArgs {
@@ -150,7 +161,7 @@ pub struct SettingArgs {
     /// Messages that the log shows at INFO: on is each, off is none, sample:N is one in N
     #[arg(long, value_name = "WHICH", default_value = "on", value_parser = settings::log_messages)]
     log_messages: LogMessages,
-    /// Where metrics and health are served over HTTP, or off. A default port that is taken is only warned about
+    /// Where metrics, health and the status page are served over HTTP, or off. A default port that is taken is only warned about
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9093", value_parser = settings::http)]
     http: Http,
 }

@@ -1,8 +1,8 @@
-//! Where metrics and health are served.
+//! Where metrics, health and status are served.
 
 use super::address::address;
 
-/// Where metrics and health are served.
+/// Where metrics, health and status are served.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Http {
     /// `host:port`. Port 0 is any free one. `None`: nowhere.

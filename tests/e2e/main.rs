@@ -38,5 +38,6 @@ mod secured;
 mod seen;
 mod send_check;
 mod shared_comets;
+mod status;
 mod transactions;
 mod web;

@@ -165,3 +165,20 @@ fn a_stop_has_time_for_a_call_in_flight_and_for_leaving_the_group() {
     // Docker's, after which it kills.
     assert!(shutdown_timeout < Duration::from_secs(10));
 }
+
+#[test]
+fn the_status_is_asked_for_where_the_settings_say() {
+    let asked = |args: &[&str]| match read_with(&[("JOB_HTTP", "a:1")], args) {
+        Ok(Invocation::Status(loaded, args)) => {
+            let address = loaded.config.http.address.expect("an address");
+            (address, args.json, args.watch)
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(asked(&["job", "status"]), ("a:1".into(), false, false));
+    let args = ["job", "status", "--json", "--watch", "--http", "b:2"];
+    assert_eq!(asked(&args), ("b:2".into(), true, true));
+    let refused = read_with(&[], &["job", "status", "--http", "nonsense"]);
+    let error = refused.expect_err("no address").to_string();
+    assert!(error.contains("nonsense"), "{error}");
+}

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
 use krafka::Kafka;
 use krafka::admin::DescribeConsumerGroupsOptions;
 use krafka::consumer::Consumer;
@@ -29,6 +30,7 @@ use super::HEARTBEAT;
 use super::rejoin::rejoin;
 use crate::base::backoff::Outage;
 use crate::kafka::{Cluster, Trouble, is_login_refused};
+use crate::message::group::Event;
 use crate::settings::Config;
 
 /// Longer than krafka caches what it knows of a topic, so each look asks a broker.
@@ -60,10 +62,12 @@ pub(super) async fn watch(
     kafka: Kafka,
     consumer: Arc<Consumer>,
     config: Config,
+    group: Sender<Event>,
     mut released: UnboundedReceiver<Vec<i32>>,
 ) -> Trouble {
     let mut watch = Watch::new(config.shutdown_timeout + BESIDE_REVOKE);
     let mut outage = Outage::new(SAY_EVERY, SAY_EVERY);
+    let mut told = None;
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -90,6 +94,15 @@ pub(super) async fn watch(
             watch.since = None;
             continue;
         };
+        let size = (seen.members, seen.all.len());
+        if told.replace(size) != Some(size) {
+            let (members, partitions) = size;
+            // It is gone only when the process ends.
+            let _ = group.send(Event::Stable {
+                members,
+                partitions,
+            });
+        }
         match watch.look(&seen, Instant::now()) {
             None => continue,
             Some(Why::Added) => log::info!(
@@ -135,6 +148,7 @@ fn say_works(outage: &mut Outage, config: &Config) {
 /// The topic in a stable group.
 #[derive(Default)]
 struct Seen {
+    members: usize,
     all: BTreeSet<i32>,
     /// Those without an owner.
     unowned: BTreeSet<i32>,
@@ -232,7 +246,7 @@ async fn look(
         .iter()
         .flat_map(|topic| topic.partitions.keys().copied())
         .collect();
-    let mut unowned = all.clone();
+    let (members, mut unowned) = (group.members.len(), all.clone());
     for member in group.members {
         for assigned in member.assignment.unwrap_or_default() {
             if assigned.topic_name == config.topic {
@@ -240,7 +254,11 @@ async fn look(
             }
         }
     }
-    Ok(Some(Seen { all, unowned }))
+    Ok(Some(Seen {
+        members,
+        all,
+        unowned,
+    }))
 }
 
 #[cfg(test)]
@@ -249,6 +267,7 @@ mod tests {
 
     fn seen(all: i32, unowned: &[i32]) -> Seen {
         Seen {
+            members: 1,
             all: (0..all).collect(),
             unowned: unowned.iter().copied().collect(),
         }

@@ -24,6 +24,7 @@ fn server() -> Server {
         figures: figures.clone(),
         topic: "chat".into(),
         group: "job".into(),
+        dead_letter_topic: "chat.dead-letter".into(),
     };
     let ask = Box::new(move || {
         count.fetch_add(1, Ordering::Relaxed);
@@ -61,7 +62,19 @@ fn each_page_has_its_answer_and_nothing_else_does() {
     let server = server();
     assert_eq!(status(&server.get("/metrics?a=b")), "200");
     assert!(server.get("/healthz").ends_with("\r\n\r\nwell\n"));
-    assert_eq!(status(&server.get("/")), "200");
+    for (path, kind) in [
+        ("/", "text/html"),
+        ("/status.js", "text/javascript"),
+        ("/status.css", "text/css"),
+        ("/status.json", "application/json"),
+    ] {
+        let page = server.get(path);
+        assert_eq!(status(&page), "200", "{path}");
+        assert!(page.contains(&format!("content-type: {kind}")), "{page}");
+        let policy = "content-security-policy: default-src 'none'; script-src 'self'";
+        assert!(page.contains(policy) && !page.contains("unsafe"), "{page}");
+        assert!(page.contains("x-content-type-options: nosniff"), "{page}");
+    }
     assert_eq!(status(&server.get("/../etc/passwd")), "404");
     for method in ["POST", "DELETE", "OPTIONS"] {
         let refused = server.raw(&format!("{method} /metrics HTTP/1.1\r\nHost: x\r\n\r\n"));

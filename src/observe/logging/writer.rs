@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bo
 
 use super::lost;
 use super::own_line;
+use super::recent;
 use super::sink::{RETRY_AFTER, Sink, complain, lines_were};
 
 /// Records that wait to be written at most.
@@ -75,7 +76,10 @@ fn write(entries: &Receiver<Entry>, output: impl Write) {
         let mut next = Some(first);
         while let Some(entry) = next {
             match entry {
-                Entry::Record(record) => piece.extend_from_slice(&record),
+                Entry::Record(record) => {
+                    recent::tap(&record);
+                    piece.extend_from_slice(&record);
+                }
                 Entry::Flush(done) => flushes.push(done),
             }
             next = (piece.len() < PIECE)

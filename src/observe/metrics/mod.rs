@@ -20,6 +20,7 @@ pub struct Source {
     pub figures: Arc<Figures>,
     pub topic: String,
     pub group: String,
+    pub dead_letter_topic: String,
 }
 
 /// How the page is written.

@@ -7,17 +7,13 @@ use std::time::Instant;
 use super::Source;
 use super::list::*;
 use super::page::{Page, Values};
-use crate::figures::{
-    Account, CometAccount, METHODS, Method, Seen, Snapshot, Standing, Totals, status_name,
-};
+use crate::figures::{Account, CometAccount, METHODS, Method, Snapshot, TOOK, Totals, status_name};
 use crate::message::CometId;
+use crate::observe::comet_state::{STATES, state};
 use crate::observe::{logging, process};
 
 /// What the service before job named itself.
 const SERVICE: &str = "job";
-
-/// gRPC's statuses with which a Comet is done with a message: OK and NOT_FOUND, by their places.
-const TOOK: [usize; 2] = [0, 5];
 
 fn alone<T>(value: T) -> [(Values, T); 1] {
     [(Vec::new(), value)]
@@ -41,10 +37,7 @@ impl Source {
             .map(|(partition, read)| (of(*partition), read.bytes));
         page.counter(&BYTES_CONSUMED, read)?;
         page.number(&DECODE_FAILURES, consumer.undecodable.get())?;
-        let lag = |of_ours: &Account| {
-            let lag = (of_ours.end? - of_ours.watermark).max(0);
-            Some((of(of_ours.partition), lag as f64))
-        };
+        let lag = |of_ours: &Account| Some((of(of_ours.partition), of_ours.lag()? as f64));
         page.gauge(&LAG_RECORDS, account.partitions.iter().filter_map(lag))?;
         let committed = |of_ours: &Account| {
             let committed = of_ours.committed?;
@@ -209,17 +202,5 @@ impl Source {
             &ERROR,
             errors.map(|(kind, count)| (values([kind, SERVICE]), count)),
         )
-    }
-}
-
-const STATES: [&str; 5] = ["up", "refusing", "down", "detached", "catching_up"];
-
-fn state(standing: Standing, seen: Seen) -> &'static str {
-    match (standing, seen) {
-        (Standing::Detached, _) => "detached",
-        (Standing::CatchingUp, _) => "catching_up",
-        (Standing::Attached, Seen::Down) => "down",
-        (Standing::Attached, Seen::RefusesAll) => "refusing",
-        (Standing::Attached, Seen::Up) => "up",
     }
 }

@@ -76,6 +76,7 @@ fn source() -> Source {
         figures: Arc::new(figures),
         topic: "chat".into(),
         group: "job \"1\"".into(),
+        dead_letter_topic: "chat.dead-letter".into(),
     }
 }
 

@@ -106,11 +106,14 @@ fn an_outage_of_kafka_is_counted_and_no_reason_to_start_anew() {
         now.sum("error_total", &["error_type=\"kafka_error\""]) > 0.0
     });
     assert_eq!(pages.get("/healthz").0, 200);
+    pages.await_page("/status.json", 200, "Kafka unreachable");
     kafka.start_again();
     pages.await_metrics("a reconnect", |now| {
         now.sum("job_kafka_reconnects_total", &[]) >= 1.0
     });
     topic.produce(over_rooms(5, 10, 10));
     comet.await_delivered(20);
+    let (_, status) = pages.get("/status.json");
+    assert!(!status.contains("Kafka unreachable"), "{status}");
     job.stop();
 }

@@ -19,6 +19,10 @@ impl Pages {
         Pages(address.to_owned())
     }
 
+    pub fn address(&self) -> &str {
+        &self.0
+    }
+
     /// The status and the text of a page.
     pub fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.0).expect("job serves pages");

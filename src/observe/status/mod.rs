@@ -1,0 +1,176 @@
+//! The status page's document: how job stands, how that developed, and why it is slow. It is made of the figures when somebody
+//! asks, and of looks at them now and then, so that it costs the delivery nothing.
+
+pub mod conditions;
+mod document;
+pub mod history;
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::comet_state::state;
+use super::health::{Pulse, is_ready};
+use super::logging;
+use super::metrics::Source;
+use crate::figures::{CometAccount, Totals};
+use crate::message::CometId;
+pub use document::{
+    Comet, Condition, DeadLetters, Delivery, Held, Kafka, LoggedLine, Partition, Point, Severity,
+    Status, Verdict, Worker,
+};
+use history::{Calls, History, Sample, per_second, tenths};
+
+/// How it stands `now`.
+pub fn status(source: &Source, history: &History, pulse: &Pulse, now: Instant) -> Status {
+    let figures = &source.figures;
+    let sample = Sample::of(figures, now);
+    let before = history.minute_ago();
+    let delivery = before.map(|before| sample.delivery_since(before));
+    let lasts = |since: Option<Instant>| since.map(|since| seconds(since, now));
+    let mut status = Status {
+        version: env!("CARGO_PKG_VERSION").into(),
+        process: std::process::id(),
+        at_ms: at_ms(),
+        uptime_seconds: seconds(history.started, now),
+        group: source.group.clone(),
+        topic: source.topic.clone(),
+        healthy: verdict(pulse.is_healthy(figures)),
+        ready: verdict(is_ready(figures)),
+        conditions: Vec::new(),
+        kafka: kafka(source, history, now),
+        delivery: delivery.unwrap_or_default(),
+        series: history.points(),
+        partitions: partitions(source, now),
+        comets: comets(source, &sample, before),
+        workers: workers(source, (&sample, before), pulse),
+        standing_still: pulse.still(figures),
+        held: held(source),
+        dead_letters: DeadLetters {
+            topic: source.dead_letter_topic.clone(),
+            written: figures.letters.by_cause().map(|(_, count)| count).sum(),
+            waiting: figures.letters.waiting.get(),
+            waiting_seconds: lasts(history.since.letters_wait),
+        },
+        last_errors: logging::last_errors(),
+    };
+    status.held.at_limit_seconds = lasts(history.since.at_limit);
+    status.conditions = conditions::conditions(&status);
+    status
+}
+
+/// The time for others: milliseconds since 1970.
+pub fn at_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}
+
+fn seconds(since: Instant, now: Instant) -> f64 {
+    tenths(now.saturating_duration_since(since).as_secs_f64())
+}
+
+fn verdict(found: Result<(), String>) -> Verdict {
+    Verdict {
+        ok: found.is_ok(),
+        why: found.err(),
+    }
+}
+
+fn kafka(source: &Source, history: &History, now: Instant) -> Kafka {
+    let account = source.figures.group.account();
+    let lasts = |since: Option<Instant>| since.map(|since| seconds(since, now));
+    let is_member = account.is_member;
+    Kafka {
+        is_member,
+        no_member_seconds: lasts(history.since.no_member.filter(|_| !is_member)),
+        waits_for_positions: account.waits_for_positions,
+        members: account.size.map(|[members, _]| members),
+        partitions: account.size.map(|[_, partitions]| partitions),
+        reading_fails_seconds: lasts(history.since.reading_fails()),
+        commits_fail_seconds: lasts(history.since.commits_fail()),
+    }
+}
+
+fn partitions(source: &Source, now: Instant) -> Vec<Partition> {
+    let account = source.figures.group.account();
+    let ours = account.partitions.iter();
+    let mut all: Vec<_> = ours
+        .map(|ours| Partition {
+            partition: ours.partition,
+            lag: ours.lag(),
+            offset: ours.watermark,
+            committed: ours.committed,
+            finished_above: ours.finished_above,
+            held_up_seconds: ours.held_up_since.map(|since| seconds(since, now)),
+        })
+        .collect();
+    all.sort_by_key(|partition| partition.partition);
+    all
+}
+
+fn comets(source: &Source, sample: &Sample, before: Option<&Sample>) -> Vec<Comet> {
+    let figures = &source.figures;
+    let totals = Totals(&figures.workers);
+    // Until the group's thread says something, none is behind.
+    let accounts = figures.group.account().comets.into_iter();
+    let accounts = accounts.chain(std::iter::repeat(CometAccount::default()));
+    let lasted = before.map_or(0.0, |before| sample.seconds_since(before));
+    let comet = |((n, address), account): ((usize, &String), CometAccount)| {
+        let id = CometId(n as u32);
+        let now = &sample.comets[n];
+        let none = Calls::default();
+        let before = before.map_or(&none, |before| &before.comets[n]);
+        let took = now.took.since(&before.took);
+        Comet {
+            address: address.clone(),
+            state: state(account.standing, totals.seen(id)).into(),
+            calls_per_second: per_second(now.ended.saturating_sub(before.ended), lasted),
+            failed_per_second: per_second(now.failed.saturating_sub(before.failed), lasted),
+            p99_ms: took.quantile(0.99).map(|micros| tenths(micros / 1e3)),
+            calls_in_flight: totals.in_flight(id),
+            missed: account.missed,
+        }
+    };
+    let all = figures.comets.iter().enumerate().zip(accounts);
+    all.map(comet).collect()
+}
+
+fn workers(
+    source: &Source,
+    (sample, before): (&Sample, Option<&Sample>),
+    pulse: &Pulse,
+) -> Vec<Worker> {
+    let figures = &source.figures;
+    let still = pulse.still(figures);
+    let lasted = before.map_or(0.0, |before| sample.seconds_since(before));
+    let worker = |n: usize| {
+        let (name, own) = (format!("worker-{n}"), &figures.workers[n]);
+        let state = match own.heart.working() {
+            _ if still.contains(&name) => "stands still",
+            Some(_) => "works",
+            None => "waits",
+        };
+        let totals = Totals(std::slice::from_ref(own));
+        let ids = (0..figures.comets.len() as u32).map(CometId);
+        let ended = before.map_or(0, |before| before.workers[n]);
+        Worker {
+            name,
+            state: state.into(),
+            calls_per_second: per_second(sample.workers[n].saturating_sub(ended), lasted),
+            calls_in_flight: ids.map(|comet| totals.in_flight(comet)).sum(),
+        }
+    };
+    (0..figures.workers.len()).map(worker).collect()
+}
+
+fn held(source: &Source) -> Held {
+    let [[messages, bytes], [messages_limit, bytes_limit]] = source.figures.consumer.held();
+    Held {
+        messages,
+        messages_limit,
+        bytes,
+        bytes_limit,
+        at_limit_seconds: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
