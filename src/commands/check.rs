@@ -19,8 +19,8 @@ use crate::kafka::client::{DescribeClusterOptions, Kafka, KrafkaError};
 use crate::kafka::finding::{Finding, find_out};
 use crate::kafka::{self, COMMAND_TIMEOUT, Cluster, Trouble};
 use crate::message::{Answer, Status};
-use crate::settings::Config;
 use crate::settings::load::Loaded;
+use crate::settings::{Config, security};
 
 /// How long a Comet may take to answer.
 const COMET_DEADLINE: Duration = Duration::from_secs(3);
@@ -107,6 +107,9 @@ impl<W: Write> Report<W> {
 }
 
 async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
+    if config.security.takes_any_name() {
+        report.uncertain("TLS", security::ANY_NAME, security::GIVE_A_NAME);
+    }
     let topic = format!("topic {}", config.topic);
     let group = format!("group {}", config.group);
     let dead_letters = format!("dead-letter topic {}", config.dead_letter_topic());

@@ -66,7 +66,9 @@ fn who(cluster: &Cluster) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::security::{ClientCertificate, Mechanism, Password, Sasl, Secret, Tls};
+    use crate::settings::security::{
+        ClientCertificate, Identification, Mechanism, Password, Sasl, Secret, Tls,
+    };
 
     fn said(security: Security, code: ErrorCode) -> Finding {
         denied(&Cluster::secured(&["a:1", "b:2"], security), code).expect("it is about an ACL")
@@ -104,6 +106,7 @@ mod tests {
                     certificate: "c".into(),
                     key: "k".into(),
                 }),
+                identification: Identification::Https,
             }),
             sasl: None,
         };

@@ -1,15 +1,16 @@
 //! The cluster: its brokers, and how they are spoken to. Every connection to Kafka is made from this, krafka's and ours.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use krafka::auth::{AuthConfig, TlsConfig};
 use krafka::error::KrafkaError;
-use krafka::{Kafka, KafkaBuilder};
+use krafka::{Kafka, KafkaBuilder, ProxyConfig};
 
-use super::secure::{self, files};
+use super::secure::{self, Relay, files};
 use super::trouble::Trouble;
+use crate::base::limits;
 use crate::settings::security::{Mechanism, Tls};
 use crate::settings::{Config, Security};
 
@@ -34,6 +35,8 @@ pub struct Cluster(Arc<Inner>);
 struct Inner {
     brokers: Vec<String>,
     security: Security,
+    /// Where krafka can't do TLS as the settings say; or why there is none.
+    relay: OnceLock<Result<Relay, String>>,
     client_id: String,
     client_rack: Option<String>,
     /// What errors speak of.
@@ -48,6 +51,7 @@ impl Cluster {
         Cluster(Arc::new(Inner {
             brokers: config.brokers.clone(),
             security: config.security.clone(),
+            relay: OnceLock::new(),
             client_id: config.client_id.clone(),
             client_rack: config.client_rack.clone(),
             topic: config.topic.clone(),
@@ -65,6 +69,7 @@ impl Cluster {
         Cluster(Arc::new(Inner {
             brokers: brokers.iter().map(|&broker| broker.to_owned()).collect(),
             security,
+            relay: OnceLock::new(),
             client_id: "job".into(),
             client_rack: None,
             topic: "my-topic".into(),
@@ -176,6 +181,14 @@ impl Cluster {
             .client_id(client_id)
             .connect_timeout(CONNECT_TIMEOUT)
             .metadata_max_age(METADATA_AGE);
+        let builder = match self.relay().map_err(KrafkaError::config)? {
+            None => builder,
+            Some(relay) => builder.proxy(ProxyConfig::with_credentials(
+                relay.address(),
+                "job",
+                relay.password().reveal(),
+            )),
+        };
         Ok(match self.auth().map_err(KrafkaError::config)? {
             None => builder,
             Some(auth) => builder
@@ -184,11 +197,29 @@ impl Cluster {
         })
     }
 
+    /// The relay that does TLS for krafka, where it doesn't do that itself.
+    fn relay(&self) -> Result<Option<&Relay>, String> {
+        let tls = match &self.security().tls {
+            Some(tls) if self.security().takes_any_name() => tls,
+            _ => return Ok(None),
+        };
+        let started = self.0.relay.get_or_init(|| {
+            Relay::start(tls).map_err(|error| {
+                format!(
+                    "no relay for TLS could be started: {}",
+                    limits::explained(&error)
+                )
+            })
+        });
+        started.as_ref().map(Some).map_err(Clone::clone)
+    }
+
     /// What krafka needs, by the files as they are now. krafka has the certificates' paths, and the password itself.
     fn auth(&self) -> Result<Option<AuthConfig>, String> {
         let Security { tls, sasl } = self.security();
         self.check_files()?;
-        let tls = tls.as_ref().map(tls_config);
+        let of_krafka = tls.as_ref().filter(|_| !self.security().takes_any_name());
+        let tls = of_krafka.map(tls_config);
         let Some(sasl) = sasl else {
             return Ok(tls.map(AuthConfig::ssl));
         };

@@ -170,12 +170,14 @@ fn finding(cluster: &Cluster, error: &KrafkaError) -> Finding {
             }
             use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
             let text = io.to_string();
+            // The relay's answer, of which nobody needs to know.
+            let text = text.trim_start_matches("SOCKS5 proxy error: ");
             let advice = match io.kind() {
                 ConnectionAborted | ConnectionReset | UnexpectedEof => OTHER,
-                _ if limited_by_files(&text) => RAISE_FILES,
+                _ if limited_by_files(text) => RAISE_FILES,
                 _ => SETTING,
             };
-            Finding::new(without_number(&text), advice)
+            Finding::new(without_number(text), advice)
         }
         KrafkaError::Timeout { operation } => {
             Finding::new(format!("no answer in time ({operation})"), SILENT)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
-use super::security::{Given, Mechanism, NameIsChecked, Protocol, Secret, Security};
+use super::security::{Given, Identification, Mechanism, Protocol, Secret, Security};
 use super::{
     Addresses, AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Http, Isolation, MaxAge, TooOld,
     Window,
@@ -47,9 +47,9 @@ struct SecurityArgs {
     /// PEM file of its key, which is not encrypted
     #[arg(long, value_name = "FILE", value_parser = security::file)]
     ssl_key_location: Option<PathBuf>,
-    /// That a certificate has the broker's name is checked always
-    #[arg(long, value_name = "ALGORITHM", default_value = "https", value_parser = security::endpoint_identification)]
-    ssl_endpoint_identification_algorithm: NameIsChecked,
+    /// Whether a certificate has to have the broker's name (https), or none is checked: for a trial only
+    #[arg(long, value_name = "ALGORITHM", default_value = "https", ignore_case = true, value_parser = security::identification())]
+    ssl_endpoint_identification_algorithm: Identification,
     /// How SASL shows who we are
     #[arg(long, value_name = "MECHANISM", ignore_case = true, value_parser = security::mechanism())]
     sasl_mechanism: Option<Mechanism>,
@@ -63,12 +63,12 @@ struct SecurityArgs {
 
 impl SecurityArgs {
     fn together(self, password: Option<Secret>) -> Result<Security, String> {
-        let NameIsChecked = self.ssl_endpoint_identification_algorithm;
         let given = Given {
             protocol: self.security_protocol,
             ca: self.ssl_ca_location,
             certificate: self.ssl_certificate_location,
             key: self.ssl_key_location,
+            identification: self.ssl_endpoint_identification_algorithm,
             mechanism: self.sasl_mechanism,
             username: self.sasl_username,
             password_file: self.sasl_password_file,

@@ -13,6 +13,12 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 /// processes, and no such key of the file.
 pub const PASSWORD_VARIABLE: &str = "JOB_SASL_PASSWORD";
 
+/// What somebody accepts who takes certificates with any name, and what to do about it.
+pub const ANY_NAME: &str = "ssl-endpoint-identification-algorithm = none: who has any certificate of a trusted CA and \
+                            stands between job and Kafka can read and change everything";
+pub const GIVE_A_NAME: &str =
+    "Give the brokers certificates with their names (subjectAltName), and set https";
+
 /// What a secured connection needs. With neither part, it is a plain one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Security {
@@ -24,6 +30,12 @@ impl Security {
     /// Whether connections are plain.
     pub fn is_plain(&self) -> bool {
         self.tls.is_none() && self.sasl.is_none()
+    }
+
+    /// Whether TLS takes a broker's certificate that has another name.
+    pub fn takes_any_name(&self) -> bool {
+        let tls = self.tls.as_ref();
+        tls.is_some_and(|tls| tls.identification == Identification::None)
     }
 
     /// The value of security-protocol.
@@ -43,6 +55,7 @@ pub struct Tls {
     /// The CAs that sign brokers' certificates; this system's without it.
     pub ca: Option<PathBuf>,
     pub client: Option<ClientCertificate>,
+    pub identification: Identification,
 }
 
 /// The files of a certificate and its key.
@@ -50,6 +63,14 @@ pub struct Tls {
 pub struct ClientCertificate {
     pub certificate: PathBuf,
     pub key: PathBuf,
+}
+
+/// Whether a broker's certificate has to have the broker's name. It has to be from a CA that we trust either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Identification {
+    #[default]
+    Https,
+    None,
 }
 
 /// Who we are to SASL.
@@ -156,21 +177,14 @@ pub fn file(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// That the broker's certificate has its name is always checked.
-#[derive(Clone, Copy, Debug)]
-pub struct NameIsChecked;
-
-/// Reads librdkafka's setting of that name. It may say what holds anyway.
-pub fn endpoint_identification(text: &str) -> Result<NameIsChecked, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "https" => Ok(NameIsChecked),
-        "none" => Err(
-            "job always checks that a broker's certificate has the broker's name: reach the broker by a name that is in \
-             it, or give it a certificate with its name (subjectAltName)"
-                .into(),
-        ),
-        _ => Err("must be https".into()),
-    }
+/// Reads librdkafka's setting of that name.
+pub fn identification() -> impl TypedValueParser<Value = Identification> {
+    PossibleValuesParser::new(["https", "none"]).map(|name| {
+        match name.to_ascii_lowercase().as_str() {
+            "none" => Identification::None,
+            _ => Identification::Https,
+        }
+    })
 }
 
 /// The settings as they were given, each by itself.
@@ -180,6 +194,7 @@ pub struct Given {
     pub ca: Option<PathBuf>,
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
+    pub identification: Identification,
     pub mechanism: Option<Mechanism>,
     pub username: Option<String>,
     pub password_file: Option<PathBuf>,
@@ -205,6 +220,10 @@ impl Given {
             ("ssl-ca-location", self.ca.is_some()),
             ("ssl-certificate-location", self.certificate.is_some()),
             ("ssl-key-location", self.key.is_some()),
+            (
+                "ssl-endpoint-identification-algorithm",
+                self.identification == Identification::None,
+            ),
         ];
         let of_sasl = [
             ("sasl-mechanism", self.mechanism.is_some()),
@@ -243,6 +262,7 @@ impl Given {
         let tls = has_tls.then_some(Tls {
             ca: self.ca,
             client,
+            identification: self.identification,
         });
         if !has_sasl {
             return Ok(Security { tls, sasl: None });

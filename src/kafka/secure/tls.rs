@@ -9,19 +9,27 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::names::AnyName;
 use super::{files, words};
 use crate::kafka::finding::Finding;
-use crate::settings::security::Tls;
+use crate::settings::security::{Identification, Tls};
 
 /// What a connection needs, by the files as they are now.
 ///
 /// # Errors
 /// A sentence that names the setting and the file.
 pub fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+    let provider = Arc::new(default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS can't be set up: {error}"))?
-        .with_root_certificates(roots(tls)?);
+        .map_err(|error| format!("TLS can't be set up: {error}"))?;
+    let roots = roots(tls)?;
+    let builder = match tls.identification {
+        Identification::Https => builder.with_root_certificates(roots),
+        Identification::None => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyName::new(roots, &provider))),
+    };
     let Some(client) = &tls.client else {
         return Ok(Arc::new(builder.with_no_client_auth()));
     };
@@ -67,7 +75,7 @@ fn roots(tls: &Tls) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// Begins TLS on a connection to `address`, whose certificate has to have its name.
+/// Begins TLS on a connection to `address`, whose certificate has to have its name, unless the settings take any.
 ///
 /// # Errors
 /// What is wrong, and what to do.

@@ -8,6 +8,7 @@ fn given(protocol: Protocol) -> Given {
         ca: None,
         certificate: None,
         key: None,
+        identification: Identification::Https,
         mechanism: None,
         username: None,
         password_file: None,
@@ -50,7 +51,7 @@ fn each_protocol_has_its_parts() {
 #[test]
 fn what_is_missing_or_too_much_is_named() {
     use Protocol::{Plaintext, SaslPlaintext, SaslSsl, Ssl};
-    let cases: [(Given, &[&str]); 11] = [
+    let cases: [(Given, &[&str]); 12] = [
         (
             Given {
                 ca: Some("ca".into()),
@@ -67,6 +68,13 @@ fn what_is_missing_or_too_much_is_named() {
                 ..with_sasl(SaslPlaintext)
             },
             &["ssl-ca-location needs TLS", "security-protocol = SASL_SSL,"],
+        ),
+        (
+            Given {
+                identification: Identification::None,
+                ..given(Plaintext)
+            },
+            &["ssl-endpoint-identification-algorithm needs TLS"],
         ),
         (
             Given {
@@ -152,9 +160,13 @@ fn nothing_shows_the_password() {
 }
 
 #[test]
-fn a_certificate_without_the_name_is_never_taken() {
-    assert!(endpoint_identification("HTTPS").is_ok());
-    let error = endpoint_identification("none").expect_err("it can't be had");
-    assert!(error.contains("subjectAltName"), "{error}");
-    assert!(endpoint_identification("").is_err());
+fn only_who_asks_for_it_takes_a_certificate_of_any_name() {
+    let https = given(Protocol::Ssl).together().expect("it is complete");
+    assert!(!https.takes_any_name());
+    let none = Given {
+        identification: Identification::None,
+        ..given(Protocol::Ssl)
+    };
+    assert!(none.together().expect("it is complete").takes_any_name());
+    assert!(!Security::default().takes_any_name());
 }

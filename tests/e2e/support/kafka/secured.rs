@@ -1,5 +1,6 @@
 //! Brokers with TLS, SASL and ACLs, which the tests of security share. A user may do there only what a test allows.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -26,6 +27,8 @@ pub enum Listener {
     /// A client must show a certificate.
     Mutual,
     Plaintext,
+    /// SASL_SSL at an address that is not in the broker's certificate.
+    OtherName,
 }
 
 pub struct Secured {
@@ -38,6 +41,7 @@ pub struct Secured {
     pub sasl_ssl_proxy: Proxy,
     /// And TLS with client certificates.
     pub mutual_proxy: Proxy,
+    other_name_proxy: Proxy,
 }
 
 /// The one of this version: started when first asked for, and gone with the process.
@@ -48,7 +52,7 @@ pub fn secured(version: Version) -> &'static Secured {
 
 impl Secured {
     fn start(version: Version) -> Secured {
-        let ports: [u16; 7] = std::array::from_fn(|_| free_port());
+        let ports: [u16; 8] = std::array::from_fn(|_| free_port());
         let [
             main,
             sasl_ssl,
@@ -57,9 +61,14 @@ impl Secured {
             plaintext,
             proxied,
             proxied_mutual,
+            other_name,
         ] = ports;
         let sasl_ssl_proxy = Proxy::start(format!("127.0.0.1:{proxied}"));
         let mutual_proxy = Proxy::start(format!("127.0.0.1:{proxied_mutual}"));
+        let other_name_proxy = Proxy::start_on(
+            Ipv4Addr::new(127, 0, 0, 2),
+            format!("127.0.0.1:{other_name}"),
+        );
         let listeners = [
             format!("sasl_ssl:{sasl_ssl}@localhost:{sasl_ssl}"),
             format!("ssl:{ssl}"),
@@ -67,6 +76,7 @@ impl Secured {
             format!("plaintext:{plaintext}"),
             format!("sasl_ssl:{proxied}@{}", sasl_ssl_proxy.address()),
             format!("mutual:{proxied_mutual}@{}", mutual_proxy.address()),
+            format!("sasl_ssl:{other_name}@{}", other_name_proxy.address()),
         ];
         let mut options = vec![
             "--security",
@@ -86,6 +96,7 @@ impl Secured {
             plaintext,
             sasl_ssl_proxy,
             mutual_proxy,
+            other_name_proxy,
         }
     }
 
@@ -96,6 +107,7 @@ impl Secured {
             Listener::Ssl => format!("127.0.0.1:{}", self.ssl),
             Listener::Mutual => format!("127.0.0.1:{}", self.mutual),
             Listener::Plaintext => format!("127.0.0.1:{}", self.plaintext),
+            Listener::OtherName => self.other_name_proxy.address(),
         }
     }
 
@@ -131,7 +143,7 @@ impl Secured {
     pub fn flags_at(&self, listener: Listener, address: &str) -> Vec<String> {
         let protocol = match listener {
             Listener::SaslPlaintext => "SASL_PLAINTEXT",
-            Listener::SaslSsl => "SASL_SSL",
+            Listener::SaslSsl | Listener::OtherName => "SASL_SSL",
             Listener::Ssl | Listener::Mutual => "SSL",
             Listener::Plaintext => "PLAINTEXT",
         };
@@ -143,6 +155,9 @@ impl Secured {
         if listener == Listener::Mutual {
             flags.push(("--ssl-certificate-location", self.secret("client.pem")));
             flags.push(("--ssl-key-location", self.secret("client.key")));
+        }
+        if listener == Listener::OtherName {
+            flags.push(("--ssl-endpoint-identification-algorithm", "none".to_owned()));
         }
         if protocol.starts_with("SASL") {
             let mechanism = match listener {
