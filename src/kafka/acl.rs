@@ -105,6 +105,7 @@ mod tests {
                 client: Some(ClientCertificate {
                     certificate: "c".into(),
                     key: "k".into(),
+                    key_password: None,
                 }),
                 identification: Identification::Https,
             }),

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use krafka::auth::{AuthConfig, TlsConfig};
+use krafka::auth::{AuthConfig, TlsConfig, TlsIdentity};
 use krafka::error::KrafkaError;
 use krafka::{Kafka, KafkaBuilder, ProxyConfig};
 
-use super::secure::{self, Relay, files};
+use super::secure::{self, Relay, files, key};
 use super::trouble::Trouble;
 use crate::base::limits;
-use crate::settings::security::{Mechanism, Tls};
+use crate::settings::security::{ClientCertificate, Mechanism, Tls};
 use crate::settings::{Config, Security};
 
 /// How long one request to a broker may take. A fetch or a join that the broker holds back on purpose counts apart.
@@ -245,8 +245,25 @@ fn tls_config(tls: &Tls) -> TlsConfig {
         None => config.with_native_roots(),
     };
     match &tls.client {
+        Some(client) if client.key_password.is_some() => {
+            let client = client.clone();
+            config.with_client_identity_provider(move || identity(client.clone()))
+        }
         Some(client) => config.with_client_cert(path(&client.certificate), path(&client.key)),
         None => config,
+    }
+}
+
+/// The client certificate and its decrypted key, by the files as they are now. krafka asks for it as often as it reads
+/// files. Decrypting is made to take its time, so it is done aside.
+async fn identity(client: ClientCertificate) -> Result<TlsIdentity, KrafkaError> {
+    let reading = tokio::task::spawn_blocking(move || {
+        let certificates = files::read("ssl-certificate-location", &client.certificate)?;
+        Ok::<_, String>(TlsIdentity::from_pem(certificates, key::pem(&client)?))
+    });
+    match reading.await {
+        Ok(read) => read.map_err(KrafkaError::config),
+        Err(error) => Err(KrafkaError::config(error.to_string())),
     }
 }
 

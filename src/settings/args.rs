@@ -44,9 +44,12 @@ struct SecurityArgs {
     /// PEM file of the certificate that shows who we are, with those between it and its CA
     #[arg(long, value_name = "FILE", value_parser = security::file)]
     ssl_certificate_location: Option<PathBuf>,
-    /// PEM file of its key, which is not encrypted
+    /// PEM file of its key
     #[arg(long, value_name = "FILE", value_parser = security::file)]
     ssl_key_location: Option<PathBuf>,
+    /// File of the key's password, where it is encrypted
+    #[arg(long, value_name = "FILE", value_parser = security::file)]
+    ssl_key_password_file: Option<PathBuf>,
     /// Whether a certificate has to have the broker's name (https), or none is checked: for a trial only
     #[arg(long, value_name = "ALGORITHM", default_value = "https", ignore_case = true, value_parser = security::identification())]
     ssl_endpoint_identification_algorithm: Identification,
@@ -68,6 +71,7 @@ impl SecurityArgs {
             ca: self.ssl_ca_location,
             certificate: self.ssl_certificate_location,
             key: self.ssl_key_location,
+            key_password: self.ssl_key_password_file,
             identification: self.ssl_endpoint_identification_algorithm,
             mechanism: self.sasl_mechanism,
             username: self.sasl_username,

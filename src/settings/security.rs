@@ -63,6 +63,8 @@ pub struct Tls {
 pub struct ClientCertificate {
     pub certificate: PathBuf,
     pub key: PathBuf,
+    /// The file of its password, where it is encrypted.
+    pub key_password: Option<PathBuf>,
 }
 
 /// Whether a broker's certificate has to have the broker's name. It has to be from a CA that we trust either way.
@@ -194,6 +196,7 @@ pub struct Given {
     pub ca: Option<PathBuf>,
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
+    pub key_password: Option<PathBuf>,
     pub identification: Identification,
     pub mechanism: Option<Mechanism>,
     pub username: Option<String>,
@@ -220,6 +223,7 @@ impl Given {
             ("ssl-ca-location", self.ca.is_some()),
             ("ssl-certificate-location", self.certificate.is_some()),
             ("ssl-key-location", self.key.is_some()),
+            ("ssl-key-password-file", self.key_password.is_some()),
             (
                 "ssl-endpoint-identification-algorithm",
                 self.identification == Identification::None,
@@ -248,7 +252,14 @@ impl Given {
             return needs(setting, "SASL", names);
         }
         let client = match (self.certificate, self.key) {
-            (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
+            (Some(certificate), Some(key)) => Some(ClientCertificate {
+                certificate,
+                key,
+                key_password: self.key_password,
+            }),
+            (None, None) if self.key_password.is_some() => {
+                return Err("ssl-key-password-file needs its key: set ssl-key-location".into());
+            }
             (None, None) => None,
             (Some(_), None) => {
                 return Err("ssl-certificate-location needs its key: set ssl-key-location".into());

@@ -1,6 +1,7 @@
 //! A Kafka with TLS, SASL and ACLs: job delivers from it, says what keeps it out, and goes on when that is mended.
 
 mod acls;
+mod keys;
 mod names;
 mod refused;
 mod rotation;

@@ -1,6 +1,7 @@
 //! TLS and SASL, for connections that krafka doesn't make: the same files, and the same words for what fails.
 
 pub mod files;
+pub mod key;
 mod names;
 mod relay;
 mod sasl;

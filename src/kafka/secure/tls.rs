@@ -10,9 +10,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::names::AnyName;
-use super::{files, words};
+use super::{files, key, words};
 use crate::kafka::finding::Finding;
-use crate::settings::security::{Identification, Tls};
+use crate::settings::security::{ClientCertificate, Identification, Tls};
 
 /// What a connection needs, by the files as they are now.
 ///
@@ -34,7 +34,7 @@ pub fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
         return Ok(Arc::new(builder.with_no_client_auth()));
     };
     let certificates = files::certificates("ssl-certificate-location", &client.certificate)?;
-    let key = files::key(&client.key)?;
+    let key = key::key(client)?;
     let config = builder
         .with_client_auth_cert(certificates, key)
         .map_err(|error| {
@@ -75,6 +75,17 @@ fn roots(tls: &Tls) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
+/// As `client_config`. Decrypting a key is made to take its time, so it is done aside.
+async fn config_aside(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
+    let is_slow = |client: &ClientCertificate| client.key_password.is_some();
+    if !tls.client.as_ref().is_some_and(is_slow) {
+        return client_config(tls);
+    }
+    let tls = tls.clone();
+    let config = tokio::task::spawn_blocking(move || client_config(&tls)).await;
+    config.map_err(|error| error.to_string())?
+}
+
 /// Begins TLS on a connection to `address`, whose certificate has to have its name, unless the settings take any.
 ///
 /// # Errors
@@ -84,7 +95,7 @@ pub async fn connect(
     stream: TcpStream,
     tls: &Tls,
 ) -> Result<TlsStream<TcpStream>, Finding> {
-    let config = client_config(tls).map_err(Finding::of_settings)?;
+    let config = config_aside(tls).await.map_err(Finding::of_settings)?;
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let host = host
         .trim_start_matches('[')

@@ -66,7 +66,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
 #[test]
 fn every_setting_can_stand_in_the_file_and_in_the_environment() {
     let file = "brokers = ['a:1', 'b:2']\nsecurity-protocol = 'sasl_ssl'\nssl-ca-location = 'ca.pem'\n\
-        ssl-certificate-location = 'c.pem'\nssl-key-location = 'c.key'\n\
+        ssl-certificate-location = 'c.pem'\nssl-key-location = 'c.key'\nssl-key-password-file = 'kp'\n\
         ssl-endpoint-identification-algorithm = 'none'\nsasl-mechanism = 'scram-sha-256'\nsasl-username = 'u'\n\
         sasl-password-file = 'p'\nclient-id = 'n'\nclient-rack = 'r'\ntopic = 't'\ngroup = 'g'\nauto-offset-reset = 'by_duration:1h'\ngroup-instance-id = 'i'\n\
         session-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\ncork-calls = 'off'\nfetch = 'modern'\n\
@@ -81,6 +81,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
                 client: Some(ClientCertificate {
                     certificate: "c.pem".into(),
                     key: "c.key".into(),
+                    key_password: Some("kp".into()),
                 }),
                 identification: Identification::None,
             }),
@@ -128,6 +129,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_SSL_CA_LOCATION", "ca.pem"),
         ("JOB_SSL_CERTIFICATE_LOCATION", "c.pem"),
         ("JOB_SSL_KEY_LOCATION", "c.key"),
+        ("JOB_SSL_KEY_PASSWORD_FILE", "kp"),
         ("JOB_SSL_ENDPOINT_IDENTIFICATION_ALGORITHM", "NONE"),
         ("JOB_SASL_MECHANISM", "SCRAM-SHA-256"),
         ("JOB_SASL_USERNAME", "u"),

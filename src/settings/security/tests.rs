@@ -8,6 +8,7 @@ fn given(protocol: Protocol) -> Given {
         ca: None,
         certificate: None,
         key: None,
+        key_password: None,
         identification: Identification::Https,
         mechanism: None,
         username: None,
@@ -51,7 +52,7 @@ fn each_protocol_has_its_parts() {
 #[test]
 fn what_is_missing_or_too_much_is_named() {
     use Protocol::{Plaintext, SaslPlaintext, SaslSsl, Ssl};
-    let cases: [(Given, &[&str]); 12] = [
+    let cases: [(Given, &[&str]); 14] = [
         (
             Given {
                 ca: Some("ca".into()),
@@ -107,6 +108,20 @@ fn what_is_missing_or_too_much_is_named() {
                 ..given(Ssl)
             },
             &["ssl-key-location", "set ssl-certificate-location"],
+        ),
+        (
+            Given {
+                key_password: Some("p".into()),
+                ..given(Ssl)
+            },
+            &["ssl-key-password-file", "set ssl-key-location"],
+        ),
+        (
+            Given {
+                key_password: Some("p".into()),
+                ..given(Plaintext)
+            },
+            &["ssl-key-password-file needs TLS"],
         ),
         (
             Given {

@@ -42,6 +42,8 @@ pub struct Secured {
     /// And TLS with client certificates.
     pub mutual_proxy: Proxy,
     other_name_proxy: Proxy,
+    /// And SASL_SSL with a certificate that can be changed.
+    pub renewed_proxy: Proxy,
 }
 
 /// The one of this version: started when first asked for, and gone with the process.
@@ -52,7 +54,7 @@ pub fn secured(version: Version) -> &'static Secured {
 
 impl Secured {
     fn start(version: Version) -> Secured {
-        let ports: [u16; 8] = std::array::from_fn(|_| free_port());
+        let ports: [u16; 9] = std::array::from_fn(|_| free_port());
         let [
             main,
             sasl_ssl,
@@ -62,6 +64,7 @@ impl Secured {
             proxied,
             proxied_mutual,
             other_name,
+            renewed,
         ] = ports;
         let sasl_ssl_proxy = Proxy::start(format!("127.0.0.1:{proxied}"));
         let mutual_proxy = Proxy::start(format!("127.0.0.1:{proxied_mutual}"));
@@ -69,6 +72,7 @@ impl Secured {
             Ipv4Addr::new(127, 0, 0, 2),
             format!("127.0.0.1:{other_name}"),
         );
+        let renewed_proxy = Proxy::start(format!("127.0.0.1:{renewed}"));
         let listeners = [
             format!("sasl_ssl:{sasl_ssl}@localhost:{sasl_ssl}"),
             format!("ssl:{ssl}"),
@@ -77,6 +81,7 @@ impl Secured {
             format!("sasl_ssl:{proxied}@{}", sasl_ssl_proxy.address()),
             format!("mutual:{proxied_mutual}@{}", mutual_proxy.address()),
             format!("sasl_ssl:{other_name}@{}", other_name_proxy.address()),
+            format!("sasl_ssl:{renewed}@{}", renewed_proxy.address()),
         ];
         let mut options = vec![
             "--security",
@@ -97,6 +102,7 @@ impl Secured {
             sasl_ssl_proxy,
             mutual_proxy,
             other_name_proxy,
+            renewed_proxy,
         }
     }
 
@@ -132,6 +138,21 @@ impl Secured {
             .output()
             .unwrap_or_else(|e| panic!("{SCRIPT} does not start: {e}"));
         assert!(made.status.success(), "{made:?}");
+    }
+
+    /// Has the broker behind `renewed_proxy` show another certificate of its secrets, on connections from then on.
+    pub fn renew(&self, name: &str) {
+        let [certificate, key] = ["pem", "key"].map(|end| self.secret(&format!("{name}.{end}")));
+        let both = self.secret(&format!("{name}.keystore.pem"));
+        let parts = [key, certificate].map(|part| std::fs::read(part).expect("it is made"));
+        std::fs::write(&both, parts.concat()).expect("written");
+        // The last of the listeners that it was started with.
+        let prefix = "listener.name.more8.ssl.keystore";
+        let config = format!("{prefix}.type=PEM,{prefix}.location={both}");
+        let args = ["--alter", "--entity-type", "brokers", "--entity-name", "1"];
+        let args = [&args[..], &["--add-config", &config]].concat();
+        let done = self.kafka.tool("kafka-configs", &args);
+        assert!(done.status.success(), "{done:?}");
     }
 
     /// The flags of job for one of its listeners, each with its value.
