@@ -128,7 +128,7 @@ impl Connection {
             asked: 0,
         };
         if let Some(sasl) = &security.sasl {
-            secure::authenticate(&mut connection, sasl).await?;
+            secure::authenticate(&mut connection, sasl, security).await?;
         }
         Ok(connection)
     }

@@ -1,14 +1,15 @@
 //! The cluster: its brokers, and how they are spoken to. Every connection to Kafka is made from this, krafka's and ours.
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use krafka::auth::{AuthConfig, TlsConfig, TlsIdentity};
+use krafka::auth::{AuthConfig, OAuthBearerToken, TlsConfig, TlsIdentity};
 use krafka::error::KrafkaError;
 use krafka::{Kafka, KafkaBuilder, ProxyConfig};
 
-use super::secure::{self, Relay, files, key};
+use super::secure::{self, Relay, files, key, token};
 use super::trouble::Trouble;
 use crate::base::limits;
 use crate::settings::security::{ClientCertificate, Mechanism, Tls};
@@ -88,7 +89,7 @@ impl Cluster {
             secure::client_config(tls)?;
         }
         if let Some(sasl) = sasl {
-            files::password(&sasl.password)?;
+            files::password(sasl)?;
         }
         Ok(())
     }
@@ -223,12 +224,17 @@ impl Cluster {
         let Some(sasl) = sasl else {
             return Ok(tls.map(AuthConfig::ssl));
         };
-        let password = files::password(&sasl.password)?;
+        let password = files::password(sasl)?;
         let (name, password) = (sasl.username.as_str(), password.reveal());
         let auth = match sasl.mechanism {
             Mechanism::Plain => AuthConfig::sasl_plain(name, password),
             Mechanism::ScramSha256 => AuthConfig::sasl_scram_sha256(name, password),
             Mechanism::ScramSha512 => AuthConfig::sasl_scram_sha512(name, password),
+            Mechanism::OauthBearer => {
+                token::renew(self.security());
+                let security = self.security().clone();
+                AuthConfig::sasl_oauthbearer_provider(move || bearer(security.clone()))
+            }
         };
         Ok(Some(match tls {
             Some(tls) => auth.with_tls(tls),
@@ -251,6 +257,15 @@ fn tls_config(tls: &Tls) -> TlsConfig {
         }
         Some(client) => config.with_client_cert(path(&client.certificate), path(&client.key)),
         None => config,
+    }
+}
+
+/// A token for a new connection of krafka.
+async fn bearer(security: Security) -> Result<OAuthBearerToken, KrafkaError> {
+    let failed = |finding| KrafkaError::network(io::Error::other(finding));
+    match token::token(&security).await.map_err(failed)? {
+        Some(token) => Ok(OAuthBearerToken::new(token.value.reveal())),
+        None => Err(KrafkaError::config("there is no token endpoint")),
     }
 }
 
@@ -277,6 +292,7 @@ mod tests {
             mechanism: Mechanism::ScramSha512,
             username: "job".into(),
             password,
+            endpoint: None,
         };
         let security = Security {
             tls: None,

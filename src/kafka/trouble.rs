@@ -206,6 +206,13 @@ fn finding(cluster: &Cluster, error: &KrafkaError) -> Finding {
     }
     match error {
         KrafkaError::Network(io) => {
+            // Of what krafka asks us for: a token.
+            if let Some(ours) = io
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<Finding>())
+            {
+                return ours.clone();
+            }
             let inner = io.get_ref().and_then(|inner| inner.source());
             if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<KrafkaError>()) {
                 return finding(cluster, inner);

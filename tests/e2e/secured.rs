@@ -3,6 +3,7 @@
 mod acls;
 mod keys;
 mod names;
+mod oauth;
 mod refused;
 mod rotation;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 
-use crate::settings::security::{Password, Secret};
+use crate::settings::security::{Mechanism, Password, Sasl, Secret};
 
 /// The certificates in the file that a setting names.
 ///
@@ -31,12 +31,16 @@ pub fn certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'st
 ///
 /// # Errors
 /// A sentence that names setting and file.
-pub fn password(password: &Password) -> Result<Secret, String> {
-    let path = match password {
+pub fn password(sasl: &Sasl) -> Result<Secret, String> {
+    let path = match &sasl.password {
         Password::Variable(secret) => return Ok(secret.clone()),
         Password::File(path) => path,
     };
-    secret("sasl-password-file", path)
+    let setting = match sasl.mechanism {
+        Mechanism::OauthBearer => "sasl-oauthbearer-client-secret-file",
+        _ => "sasl-password-file",
+    };
+    secret(setting, path)
 }
 
 /// The one line of text in the file that a setting names.
@@ -116,7 +120,19 @@ mod tests {
             key(&client).expect_err("it is wrong"),
             &["ssl-key-location", "no key in PEM"],
         );
-        let no_password = |path: PathBuf| password(&Password::File(path)).expect_err("it is wrong");
+        let sasl = |mechanism, path| Sasl {
+            mechanism,
+            username: "job".into(),
+            password: Password::File(path),
+            endpoint: None,
+        };
+        let no_password =
+            |path: PathBuf| password(&sasl(Mechanism::Plain, path)).expect_err("it is wrong");
+        says(
+            password(&sasl(Mechanism::OauthBearer, "/nonexistent/s".into()))
+                .expect_err("it is wrong"),
+            &["sasl-oauthbearer-client-secret-file", "No such file"],
+        );
         says(
             no_password(file("line", "\r\n")),
             &["sasl-password-file", "empty line"],
@@ -125,7 +141,7 @@ mod tests {
             no_password("/nonexistent/p".into()),
             &["sasl-password-file", "No such file"],
         );
-        let good = password(&Password::File(file("good", "hush hush \n")));
+        let good = password(&sasl(Mechanism::Plain, file("good", "hush hush \n")));
         assert_eq!(good, Ok(Secret::new("hush hush ")));
     }
 }

@@ -1,6 +1,7 @@
 //! TLS and SASL, for connections that krafka doesn't make: the same files, and the same words for what fails.
 
 pub mod files;
+mod http;
 pub mod key;
 mod names;
 mod relay;
@@ -8,6 +9,7 @@ mod sasl;
 mod scram;
 mod socks;
 mod tls;
+pub mod token;
 pub mod words;
 
 pub use relay::Relay;

@@ -1,5 +1,6 @@
 //! TLS on connections of our own. The files are read for each of them.
 
+use std::io;
 use std::sync::Arc;
 
 use rustls::crypto::ring::default_provider;
@@ -95,15 +96,38 @@ pub async fn connect(
     stream: TcpStream,
     tls: &Tls,
 ) -> Result<TlsStream<TcpStream>, Finding> {
-    let config = config_aside(tls).await.map_err(Finding::of_settings)?;
+    let connected = handshake(address, stream, tls).await;
+    connected.map_err(|failed| match failed {
+        Unsafe::Settings(why) => Finding::of_settings(why),
+        Unsafe::Failed(error) => words::of_handshake(&error, tls.client.is_some()),
+    })
+}
+
+/// Why TLS did not begin.
+pub enum Unsafe {
+    /// A setting, or its file, can't be used: which.
+    Settings(String),
+    Failed(io::Error),
+}
+
+/// As `connect`, for a server that need not be a broker.
+///
+/// # Errors
+/// What is wrong.
+pub async fn handshake(
+    address: &str,
+    stream: TcpStream,
+    tls: &Tls,
+) -> Result<TlsStream<TcpStream>, Unsafe> {
+    let config = config_aside(tls).await.map_err(Unsafe::Settings)?;
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let host = host
         .trim_start_matches('[')
         .trim_end_matches(']')
         .to_owned();
     let name = ServerName::try_from(host.clone()).map_err(|_| {
-        Finding::of_settings(format!("{host:?} is no name that a certificate can have"))
+        Unsafe::Settings(format!("{host:?} is no name that a certificate can have"))
     })?;
     let connected = TlsConnector::from(config).connect(name, stream).await;
-    connected.map_err(|error| words::of_handshake(&error, tls.client.is_some()))
+    connected.map_err(Unsafe::Failed)
 }

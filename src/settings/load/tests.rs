@@ -89,6 +89,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
                 mechanism: Mechanism::ScramSha256,
                 username: "u".into(),
                 password: Password::File("p".into()),
+                endpoint: None,
             }),
         },
         client_id: "n".into(),

@@ -14,6 +14,20 @@ fn given(protocol: Protocol) -> Given {
         username: None,
         password_file: None,
         password: None,
+        oauth: GivenOauth::default(),
+    }
+}
+
+fn with_oauth() -> Given {
+    Given {
+        mechanism: Some(Mechanism::OauthBearer),
+        oauth: GivenOauth {
+            url: Some(url("https://id.example/token").expect("right")),
+            client_id: Some("job".into()),
+            secret: Some(Secret::new("hush")),
+            ..GivenOauth::default()
+        },
+        ..given(Protocol::SaslSsl)
     }
 }
 
@@ -34,6 +48,7 @@ fn each_protocol_has_its_parts() {
         (given(Ssl), Ssl),
         (with_sasl(SaslPlaintext), SaslPlaintext),
         (with_sasl(SaslSsl), SaslSsl),
+        (with_oauth(), SaslSsl),
     ] {
         let security = given.together().expect("it is complete");
         assert_eq!(security.protocol(), is);
@@ -52,7 +67,7 @@ fn each_protocol_has_its_parts() {
 #[test]
 fn what_is_missing_or_too_much_is_named() {
     use Protocol::{Plaintext, SaslPlaintext, SaslSsl, Ssl};
-    let cases: [(Given, &[&str]); 14] = [
+    let cases: [(Given, &[&str]); 20] = [
         (
             Given {
                 ca: Some("ca".into()),
@@ -122,6 +137,60 @@ fn what_is_missing_or_too_much_is_named() {
                 ..given(Plaintext)
             },
             &["ssl-key-password-file needs TLS"],
+        ),
+        (
+            Given {
+                oauth: GivenOauth {
+                    url: None,
+                    ..with_oauth().oauth
+                },
+                ..with_oauth()
+            },
+            &["OAUTHBEARER needs sasl-oauthbearer-token-endpoint-url"],
+        ),
+        (
+            Given {
+                oauth: GivenOauth {
+                    secret: None,
+                    ..with_oauth().oauth
+                },
+                ..with_oauth()
+            },
+            &[
+                "sasl-oauthbearer-client-secret-file",
+                "JOB_SASL_OAUTHBEARER_CLIENT_SECRET",
+            ],
+        ),
+        (
+            Given {
+                oauth: GivenOauth {
+                    secret_file: Some("s".into()),
+                    ..with_oauth().oauth
+                },
+                ..with_oauth()
+            },
+            &["are both set"],
+        ),
+        (
+            Given {
+                username: Some("job".into()),
+                ..with_oauth()
+            },
+            &["sasl-username is of no use to sasl-mechanism = OAUTHBEARER"],
+        ),
+        (
+            Given {
+                oauth: with_oauth().oauth,
+                ..with_sasl(SaslSsl)
+            },
+            &["sasl-oauthbearer-token-endpoint-url is of no use"],
+        ),
+        (
+            Given {
+                oauth: with_oauth().oauth,
+                ..given(Ssl)
+            },
+            &["sasl-oauthbearer-token-endpoint-url needs SASL"],
         ),
         (
             Given {

@@ -13,6 +13,7 @@ use krafka::auth::AuthConfig;
 
 use super::{Kafka, SCRIPT, Version};
 use crate::support::proxy::Proxy;
+use crate::support::tokens::{CLIENT, SCOPE, TokenEndpoint};
 use crate::support::topic::Topic;
 use crate::support::{free_port, runtime};
 
@@ -193,6 +194,23 @@ impl Secured {
         pairs
             .flat_map(|(flag, value)| [flag.to_owned(), value])
             .collect()
+    }
+
+    /// The flags for OAUTHBEARER over TLS at an address, with the tokens of an endpoint.
+    pub fn oauth_flags_at(&self, address: &str, tokens: &TokenEndpoint) -> Vec<String> {
+        let flags = self.flags_at(Listener::SaslSsl, address);
+        let of_sasl = flags.iter().position(|flag| flag == "--sasl-mechanism");
+        let [url, secret] = [&tokens.url, &tokens.secret_file()];
+        let oauth = [
+            ["--sasl-mechanism", "OAUTHBEARER"],
+            ["--sasl-oauthbearer-token-endpoint-url", url],
+            ["--sasl-oauthbearer-client-id", CLIENT],
+            ["--sasl-oauthbearer-client-secret-file", secret],
+            ["--sasl-oauthbearer-scope", SCOPE],
+        ];
+        let oauth = oauth.as_flattened().iter().map(|&text| text.to_owned());
+        let others = &flags[..of_sasl.expect("it is set")];
+        others.iter().cloned().chain(oauth).collect()
     }
 
     /// Allows what docs/SECURITY.md says that job needs, and what `job send` does.
