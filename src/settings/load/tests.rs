@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::settings::security::{
-    ClientCertificate, Identification, Mechanism, Password, Sasl, Tls,
+    self, ClientCertificate, Identification, Mechanism, Password, Sasl, Tls, TokenEndpoint,
 };
 use crate::settings::{
     AutoOffsetReset, CatchUp, Coalesce, Fetch, Http, Isolation, Security, TooOld, Window,
@@ -160,11 +160,69 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_MAX_AGE_ACTION", "dead-letter"),
         ("JOB_HTTP", "0.0.0.0:80"),
     ];
-    assert_eq!(variables.len(), Parser::new().keys.len());
+    // Those of OAUTHBEARER go with no other mechanism.
+    assert_eq!(variables.len() + OAUTH.len(), Parser::new().keys.len());
     assert_eq!(
         load_all(&[], &variables, None).expect("loads").config,
         expected
     );
+}
+
+/// Without the mechanism, which each of them needs.
+const OAUTH: [(&str, &str); 4] = [
+    (
+        "sasl-oauthbearer-token-endpoint-url",
+        "https://id.example/token",
+    ),
+    ("sasl-oauthbearer-client-id", "c"),
+    ("sasl-oauthbearer-client-secret-file", "s"),
+    ("sasl-oauthbearer-scope", "a b"),
+];
+
+#[test]
+fn those_of_oauthbearer_can_stand_in_the_file_and_in_the_environment() {
+    let listener = [
+        ("security-protocol", "sasl_ssl"),
+        ("sasl-mechanism", "oauthbearer"),
+    ];
+    let settings = [&listener[..], &OAUTH].concat();
+    let file: String = settings
+        .iter()
+        .map(|(key, value)| format!("{key} = '{value}'\n"))
+        .collect();
+    let variables: Vec<_> = settings
+        .iter()
+        .map(|(key, value)| (variable_name(key), *value))
+        .collect();
+    let variables: Vec<_> = variables
+        .iter()
+        .map(|(key, value)| (&key[..], *value))
+        .collect();
+    let expected = Sasl {
+        mechanism: Mechanism::OauthBearer,
+        username: "c".into(),
+        password: Password::File("s".into()),
+        endpoint: Some(TokenEndpoint {
+            url: security::url("https://id.example/token").expect("right"),
+            scope: Some("a b".into()),
+        }),
+    };
+    for (variables, file) in [(&variables[..], None), (&[], Some(&file[..]))] {
+        let loaded = load_all(&[], variables, file).expect("loads");
+        assert_eq!(loaded.config.security.sasl, Some(expected.clone()));
+    }
+    let variable = ("JOB_SASL_OAUTHBEARER_CLIENT_SECRET", "hush\n");
+    let rest = variables
+        .iter()
+        .filter(|(name, _)| !name.ends_with("_FILE"));
+    let variables: Vec<_> = rest.copied().chain([variable]).collect();
+    let loaded = load_all(&[], &variables, None).expect("loads");
+    let sasl = loaded.config.security.sasl.clone().expect("SASL");
+    assert_eq!(sasl.password, Password::Variable(Secret::new("hush")));
+    let lines: Vec<_> = loaded.lines().collect();
+    let hidden = "sasl-oauthbearer-client-secret = (hidden) (JOB_SASL_OAUTHBEARER_CLIENT_SECRET)";
+    assert!(lines.iter().any(|line| line == hidden), "{lines:#?}");
+    assert!(!lines.concat().contains("hush"), "{lines:#?}");
 }
 
 #[test]

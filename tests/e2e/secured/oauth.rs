@@ -38,10 +38,13 @@ fn assert_log_hidden(job: &Job) {
 fn works(version: Version) {
     let secured = secured(version);
     let topic = Topic::new(&secured.kafka, 2);
-    secured.allow_all(&format!("User:{SUBJECT}"), &topic);
     let tokens = with_tls(secured);
     let flags = secured.oauth_flags_at(&secured.address(Listener::SaslSsl), &tokens);
     let comet = Comet::start();
+    let said = check(&topic, &flags, &comet).out;
+    let who = format!("--allow-principal User:{SUBJECT}");
+    assert!(said.contains(&who), "{said}");
+    secured.allow_all(&format!("User:{SUBJECT}"), &topic);
     comet.answer(|call| match call.room.as_str() {
         "refused" => Answer::Status(RpcStatusCode::INVALID_ARGUMENT),
         _ => Answer::Ok,
