@@ -36,7 +36,11 @@ pub async fn authenticate(
         Some(_) => return Err(words::no_sasl().into()),
     }
     if let Some(token) = token {
-        return bearer(connection, sasl, &token.value).await;
+        let let_in = bearer(connection, sasl, &token.value).await;
+        if matches!(let_in, Err(Unanswered::Refused(_))) {
+            token::renew(security);
+        }
+        return let_in;
     }
     let password = files::password(sasl).map_err(Finding::of_settings)?;
     let refused = |why: String| Unanswered::from(words::no_login(sasl, &why));

@@ -32,13 +32,21 @@ pub struct Token {
     pub subject: Option<String>,
     pub expires: SystemTime,
     fetched: SystemTime,
+    /// A broker may have refused it.
+    is_doubted: bool,
 }
 
 impl Token {
     fn is_fresh(&self, now: SystemTime) -> bool {
         let life = self.expires.duration_since(self.fetched);
         let early = (life.unwrap_or_default() / 5).clamp(RENEW_LEAST, RENEW_MOST);
-        now + early < self.expires
+        !self.is_doubted && now + early < self.expires
+    }
+
+    /// Asks for the next one, unless this one is young.
+    fn doubt(&mut self, now: SystemTime) {
+        let age = now.duration_since(self.fetched);
+        self.is_doubted |= age.is_ok_and(|age| age > YOUNG);
     }
 }
 
@@ -89,11 +97,9 @@ pub fn renew(security: &Security) {
         // Somebody fetches it just now.
         && let Ok(mut held) = slot(sasl, endpoint).try_lock()
     {
-        let now = SystemTime::now();
-        held.take_if(|held| {
-            now.duration_since(held.fetched)
-                .is_ok_and(|age| age > YOUNG)
-        });
+        let held = held.as_mut();
+        held.into_iter()
+            .for_each(|held| held.doubt(SystemTime::now()));
     }
 }
 
@@ -205,6 +211,7 @@ fn read(body: &[u8], now: SystemTime) -> Result<Token, &'static str> {
         subject: claims["sub"].as_str().map(str::to_owned),
         expires,
         fetched: now,
+        is_doubted: false,
     })
 }
 
@@ -223,6 +230,7 @@ fn claims(token: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::security::{Mechanism, Password, url};
 
     fn at(second: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(second)
@@ -277,6 +285,49 @@ mod tests {
             );
         }
         assert!(!token(5).is_fresh(at(1000)));
+
+        let mut token = token(1000);
+        token.doubt(at(1010));
+        assert!(token.is_fresh(at(1010)), "it is as new as can be");
+        token.doubt(at(1011));
+        assert!(!token.is_fresh(at(1011)));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_still_good_serves_while_there_is_no_other() {
+        let endpoint = TokenEndpoint {
+            url: url("http://127.0.0.1:1/token").expect("right"),
+            scope: None,
+        };
+        let sasl = Sasl {
+            mechanism: Mechanism::OauthBearer,
+            username: "job".into(),
+            password: Password::Variable(Secret::new("hush")),
+            endpoint: Some(endpoint.clone()),
+        };
+        let security = Security {
+            tls: None,
+            sasl: Some(sasl.clone()),
+        };
+        let now = SystemTime::now();
+        for (left, serves) in [(60, true), (10, false)] {
+            let old = Token {
+                value: Secret::new("old"),
+                subject: Some("somebody".into()),
+                expires: now + Duration::from_secs(left),
+                fetched: now - Duration::from_secs(300),
+                is_doubted: false,
+            };
+            *slot(&sasl, &endpoint).lock().await = Some(old);
+            assert_eq!(subject(&security).as_deref(), Some("somebody"));
+            match token(&security).await {
+                Ok(token) => assert!(serves && token.is_some_and(|of| of.value.reveal() == "old")),
+                Err(why) => {
+                    let cause = "no token from http://127.0.0.1:1/token: Connection refused";
+                    assert!(!serves && why.cause == cause, "{why:?}");
+                }
+            }
+        }
     }
 
     #[test]
