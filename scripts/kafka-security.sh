@@ -6,10 +6,11 @@
 #   server.pem server.key          the broker's certificate, for localhost and 127.0.0.1
 #   client.pem client.key          a client's certificate, CN=job; admin.pem admin.key: CN=admin
 #   password, admin-password       of the users job and admin: SCRAM-SHA-256, SCRAM-SHA-512 and PLAIN
+#                                  (OAUTHBEARER takes every token that is not signed)
 #   admin.properties               for Kafka's own tools: they are admin then, who may do everything
 #
 # Beside the listeners that were asked for there are two of the broker's own (INTERNAL, CONTROLLER), with PLAIN for admin alone.
-mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 
 check_security() { # once the options are known
   local listener ports
@@ -191,12 +192,14 @@ SETTINGS
 }
 
 login_settings() { # LISTENER PROTOCOL USERS
-  local mechanism
+  local mechanism module=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule
   [[ $2 == sasl_* ]] || return 0
   echo "listener.name.$1.plain.sasl.jaas.config=$(login admin admin-password "$3")"
   for mechanism in scram-sha-256 scram-sha-512; do
     echo "listener.name.$1.$mechanism.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;"
   done
+  # Any token that is not signed is taken, until it expires: its subject is the user.
+  echo "listener.name.$1.oauthbearer.sasl.jaas.config=$module required unsecuredLoginStringClaim_sub=\"admin\";"
 }
 
 # The listeners, at each launch: the controller's port and the internal one are chosen then.

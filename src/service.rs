@@ -20,7 +20,7 @@ use crate::message::consumer::Control;
 use crate::message::{CometId, Held};
 use crate::observe::http::{self, Served};
 use crate::observe::metrics::Source;
-use crate::settings::{Config, Http};
+use crate::settings::{Config, Http, security};
 use crate::worker::coalesce::Coalescer;
 use crate::worker::{self, EndpointStats, Fleet, Worker};
 
@@ -46,13 +46,19 @@ const NAMES_WITHIN: Duration = Duration::from_secs(2);
 pub fn open_files(config: &Config) -> u64 {
     const ALONE: usize = 40;
     const EACH_BROKER: usize = 8;
+    /// krafka's connection, the relay's end of it, and the broker's.
+    const RELAYED: usize = 3;
     let connections = config.threads * config.comet.len();
     // Who asks whether job is ready has each Comet asked over one more.
     let watched = match config.http.address {
         Some(_) => http::FILES + config.comet.len(),
         None => 0,
     };
-    (ALONE + watched + config.brokers.len() * EACH_BROKER + connections) as u64
+    let each_broker = match config.security.takes_any_name() {
+        true => EACH_BROKER * RELAYED,
+        false => EACH_BROKER,
+    };
+    (ALONE + watched + config.brokers.len() * each_broker + connections) as u64
 }
 
 /// Runs the service until `stop` gets a message and what follows from it is done.
@@ -66,6 +72,9 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     panics::abort();
     if !config.cork_calls {
         comet::forbid_cork();
+    }
+    if config.security.takes_any_name() {
+        log::warn!("{}. {}", security::ANY_NAME, security::GIVE_A_NAME);
     }
     let (to_group, group_events) = unbounded();
     let (record, reads) = unbounded();

@@ -17,10 +17,10 @@ use crate::comet::{self, Client, Location, Queues, RpcStatusCode};
 use crate::commands::dead_letter;
 use crate::kafka::client::{DescribeClusterOptions, Kafka, KrafkaError};
 use crate::kafka::finding::{Finding, find_out};
-use crate::kafka::{self, COMMAND_TIMEOUT, Cluster, Trouble};
+use crate::kafka::{self, COMMAND_TIMEOUT, Cluster, Operation, Trouble};
 use crate::message::{Answer, Status};
-use crate::settings::Config;
 use crate::settings::load::Loaded;
+use crate::settings::{Config, security};
 
 /// How long a Comet may take to answer.
 const COMET_DEADLINE: Duration = Duration::from_secs(3);
@@ -107,6 +107,9 @@ impl<W: Write> Report<W> {
 }
 
 async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
+    if config.security.takes_any_name() {
+        report.uncertain("TLS", security::ANY_NAME, security::GIVE_A_NAME);
+    }
     let topic = format!("topic {}", config.topic);
     let group = format!("group {}", config.group);
     let dead_letters = format!("dead-letter topic {}", config.dead_letter_topic());
@@ -157,7 +160,7 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
         let Trouble { cause, advice, .. } = Trouble::new(&cluster, error);
         report.bad(what, cause, advice);
     };
-    match kafka::partitions(&kafka, &config.topic).await {
+    match kafka::partitions_for(Operation::Read, &kafka, &config.topic).await {
         Ok(Some(partitions)) => {
             report.good(&topic, counted(partitions as u64, "partition"));
             match group::lag(config, &cluster, &kafka, partitions).await {
@@ -202,7 +205,8 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     }
     let ids = brokers.0.iter().map(|(id, _)| *id);
     session::check(config.session_timeout, &cluster, &kafka, ids, report).await;
-    match kafka::partitions(&kafka, &config.dead_letter_topic()).await {
+    let letters = config.dead_letter_topic();
+    match kafka::partitions_for(Operation::Write, &kafka, &letters).await {
         Ok(Some(partitions)) => {
             let partitions = counted(partitions as u64, "partition");
             match dead_letter::count_waiting(config).await {

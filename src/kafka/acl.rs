@@ -4,7 +4,9 @@ use krafka::error::ErrorCode;
 
 use super::cluster::Cluster;
 use super::finding::Finding;
+use super::secure::token;
 use crate::settings::Security;
+use crate::settings::security::Sasl;
 
 /// `None` where the error is another one.
 pub fn denied(cluster: &Cluster, code: ErrorCode) -> Option<Finding> {
@@ -46,7 +48,7 @@ fn command(cluster: &Cluster, allow: &str) -> String {
 fn principal(cluster: &Cluster) -> String {
     let Security { tls, sasl } = cluster.security();
     match (sasl, tls.as_ref().and_then(|tls| tls.client.as_ref())) {
-        (Some(sasl), _) => format!("User:{}", sasl.username),
+        (Some(sasl), _) => user(cluster, sasl),
         (None, Some(client)) => format!(
             "\"User:$(openssl x509 -noout -subject -nameopt RFC2253 -in {} | cut -d= -f2-)\"",
             client.certificate.display()
@@ -55,9 +57,15 @@ fn principal(cluster: &Cluster) -> String {
     }
 }
 
+/// With OAUTHBEARER it is in the token.
+fn user(cluster: &Cluster, sasl: &Sasl) -> String {
+    let subject = token::subject(cluster.security());
+    format!("User:{}", subject.as_ref().unwrap_or(&sasl.username))
+}
+
 fn who(cluster: &Cluster) -> String {
     match &cluster.security().sasl {
-        Some(sasl) => format!("User:{}", sasl.username),
+        Some(sasl) => user(cluster, sasl),
         None if cluster.security().tls.is_some() => "this client certificate".into(),
         None => "User:ANONYMOUS".into(),
     }
@@ -66,7 +74,9 @@ fn who(cluster: &Cluster) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::security::{ClientCertificate, Mechanism, Password, Sasl, Secret, Tls};
+    use crate::settings::security::{
+        ClientCertificate, Identification, Mechanism, Password, Secret, Tls,
+    };
 
     fn said(security: Security, code: ErrorCode) -> Finding {
         denied(&Cluster::secured(&["a:1", "b:2"], security), code).expect("it is about an ACL")
@@ -80,6 +90,7 @@ mod tests {
                 mechanism: Mechanism::Plain,
                 username: "job".into(),
                 password: Password::Variable(Secret::new("hush")),
+                endpoint: None,
             }),
         };
         let topic = said(with_sasl.clone(), ErrorCode::TopicAuthorizationFailed);
@@ -103,7 +114,9 @@ mod tests {
                 client: Some(ClientCertificate {
                     certificate: "c".into(),
                     key: "k".into(),
+                    key_password: None,
                 }),
+                identification: Identification::Https,
             }),
             sasl: None,
         };

@@ -128,7 +128,7 @@ impl Connection {
             asked: 0,
         };
         if let Some(sasl) = &security.sasl {
-            secure::authenticate(&mut connection, sasl).await?;
+            secure::authenticate(&mut connection, sasl, security).await?;
         }
         Ok(connection)
     }
@@ -244,7 +244,7 @@ impl Connection {
 }
 
 /// Tries the addresses of a name one after the other, each within [`CONNECT_TIMEOUT`].
-async fn connect(address: &str) -> io::Result<TcpStream> {
+pub(super) async fn connect(address: &str) -> io::Result<TcpStream> {
     let mut failed = None;
     for one in lookup_host(address).await? {
         match timeout(CONNECT_TIMEOUT, TcpStream::connect(one)).await {

@@ -1,16 +1,18 @@
 //! The cluster: its brokers, and how they are spoken to. Every connection to Kafka is made from this, krafka's and ours.
 
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use krafka::auth::{AuthConfig, TlsConfig};
+use krafka::auth::{AuthConfig, OAuthBearerToken, TlsConfig, TlsIdentity};
 use krafka::error::KrafkaError;
-use krafka::{Kafka, KafkaBuilder};
+use krafka::{Kafka, KafkaBuilder, ProxyConfig};
 
-use super::secure::{self, files};
+use super::secure::{self, Relay, files, key, token};
 use super::trouble::Trouble;
-use crate::settings::security::{Mechanism, Tls};
+use crate::base::limits;
+use crate::settings::security::{ClientCertificate, Mechanism, Tls};
 use crate::settings::{Config, Security};
 
 /// How long one request to a broker may take. A fetch or a join that the broker holds back on purpose counts apart.
@@ -34,6 +36,8 @@ pub struct Cluster(Arc<Inner>);
 struct Inner {
     brokers: Vec<String>,
     security: Security,
+    /// Where krafka can't do TLS as the settings say; or why there is none.
+    relay: OnceLock<Result<Relay, String>>,
     client_id: String,
     client_rack: Option<String>,
     /// What errors speak of.
@@ -48,6 +52,7 @@ impl Cluster {
         Cluster(Arc::new(Inner {
             brokers: config.brokers.clone(),
             security: config.security.clone(),
+            relay: OnceLock::new(),
             client_id: config.client_id.clone(),
             client_rack: config.client_rack.clone(),
             topic: config.topic.clone(),
@@ -65,6 +70,7 @@ impl Cluster {
         Cluster(Arc::new(Inner {
             brokers: brokers.iter().map(|&broker| broker.to_owned()).collect(),
             security,
+            relay: OnceLock::new(),
             client_id: "job".into(),
             client_rack: None,
             topic: "my-topic".into(),
@@ -83,7 +89,7 @@ impl Cluster {
             secure::client_config(tls)?;
         }
         if let Some(sasl) = sasl {
-            files::password(&sasl.password)?;
+            files::password(sasl)?;
         }
         Ok(())
     }
@@ -176,6 +182,14 @@ impl Cluster {
             .client_id(client_id)
             .connect_timeout(CONNECT_TIMEOUT)
             .metadata_max_age(METADATA_AGE);
+        let builder = match self.relay().map_err(KrafkaError::config)? {
+            None => builder,
+            Some(relay) => builder.proxy(ProxyConfig::with_credentials(
+                relay.address(),
+                "job",
+                relay.password().reveal(),
+            )),
+        };
         Ok(match self.auth().map_err(KrafkaError::config)? {
             None => builder,
             Some(auth) => builder
@@ -184,20 +198,43 @@ impl Cluster {
         })
     }
 
+    /// The relay that does TLS for krafka, where it doesn't do that itself.
+    fn relay(&self) -> Result<Option<&Relay>, String> {
+        let tls = match &self.security().tls {
+            Some(tls) if self.security().takes_any_name() => tls,
+            _ => return Ok(None),
+        };
+        let started = self.0.relay.get_or_init(|| {
+            Relay::start(tls).map_err(|error| {
+                format!(
+                    "no relay for TLS could be started: {}",
+                    limits::explained(&error)
+                )
+            })
+        });
+        started.as_ref().map(Some).map_err(Clone::clone)
+    }
+
     /// What krafka needs, by the files as they are now. krafka has the certificates' paths, and the password itself.
     fn auth(&self) -> Result<Option<AuthConfig>, String> {
         let Security { tls, sasl } = self.security();
         self.check_files()?;
-        let tls = tls.as_ref().map(tls_config);
+        let of_krafka = tls.as_ref().filter(|_| !self.security().takes_any_name());
+        let tls = of_krafka.map(tls_config);
         let Some(sasl) = sasl else {
             return Ok(tls.map(AuthConfig::ssl));
         };
-        let password = files::password(&sasl.password)?;
+        let password = files::password(sasl)?;
         let (name, password) = (sasl.username.as_str(), password.reveal());
         let auth = match sasl.mechanism {
             Mechanism::Plain => AuthConfig::sasl_plain(name, password),
             Mechanism::ScramSha256 => AuthConfig::sasl_scram_sha256(name, password),
             Mechanism::ScramSha512 => AuthConfig::sasl_scram_sha512(name, password),
+            Mechanism::OauthBearer => {
+                token::renew(self.security());
+                let security = self.security().clone();
+                AuthConfig::sasl_oauthbearer_provider(move || bearer(security.clone()))
+            }
         };
         Ok(Some(match tls {
             Some(tls) => auth.with_tls(tls),
@@ -214,8 +251,34 @@ fn tls_config(tls: &Tls) -> TlsConfig {
         None => config.with_native_roots(),
     };
     match &tls.client {
+        Some(client) if client.key_password.is_some() => {
+            let client = client.clone();
+            config.with_client_identity_provider(move || identity(client.clone()))
+        }
         Some(client) => config.with_client_cert(path(&client.certificate), path(&client.key)),
         None => config,
+    }
+}
+
+/// A token for a new connection of krafka.
+async fn bearer(security: Security) -> Result<OAuthBearerToken, KrafkaError> {
+    let failed = |finding| KrafkaError::network(io::Error::other(finding));
+    match token::token(&security).await.map_err(failed)? {
+        Some(token) => Ok(OAuthBearerToken::new(token.value.reveal())),
+        None => Err(KrafkaError::config("there is no token endpoint")),
+    }
+}
+
+/// The client certificate and its decrypted key, by the files as they are now. krafka asks for it as often as it reads
+/// files. Decrypting is made to take its time, so it is done aside.
+async fn identity(client: ClientCertificate) -> Result<TlsIdentity, KrafkaError> {
+    let reading = tokio::task::spawn_blocking(move || {
+        let certificates = files::read("ssl-certificate-location", &client.certificate)?;
+        Ok::<_, String>(TlsIdentity::from_pem(certificates, key::pem(&client)?))
+    });
+    match reading.await {
+        Ok(read) => read.map_err(KrafkaError::config),
+        Err(error) => Err(KrafkaError::config(error.to_string())),
     }
 }
 
@@ -229,6 +292,7 @@ mod tests {
             mechanism: Mechanism::ScramSha512,
             username: "job".into(),
             password,
+            endpoint: None,
         };
         let security = Security {
             tls: None,

@@ -1,6 +1,7 @@
 //! What is wrong with an address at which no Kafka can be reached.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use kafka_protocol::messages::MetadataRequest;
@@ -34,6 +35,14 @@ pub struct Finding {
     pub cause: String,
     pub advice: Cow<'static, str>,
 }
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}. {}", self.cause, self.advice)
+    }
+}
+
+impl std::error::Error for Finding {}
 
 impl Finding {
     pub fn new(cause: String, advice: impl Into<Cow<'static, str>>) -> Finding {

@@ -19,6 +19,6 @@ mod trouble;
 
 pub use cluster::{CLOSING, COMMAND_TIMEOUT, Cluster, METADATA_AGE, REQUEST_TIMEOUT};
 pub use trouble::{
-    Trouble, alter_topic_command, create_topic_command, explained, is_invalid, is_login_refused,
-    is_too_large, partitions,
+    Operation, Trouble, alter_topic_command, create_topic_command, explained, is_invalid,
+    is_login_refused, is_too_large, partitions, partitions_for,
 };

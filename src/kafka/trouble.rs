@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use krafka::Kafka;
-use krafka::admin::DescribeTopicsOptions;
+use krafka::admin::{DescribeTopicsOptions, TopicDescription};
 use krafka::error::{ErrorCode, KrafkaError};
 
 use super::cluster::{COMMAND_TIMEOUT, Cluster};
@@ -17,10 +17,52 @@ use crate::base::limits::RAISE_FILES;
 /// # Errors
 /// When Kafka can't be asked within `COMMAND_TIMEOUT`, or doesn't let us see it.
 pub async fn partitions(kafka: &Kafka, topic: &str) -> Result<Option<usize>, KrafkaError> {
+    Ok(describe(kafka, topic)
+        .await?
+        .map(|topic| topic.partitions.len()))
+}
+
+/// What an ACL allows on a topic, by Kafka's number. Each of them lets us see the topic too.
+#[derive(Clone, Copy, Debug)]
+pub enum Operation {
+    Read = 3,
+    Write = 4,
+}
+
+/// As `partitions`, for somebody who needs more than to see the topic.
+///
+/// # Errors
+/// As `partitions`, and [`ErrorCode::TopicAuthorizationFailed`] where the topic is seen, but that is not allowed. Brokers that
+/// don't tell what is allowed count as if it were.
+pub async fn partitions_for(
+    operation: Operation,
+    kafka: &Kafka,
+    topic: &str,
+) -> Result<Option<usize>, KrafkaError> {
+    let Some(described) = describe(kafka, topic).await? else {
+        return Ok(None);
+    };
+    match is_allowed(operation, described.authorized_operations) {
+        true => Ok(Some(described.partitions.len())),
+        false => Err(KrafkaError::broker(
+            ErrorCode::TopicAuthorizationFailed,
+            format!("{operation:?} of topic {topic}{IS_NOT_ALLOWED}"),
+        )),
+    }
+}
+
+const IS_NOT_ALLOWED: &str = " is not allowed";
+
+/// `allowed`: a bit for each operation, where the broker tells.
+fn is_allowed(operation: Operation, allowed: Option<i32>) -> bool {
+    allowed.is_none_or(|bits| bits & (1 << operation as u32) != 0)
+}
+
+async fn describe(kafka: &Kafka, topic: &str) -> Result<Option<TopicDescription>, KrafkaError> {
     let options = DescribeTopicsOptions::default().timeout(COMMAND_TIMEOUT);
     let described = kafka.admin().describe_topics([topic], options).await?;
     match described.into_values().next() {
-        Some(Ok(topic)) => Ok(Some(topic.partitions.len())),
+        Some(Ok(topic)) => Ok(Some(topic)),
         Some(Err(KrafkaError::Broker {
             code: ErrorCode::UnknownTopicOrPartition,
             ..
@@ -175,18 +217,27 @@ fn finding(cluster: &Cluster, error: &KrafkaError) -> Finding {
     }
     match error {
         KrafkaError::Network(io) => {
+            // Of what krafka asks us for: a token.
+            if let Some(ours) = io
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<Finding>())
+            {
+                return ours.clone();
+            }
             let inner = io.get_ref().and_then(|inner| inner.source());
             if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<KrafkaError>()) {
                 return finding(cluster, inner);
             }
             use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
             let text = io.to_string();
+            // The relay's answer, of which nobody needs to know.
+            let text = text.trim_start_matches("SOCKS5 proxy error: ");
             let advice = match io.kind() {
                 ConnectionAborted | ConnectionReset | UnexpectedEof => OTHER,
-                _ if limited_by_files(&text) => RAISE_FILES,
+                _ if limited_by_files(text) => RAISE_FILES,
                 _ => SETTING,
             };
-            Finding::new(without_number(&text), advice)
+            Finding::new(without_number(text), advice)
         }
         KrafkaError::Timeout { operation } => {
             Finding::new(format!("no answer in time ({operation})"), SILENT)
@@ -219,7 +270,14 @@ fn denied(cluster: &Cluster, error: &KrafkaError) -> Option<Finding> {
         return Some(words::of_tls(tls, cluster.shows_certificate()));
     }
     match error {
-        KrafkaError::Broker { code, .. } => acl::denied(cluster, *code),
+        KrafkaError::Broker { code, message } => {
+            let mut denied = acl::denied(cluster, *code)?;
+            // `partitions_for` knows more of it.
+            if message.ends_with(IS_NOT_ALLOWED) {
+                denied.cause = format!("{}: {message}", denied.cause);
+            }
+            Some(denied)
+        }
         KrafkaError::Auth { message, .. } => {
             let sasl = cluster.security().sasl.as_ref()?;
             Some(words::of_krafka(sasl, message))
@@ -238,6 +296,14 @@ mod tests {
         let cluster = Cluster::plain(brokers);
         let connected = cluster.connect_for_command("check").await;
         connected.expect_err("no Kafka is there").to_string()
+    }
+
+    #[test]
+    fn each_operation_has_its_bit() {
+        // DESCRIBE and WRITE, as Kafka's AclOperation numbers them.
+        let writer = Some(1 << 8 | 1 << 4);
+        assert!(is_allowed(Operation::Write, writer) && !is_allowed(Operation::Read, writer));
+        assert!(is_allowed(Operation::Read, Some(1 << 3)) && is_allowed(Operation::Read, None));
     }
 
     #[tokio::test]

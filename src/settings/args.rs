@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
-use super::security::{Given, Mechanism, NameIsChecked, Protocol, Secret, Security};
+use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Secret, Security};
 use super::{
     Addresses, AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Http, Isolation, LogMessages,
     MaxAge, TooOld, Window,
@@ -55,12 +55,15 @@ struct SecurityArgs {
     /// PEM file of the certificate that shows who we are, with those between it and its CA
     #[arg(long, value_name = "FILE", value_parser = security::file)]
     ssl_certificate_location: Option<PathBuf>,
-    /// PEM file of its key, which is not encrypted
+    /// PEM file of its key
     #[arg(long, value_name = "FILE", value_parser = security::file)]
     ssl_key_location: Option<PathBuf>,
-    /// That a certificate has the broker's name is checked always
-    #[arg(long, value_name = "ALGORITHM", default_value = "https", value_parser = security::endpoint_identification)]
-    ssl_endpoint_identification_algorithm: NameIsChecked,
+    /// File of the key's password, where it is encrypted
+    #[arg(long, value_name = "FILE", value_parser = security::file)]
+    ssl_key_password_file: Option<PathBuf>,
+    /// Whether a certificate has to have the broker's name (https), or none is checked: for a trial only
+    #[arg(long, value_name = "ALGORITHM", default_value = "https", ignore_case = true, value_parser = security::identification())]
+    ssl_endpoint_identification_algorithm: Identification,
     /// How SASL shows who we are
     #[arg(long, value_name = "MECHANISM", ignore_case = true, value_parser = security::mechanism())]
     sasl_mechanism: Option<Mechanism>,
@@ -70,20 +73,47 @@ struct SecurityArgs {
     /// File of the password; or the variable JOB_SASL_PASSWORD holds it
     #[arg(long, value_name = "FILE", value_parser = security::file)]
     sasl_password_file: Option<PathBuf>,
+    /// Where OAUTHBEARER gets its tokens: the token endpoint of an OAuth server
+    #[arg(long, value_name = "URL", value_parser = security::url)]
+    sasl_oauthbearer_token_endpoint_url: Option<security::Url>,
+    /// Who we are to the OAuth server
+    #[arg(long, value_name = "ID", value_parser = settings::name)]
+    sasl_oauthbearer_client_id: Option<String>,
+    /// File of the client's secret; or the variable JOB_SASL_OAUTHBEARER_CLIENT_SECRET holds it
+    #[arg(long, value_name = "FILE", value_parser = security::file)]
+    sasl_oauthbearer_client_secret_file: Option<PathBuf>,
+    /// What to ask for, where the OAuth server wants to know: names with spaces between them
+    #[arg(long, value_name = "SCOPE", value_parser = settings::name)]
+    sasl_oauthbearer_scope: Option<String>,
+}
+
+/// What variables hold that are no flags.
+#[derive(Debug, Default)]
+pub struct Secrets {
+    pub password: Option<Secret>,
+    pub client_secret: Option<Secret>,
 }
 
 impl SecurityArgs {
-    fn together(self, password: Option<Secret>) -> Result<Security, String> {
-        let NameIsChecked = self.ssl_endpoint_identification_algorithm;
+    fn together(self, secrets: Secrets) -> Result<Security, String> {
         let given = Given {
             protocol: self.security_protocol,
             ca: self.ssl_ca_location,
             certificate: self.ssl_certificate_location,
             key: self.ssl_key_location,
+            key_password: self.ssl_key_password_file,
+            identification: self.ssl_endpoint_identification_algorithm,
             mechanism: self.sasl_mechanism,
             username: self.sasl_username,
             password_file: self.sasl_password_file,
-            password,
+            password: secrets.password,
+            oauth: GivenOauth {
+                url: self.sasl_oauthbearer_token_endpoint_url,
+                client_id: self.sasl_oauthbearer_client_id,
+                secret_file: self.sasl_oauthbearer_client_secret_file,
+                secret: secrets.client_secret,
+                scope: self.sasl_oauthbearer_scope,
+            },
         };
         given.together()
     }
@@ -171,11 +201,11 @@ impl SettingArgs {
     ///
     /// # Errors
     /// Two don't go together, or one is missing.
-    pub fn into_config(self, password: Option<Secret>) -> Result<Config, String> {
+    pub fn into_config(self, secrets: Secrets) -> Result<Config, String> {
         let args = self;
         let config = Config {
             brokers: args.source.brokers.0,
-            security: args.source.security.together(password)?,
+            security: args.source.security.together(secrets)?,
             client_id: args.source.client_id,
             client_rack: args.client_rack,
             topic: args.source.topic,

@@ -1,6 +1,9 @@
 //! A Kafka with TLS, SASL and ACLs: job delivers from it, says what keeps it out, and goes on when that is mended.
 
 mod acls;
+mod keys;
+mod names;
+mod oauth;
 mod refused;
 mod rotation;
 
@@ -126,6 +129,11 @@ fn tls_works() {
 #[test]
 fn tls_with_a_client_certificate_works() {
     works(Version::V3_9_1, Listener::Mutual, "User:CN=job");
+}
+
+#[test]
+fn a_certificate_of_another_name_works_where_that_is_wanted() {
+    works(Version::V3_9_1, Listener::OtherName, "User:job");
 }
 
 #[test]

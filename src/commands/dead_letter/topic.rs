@@ -9,7 +9,7 @@ use crate::kafka::client::{
     AutoOffsetReset, Consumer, ConsumerRecord, Kafka, KrafkaError, ListOffsetsOptions, OffsetSpec,
     TopicPartition,
 };
-use crate::kafka::{self, COMMAND_TIMEOUT, Cluster, Trouble};
+use crate::kafka::{self, COMMAND_TIMEOUT, Cluster, Operation, Trouble};
 use crate::settings::Config;
 
 /// Limits a fetch's wait at the broker for new records.
@@ -43,7 +43,8 @@ impl Topic {
         let kafka = connected.await.map_err(|trouble| trouble.to_string())?;
         let name = config.dead_letter_topic();
         let open = async {
-            let Some(partitions) = kafka::partitions(&kafka, &name).await? else {
+            let Some(partitions) = kafka::partitions_for(Operation::Read, &kafka, &name).await?
+            else {
                 return Ok(None);
             };
             let consumer = kafka

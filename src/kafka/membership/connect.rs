@@ -8,10 +8,10 @@ use krafka::Kafka;
 use super::{Membership, NOT_BEGUN, RETRY_FIRST, RETRY_MOST, wait};
 use crate::base::backoff::Retry;
 use crate::base::text::counted;
-use crate::kafka::{Trouble, create_topic_command, is_login_refused, partitions};
+use crate::kafka::{Operation, Trouble, create_topic_command, is_login_refused, partitions_for};
 
 impl Membership {
-    /// Retries until Kafka answers and has the topic.
+    /// Retries until Kafka answers and has the topic, which we may read.
     pub(super) async fn connect(&self) -> Kafka {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
         let (cluster, topic) = (&self.cluster, &self.config.topic);
@@ -31,7 +31,7 @@ impl Membership {
             // With another password by then, this krafka can't be let in again.
             let mut is_refused = false;
             while !is_refused {
-                let why = match partitions(&kafka, topic).await {
+                let why = match partitions_for(Operation::Read, &kafka, topic).await {
                     Ok(Some(partitions)) => {
                         log::info!(
                             "connected to Kafka at {}: topic {topic} has {}",

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::settings::security::{Password, Secret};
+use crate::settings::security::{Mechanism, Password, Sasl, Secret};
 
 /// The certificates in the file that a setting names.
 ///
@@ -27,37 +27,27 @@ pub fn certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'st
     }
 }
 
-/// The key in the file of ssl-key-location.
-///
-/// # Errors
-/// A sentence that names setting and file, and shows nothing of what is in it.
-pub fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let setting = "ssl-key-location";
-    let pem = read(setting, path)?;
-    let has = |text: &[u8]| pem.windows(text.len()).any(|window| window == text);
-    let file = path.display();
-    if has(b"BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED") {
-        return Err(format!(
-            "{setting} {file}: encrypted key: decrypt it with openssl pkey -in {file} -out FILE, let nobody else read that \
-             file (chmod 600), and name it in {setting}"
-        ));
-    }
-    // What a parser says of a key might show some of it.
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
-        format!("{setting} {file}: there is no key in PEM in it (-----BEGIN PRIVATE KEY-----)")
-    })
-}
-
 /// The password, without the end of its line.
 ///
 /// # Errors
 /// A sentence that names setting and file.
-pub fn password(password: &Password) -> Result<Secret, String> {
-    let path = match password {
+pub fn password(sasl: &Sasl) -> Result<Secret, String> {
+    let path = match &sasl.password {
         Password::Variable(secret) => return Ok(secret.clone()),
         Password::File(path) => path,
     };
-    let setting = "sasl-password-file";
+    let setting = match sasl.mechanism {
+        Mechanism::OauthBearer => "sasl-oauthbearer-client-secret-file",
+        _ => "sasl-password-file",
+    };
+    secret(setting, path)
+}
+
+/// The one line of text in the file that a setting names.
+///
+/// # Errors
+/// A sentence that names setting and file.
+pub fn secret(setting: &str, path: &Path) -> Result<Secret, String> {
     let bytes = read(setting, path)?;
     let text = String::from_utf8(bytes)
         .map_err(|_| format!("{setting} {}: not UTF-8 text", path.display()))?;
@@ -74,7 +64,11 @@ pub fn password(password: &Password) -> Result<Secret, String> {
     }
 }
 
-fn read(setting: &str, path: &Path) -> Result<Vec<u8>, String> {
+/// What is in the file that a setting names.
+///
+/// # Errors
+/// A sentence that names both.
+pub fn read(setting: &str, path: &Path) -> Result<Vec<u8>, String> {
     let file = path.display();
     match std::fs::read(path) {
         Ok(bytes) if bytes.is_empty() => Err(format!("{setting} {file}: the file is empty")),
@@ -85,7 +79,9 @@ fn read(setting: &str, path: &Path) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::key::key;
     use super::*;
+    use crate::settings::security::ClientCertificate;
     use std::path::PathBuf;
 
     #[test]
@@ -115,24 +111,28 @@ mod tests {
         let broken = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
         says(ca(&file("broken", broken)), &["can't be read as PEM"]);
 
-        let no_key = |path: &Path| key(path).expect_err("it is wrong");
+        let client = ClientCertificate {
+            certificate: "c".into(),
+            key: file("no-key", "hush"),
+            key_password: None,
+        };
         says(
-            no_key(&file("no-key", "hush")),
+            key(&client).expect_err("it is wrong"),
             &["ssl-key-location", "no key in PEM"],
         );
-        for (name, text) in [
-            ("pkcs8", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nhush\n"),
-            (
-                "old",
-                "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nhush\n",
-            ),
-        ] {
-            let path = file(name, text);
-            let command = format!("openssl pkey -in {}", path.display());
-            says(no_key(&path), &["encrypted key", &command]);
-        }
-
-        let no_password = |path: PathBuf| password(&Password::File(path)).expect_err("it is wrong");
+        let sasl = |mechanism, path| Sasl {
+            mechanism,
+            username: "job".into(),
+            password: Password::File(path),
+            endpoint: None,
+        };
+        let no_password =
+            |path: PathBuf| password(&sasl(Mechanism::Plain, path)).expect_err("it is wrong");
+        says(
+            password(&sasl(Mechanism::OauthBearer, "/nonexistent/s".into()))
+                .expect_err("it is wrong"),
+            &["sasl-oauthbearer-client-secret-file", "No such file"],
+        );
         says(
             no_password(file("line", "\r\n")),
             &["sasl-password-file", "empty line"],
@@ -141,7 +141,7 @@ mod tests {
             no_password("/nonexistent/p".into()),
             &["sasl-password-file", "No such file"],
         );
-        let good = password(&Password::File(file("good", "hush hush \n")));
+        let good = password(&sasl(Mechanism::Plain, file("good", "hush hush \n")));
         assert_eq!(good, Ok(Secret::new("hush hush ")));
     }
 }

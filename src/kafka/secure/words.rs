@@ -20,6 +20,10 @@ const NAME: &str = "Reach the broker by a name that its certificate has (brokers
                     or give it a certificate with this name";
 const CLIENT: &str = "Set ssl-certificate-location and ssl-key-location to a certificate that a CA in the broker's truststore \
                       signed, and to its key";
+const LOGIN: &str = "Check sasl-username, the password (sasl-password-file or JOB_SASL_PASSWORD) and sasl-mechanism; a broker knows \
+         the users of each mechanism apart";
+const TOKEN: &str = "Check what the broker expects of a token (issuer, audience, scope), and its log; sasl-oauthbearer-scope is \
+                     what job asks for";
 const PROTOCOL: &str = "Check security-protocol (SSL and SASL_SSL are with TLS, PLAINTEXT and SASL_PLAINTEXT without), and \
                         the port in brokers";
 
@@ -189,8 +193,10 @@ pub fn no_login(sasl: &Sasl, said: &str) -> Finding {
             escape_first(sasl.username.as_bytes(), SHOWN),
             escape_first(said.as_bytes(), SHOWN)
         ),
-        "Check sasl-username, the password (sasl-password-file or JOB_SASL_PASSWORD) and sasl-mechanism; a broker knows \
-         the users of each mechanism apart",
+        match sasl.mechanism {
+            Mechanism::OauthBearer => TOKEN,
+            _ => LOGIN,
+        },
     )
 }
 
@@ -225,6 +231,7 @@ mod tests {
             mechanism: Mechanism::Plain,
             username: "job".into(),
             password: Password::Variable(Secret::new("hush")),
+            endpoint: None,
         }
     }
 

@@ -19,8 +19,9 @@ use clap::{Arg, ArgMatches, Args, FromArgMatches};
 
 use crate::base::text::escape_body;
 use crate::settings::Config;
+use crate::settings::args::Secrets;
 use crate::settings::args::SettingArgs;
-use crate::settings::security::{PASSWORD_VARIABLE, Secret};
+use crate::settings::security::{PASSWORD_VARIABLE, SECRET_VARIABLE, Secret};
 use parser::{Parser, argument};
 
 /// The file that is read when none is named.
@@ -143,7 +144,7 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
         .map(String::as_str)
         .chain([CONFIG])
         .map(variable_name)
-        .chain([PASSWORD_VARIABLE.to_owned()])
+        .chain([PASSWORD_VARIABLE, SECRET_VARIABLE].map(str::to_owned))
         .collect();
     let ignored = unknown::unknown(environment.set(), &known)?;
 
@@ -185,14 +186,26 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
         }
     });
     let mut settings: Vec<_> = settings.collect();
-    let password = password(environment)?;
-    settings.extend(password.as_ref().map(|_| Setting {
-        key: "sasl-password".into(),
-        value: "(hidden)".into(),
-        origin: Origin::Variable(PASSWORD_VARIABLE.into()),
-    }));
+    let secrets = Secrets {
+        password: secret(environment, PASSWORD_VARIABLE)?,
+        client_secret: secret(environment, SECRET_VARIABLE)?,
+    };
+    for (key, variable, secret) in [
+        ("sasl-password", PASSWORD_VARIABLE, &secrets.password),
+        (
+            "sasl-oauthbearer-client-secret",
+            SECRET_VARIABLE,
+            &secrets.client_secret,
+        ),
+    ] {
+        settings.extend(secret.as_ref().map(|_| Setting {
+            key: key.into(),
+            value: "(hidden)".into(),
+            origin: Origin::Variable(variable.into()),
+        }));
+    }
     let args = SettingArgs::from_arg_matches(&merged).map_err(|error| error.to_string())?;
-    let mut config = args.into_config(password)?;
+    let mut config = args.into_config(secrets)?;
     config.http.is_asked_for = values.contains_key(HTTP);
     Ok(Loaded {
         settings,
@@ -202,14 +215,14 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
     })
 }
 
-/// The password, where the environment holds it. No error shows it.
-fn password(environment: &Environment) -> Result<Option<Secret>, String> {
-    let Some(value) = environment.variable(PASSWORD_VARIABLE) else {
+/// A secret, where the environment holds it. No error shows it.
+fn secret(environment: &Environment, variable: &str) -> Result<Option<Secret>, String> {
+    let Some(value) = environment.variable(variable) else {
         return Ok(None);
     };
     let text = value
         .to_str()
-        .ok_or_else(|| format!("environment variable {PASSWORD_VARIABLE}: not UTF-8 text"))?;
+        .ok_or_else(|| format!("environment variable {variable}: not UTF-8 text"))?;
     Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
 }
 

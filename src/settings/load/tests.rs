@@ -1,7 +1,9 @@
 //! All sources together.
 
 use super::*;
-use crate::settings::security::{ClientCertificate, Mechanism, Password, Sasl, Tls};
+use crate::settings::security::{
+    self, ClientCertificate, Identification, Mechanism, Password, Sasl, Tls, TokenEndpoint,
+};
 use crate::settings::{
     AutoOffsetReset, CatchUp, Coalesce, Fetch, Http, Isolation, LogMessages, Security, TooOld,
     Window,
@@ -65,8 +67,8 @@ fn flags_win_over_environment_over_file_over_defaults() {
 #[test]
 fn every_setting_can_stand_in_the_file_and_in_the_environment() {
     let file = "brokers = ['a:1', 'b:2']\nsecurity-protocol = 'sasl_ssl'\nssl-ca-location = 'ca.pem'\n\
-        ssl-certificate-location = 'c.pem'\nssl-key-location = 'c.key'\n\
-        ssl-endpoint-identification-algorithm = 'https'\nsasl-mechanism = 'scram-sha-256'\nsasl-username = 'u'\n\
+        ssl-certificate-location = 'c.pem'\nssl-key-location = 'c.key'\nssl-key-password-file = 'kp'\n\
+        ssl-endpoint-identification-algorithm = 'none'\nsasl-mechanism = 'scram-sha-256'\nsasl-username = 'u'\n\
         sasl-password-file = 'p'\nclient-id = 'n'\nclient-rack = 'r'\ntopic = 't'\ngroup = 'g'\nauto-offset-reset = 'by_duration:1h'\ngroup-instance-id = 'i'\n\
         session-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\ncork-calls = 'off'\nfetch = 'modern'\n\
         isolation-level = 'read_uncommitted'\n\
@@ -80,12 +82,15 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
                 client: Some(ClientCertificate {
                     certificate: "c.pem".into(),
                     key: "c.key".into(),
+                    key_password: Some("kp".into()),
                 }),
+                identification: Identification::None,
             }),
             sasl: Some(Sasl {
                 mechanism: Mechanism::ScramSha256,
                 username: "u".into(),
                 password: Password::File("p".into()),
+                endpoint: None,
             }),
         },
         client_id: "n".into(),
@@ -127,7 +132,8 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_SSL_CA_LOCATION", "ca.pem"),
         ("JOB_SSL_CERTIFICATE_LOCATION", "c.pem"),
         ("JOB_SSL_KEY_LOCATION", "c.key"),
-        ("JOB_SSL_ENDPOINT_IDENTIFICATION_ALGORITHM", "https"),
+        ("JOB_SSL_KEY_PASSWORD_FILE", "kp"),
+        ("JOB_SSL_ENDPOINT_IDENTIFICATION_ALGORITHM", "NONE"),
         ("JOB_SASL_MECHANISM", "SCRAM-SHA-256"),
         ("JOB_SASL_USERNAME", "u"),
         ("JOB_SASL_PASSWORD_FILE", "p"),
@@ -157,11 +163,69 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_LOG_MESSAGES", "sample:100"),
         ("JOB_HTTP", "0.0.0.0:80"),
     ];
-    assert_eq!(variables.len(), Parser::new().keys.len());
+    // Those of OAUTHBEARER go with no other mechanism.
+    assert_eq!(variables.len() + OAUTH.len(), Parser::new().keys.len());
     assert_eq!(
         load_all(&[], &variables, None).expect("loads").config,
         expected
     );
+}
+
+/// Without the mechanism, which each of them needs.
+const OAUTH: [(&str, &str); 4] = [
+    (
+        "sasl-oauthbearer-token-endpoint-url",
+        "https://id.example/token",
+    ),
+    ("sasl-oauthbearer-client-id", "c"),
+    ("sasl-oauthbearer-client-secret-file", "s"),
+    ("sasl-oauthbearer-scope", "a b"),
+];
+
+#[test]
+fn those_of_oauthbearer_can_stand_in_the_file_and_in_the_environment() {
+    let listener = [
+        ("security-protocol", "sasl_ssl"),
+        ("sasl-mechanism", "oauthbearer"),
+    ];
+    let settings = [&listener[..], &OAUTH].concat();
+    let file: String = settings
+        .iter()
+        .map(|(key, value)| format!("{key} = '{value}'\n"))
+        .collect();
+    let variables: Vec<_> = settings
+        .iter()
+        .map(|(key, value)| (variable_name(key), *value))
+        .collect();
+    let variables: Vec<_> = variables
+        .iter()
+        .map(|(key, value)| (&key[..], *value))
+        .collect();
+    let expected = Sasl {
+        mechanism: Mechanism::OauthBearer,
+        username: "c".into(),
+        password: Password::File("s".into()),
+        endpoint: Some(TokenEndpoint {
+            url: security::url("https://id.example/token").expect("right"),
+            scope: Some("a b".into()),
+        }),
+    };
+    for (variables, file) in [(&variables[..], None), (&[], Some(&file[..]))] {
+        let loaded = load_all(&[], variables, file).expect("loads");
+        assert_eq!(loaded.config.security.sasl, Some(expected.clone()));
+    }
+    let variable = ("JOB_SASL_OAUTHBEARER_CLIENT_SECRET", "hush\n");
+    let rest = variables
+        .iter()
+        .filter(|(name, _)| !name.ends_with("_FILE"));
+    let variables: Vec<_> = rest.copied().chain([variable]).collect();
+    let loaded = load_all(&[], &variables, None).expect("loads");
+    let sasl = loaded.config.security.sasl.clone().expect("SASL");
+    assert_eq!(sasl.password, Password::Variable(Secret::new("hush")));
+    let lines: Vec<_> = loaded.lines().collect();
+    let hidden = "sasl-oauthbearer-client-secret = (hidden) (JOB_SASL_OAUTHBEARER_CLIENT_SECRET)";
+    assert!(lines.iter().any(|line| line == hidden), "{lines:#?}");
+    assert!(!lines.concat().contains("hush"), "{lines:#?}");
 }
 
 #[test]

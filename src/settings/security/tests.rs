@@ -8,10 +8,26 @@ fn given(protocol: Protocol) -> Given {
         ca: None,
         certificate: None,
         key: None,
+        key_password: None,
+        identification: Identification::Https,
         mechanism: None,
         username: None,
         password_file: None,
         password: None,
+        oauth: GivenOauth::default(),
+    }
+}
+
+fn with_oauth() -> Given {
+    Given {
+        mechanism: Some(Mechanism::OauthBearer),
+        oauth: GivenOauth {
+            url: Some(url("https://id.example/token").expect("right")),
+            client_id: Some("job".into()),
+            secret: Some(Secret::new("hush")),
+            ..GivenOauth::default()
+        },
+        ..given(Protocol::SaslSsl)
     }
 }
 
@@ -32,6 +48,7 @@ fn each_protocol_has_its_parts() {
         (given(Ssl), Ssl),
         (with_sasl(SaslPlaintext), SaslPlaintext),
         (with_sasl(SaslSsl), SaslSsl),
+        (with_oauth(), SaslSsl),
     ] {
         let security = given.together().expect("it is complete");
         assert_eq!(security.protocol(), is);
@@ -50,7 +67,7 @@ fn each_protocol_has_its_parts() {
 #[test]
 fn what_is_missing_or_too_much_is_named() {
     use Protocol::{Plaintext, SaslPlaintext, SaslSsl, Ssl};
-    let cases: [(Given, &[&str]); 11] = [
+    let cases: [(Given, &[&str]); 20] = [
         (
             Given {
                 ca: Some("ca".into()),
@@ -67,6 +84,13 @@ fn what_is_missing_or_too_much_is_named() {
                 ..with_sasl(SaslPlaintext)
             },
             &["ssl-ca-location needs TLS", "security-protocol = SASL_SSL,"],
+        ),
+        (
+            Given {
+                identification: Identification::None,
+                ..given(Plaintext)
+            },
+            &["ssl-endpoint-identification-algorithm needs TLS"],
         ),
         (
             Given {
@@ -99,6 +123,74 @@ fn what_is_missing_or_too_much_is_named() {
                 ..given(Ssl)
             },
             &["ssl-key-location", "set ssl-certificate-location"],
+        ),
+        (
+            Given {
+                key_password: Some("p".into()),
+                ..given(Ssl)
+            },
+            &["ssl-key-password-file", "set ssl-key-location"],
+        ),
+        (
+            Given {
+                key_password: Some("p".into()),
+                ..given(Plaintext)
+            },
+            &["ssl-key-password-file needs TLS"],
+        ),
+        (
+            Given {
+                oauth: GivenOauth {
+                    url: None,
+                    ..with_oauth().oauth
+                },
+                ..with_oauth()
+            },
+            &["OAUTHBEARER needs sasl-oauthbearer-token-endpoint-url"],
+        ),
+        (
+            Given {
+                oauth: GivenOauth {
+                    secret: None,
+                    ..with_oauth().oauth
+                },
+                ..with_oauth()
+            },
+            &[
+                "sasl-oauthbearer-client-secret-file",
+                "JOB_SASL_OAUTHBEARER_CLIENT_SECRET",
+            ],
+        ),
+        (
+            Given {
+                oauth: GivenOauth {
+                    secret_file: Some("s".into()),
+                    ..with_oauth().oauth
+                },
+                ..with_oauth()
+            },
+            &["are both set"],
+        ),
+        (
+            Given {
+                username: Some("job".into()),
+                ..with_oauth()
+            },
+            &["sasl-username is of no use to sasl-mechanism = OAUTHBEARER"],
+        ),
+        (
+            Given {
+                oauth: with_oauth().oauth,
+                ..with_sasl(SaslSsl)
+            },
+            &["sasl-oauthbearer-token-endpoint-url is of no use"],
+        ),
+        (
+            Given {
+                oauth: with_oauth().oauth,
+                ..given(Ssl)
+            },
+            &["sasl-oauthbearer-token-endpoint-url needs SASL"],
         ),
         (
             Given {
@@ -152,9 +244,13 @@ fn nothing_shows_the_password() {
 }
 
 #[test]
-fn a_certificate_without_the_name_is_never_taken() {
-    assert!(endpoint_identification("HTTPS").is_ok());
-    let error = endpoint_identification("none").expect_err("it can't be had");
-    assert!(error.contains("subjectAltName"), "{error}");
-    assert!(endpoint_identification("").is_err());
+fn only_who_asks_for_it_takes_a_certificate_of_any_name() {
+    let https = given(Protocol::Ssl).together().expect("it is complete");
+    assert!(!https.takes_any_name());
+    let none = Given {
+        identification: Identification::None,
+        ..given(Protocol::Ssl)
+    };
+    assert!(none.together().expect("it is complete").takes_any_name());
+    assert!(!Security::default().takes_any_name());
 }

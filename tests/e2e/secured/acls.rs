@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use grpcio::RpcStatusCode;
 use krafka::admin::{AclOperation, AclResourceType};
 
-use super::{arrived, check, reads, send};
+use super::{arrived, check, command, reads, send};
 use crate::support::comet::{Answer, Comet};
 use crate::support::kafka::Version;
 use crate::support::kafka::secured::{Listener, Secured, secured};
@@ -83,6 +83,84 @@ fn what_was_missing_is_allowed_by_the_commands_that_job_names() {
     assert!(line.contains("ACL"), "{line}");
     check(&topic, &flags, &comet).well();
     job.stop();
+}
+
+#[test]
+fn a_topic_that_is_seen_and_may_not_be_read_is_named() {
+    use AclOperation::{Read, Write};
+    use AclResourceType::{Group, Topic as TopicResource};
+    let secured = secured(Version::V3_9_1);
+    let topic = Topic::new(&secured.kafka, 1);
+    let flags = secured.flags(Listener::SaslSsl);
+    let comet = Comet::start();
+    secured.allow(JOB, Group, &topic.group, Read);
+    // Who may write sees the topic.
+    secured.allow(JOB, TopicResource, &topic.name, Write);
+    send(&topic, &flags, "r1", "first");
+    let said = check(&topic, &flags, &comet);
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    let denied = format!("✗ topic {}: an ACL keeps User:job from", topic.name);
+    assert!(said.out.contains(&denied), "{}", said.out);
+    let read = format!("Read of topic {} is not allowed", topic.name);
+    assert!(said.out.contains(&read), "{}", said.out);
+
+    let mut job = reads(&topic, &flags, &comet).start();
+    let line = job.await_line(&["bin/kafka-acls.sh", &topic.name]);
+    secured.run(command_in(&line));
+    comet.await_delivered(1);
+    topic.await_no_lag();
+    job.stop();
+}
+
+#[test]
+fn letters_that_may_be_written_and_not_read_are_named() {
+    use AclOperation::{Create, Read, Write};
+    use AclResourceType::{Group, Topic as TopicResource};
+    let secured = secured(Version::V3_9_1);
+    let topic = Topic::new(&secured.kafka, 1);
+    let flags = secured.flags(Listener::SaslSsl);
+    let comet = Comet::start();
+    comet.answer(|call| match call.room.as_str() {
+        "refused" => Answer::Status(RpcStatusCode::INVALID_ARGUMENT),
+        _ => Answer::Ok,
+    });
+    let letters = topic.dead_letter_topic();
+    for (kind, name, operation) in [
+        (TopicResource, &topic.name, Read),
+        (TopicResource, &topic.name, Write),
+        (Group, &topic.group, Read),
+        (TopicResource, &letters, Write),
+        (TopicResource, &letters, Create),
+    ] {
+        secured.allow(JOB, kind, name, operation);
+    }
+    send(&topic, &flags, "refused", "buried");
+    let mut job = reads(&topic, &flags, &comet).start();
+    topic.await_dead_letters(1);
+    job.stop();
+
+    // The service needs no more than that.
+    let said = check(&topic, &flags, &comet).well();
+    let uncounted =
+        format!("✓ dead-letter topic {letters}: 1 partition; its letters can't be counted");
+    assert!(said.contains(&uncounted), "{said}");
+    let list = || {
+        let more = ["--topic", &topic.name];
+        command(&["dead-letter", "list"], &flags, &more)
+    };
+    let refused = list();
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    secured.run(command_in(&refused.err));
+    let listed = list().well();
+    assert!(listed.contains("refused"), "{listed}");
+
+    // Without the right to write them, it isn't well.
+    secured.forbid(TopicResource, &letters, Write);
+    secured.forbid(TopicResource, &letters, Create);
+    let said = check(&topic, &flags, &comet);
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    let denied = format!("✗ dead-letter topic {letters}: an ACL keeps");
+    assert!(said.out.contains(&denied), "{}", said.out);
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! Passwords and certificates that change while job runs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{assert_hidden, reads, send};
+use super::keys::encrypt;
+use super::{assert_hidden, check, reads, send};
 use crate::support::await_until;
 use crate::support::comet::Comet;
 use crate::support::kafka::Version;
 use crate::support::kafka::secured::{Listener, secured};
+use crate::support::proxy::Proxy;
 use crate::support::topic::Topic;
 
 fn text(path: &Path) -> &str {
@@ -69,28 +72,61 @@ fn a_new_password_is_taken() {
     assert_eq!(comet.calls().len(), 2);
 }
 
-#[test]
-fn a_new_client_certificate_is_taken() {
+/// Sets the value of a flag, whether it is there or not.
+fn set(flags: &mut Vec<String>, flag: &str, value: &Path) {
+    let value = text(value).to_owned();
+    match flags.iter().position(|f| f == flag) {
+        Some(at) => flags[at + 1] = value,
+        None => flags.extend([flag.to_owned(), value]),
+    }
+}
+
+/// Waits for so many messages. job reads files again within seconds, for its next connections: each time that these
+/// are cut it may have the new ones, or the old ones still.
+#[track_caller]
+fn await_with_cuts(comet: &Comet, proxy: &Proxy, messages: usize) {
+    await_until("the next message", || {
+        proxy.cut_all();
+        let begun = Instant::now();
+        while comet.calls().len() < messages {
+            if begun.elapsed() > Duration::from_secs(5) {
+                return Err("it did not come after these cuts".into());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    });
+}
+
+/// From a certificate of `names[0]` to one of `names[1]`. `encrypted`: with a key that only another password opens.
+fn a_certificate_turns(names: [&str; 2], encrypted: bool) {
     let secured = secured(Version::V3_9_1);
     let topic = Topic::new(&secured.kafka, 1);
-    secured.allow_all("User:CN=old", &topic);
+    let [old, new] = names.map(|name| format!("User:CN={name}"));
+    secured.allow_all(&old, &topic);
     secured.allow_all("User:job", &topic);
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let [certificate, key] = ["client.pem", "client.key"].map(|name| folder.path().join(name));
+    let [certificate, key, password] =
+        ["client.pem", "client.key", "password"].map(|name| folder.path().join(name));
     let install = |name: &str| {
         secured.make_certificate(name, &["--cn", name]);
-        fs::copy(secured.secret(&format!("{name}.key")), &key).expect("written");
+        let plain = secured.secret(&format!("{name}.key"));
+        match encrypted {
+            true => {
+                fs::write(&password, format!("sesame-{name}\n")).expect("written");
+                encrypt(&plain, &password, &key);
+            }
+            false => drop(fs::copy(plain, &key).expect("written")),
+        }
         fs::copy(secured.secret(&format!("{name}.pem")), &certificate).expect("written");
     };
-    install("old");
+    install(names[0]);
     let proxy = &secured.mutual_proxy;
     let mut flags = secured.flags_at(Listener::Mutual, &proxy.address());
-    for (flag, value) in [
-        ("--ssl-certificate-location", text(&certificate)),
-        ("--ssl-key-location", text(&key)),
-    ] {
-        let at = flags.iter().position(|f| f == flag).expect("it is set");
-        value.clone_into(&mut flags[at + 1]);
+    set(&mut flags, "--ssl-certificate-location", &certificate);
+    set(&mut flags, "--ssl-key-location", &key);
+    if encrypted {
+        set(&mut flags, "--ssl-key-password-file", &password);
     }
     let comet = Comet::start();
     let mut job = reads(&topic, &flags, &comet).start();
@@ -99,25 +135,76 @@ fn a_new_client_certificate_is_taken() {
     comet.await_delivered(1);
     topic.await_no_lag();
 
-    // From now on only the new one may read. job reads the files again within seconds, for its next connections: each
-    // time that these are cut it may have the new one, or the old one still.
-    secured.allow_all("User:CN=new", &topic);
-    install("new");
-    secured.take_all("User:CN=old");
+    // From now on only the new one may read.
+    secured.allow_all(&new, &topic);
+    install(names[1]);
+    secured.take_all(&old);
     send(&topic, &writer, "r1", "second");
-    await_until("the second message", || {
-        proxy.cut_all();
-        let begun = Instant::now();
-        while comet.calls().len() < 2 {
-            if begun.elapsed() > Duration::from_secs(5) {
-                return Err("it did not come after these cuts".into());
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    });
+    await_with_cuts(&comet, proxy, 2);
     topic.await_no_lag();
+    assert_hidden(&job, secured);
+    assert!(!job.log().join("\n").contains("sesame"));
     job.stop();
     let texts: Vec<_> = comet.calls().iter().map(|call| call.text()).collect();
     assert_eq!(texts, ["first", "second"]);
+}
+
+#[test]
+fn a_new_client_certificate_is_taken() {
+    a_certificate_turns(["old", "new"], false);
+}
+
+#[test]
+fn a_new_encrypted_key_and_its_password_are_taken() {
+    a_certificate_turns(["sealed-old", "sealed-new"], true);
+}
+
+#[test]
+fn a_new_ca_is_taken() {
+    let secured = secured(Version::V3_9_1);
+    let topic = Topic::new(&secured.kafka, 1);
+    secured.allow_all("User:job", &topic);
+    let hosts = ["--host", "localhost", "--host", "127.0.0.1"];
+    let options = [&["--ca", "second", "--cn", "localhost"], &hosts[..]].concat();
+    secured.make_certificate("renewed", &options);
+    let [first, second] = ["ca.pem", "second.pem"].map(|name| secured.read_secret(name) + "\n");
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let ca = folder.path().join("ca.pem");
+    fs::write(&ca, &first).expect("written");
+
+    let proxy = &secured.renewed_proxy;
+    let mut flags = secured.flags_at(Listener::SaslSsl, &proxy.address());
+    set(&mut flags, "--ssl-ca-location", &ca);
+    let comet = Comet::start();
+    let mut job = reads(&topic, &flags, &comet).start();
+    let writer = secured.flags(Listener::SaslSsl);
+    send(&topic, &writer, "r1", "first");
+    comet.await_delivered(1);
+    topic.await_no_lag();
+
+    // Both CAs, then the broker's certificate, then the new CA alone.
+    fs::write(&ca, format!("{first}{second}")).expect("written");
+    secured.renew("renewed");
+    send(&topic, &writer, "r1", "second");
+    await_with_cuts(&comet, proxy, 2);
+    fs::write(&ca, &second).expect("written");
+    send(&topic, &writer, "r1", "third");
+    await_with_cuts(&comet, proxy, 3);
+    topic.await_no_lag();
+    job.stop();
+    let calls = comet.calls();
+    let texts: BTreeSet<_> = calls.iter().map(|call| call.text()).collect();
+    assert_eq!(
+        texts,
+        ["first", "second", "third"].map(str::to_owned).into()
+    );
+
+    // Who trusts the first one alone isn't let down by the broker: it does show the other certificate.
+    fs::write(&ca, &first).expect("written");
+    let said = check(&topic, &flags, &comet);
+    assert!(
+        said.out.contains("not from a CA that job trusts"),
+        "{}",
+        said.out
+    );
 }

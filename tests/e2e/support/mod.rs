@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod signals;
 pub mod sockets;
 pub mod stream;
+pub mod tokens;
 pub mod topic;
 
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,5 +1,6 @@
 //! Brokers with TLS, SASL and ACLs, which the tests of security share. A user may do there only what a test allows.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -12,6 +13,7 @@ use krafka::auth::AuthConfig;
 
 use super::{Kafka, SCRIPT, Version};
 use crate::support::proxy::Proxy;
+use crate::support::tokens::{CLIENT, SCOPE, TokenEndpoint};
 use crate::support::topic::Topic;
 use crate::support::{free_port, runtime};
 
@@ -26,6 +28,8 @@ pub enum Listener {
     /// A client must show a certificate.
     Mutual,
     Plaintext,
+    /// SASL_SSL at an address that is not in the broker's certificate.
+    OtherName,
 }
 
 pub struct Secured {
@@ -38,6 +42,9 @@ pub struct Secured {
     pub sasl_ssl_proxy: Proxy,
     /// And TLS with client certificates.
     pub mutual_proxy: Proxy,
+    other_name_proxy: Proxy,
+    /// And SASL_SSL with a certificate that can be changed.
+    pub renewed_proxy: Proxy,
 }
 
 /// The one of this version: started when first asked for, and gone with the process.
@@ -48,7 +55,7 @@ pub fn secured(version: Version) -> &'static Secured {
 
 impl Secured {
     fn start(version: Version) -> Secured {
-        let ports: [u16; 7] = std::array::from_fn(|_| free_port());
+        let ports: [u16; 9] = std::array::from_fn(|_| free_port());
         let [
             main,
             sasl_ssl,
@@ -57,9 +64,16 @@ impl Secured {
             plaintext,
             proxied,
             proxied_mutual,
+            other_name,
+            renewed,
         ] = ports;
         let sasl_ssl_proxy = Proxy::start(format!("127.0.0.1:{proxied}"));
         let mutual_proxy = Proxy::start(format!("127.0.0.1:{proxied_mutual}"));
+        let other_name_proxy = Proxy::start_on(
+            Ipv4Addr::new(127, 0, 0, 2),
+            format!("127.0.0.1:{other_name}"),
+        );
+        let renewed_proxy = Proxy::start(format!("127.0.0.1:{renewed}"));
         let listeners = [
             format!("sasl_ssl:{sasl_ssl}@localhost:{sasl_ssl}"),
             format!("ssl:{ssl}"),
@@ -67,6 +81,8 @@ impl Secured {
             format!("plaintext:{plaintext}"),
             format!("sasl_ssl:{proxied}@{}", sasl_ssl_proxy.address()),
             format!("mutual:{proxied_mutual}@{}", mutual_proxy.address()),
+            format!("sasl_ssl:{other_name}@{}", other_name_proxy.address()),
+            format!("sasl_ssl:{renewed}@{}", renewed_proxy.address()),
         ];
         let mut options = vec![
             "--security",
@@ -86,6 +102,8 @@ impl Secured {
             plaintext,
             sasl_ssl_proxy,
             mutual_proxy,
+            other_name_proxy,
+            renewed_proxy,
         }
     }
 
@@ -96,6 +114,7 @@ impl Secured {
             Listener::Ssl => format!("127.0.0.1:{}", self.ssl),
             Listener::Mutual => format!("127.0.0.1:{}", self.mutual),
             Listener::Plaintext => format!("127.0.0.1:{}", self.plaintext),
+            Listener::OtherName => self.other_name_proxy.address(),
         }
     }
 
@@ -122,6 +141,21 @@ impl Secured {
         assert!(made.status.success(), "{made:?}");
     }
 
+    /// Has the broker behind `renewed_proxy` show another certificate of its secrets, on connections from then on.
+    pub fn renew(&self, name: &str) {
+        let [certificate, key] = ["pem", "key"].map(|end| self.secret(&format!("{name}.{end}")));
+        let both = self.secret(&format!("{name}.keystore.pem"));
+        let parts = [key, certificate].map(|part| std::fs::read(part).expect("it is made"));
+        std::fs::write(&both, parts.concat()).expect("written");
+        // The last of the listeners that it was started with.
+        let prefix = "listener.name.more8.ssl.keystore";
+        let config = format!("{prefix}.type=PEM,{prefix}.location={both}");
+        let args = ["--alter", "--entity-type", "brokers", "--entity-name", "1"];
+        let args = [&args[..], &["--add-config", &config]].concat();
+        let done = self.kafka.tool("kafka-configs", &args);
+        assert!(done.status.success(), "{done:?}");
+    }
+
     /// The flags of job for one of its listeners, each with its value.
     pub fn flags(&self, listener: Listener) -> Vec<String> {
         self.flags_at(listener, &self.address(listener))
@@ -131,7 +165,7 @@ impl Secured {
     pub fn flags_at(&self, listener: Listener, address: &str) -> Vec<String> {
         let protocol = match listener {
             Listener::SaslPlaintext => "SASL_PLAINTEXT",
-            Listener::SaslSsl => "SASL_SSL",
+            Listener::SaslSsl | Listener::OtherName => "SASL_SSL",
             Listener::Ssl | Listener::Mutual => "SSL",
             Listener::Plaintext => "PLAINTEXT",
         };
@@ -143,6 +177,9 @@ impl Secured {
         if listener == Listener::Mutual {
             flags.push(("--ssl-certificate-location", self.secret("client.pem")));
             flags.push(("--ssl-key-location", self.secret("client.key")));
+        }
+        if listener == Listener::OtherName {
+            flags.push(("--ssl-endpoint-identification-algorithm", "none".to_owned()));
         }
         if protocol.starts_with("SASL") {
             let mechanism = match listener {
@@ -157,6 +194,23 @@ impl Secured {
         pairs
             .flat_map(|(flag, value)| [flag.to_owned(), value])
             .collect()
+    }
+
+    /// The flags for OAUTHBEARER over TLS at an address, with the tokens of an endpoint.
+    pub fn oauth_flags_at(&self, address: &str, tokens: &TokenEndpoint) -> Vec<String> {
+        let flags = self.flags_at(Listener::SaslSsl, address);
+        let of_sasl = flags.iter().position(|flag| flag == "--sasl-mechanism");
+        let [url, secret] = [&tokens.url, &tokens.secret_file()];
+        let oauth = [
+            ["--sasl-mechanism", "OAUTHBEARER"],
+            ["--sasl-oauthbearer-token-endpoint-url", url],
+            ["--sasl-oauthbearer-client-id", CLIENT],
+            ["--sasl-oauthbearer-client-secret-file", secret],
+            ["--sasl-oauthbearer-scope", SCOPE],
+        ];
+        let oauth = oauth.as_flattened().iter().map(|&text| text.to_owned());
+        let others = &flags[..of_sasl.expect("it is set")];
+        others.iter().cloned().chain(oauth).collect()
     }
 
     /// Allows what docs/SECURITY.md says that job needs, and what `job send` does.
