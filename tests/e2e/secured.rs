@@ -24,6 +24,15 @@ fn command(words: &[&str], flags: &[String], more: &[&str]) -> Ended {
     job(&[words, &flags, more].concat())
 }
 
+/// The flags with another value for one of them.
+#[track_caller]
+fn with(flags: &[String], flag: &str, value: &str) -> Vec<String> {
+    let mut flags = flags.to_vec();
+    let at = flags.iter().position(|f| f == flag).expect("it is set");
+    value.clone_into(&mut flags[at + 1]);
+    flags
+}
+
 /// A job that reads this topic for a Comet.
 fn reads(topic: &Topic<'_>, flags: &[String], comet: &Comet) -> JobCommand {
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{assert_text_hidden, check, reads, send};
+use super::{assert_text_hidden, check, reads, send, with};
 use crate::support::comet::Comet;
 use crate::support::kafka::Version;
 use crate::support::kafka::secured::{Listener, secured};
@@ -31,12 +31,9 @@ fn an_encrypted_key_is_opened_with_its_password_alone() {
     std::fs::write(&right, "open sesame\n").expect("written");
     std::fs::write(&wrong, "open barley\n").expect("written");
     encrypt(&secured.secret("client.key"), &right, &key);
-    let mut flags = secured.flags(Listener::Mutual);
-    let at = flags.iter().position(|f| f == "--ssl-key-location");
-    key.to_str()
-        .expect("text")
-        .clone_into(&mut flags[at.expect("it is set") + 1]);
-    let with = |password: &Path| {
+    let flags = secured.flags(Listener::Mutual);
+    let flags = with(&flags, "--ssl-key-location", key.to_str().expect("text"));
+    let with_password = |password: &Path| {
         let more = ["--ssl-key-password-file", password.to_str().expect("text")];
         [&flags[..], &more.map(str::to_owned)].concat()
     };
@@ -44,7 +41,7 @@ fn an_encrypted_key_is_opened_with_its_password_alone() {
     let comet = Comet::start();
     for (flags, says) in [
         (flags.clone(), "set ssl-key-password-file"),
-        (with(&wrong), "isn't encrypted with the password"),
+        (with_password(&wrong), "isn't encrypted with the password"),
     ] {
         let said = check(&topic, &flags, &comet);
         assert_ne!(said.code, Some(0), "{}", said.out);
@@ -56,7 +53,7 @@ fn an_encrypted_key_is_opened_with_its_password_alone() {
         assert_text_hidden(&said, secured);
         assert!(!said.contains("barley"), "{said}");
     }
-    let flags = with(&right);
+    let flags = with_password(&right);
     check(&topic, &flags, &comet).well();
     send(&topic, &flags, "r1", "first");
     let mut job = reads(&topic, &flags, &comet).start();

@@ -1,6 +1,6 @@
 //! ssl-endpoint-identification-algorithm: whose certificate is taken.
 
-use super::{check, reads};
+use super::{check, reads, with};
 use crate::support::comet::Comet;
 use crate::support::kafka::Version;
 use crate::support::kafka::secured::{Listener, secured};
@@ -29,9 +29,8 @@ fn the_ca_counts_without_names_too() {
     let secured = secured(Version::V3_9_1);
     let topic = Topic::new(&secured.kafka, 1);
     secured.make_certificate("unknown", &["--ca", "foreign"]);
-    let mut flags = secured.flags(Listener::OtherName);
-    let at = flags.iter().position(|f| f == "--ssl-ca-location");
-    flags[at.expect("it is set") + 1] = secured.secret("foreign.pem");
+    let flags = secured.flags(Listener::OtherName);
+    let flags = with(&flags, "--ssl-ca-location", &secured.secret("foreign.pem"));
     let comet = Comet::start();
     let said = check(&topic, &flags, &comet);
     assert_eq!(said.code, Some(1), "{}", said.out);

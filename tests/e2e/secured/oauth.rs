@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use super::{arrived, await_arrived, check, command, reads, send};
+use super::{arrived, await_arrived, check, command, reads, send, with};
 use crate::support::comet::{Answer, Comet};
 use crate::support::job::Job;
 use crate::support::kafka::Version;
@@ -142,12 +142,6 @@ fn check_names_what_keeps_job_from_a_token() {
     let comet = Comet::start();
     let (good, dead) = (with_tls(secured), TokenEndpoint::start(0, None));
     let address = secured.address(Listener::SaslSsl);
-    let with = |flags: &[String], flag: &str, value: &str| {
-        let mut flags = flags.to_vec();
-        let at = flags.iter().position(|f| f == flag).expect("it is set");
-        value.clone_into(&mut flags[at + 1]);
-        flags
-    };
     let flags = secured.oauth_flags_at(&address, &good);
     let url = "--sasl-oauthbearer-token-endpoint-url";
     let nowhere = format!("http://127.0.0.1:{}/token", free_port());

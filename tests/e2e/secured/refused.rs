@@ -3,21 +3,13 @@
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use super::{assert_text_hidden, check, command, reads};
+use super::{assert_text_hidden, check, command, reads, with};
 use crate::support::comet::Comet;
 use crate::support::kafka::Version;
 use crate::support::kafka::secured::{Listener, Secured, secured};
 use crate::support::proxy::Proxy;
 use crate::support::topic::Topic;
 use crate::support::{await_until, free_port};
-
-/// The flags with another value for one of them.
-fn with(flags: &[String], flag: &str, value: &str) -> Vec<String> {
-    let mut flags = flags.to_vec();
-    let at = flags.iter().position(|f| f == flag).expect("it is set");
-    value.clone_into(&mut flags[at + 1]);
-    flags
-}
 
 /// A server with an expired certificate of the CA that job trusts.
 struct Expired {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::keys::encrypt;
-use super::{assert_hidden, check, reads, send};
+use super::{assert_hidden, check, reads, send, with};
 use crate::support::await_until;
 use crate::support::comet::Comet;
 use crate::support::kafka::Version;
@@ -50,8 +50,7 @@ fn a_new_password_is_taken() {
         ("--sasl-username", "turning"),
         ("--sasl-password-file", text(&password)),
     ] {
-        let at = flags.iter().position(|f| f == flag).expect("it is set");
-        value.clone_into(&mut flags[at + 1]);
+        flags = with(&flags, flag, value);
     }
     let comet = Comet::start();
     let mut job = reads(&topic, &flags, &comet).log_level("DEBUG").start();
@@ -70,15 +69,6 @@ fn a_new_password_is_taken() {
     assert!(!log.contains("winter-2026") && !log.contains("spring-2027"));
     job.stop();
     assert_eq!(comet.calls().len(), 2);
-}
-
-/// Sets the value of a flag, whether it is there or not.
-fn set(flags: &mut Vec<String>, flag: &str, value: &Path) {
-    let value = text(value).to_owned();
-    match flags.iter().position(|f| f == flag) {
-        Some(at) => flags[at + 1] = value,
-        None => flags.extend([flag.to_owned(), value]),
-    }
 }
 
 /// Waits for so many messages. job reads files again within seconds, for its next connections: each time that these
@@ -122,11 +112,11 @@ fn a_certificate_turns(names: [&str; 2], encrypted: bool) {
     };
     install(names[0]);
     let proxy = &secured.mutual_proxy;
-    let mut flags = secured.flags_at(Listener::Mutual, &proxy.address());
-    set(&mut flags, "--ssl-certificate-location", &certificate);
-    set(&mut flags, "--ssl-key-location", &key);
+    let flags = secured.flags_at(Listener::Mutual, &proxy.address());
+    let flags = with(&flags, "--ssl-certificate-location", text(&certificate));
+    let mut flags = with(&flags, "--ssl-key-location", text(&key));
     if encrypted {
-        set(&mut flags, "--ssl-key-password-file", &password);
+        flags.extend(["--ssl-key-password-file", text(&password)].map(str::to_owned));
     }
     let comet = Comet::start();
     let mut job = reads(&topic, &flags, &comet).start();
@@ -173,8 +163,8 @@ fn a_new_ca_is_taken() {
     fs::write(&ca, &first).expect("written");
 
     let proxy = &secured.renewed_proxy;
-    let mut flags = secured.flags_at(Listener::SaslSsl, &proxy.address());
-    set(&mut flags, "--ssl-ca-location", &ca);
+    let flags = secured.flags_at(Listener::SaslSsl, &proxy.address());
+    let flags = with(&flags, "--ssl-ca-location", text(&ca));
     let comet = Comet::start();
     let mut job = reads(&topic, &flags, &comet).start();
     let writer = secured.flags(Listener::SaslSsl);
