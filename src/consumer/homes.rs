@@ -5,7 +5,7 @@ use crate::message::call::OrderingKey;
 /// Limits how many rooms are remembered. One example is enough, so it need not be all.
 const ROOMS: usize = 1_024;
 
-/// A room keeps its place for so many messages of others that would have it. Then it is taken for gone.
+/// A room keeps its place until so many messages came of other rooms for the same place. Then it has probably ended.
 const OTHERS: u8 = 250;
 
 /// A room moves once where partitions are added. One that moves back is written to both.

@@ -54,7 +54,7 @@ impl Snapshot {
         self.buckets.iter().map(|(_, count)| count).sum()
     }
 
-    /// What came since an earlier one of the same histogram, or all of it where there is none.
+    /// The values since an earlier snapshot of the same histogram. An empty `before` takes nothing away.
     pub fn since(&self, before: &Snapshot) -> Snapshot {
         let counts = before.buckets.iter().map(|(_, count)| *count);
         let counts = counts.chain(std::iter::repeat(0));

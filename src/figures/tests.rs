@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::message::Status;
 
-fn figures() -> Figures {
+/// Two Comets and two workers. 10 messages and 1,000 bytes may be held.
+pub fn figures() -> Figures {
     let limit = Held {
         messages: 10,
         bytes: 1_000,

@@ -28,7 +28,7 @@ use super::health::{LOOKS, Pulse, STANDS_STILL, is_ready};
 use super::metrics::{Form, Metrics, Source};
 use super::status::history::{EVERY, History};
 use super::status::{self, Status};
-use crate::base::trial;
+use crate::base::{trial, wall};
 
 /// More wait until one of these is done.
 const CONNECTIONS: usize = 16;
@@ -160,7 +160,8 @@ async fn serve(listener: tokio::net::TcpListener, served: Served) {
             }
             _ = samples.tick() => {
                 let now = std::time::Instant::now();
-                lock(&site.history).sample(&site.source.figures, now, status::at_ms());
+                let at = wall::millis().unsigned_abs();
+                lock(&site.history).sample(&site.source.figures, now, at);
             }
             (connection, place) = accepted => match connection {
                 Ok((stream, _)) => {

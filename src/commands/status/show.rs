@@ -13,7 +13,7 @@ const ERRORS: usize = 8;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const SHOWN_POINTS: usize = 60;
 
-/// The status in lines. What is from outside is escaped: it came over the network.
+/// The status in lines. Escapes all text, because it came over the network.
 pub fn show(status: &Status) -> String {
     let mut page = Page::default();
     head(&mut page, status);

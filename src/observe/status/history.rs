@@ -226,16 +226,9 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figures::tests::figures;
     use crate::figures::{Account, GroupAccount, Method};
     use crate::message::Held;
-
-    fn figures() -> Figures {
-        let limit = Held {
-            messages: 10,
-            bytes: 1_000,
-        };
-        Figures::new(vec!["a:1".into(), "b:1".into()], 2, limit)
-    }
 
     #[test]
     fn a_point_says_what_was_since_the_one_before() {

@@ -5,13 +5,14 @@ pub mod conditions;
 mod document;
 pub mod history;
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use super::comet_state::state;
 use super::health::{Pulse, is_ready};
 use super::logging;
 use super::metrics::Source;
-use crate::figures::{CometAccount, Totals};
+use crate::base::wall;
+use crate::figures::{CometAccount, GroupAccount, Totals};
 use crate::message::CometId;
 pub use document::{
     Comet, Condition, DeadLetters, Delivery, Held, Kafka, LoggedLine, Partition, Point, Severity,
@@ -26,23 +27,25 @@ pub fn status(source: &Source, history: &History, pulse: &Pulse, now: Instant) -
     let before = history.minute_ago();
     let delivery = before.map(|before| sample.delivery_since(before));
     let lasts = |since: Option<Instant>| since.map(|since| seconds(since, now));
+    // All of one moment.
+    let (account, still) = (figures.group.account(), pulse.still(figures));
     let mut status = Status {
         version: env!("CARGO_PKG_VERSION").into(),
         process: std::process::id(),
-        at_ms: at_ms(),
+        at_ms: wall::millis().unsigned_abs(),
         uptime_seconds: seconds(history.started, now),
         group: source.group.clone(),
         topic: source.topic.clone(),
         healthy: verdict(pulse.is_healthy(figures)),
         ready: verdict(is_ready(figures)),
         conditions: Vec::new(),
-        kafka: kafka(source, history, now),
+        kafka: kafka(&account, history, now),
         delivery: delivery.unwrap_or_default(),
         series: history.points(),
-        partitions: partitions(source, now),
-        comets: comets(source, &sample, before),
-        workers: workers(source, (&sample, before), pulse),
-        standing_still: pulse.still(figures),
+        partitions: partitions(&account, now),
+        comets: comets(source, account, &sample, before),
+        workers: workers(source, (&sample, before), &still),
+        standing_still: still,
         held: held(source),
         dead_letters: DeadLetters {
             topic: source.dead_letter_topic.clone(),
@@ -57,12 +60,6 @@ pub fn status(source: &Source, history: &History, pulse: &Pulse, now: Instant) -
     status
 }
 
-/// The time for others: milliseconds since 1970.
-pub fn at_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
-}
-
 fn seconds(since: Instant, now: Instant) -> f64 {
     tenths(now.saturating_duration_since(since).as_secs_f64())
 }
@@ -74,8 +71,7 @@ fn verdict(found: Result<(), String>) -> Verdict {
     }
 }
 
-fn kafka(source: &Source, history: &History, now: Instant) -> Kafka {
-    let account = source.figures.group.account();
+fn kafka(account: &GroupAccount, history: &History, now: Instant) -> Kafka {
     let lasts = |since: Option<Instant>| since.map(|since| seconds(since, now));
     let is_member = account.is_member;
     Kafka {
@@ -89,8 +85,7 @@ fn kafka(source: &Source, history: &History, now: Instant) -> Kafka {
     }
 }
 
-fn partitions(source: &Source, now: Instant) -> Vec<Partition> {
-    let account = source.figures.group.account();
+fn partitions(account: &GroupAccount, now: Instant) -> Vec<Partition> {
     let ours = account.partitions.iter();
     let mut all: Vec<_> = ours
         .map(|ours| Partition {
@@ -106,11 +101,16 @@ fn partitions(source: &Source, now: Instant) -> Vec<Partition> {
     all
 }
 
-fn comets(source: &Source, sample: &Sample, before: Option<&Sample>) -> Vec<Comet> {
+fn comets(
+    source: &Source,
+    account: GroupAccount,
+    sample: &Sample,
+    before: Option<&Sample>,
+) -> Vec<Comet> {
     let figures = &source.figures;
     let totals = Totals(&figures.workers);
     // Until the group's thread says something, none is behind.
-    let accounts = figures.group.account().comets.into_iter();
+    let accounts = account.comets.into_iter();
     let accounts = accounts.chain(std::iter::repeat(CometAccount::default()));
     let lasted = before.map_or(0.0, |before| sample.seconds_since(before));
     let comet = |((n, address), account): ((usize, &String), CometAccount)| {
@@ -136,10 +136,9 @@ fn comets(source: &Source, sample: &Sample, before: Option<&Sample>) -> Vec<Come
 fn workers(
     source: &Source,
     (sample, before): (&Sample, Option<&Sample>),
-    pulse: &Pulse,
+    still: &[String],
 ) -> Vec<Worker> {
     let figures = &source.figures;
-    let still = pulse.still(figures);
     let lasted = before.map_or(0.0, |before| sample.seconds_since(before));
     let worker = |n: usize| {
         let (name, own) = (format!("worker-{n}"), &figures.workers[n]);
