@@ -27,7 +27,7 @@ use crate::base::{text::one_line, wall};
 use crate::figures::Figures;
 use crate::kafka::fetch::{Batch, FetchError, Make, Outcome, Positions};
 use crate::message::consumer::Control;
-use crate::message::{Held, group, worker};
+use crate::message::{Held, PartitionId, RecordId, Topics, group, worker};
 use crate::observe::logging;
 use crate::settings::{Config, LogMessages};
 use age::Ages;
@@ -58,7 +58,7 @@ struct Outputs {
     group: Sender<group::Event>,
     reads: Sender<group::Read>,
     workers: Vec<Sender<worker::Event>>,
-    topic: String,
+    topics: Topics,
     figures: Arc<Figures>,
     log_messages: LogMessages,
     /// Messages that were decoded so far.
@@ -96,7 +96,7 @@ impl Consumer {
                 group,
                 reads,
                 workers,
-                topic: config.topic.clone(),
+                topics: config.topics.clone(),
                 figures,
                 log_messages: config.log_messages,
                 received: Cell::new(0),
@@ -269,7 +269,10 @@ impl Outputs {
     }
 
     fn say(&self, notice: Notice<'_>) {
-        let topic = &self.topic;
+        let place = |record: RecordId| {
+            let PartitionId { topic, index } = record.assignment.partition;
+            format!("{}[{index}]@{}", self.topics.name(topic), record.offset)
+        };
         match notice {
             Notice::Received(push) => {
                 fail::fail_point!("decode");
@@ -288,20 +291,23 @@ impl Outputs {
                 self.figures.consumer.undecodable.add(1);
                 let (partition, offset) = (record.assignment.partition, record.offset);
                 log::error!(
-                    "Failed to parse message as PushMsg: {topic}[{partition}]@{offset} (partition {partition}, offset {offset}): \
-                     {why}; it goes to the dead-letter topic. Does its producer write PushMsg in protobuf?"
+                    "Failed to parse message as PushMsg: {} (partition {partition}, offset {offset}): \
+                     {why}; it goes to the dead-letter topic. Does its producer write PushMsg in protobuf?",
+                    place(record)
                 );
             }
             Notice::Unroutable { record, why } => {
-                let (partition, offset) = (record.assignment.partition, record.offset);
                 log::error!(
-                    "Nowhere to deliver {topic}[{partition}]@{offset}: {why}; it goes to the dead-letter topic"
+                    "Nowhere to deliver {}: {why}; it goes to the dead-letter topic",
+                    place(record)
                 );
             }
             Notice::Scattered {
                 room,
                 partitions: [one, other],
             } => {
+                let topic = self.topics.name(one.topic);
+                let (one, other) = (one.index, other.index);
                 log::warn!(
                     "room {} comes from partitions {one} and {other} of topic {topic}: Kafka keeps the order within one partition \
                      only, so its messages may reach people out of order. Does Logic write the room as the record's key?",

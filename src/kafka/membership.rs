@@ -2,6 +2,7 @@
 //!
 //! Its partitions are always paused: krafka keeps the membership, and the consumer thread reads.
 
+mod absent;
 mod attempt;
 mod committer;
 mod connect;
@@ -333,13 +334,13 @@ impl Membership {
         Ok((consumer, listener))
     }
 
-    /// Retries until krafka knows the topic.
+    /// Retries until krafka has asked for the topics.
     ///
     /// # Errors
     /// The broker refuses the settings for good.
     async fn subscribe(&self, consumer: &Consumer) -> Result<(), String> {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
-        while let Err(error) = consumer.subscribe([&self.config.topic]).await {
+        while let Err(error) = consumer.subscribe(self.config.topics.names()).await {
             if let Some(advice) = refusal::cannot_heal(&error, &self.config) {
                 return Err(format!("{}. {advice}", self.failed(&error)));
             }

@@ -11,6 +11,7 @@ use super::{
     Addresses, AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Http, Isolation, LogMessages,
     MaxAge, TooOld, Window,
 };
+use crate::message::Topics;
 use crate::settings::{self, security};
 
 /// The flags that say where messages are: all that `job send` and `job dead-letter` need.
@@ -22,9 +23,9 @@ pub struct SourceArgs {
     /// Kafka's brokers, separated by commas
     #[arg(long, value_name = "HOST:PORT,…", default_value = "localhost:9092", value_parser = settings::addresses)]
     brokers: Addresses,
-    /// Topic of the PushMsg records
-    #[arg(long, default_value = "my-topic", value_parser = settings::topic)]
-    topic: String,
+    /// Topics of the PushMsg records, separated by commas
+    #[arg(long, value_name = "NAME,…", default_value = "my-topic", value_parser = settings::topics)]
+    topic: Topics,
     #[command(flatten)]
     security: SecurityArgs,
     /// Name of this process in Kafka's logs, quotas and lists of members; commands add theirs, as job-send
@@ -208,7 +209,7 @@ impl SettingArgs {
             security: args.source.security.together(secrets)?,
             client_id: args.source.client_id,
             client_rack: args.client_rack,
-            topic: args.source.topic,
+            topics: args.source.topic,
             group: args.group,
             auto_offset_reset: args.auto_offset_reset,
             group_instance_id: args.group_instance_id,

@@ -45,7 +45,7 @@ fn a_subcommand_of_a_subcommand_loads_the_settings() {
         panic!("it is not read");
     };
     assert_eq!(loaded.config.brokers, ["kafka:1"]);
-    assert_eq!(loaded.config.topic, "chat");
+    assert_eq!(loaded.config.topics.first(), "chat");
     assert_eq!(list.limit, Some(5));
     let sources = Sources::parse("3:7").expect("sources");
     assert_eq!(list.selection().sources, Some(sources));

@@ -343,7 +343,7 @@ fn held_up(status: &Status) -> Option<Condition> {
         "Message held up",
         format!(
             "The message {}[{}]@{} has been held up for {}. {} behind it are finished; after a restart they are not sent again.",
-            status.topic,
+            longest.topic.as_ref().unwrap_or(&status.topic),
             longest.partition,
             longest.offset,
             lasting(seconds),

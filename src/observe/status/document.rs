@@ -14,6 +14,7 @@ pub struct Status {
     pub at_ms: u64,
     pub uptime_seconds: f64,
     pub group: String,
+    /// Several have commas between them.
     pub topic: String,
     /// As at `/healthz`.
     pub healthy: Verdict,
@@ -125,6 +126,9 @@ pub struct Point {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Partition {
+    /// Where job reads several topics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
     pub partition: i32,
     /// Records between the first one that isn't finished and the log's end.
     pub lag: Option<u64>,

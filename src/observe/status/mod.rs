@@ -35,20 +35,20 @@ pub fn status(source: &Source, history: &History, pulse: &Pulse, now: Instant) -
         at_ms: wall::millis().unsigned_abs(),
         uptime_seconds: seconds(history.started, now),
         group: source.group.clone(),
-        topic: source.topic.clone(),
+        topic: source.topics.to_string(),
         healthy: verdict(pulse.is_healthy(figures)),
         ready: verdict(is_ready(figures)),
         conditions: Vec::new(),
         kafka: kafka(&account, history, now),
         delivery: delivery.unwrap_or_default(),
         series: history.points(),
-        partitions: partitions(&account, now),
+        partitions: partitions(source, &account, now),
         comets: comets(source, account, &sample, before),
         workers: workers(source, (&sample, before), &still),
         standing_still: still,
         held: held(source),
         dead_letters: DeadLetters {
-            topic: source.dead_letter_topic.clone(),
+            topic: source.dead_letter_topics.join(","),
             written: figures.letters.by_cause().map(|(_, count)| count).sum(),
             waiting: figures.letters.waiting.get(),
             waiting_seconds: lasts(history.since.letters_wait),
@@ -85,10 +85,12 @@ fn kafka(account: &GroupAccount, history: &History, now: Instant) -> Kafka {
     }
 }
 
-fn partitions(account: &GroupAccount, now: Instant) -> Vec<Partition> {
+fn partitions(source: &Source, account: &GroupAccount, now: Instant) -> Vec<Partition> {
+    let topics = source.topics.are_several();
     let ours = account.partitions.iter();
     let mut all: Vec<_> = ours
         .map(|ours| Partition {
+            topic: topics.then(|| source.topics.name(ours.partition.topic).into()),
             partition: ours.partition.index,
             lag: ours.lag(),
             offset: ours.watermark,
@@ -97,7 +99,7 @@ fn partitions(account: &GroupAccount, now: Instant) -> Vec<Partition> {
             held_up_seconds: ours.held_up_since.map(|since| seconds(since, now)),
         })
         .collect();
-    all.sort_by_key(|partition| partition.partition);
+    all.sort_by_key(|partition| (partition.topic.clone(), partition.partition));
     all
 }
 

@@ -1,6 +1,7 @@
 //! All sources together.
 
 use super::*;
+use crate::message::Topics;
 use crate::settings::security::{
     self, ClientCertificate, Identification, Mechanism, Password, Sasl, Tls, TokenEndpoint,
 };
@@ -45,7 +46,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
         ("JOB_THREADS", ""),
     ];
     let loaded = load_all(&["--topic=flag"], &variables, Some(file)).expect("loads");
-    assert_eq!(loaded.config.topic, "flag");
+    assert_eq!(loaded.config.topics.first(), "flag");
     assert_eq!(loaded.config.group, "variable");
     assert_eq!(loaded.config.window, Window::Calls(7));
     assert_eq!(loaded.config.threads, 4);
@@ -95,7 +96,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         },
         client_id: "n".into(),
         client_rack: Some("r".into()),
-        topic: "t".into(),
+        topics: Topics::new(["t".to_owned()]),
         group: "g".into(),
         auto_offset_reset: AutoOffsetReset::ByDuration(Duration::from_secs(3_600)),
         group_instance_id: Some("i".into()),
