@@ -171,7 +171,7 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
         check_topic(names, &cluster, &kafka, report).await;
     }
     let ids = brokers.0.iter().map(|(id, _)| *id);
-    session::check(config.session_timeout, &cluster, &kafka, ids, report).await;
+    session::check(config, &cluster, &kafka, ids, report).await;
     for names in &each {
         check_letters(names, &cluster, &kafka, report).await;
     }

@@ -20,6 +20,7 @@ use super::super::rejoin::rejoin;
 use super::{Listener, lock};
 use crate::message::group::Event;
 use crate::message::{Commit, CommitOutcome, Failure};
+use crate::settings::GroupProtocol;
 
 impl Listener {
     /// Tells the group that partitions are lost, and makes the parting commit.
@@ -33,7 +34,8 @@ impl Listener {
         if !taken.is_empty() {
             let _ = self.events.send(Event::PartingCommit(taken));
         }
-        if let Some(Failure::NotMember(why) | Failure::Other(why)) = failed {
+        if let Some(failure) = failed {
+            let why = failure.why();
             log::info!("what was finished of them since the last commit may be sent again: {why}");
         }
     }
@@ -53,7 +55,7 @@ impl Listener {
     /// Joins once more after a loss. The member came back without a rebalance, and what it was about to release when it was
     /// lost waits for one.
     pub(super) fn rejoin_if_it_was_lost(&self, consumer: &Arc<Consumer>) {
-        if self.lost.swap(false, Ordering::Relaxed) {
+        if self.lost.swap(false, Ordering::Relaxed) && self.protocol == GroupProtocol::Classic {
             let (consumer, topics) = (consumer.clone(), self.topics.clone());
             tokio::spawn(async move { rejoin(&consumer, &topics).await });
         }
