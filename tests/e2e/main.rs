@@ -40,5 +40,6 @@ mod seen;
 mod send_check;
 mod shared_comets;
 mod status;
+mod topics;
 mod transactions;
 mod web;
