@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::commands::dead_letter::Sources;
 use crate::dead_letter::letter::Place;
+use crate::message::Topics;
 use crate::settings::{
     AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation, LogMessages,
     Security, TooOld, Window,
@@ -99,7 +100,7 @@ fn the_defaults_are_the_documented_ones() {
         security: Security::default(),
         client_id: "job".into(),
         client_rack: None,
-        topic: "my-topic".into(),
+        topics: Topics::new(["my-topic".to_owned()]),
         group: "my_consumer_group".into(),
         auto_offset_reset: AutoOffsetReset::Earliest,
         group_instance_id: None,
