@@ -1,15 +1,17 @@
 //! Several topics at once: each is read, committed and has dead letters of its own, whatever becomes of the others.
 
+use crate::catch_up::{await_missing, await_nothing_missing};
 use crate::support::comet::{Answer, Call, Comet};
 use crate::support::command::job;
 use crate::support::http::Pages;
 use crate::support::job::JobCommand;
 use crate::support::kafka::{Kafka, Version, on_each_kafka, shared};
-use crate::support::messages::{arrived, numbered};
+use crate::support::messages::{arrived, numbered, record};
 use crate::support::topic::Topic;
-use crate::support::{await_until, is};
+use crate::support::{await_until, is, runtime};
 use chatroom_job::message::proto::push::PushMsg;
 use grpcio::RpcStatusCode;
+use std::collections::BTreeSet;
 
 on_each_kafka!(
     both_are_read_and_committed,
@@ -214,6 +216,82 @@ fn two_jobs_share_two_topics() {
     first.stop();
     assert_in_order(&comet, "one", 1_200);
     assert_in_order(&comet, "other", 1_200);
+}
+
+/// What it missed of each topic is read again from that one.
+#[test]
+fn a_comet_catches_up_in_both() {
+    let two = Two::new(shared(Version::V3_9_1));
+    let (stays, goes) = (Comet::start(), Comet::start());
+    let mut written = 0;
+    let mut write = |count| {
+        two.one.produce(to("one", written, count));
+        two.other.produce(to("other", written, count));
+        written += count;
+        2 * written
+    };
+    let mut job = two.job(&[&stays, &goes]).start();
+    let before = write(100);
+    goes.await_delivered(before);
+    goes.stop();
+    let mut all = before;
+    while job
+        .lines_with(&["ERROR", &goes.address(), "it is detached"])
+        .is_empty()
+    {
+        all = write(ROOMS);
+        stays.await_delivered(all);
+        assert!(all < 40_000, "it is never detached");
+    }
+    all = write(200).max(all);
+    stays.await_delivered(all);
+    for topic in [&two.one, &two.other] {
+        await_missing(topic, &goes, 200);
+    }
+    goes.start_again();
+    job.await_line(&[&goes.address(), "has caught up"]);
+    for topic in [&two.one, &two.other] {
+        await_nothing_missing(topic);
+    }
+    job.stop();
+    for name in ["one", "other"] {
+        // A call that was cut may have come before.
+        let calls = arrived(&goes.delivered());
+        let rooms = calls.iter().filter(|(room, _)| room.starts_with(name));
+        let distinct = rooms.map(|(_, got)| got.iter().collect::<BTreeSet<_>>().len());
+        assert_eq!(distinct.sum::<usize>(), all / 2, "messages to {name}");
+    }
+}
+
+/// A transaction in either of them is noticed.
+#[test]
+fn one_has_a_transaction() {
+    let kafka = shared(Version::V3_9_1);
+    let two = Two::new(kafka);
+    let comet = Comet::start();
+    two.one.produce(to("one", 0, 100));
+    let mut job = two.job(&[&comet]).start();
+    job.await_line(&["reading with the classic fetcher"]);
+    comet.await_delivered(100);
+    let producer = kafka.transactional(&two.other.name);
+    runtime().block_on(async {
+        producer.begin().expect("a transaction begins");
+        let aborted = record(&two.other.name, &numbered("aborted", 0));
+        let queued = producer.enqueue(aborted).await;
+        drop(queued.expect("a record is queued"));
+        producer.flush().await.expect("Kafka takes the record");
+        producer.abort().await.expect("it is aborted");
+    });
+    two.other.produce(to("other", 0, 100));
+    let why = format!("of topic {} has transactions", two.other.name);
+    job.await_line(&["reading with the modern fetcher", &why]);
+    two.one.produce(to("one", 100, 100));
+    comet.await_delivered(300);
+    two.await_no_lag();
+    job.stop();
+    assert_in_order(&comet, "one", 200);
+    assert_in_order(&comet, "other", 100);
+    assert_in_order(&comet, "aborted", 0);
 }
 
 #[test]

@@ -5,9 +5,9 @@ use protobuf::Message as _;
 use super::judge::{Place, Written};
 use super::plan::LASTS;
 use super::world::{What, World};
+use crate::message::CometId;
 use crate::message::call::{OrderingKey, Target};
 use crate::message::proto::push::{PushMsg, push_msg::Type};
-use crate::message::CometId;
 
 /// A flood is so many messages that a Comet refuses, each to another room, and as many good ones behind them.
 const FLOOD: usize = 200;
