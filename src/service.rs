@@ -216,6 +216,7 @@ fn watch(
         }),
     };
     http::spawn(listener, served).map_err(no_thread)?;
+    consumer::log_ends::spawn(config, figures.clone()).map_err(no_thread)?;
     log::info!("status page, metrics and health at http://{at}/");
     Ok(())
 }

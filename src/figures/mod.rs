@@ -6,18 +6,21 @@
 mod calls;
 mod heart;
 mod histogram;
+mod log_end;
 mod partitions;
 mod status;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::message::{Cause, CometId, Held};
 pub use calls::{METHODS, Method, Seen, Totals, WorkerFigures, method_of};
 pub use heart::{Heart, Working};
 pub use histogram::{Histogram, Snapshot};
-pub use partitions::{Account, CometAccount, GroupAccount, Reading, Standing};
+use partitions::Known;
+pub use partitions::{Account, Behind, CometAccount, GroupAccount, Reading, Standing};
 pub use status::{STATUSES, TOOK, status_name};
 
 /// A number that only grows.
@@ -66,7 +69,7 @@ pub struct Figures {
 #[derive(Debug, Default)]
 pub struct ConsumerFigures {
     pub heart: Heart,
-    partitions: Mutex<BTreeMap<i32, Reading>>,
+    partitions: Mutex<BTreeMap<i32, Known>>,
     /// Of all partitions, those too that are another's by now.
     pub records: Counter,
     pub undecodable: Counter,
@@ -148,19 +151,55 @@ impl ConsumerFigures {
     pub fn read(&self, partition: i32, records: u64, bytes: u64) {
         self.records.add(records);
         let mut partitions = lock(&self.partitions);
-        let reading = partitions.entry(partition).or_default();
+        let reading = &mut partitions.entry(partition).or_default().reading;
         reading.records += records;
         reading.bytes += bytes;
     }
 
     /// Notes where the logs end.
-    pub fn ends(&self, ends: impl IntoIterator<Item = (i32, i64)>) {
+    pub fn ends(&self, ends: impl IntoIterator<Item = (i32, i64)>, now: Instant) {
         let mut partitions = lock(&self.partitions);
         for (partition, end) in ends {
-            if let Some(reading) = partitions.get_mut(&partition) {
-                reading.end = Some(end);
+            if let Some(known) = partitions.get_mut(&partition) {
+                known.log.hear(end, now);
             }
         }
+    }
+
+    /// Notes when the record at an offset was written, by its own timestamp.
+    pub fn written(&self, partition: i32, offset: i64, at: Instant) {
+        if let Some(known) = lock(&self.partitions).get_mut(&partition) {
+            known.told = Some((offset, at));
+        }
+    }
+
+    /// Where the log of a partition ends, and how far behind it is with all below `watermark` finished. Forgets what is only
+    /// about records below.
+    pub fn lag(&self, partition: i32, watermark: i64, now: Instant) -> (Option<i64>, Behind) {
+        let mut partitions = lock(&self.partitions);
+        let Some(known) = partitions.get_mut(&partition) else {
+            return (None, Behind::Unknown);
+        };
+        known.log.forget_below(watermark);
+        (known.log.end(), known.behind(watermark, now))
+    }
+
+    /// Whether nobody has heard for `long` where the log of a partition ends.
+    pub fn is_unheard(&self, partition: i32, long: Duration, now: Instant) -> bool {
+        let partitions = lock(&self.partitions);
+        let heard = partitions
+            .get(&partition)
+            .and_then(|known| known.log.heard());
+        heard.is_none_or(|heard| now.saturating_duration_since(heard) >= long)
+    }
+
+    /// Whether the record at `offset` is there since before anybody looked, so that only its timestamp tells since when.
+    pub fn is_older_than_looks(&self, partition: i32, offset: i64) -> bool {
+        let partitions = lock(&self.partitions);
+        partitions.get(&partition).is_some_and(|known| {
+            matches!(known.log.came(offset), Some(log_end::Came::Before(_)))
+                && known.told.is_none_or(|(told, _)| told != offset)
+        })
     }
 
     /// Begins to count a partition.
@@ -174,7 +213,9 @@ impl ConsumerFigures {
     }
 
     pub fn partitions(&self) -> BTreeMap<i32, Reading> {
-        lock(&self.partitions).clone()
+        let partitions = lock(&self.partitions);
+        let readings = partitions.iter().map(|(n, known)| (*n, known.reading));
+        readings.collect()
     }
 
     pub fn holds(&self, held: Held) {

@@ -59,12 +59,14 @@ fn a_partition_that_went_away_is_forgotten_and_the_total_stays() {
     consumer.begin(3);
     consumer.read(3, 2, 20);
     // Of one that isn't ours nothing is kept.
-    consumer.ends([(3, 9), (4, 1)]);
+    let now = Instant::now();
+    consumer.ends([(3, 9), (4, 1)], now);
     let reading = Reading {
         records: 2,
         bytes: 20,
-        end: Some(9),
     };
+    assert_eq!(consumer.lag(3, 9, now), (Some(9), Behind::Not));
+    assert_eq!(consumer.lag(4, 1, now), (None, Behind::Unknown));
     assert_eq!(
         consumer.partitions().into_iter().collect::<Vec<_>>(),
         [(3, reading)]
@@ -75,6 +77,34 @@ fn a_partition_that_went_away_is_forgotten_and_the_total_stays() {
 }
 
 #[test]
+fn a_lag_has_a_time_without_and_with_timestamps() {
+    let figures = figures();
+    let consumer = &figures.consumer;
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    consumer.begin(3);
+    assert_eq!(consumer.lag(3, 5, at(0)), (None, Behind::Unknown));
+    assert!(consumer.is_unheard(3, Duration::from_secs(5), at(0)));
+    consumer.ends([(3, 10)], at(2));
+    assert!(!consumer.is_unheard(3, Duration::from_secs(5), at(6)));
+    // It was there before: at least since then, until Kafka says since when.
+    assert_eq!(consumer.lag(3, 5, at(3)).1, Behind::Since(at(2)));
+    assert!(consumer.is_older_than_looks(3, 5));
+    consumer.written(3, 5, start);
+    assert!(!consumer.is_older_than_looks(3, 5));
+    assert_eq!(consumer.lag(3, 5, at(3)).1, Behind::Since(start));
+    // The next one is at most as old, and asked for again.
+    assert_eq!(consumer.lag(3, 6, at(3)).1, Behind::Since(start));
+    assert!(consumer.is_older_than_looks(3, 6));
+    // What came since the first look has its time from the looks.
+    consumer.ends([(3, 20)], at(4));
+    assert_eq!(consumer.lag(3, 19, at(9)).1, Behind::Since(at(4)));
+    assert_eq!(consumer.lag(3, 20, at(9)), (Some(20), Behind::Not));
+    // Kafka was not heard for long: more may have come.
+    assert_eq!(consumer.lag(3, 20, at(60)), (Some(20), Behind::Unknown));
+}
+
+#[test]
 fn a_watermark_that_moves_is_held_up_anew() {
     let (first, second) = (Instant::now(), Instant::now() + Duration::from_secs(1));
     let account = |watermark, held_up_since| GroupAccount {
@@ -82,6 +112,7 @@ fn a_watermark_that_moves_is_held_up_anew() {
             partition: 0,
             watermark,
             end: None,
+            behind: Behind::Unknown,
             committed: None,
             finished_above: 0,
             held_up_since,

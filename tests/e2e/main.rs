@@ -25,6 +25,7 @@ mod fetch_modes;
 mod kafka_addresses;
 mod kafka_partitions;
 mod kills;
+mod lag;
 mod lifecycle;
 mod log_identity;
 mod max_age;

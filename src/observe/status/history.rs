@@ -198,10 +198,13 @@ impl History {
         if let Some(last) = self.recent.back() {
             let account = figures.group.account();
             let lags = account.partitions.iter().filter_map(|ours| ours.lag());
+            let ours = account.partitions.iter();
+            let seconds = ours.filter_map(|ours| ours.lag_seconds(now));
             self.points.push_back(Point {
                 at_ms,
                 delivery: sample.delivery_since(last),
                 lag: lags.sum(),
+                lag_seconds: seconds.reduce(f64::max).map(tenths),
             });
         }
         self.recent.push_back(sample);
@@ -227,7 +230,7 @@ impl History {
 mod tests {
     use super::*;
     use crate::figures::tests::figures;
-    use crate::figures::{Account, GroupAccount, Method};
+    use crate::figures::{Account, Behind, GroupAccount, Method};
     use crate::message::Held;
 
     #[test]
@@ -245,6 +248,7 @@ mod tests {
                     partition: 0,
                     watermark,
                     end: Some(100),
+                    behind: Behind::Since(start),
                     committed: None,
                     finished_above: 0,
                     held_up_since: None,
@@ -263,7 +267,7 @@ mod tests {
         figures.workers[1].delivered(900);
         history.sample(&figures, start + 2 * EVERY, 10_000);
         let points = history.points();
-        assert_eq!(points[0].lag, 100);
+        assert_eq!((points[0].lag, points[0].lag_seconds), (100, Some(5.0)));
         assert_eq!(points[0].delivery, Delivery::default());
         let Delivery {
             messages_per_second,

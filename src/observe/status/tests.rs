@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::figures::{Account, Figures, GroupAccount, Method, Standing};
+use crate::figures::{Account, Behind, Figures, GroupAccount, Method, Standing};
 use crate::message::{Cause, Held};
 
 fn source() -> Source {
@@ -48,6 +48,7 @@ fn the_document_says_what_the_figures_are() {
         partition,
         watermark: 70,
         end,
+        behind: Behind::Not,
         committed: Some(60),
         finished_above: 2,
         held_up_since: Some(start),
