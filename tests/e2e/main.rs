@@ -4,6 +4,7 @@
 
 mod support;
 
+mod alerts;
 mod bad_batches;
 mod bad_records;
 mod catch_up;
