@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::message::{Cause, CometId, Held};
+use crate::message::{Cause, CometId, Held, PartitionId};
 pub use calls::{METHODS, Method, Seen, Totals, WorkerFigures, method_of};
 pub use heart::{Heart, Working};
 pub use histogram::{Histogram, Snapshot};
@@ -69,7 +69,7 @@ pub struct Figures {
 #[derive(Debug, Default)]
 pub struct ConsumerFigures {
     pub heart: Heart,
-    partitions: Mutex<BTreeMap<i32, Known>>,
+    partitions: Mutex<BTreeMap<PartitionId, Known>>,
     /// Of all partitions, those too that are another's by now.
     pub records: Counter,
     pub undecodable: Counter,
@@ -148,7 +148,7 @@ impl Figures {
 
 impl ConsumerFigures {
     /// Notes what a fetch brought of a partition.
-    pub fn read(&self, partition: i32, records: u64, bytes: u64) {
+    pub fn read(&self, partition: PartitionId, records: u64, bytes: u64) {
         self.records.add(records);
         let mut partitions = lock(&self.partitions);
         let reading = &mut partitions.entry(partition).or_default().reading;
@@ -157,7 +157,7 @@ impl ConsumerFigures {
     }
 
     /// Notes where the logs end.
-    pub fn ends(&self, ends: impl IntoIterator<Item = (i32, i64)>, now: Instant) {
+    pub fn ends(&self, ends: impl IntoIterator<Item = (PartitionId, i64)>, now: Instant) {
         let mut partitions = lock(&self.partitions);
         for (partition, end) in ends {
             if let Some(known) = partitions.get_mut(&partition) {
@@ -167,7 +167,7 @@ impl ConsumerFigures {
     }
 
     /// Notes when the record at an offset was written, by its own timestamp.
-    pub fn written(&self, partition: i32, offset: i64, at: Instant) {
+    pub fn written(&self, partition: PartitionId, offset: i64, at: Instant) {
         if let Some(known) = lock(&self.partitions).get_mut(&partition) {
             known.told = Some((offset, at));
         }
@@ -175,7 +175,12 @@ impl ConsumerFigures {
 
     /// Where the log of a partition ends, and how far behind it is with all below `watermark` finished. Forgets what is only
     /// about records below.
-    pub fn lag(&self, partition: i32, watermark: i64, now: Instant) -> (Option<i64>, Behind) {
+    pub fn lag(
+        &self,
+        partition: PartitionId,
+        watermark: i64,
+        now: Instant,
+    ) -> (Option<i64>, Behind) {
         let mut partitions = lock(&self.partitions);
         let Some(known) = partitions.get_mut(&partition) else {
             return (None, Behind::Unknown);
@@ -185,7 +190,7 @@ impl ConsumerFigures {
     }
 
     /// Whether nobody has heard for `long` where the log of a partition ends.
-    pub fn is_unheard(&self, partition: i32, long: Duration, now: Instant) -> bool {
+    pub fn is_unheard(&self, partition: PartitionId, long: Duration, now: Instant) -> bool {
         let partitions = lock(&self.partitions);
         let heard = partitions
             .get(&partition)
@@ -194,7 +199,7 @@ impl ConsumerFigures {
     }
 
     /// Whether the record at `offset` is there since before anybody looked, so that only its timestamp tells since when.
-    pub fn is_older_than_looks(&self, partition: i32, offset: i64) -> bool {
+    pub fn is_older_than_looks(&self, partition: PartitionId, offset: i64) -> bool {
         let partitions = lock(&self.partitions);
         partitions.get(&partition).is_some_and(|known| {
             matches!(known.log.came(offset), Some(log_end::Came::Before(_)))
@@ -203,16 +208,16 @@ impl ConsumerFigures {
     }
 
     /// Begins to count a partition.
-    pub fn begin(&self, partition: i32) {
+    pub fn begin(&self, partition: PartitionId) {
         lock(&self.partitions).entry(partition).or_default();
     }
 
     /// Forgets a partition that is another's.
-    pub fn forget(&self, partition: i32) {
+    pub fn forget(&self, partition: PartitionId) {
         lock(&self.partitions).remove(&partition);
     }
 
-    pub fn partitions(&self) -> BTreeMap<i32, Reading> {
+    pub fn partitions(&self) -> BTreeMap<PartitionId, Reading> {
         let partitions = lock(&self.partitions);
         let readings = partitions.iter().map(|(n, known)| (*n, known.reading));
         readings.collect()

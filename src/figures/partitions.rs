@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::log_end::{Came, LogEnd};
+use crate::message::PartitionId;
 
 /// What the consumer read of a partition, since it is ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,7 +98,7 @@ impl GroupAccount {
 /// The account of a partition.
 #[derive(Clone, Debug)]
 pub struct Account {
-    pub partition: i32,
+    pub partition: PartitionId,
     /// The lowest offset that isn't finished.
     pub watermark: i64,
     /// Where its log ended at that time, when Kafka last said it.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::list::{ALL, Kind};
 use super::*;
 use crate::figures::{Account, Behind, CometAccount, GroupAccount, Method, Seen, Standing};
-use crate::message::{Cause, CometId, Held, Status};
+use crate::message::{Cause, CometId, Held, PartitionId, Status};
 
 /// Figures in which everything happened.
 fn source() -> Source {
@@ -19,9 +19,10 @@ fn source() -> Source {
     };
     let figures = Figures::new(vec!["a:1".into(), "b:1".into()], 2, limit);
     let consumer = &figures.consumer;
-    consumer.begin(7);
-    consumer.read(7, 10, 1_000);
-    consumer.ends([(7, 110)], Instant::now());
+    let seven = PartitionId::of_first(7);
+    consumer.begin(seven);
+    consumer.read(seven, 10, 1_000);
+    consumer.ends([(seven, 110)], Instant::now());
     consumer.holds(Held {
         messages: 3,
         bytes: 300,
@@ -56,7 +57,7 @@ fn source() -> Source {
     figures.group.publish(GroupAccount {
         is_member: true,
         partitions: vec![Account {
-            partition: 7,
+            partition: seven,
             watermark: 100,
             end: Some(110),
             behind: Instant::now()

@@ -231,7 +231,7 @@ mod tests {
     use super::*;
     use crate::figures::tests::figures;
     use crate::figures::{Account, Behind, GroupAccount, Method};
-    use crate::message::Held;
+    use crate::message::{Held, PartitionId};
 
     #[test]
     fn a_point_says_what_was_since_the_one_before() {
@@ -245,7 +245,7 @@ mod tests {
                 at: Some(start + Duration::from_secs(seconds)),
                 delivered,
                 partitions: vec![Account {
-                    partition: 0,
+                    partition: PartitionId::FIRST,
                     watermark,
                     end: Some(100),
                     behind: Behind::Since(start),
@@ -260,7 +260,7 @@ mod tests {
         history.sample(&figures, start + EVERY, 5_000);
         // The group's thread said it 4 s after the last time; that counts, not the samples' times.
         publish(5, 40, 60);
-        figures.consumer.read(0, 100, 1_000);
+        figures.consumer.read(PartitionId::FIRST, 100, 1_000);
         for _ in 0..99 {
             figures.workers[0].delivered(8);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::figures::{Account, Behind, Figures, GroupAccount, Method, Standing};
-use crate::message::{Cause, Held};
+use crate::message::{Cause, Held, PartitionId};
 
 fn source() -> Source {
     let limit = Held {
@@ -60,7 +60,10 @@ fn the_document_says_what_the_figures_are() {
         at: Some(now),
         is_member: true,
         size: Some([3, 2]),
-        partitions: vec![account(1, None), account(0, Some(100))],
+        partitions: vec![
+            account(PartitionId::of_first(1), None),
+            account(PartitionId::FIRST, Some(100)),
+        ],
         comets,
         ..GroupAccount::default()
     });
