@@ -63,7 +63,7 @@ impl Prometheus {
             .stdin(Stdio::null())
             .spawn();
         let child = child.unwrap_or_else(|error| {
-            panic!("prometheus can't be started ({error}): scripts/setup --metrics installs Debian's package prometheus")
+            panic!("prometheus can't be started ({error}): scripts/setup --watch installs Debian's package prometheus")
         });
         let prometheus = Prometheus {
             child,
