@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
 
-use crate::base::lease::{Lease, Moment};
+use crate::base::lease::{BROKERS_SESSION, Lease, Moment};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::{self, Client, FailureLog, Location, Queues};
@@ -20,7 +20,7 @@ use crate::message::consumer::Control;
 use crate::message::{CometId, Held};
 use crate::observe::http::{self, Served};
 use crate::observe::metrics::Source;
-use crate::settings::{Config, Http, security};
+use crate::settings::{Config, GroupProtocol, Http, security};
 use crate::worker::coalesce::Coalescer;
 use crate::worker::{self, EndpointStats, Fleet, Worker};
 
@@ -94,7 +94,11 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         .iter()
         .map(|_| Arc::new(FailureLog::default()))
         .collect();
-    let lease = Arc::new(Lease::new(config.session_timeout, Moment::now()));
+    let session = match config.group_protocol {
+        GroupProtocol::Classic => config.session_timeout,
+        GroupProtocol::Consumer => config.session_timeout.min(BROKERS_SESSION),
+    };
+    let lease = Arc::new(Lease::new(session, Moment::now()));
     let limit = Held {
         messages: config.hold_messages,
         bytes: config.hold_bytes,

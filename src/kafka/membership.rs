@@ -9,6 +9,7 @@ mod positions;
 mod rebalance;
 mod refusal;
 mod rejoin;
+mod served;
 mod unowned;
 
 use std::fmt::Display;
@@ -19,7 +20,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Sender;
-use krafka::consumer::{AutoOffsetReset, Consumer, PartitionAssignmentStrategy};
+use krafka::consumer::{
+    AutoOffsetReset, Consumer, ConsumerGroupMetadata, GroupProtocol as KafkasProtocol,
+    PartitionAssignmentStrategy,
+};
 use krafka::error::KrafkaError;
 use krafka::{CloseOptions, GroupMembershipOperation, Kafka};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -32,12 +36,14 @@ use crate::kafka::{Cluster, Trouble, is_login_refused};
 use crate::message::group::Event;
 use crate::message::membership::Command;
 use crate::message::{CommitOutcome, Failure, PartitionId};
-use crate::settings::Config;
+use crate::settings::{Config, GroupProtocol};
 use committer::ROUTINE;
 use rebalance::{Callbacks, Listener};
 
 pub use committer::{FORGOTTEN_AFTER, IDLE};
 pub use positions::beginning;
+pub use refusal::NO_CONSUMER_PROTOCOL;
+pub use served::serves_consumer_protocol;
 
 /// Limit for the parting commit of lost partitions.
 pub const PARTING_WITHIN: Duration = committer::PARTING.within;
@@ -86,10 +92,10 @@ pub fn spawn(
         .build()?;
     let membership = Membership {
         beginning: positions::beginning(config.auto_offset_reset, SystemTime::now()),
-        name: config
-            .group_instance_id
-            .clone()
-            .unwrap_or_else(name_for_this_life),
+        name: config.group_instance_id.clone().or_else(|| {
+            let needs_one = config.group_protocol == GroupProtocol::Classic;
+            needs_one.then(name_for_this_life)
+        }),
         cluster: Cluster::of(config),
         config: config.clone(),
         events: events.clone(),
@@ -113,6 +119,8 @@ enum End {
     Left,
     /// Another process took its name.
     Fenced(String),
+    /// Kafka still has a member of its name. A later join may find the name free.
+    NameTaken(String),
     /// The broker doesn't take the password that krafka has. The next krafka reads it again.
     LoginRefused(String),
 }
@@ -120,10 +128,10 @@ enum End {
 struct Membership {
     config: Config,
     cluster: Cluster,
-    /// The group instance id. Every member has one: when krafka takes a living member for lost
+    /// The group instance id. Every member of the classic protocol has one: when krafka takes a living member for lost
     /// (`rebalance/taken_for_lost.rs`), it comes back under a new member id, and only by this name does Kafka know that it
     /// needn't wait for the old one.
-    name: String,
+    name: Option<String>,
     /// From when on to read where the group has committed nothing.
     beginning: i64,
     events: Sender<Event>,
@@ -156,6 +164,10 @@ impl Membership {
                     }
                     log::warn!("{why}; or Kafka remembered one that is gone. Joining anew");
                 }
+                End::NameTaken(why) => tokio::select! {
+                    () = wait(&mut retry, &why) => {}
+                    () = self.told_to_leave(&mut commands) => return Ok(()),
+                },
                 End::LoginRefused(why) => {
                     kafka = None;
                     tokio::select! {
@@ -276,9 +288,11 @@ impl Membership {
     /// Releases all partitions, and leaves the group.
     async fn close(&self, consumer: &Consumer) {
         // A configured name comes back at the next start; a random one never does.
-        let leaving = match self.config.group_instance_id {
-            Some(_) => GroupMembershipOperation::RemainInGroup,
-            None => GroupMembershipOperation::LeaveGroup,
+        let leaving = match (&self.config.group_instance_id, self.config.group_protocol) {
+            (Some(_), GroupProtocol::Classic) => GroupMembershipOperation::RemainInGroup,
+            // Kafka is told that the name comes back, or nobody could take it before the session ends.
+            (Some(_), GroupProtocol::Consumer) => GroupMembershipOperation::Default,
+            (None, _) => GroupMembershipOperation::LeaveGroup,
         };
         let options = CloseOptions::new()
             .timeout(self.config.shutdown_timeout + BEYOND_STOP)
@@ -305,23 +319,30 @@ impl Membership {
             self.events.clone(),
             released,
         );
-        let builder = kafka
+        let mut builder = kafka
             .consumer(self.config.group.clone())
-            .group_instance_id(self.name.clone())
             .enable_auto_commit(false)
             .auto_offset_reset(AutoOffsetReset::Earliest)
-            // Kafka takes the first that every member knows. Cooperative moves only the partitions that have to move;
-            // range is what the service before this one speaks.
-            .partition_assignment_strategies([
-                PartitionAssignmentStrategy::CooperativeSticky,
-                PartitionAssignmentStrategy::Range,
-            ])
             .session_timeout(self.config.session_timeout)
-            .heartbeat_interval((self.config.session_timeout / 3).min(HEARTBEAT))
             .max_poll_interval(self.config.session_timeout.max(self.rebalance_timeout()))
             .idle_poll_backoff(Duration::from_millis(100))
             .metrics_push(false)
             .rebalance_listener(Callbacks(listener.clone()));
+        if let Some(name) = &self.name {
+            builder = builder.group_instance_id(name.clone());
+        }
+        builder = match self.config.group_protocol {
+            GroupProtocol::Classic => builder
+                // Kafka takes the first that every member knows. Cooperative moves only the partitions that have to move;
+                // range is what the service before this one speaks.
+                .partition_assignment_strategies([
+                    PartitionAssignmentStrategy::CooperativeSticky,
+                    PartitionAssignmentStrategy::Range,
+                ])
+                .heartbeat_interval((self.config.session_timeout / 3).min(HEARTBEAT)),
+            // Kafka assigns, and says how long a session is and how often it wants a heartbeat.
+            GroupProtocol::Consumer => builder.group_protocol(KafkasProtocol::Consumer),
+        };
         let consumer = builder.build().await.map_err(|error| {
             format!(
                 "the settings don't make a member of group {}: {error}",
@@ -362,7 +383,7 @@ impl Membership {
         while !leaving.load(Ordering::Relaxed) {
             let polled = consumer.poll(POLL).await;
             let member = consumer.group_metadata().await;
-            let is_member = member.is_some_and(|member| member.is_fenceable());
+            let is_member = member.as_ref().is_some_and(is_member);
             self.was_member.fetch_or(is_member, Ordering::Relaxed);
             match polled {
                 Ok(records) if records.is_empty() => {
@@ -381,8 +402,12 @@ impl Membership {
                 ),
                 Err(KrafkaError::Wakeup) => {}
                 Err(error) => {
-                    if let Some(advice) = refusal::fenced(&error, &self.config, &self.name) {
+                    let name = self.name.as_deref().unwrap_or_default();
+                    if let Some(advice) = refusal::fenced(&error, &self.config, name) {
                         return Ok(End::Fenced(format!("{}. {advice}", self.failed(&error))));
+                    }
+                    if let Some(advice) = refusal::name_taken(&error, &self.config, name) {
+                        return Ok(End::NameTaken(format!("{}. {advice}", self.failed(&error))));
                     }
                     if let Some(advice) = refusal::cannot_heal(&error, &self.config) {
                         return Err(format!("{}. {advice}", self.failed(&error)));
@@ -407,6 +432,11 @@ impl Membership {
             format!("{NOT_BEGUN}: joining group {group} failed: {trouble}")
         }
     }
+}
+
+/// Whether Kafka knew it as a member. Its generation, or epoch, counts from one.
+fn is_member(member: &ConsumerGroupMetadata) -> bool {
+    member.is_fenceable() && member.generation_id() > 0
 }
 
 /// A group instance id that no other process has, nor this one at its next start.

@@ -23,6 +23,7 @@ mod delivery;
 mod discard;
 mod errors;
 mod fetch_modes;
+mod group_protocol;
 mod kafka_addresses;
 mod kafka_partitions;
 mod kills;
