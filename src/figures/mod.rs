@@ -4,7 +4,6 @@
 //! Kafka, gRPC or HTTP; `observe` gives the numbers their public names.
 
 mod calls;
-mod heart;
 mod histogram;
 mod log_end;
 mod partitions;
@@ -12,12 +11,12 @@ mod status;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use crate::base::heart::{Heart, Working};
 use crate::message::{Cause, CometId, Held, PartitionId};
 pub use calls::{METHODS, Method, Seen, Totals, WorkerFigures, method_of};
-pub use heart::{Heart, Working};
 pub use histogram::{Histogram, Snapshot};
 use partitions::Known;
 pub use partitions::{Account, Behind, CometAccount, GroupAccount, Reading, Standing};
@@ -61,6 +60,8 @@ pub struct Figures {
     pub consumer: ConsumerFigures,
     pub group: GroupFigures,
     pub letters: LetterFigures,
+    /// Of the thread that keeps the membership of the group.
+    pub membership: Arc<Heart>,
     /// Which Comets ever answered, in the order of their ids.
     answered: Vec<Counter>,
 }
@@ -97,6 +98,7 @@ pub struct GroupFigures {
 /// Written by the DeadLetterWriter.
 #[derive(Debug, Default)]
 pub struct LetterFigures {
+    pub heart: Heart,
     written: [Counter; Cause::ALL.len()],
     pub waiting: Gauge,
 }
@@ -110,6 +112,7 @@ impl Figures {
             consumer: ConsumerFigures::default(),
             group: GroupFigures::default(),
             letters: LetterFigures::default(),
+            membership: Arc::default(),
             answered: comets.iter().map(|_| Counter::default()).collect(),
             comets,
         };
@@ -139,6 +142,8 @@ impl Figures {
         let own = [
             ("consumer", &self.consumer.heart),
             ("group", &self.group.heart),
+            ("membership", &*self.membership),
+            ("dead-letter", &self.letters.heart),
         ];
         own.map(|(name, heart)| (name.to_owned(), heart))
             .into_iter()

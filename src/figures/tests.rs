@@ -142,5 +142,15 @@ fn one_answer_is_enough() {
     figures.answered(CometId(1));
     assert!(figures.has_answer());
     let names: Vec<_> = figures.hearts().map(|(name, _)| name).collect();
-    assert_eq!(names, ["consumer", "group", "worker-0", "worker-1"]);
+    assert_eq!(
+        names,
+        [
+            "consumer",
+            "group",
+            "membership",
+            "dead-letter",
+            "worker-0",
+            "worker-1"
+        ]
+    );
 }
