@@ -30,6 +30,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use crate::base::backoff::{Retry, grows};
+use crate::base::heart::Heart;
 use crate::base::lease;
 use crate::base::trial;
 use crate::kafka::{Cluster, Trouble, is_login_refused};
@@ -86,6 +87,7 @@ pub fn spawn(
     config: &Config,
     commands: UnboundedReceiver<Command>,
     events: Sender<Event>,
+    heart: Arc<Heart>,
 ) -> std::io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -105,7 +107,7 @@ pub fn spawn(
     std::thread::Builder::new()
         .name("group".into())
         .spawn(move || {
-            let last = match runtime.block_on(membership.keep(commands)) {
+            let last = match runtime.block_on(heart.during(membership.keep(commands))) {
                 Ok(()) => Event::Left,
                 Err(why) => Event::Impossible(why),
             };
@@ -154,6 +156,7 @@ impl Membership {
                     () = self.told_to_leave(&mut commands) => return Ok(()),
                 },
             };
+            fail::fail_point!("membership");
             match self.be_member(connected, &mut commands).await? {
                 End::Left => return Ok(()),
                 End::Fenced(why) => {
