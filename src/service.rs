@@ -1,6 +1,6 @@
 //! The service: its threads, and how they are tied together.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,10 @@ use crate::kafka::{fetch, membership};
 use crate::message;
 use crate::message::consumer::Control;
 use crate::message::{CometId, Held};
+use crate::observe::health::Pulse;
 use crate::observe::http::{self, Served};
 use crate::observe::metrics::Source;
+use crate::observe::pulse;
 use crate::settings::{Config, GroupProtocol, Http, security};
 use crate::worker::coalesce::Coalescer;
 use crate::worker::{self, EndpointStats, Fleet, Worker};
@@ -105,7 +107,8 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         bytes: config.hold_bytes,
     };
     let figures = Arc::new(Figures::new(config.comet.clone(), config.threads, limit));
-    watch(&config, &figures, (&queues, &locations))?;
+    let pulse = pulse::spawn(figures.clone()).map_err(no_thread)?;
+    watch(&config, &figures, &pulse, (&queues, &locations))?;
     let mut workers = Vec::new();
     for n in 0..config.threads {
         let (own, events) = unbounded();
@@ -142,7 +145,8 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     .map_err(no_thread)?;
     consumer::spawn(consumer, fetch::fetchers(&config)).map_err(no_thread)?;
     dead_letter::spawn(&config, letters, to_group.clone(), figures.clone()).map_err(no_thread)?;
-    membership::spawn(&config, commands, to_group).map_err(no_thread)?;
+    membership::spawn(&config, commands, to_group, figures.membership.clone())
+        .map_err(no_thread)?;
 
     let channels = Channels {
         events: group_events,
@@ -172,6 +176,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
 fn watch(
     config: &Config,
     figures: &Arc<Figures>,
+    pulse: &Arc<Mutex<Pulse>>,
     (queues, locations): (&Queues, &[Arc<Location>]),
 ) -> Result<(), String> {
     let Http {
@@ -208,6 +213,7 @@ fn watch(
             group: config.group.clone(),
             dead_letter_topics: config.dead_letter_topics(),
         },
+        pulse: pulse.clone(),
         ask: Box::new(move || {
             for (comet, location) in (0..).map(CometId).zip(&locations) {
                 let figures = asking.clone();
@@ -221,6 +227,7 @@ fn watch(
         }),
     };
     http::spawn(listener, served).map_err(no_thread)?;
+    consumer::log_ends::spawn(config, figures.clone()).map_err(no_thread)?;
     log::info!("status page, metrics and health at http://{at}/");
     Ok(())
 }

@@ -6,15 +6,16 @@ mod absent;
 mod attempt;
 mod committer;
 mod connect;
+mod identity;
 mod positions;
 mod rebalance;
 mod refusal;
 mod rejoin;
+mod retry;
 mod served;
 mod unowned;
 
 use std::fmt::Display;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -22,15 +23,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Sender;
 use krafka::consumer::{
-    AutoOffsetReset, Consumer, ConsumerGroupMetadata, GroupProtocol as KafkasProtocol,
-    PartitionAssignmentStrategy,
+    AutoOffsetReset, Consumer, GroupProtocol as KafkasProtocol, PartitionAssignmentStrategy,
 };
 use krafka::error::KrafkaError;
 use krafka::{CloseOptions, GroupMembershipOperation, Kafka};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
-use crate::base::backoff::{Retry, grows};
+use crate::base::backoff::Retry;
+use crate::base::heart::Heart;
 use crate::base::lease;
 use crate::base::trial;
 use crate::kafka::{Cluster, Trouble, is_login_refused};
@@ -39,7 +40,9 @@ use crate::message::membership::Command;
 use crate::message::{CommitOutcome, Failure, PartitionId};
 use crate::settings::{Config, GroupProtocol};
 use committer::ROUTINE;
+use identity::is_member;
 use rebalance::{Callbacks, Listener};
+use retry::{RETRY_FIRST, RETRY_MOST, wait};
 
 pub use committer::{FORGOTTEN_AFTER, IDLE};
 pub use positions::beginning;
@@ -48,10 +51,6 @@ pub use served::serves_consumer_protocol;
 
 /// Limit for the parting commit of lost partitions.
 pub const PARTING_WITHIN: Duration = committer::PARTING.within;
-
-pub(super) const RETRY_FIRST: Duration = Duration::from_millis(200);
-pub(super) const RETRY_MOST: Duration = Duration::from_secs(2);
-const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
 /// How the line begins that says why the service does not read yet. People search for these words.
 const NOT_BEGUN: &str = "Failed to initialize Kafka consumer";
@@ -87,16 +86,14 @@ pub fn spawn(
     config: &Config,
     commands: UnboundedReceiver<Command>,
     events: Sender<Event>,
+    heart: Arc<Heart>,
 ) -> std::io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let membership = Membership {
         beginning: positions::beginning(config.auto_offset_reset, SystemTime::now()),
-        name: config.group_instance_id.clone().or_else(|| {
-            let needs_one = config.group_protocol == GroupProtocol::Classic;
-            needs_one.then(name_for_this_life)
-        }),
+        name: identity::name(config),
         cluster: Cluster::of(config),
         config: config.clone(),
         events: events.clone(),
@@ -106,7 +103,7 @@ pub fn spawn(
     std::thread::Builder::new()
         .name("group".into())
         .spawn(move || {
-            let last = match runtime.block_on(membership.keep(commands)) {
+            let last = match runtime.block_on(heart.during(membership.keep(commands))) {
                 Ok(()) => Event::Left,
                 Err(why) => Event::Impossible(why),
             };
@@ -129,9 +126,7 @@ enum End {
 struct Membership {
     config: Config,
     cluster: Cluster,
-    /// The group instance id. Every member of the classic protocol has one: when krafka takes a living member for lost
-    /// (`rebalance/taken_for_lost.rs`), it comes back under a new member id, and only by this name does Kafka know that it
-    /// needn't wait for the old one.
+    /// The group instance id, where it has one.
     name: Option<String>,
     /// From when on to read where the group has committed nothing.
     beginning: i64,
@@ -155,6 +150,7 @@ impl Membership {
                     () = self.told_to_leave(&mut commands) => return Ok(()),
                 },
             };
+            fail::fail_point!("membership");
             match self.be_member(connected, &mut commands).await? {
                 End::Left => return Ok(()),
                 End::Fenced(why) => {
@@ -433,23 +429,4 @@ impl Membership {
             format!("{NOT_BEGUN}: joining group {group} failed: {trouble}")
         }
     }
-}
-
-/// Whether Kafka knew it as a member. Its generation, or epoch, counts from one.
-fn is_member(member: &ConsumerGroupMetadata) -> bool {
-    member.is_fenceable() && member.generation_id() > 0
-}
-
-/// A group instance id that no other process has, nor this one at its next start.
-fn name_for_this_life() -> String {
-    let random = RandomState::new().hash_one(std::process::id());
-    format!("job-{random:016x}")
-}
-
-/// Logs, now and then, what failed, and waits before the next try.
-pub(super) async fn wait(retry: &mut Retry, why: &str) {
-    let wait = retry.failed(why, |why| {
-        log::error!("{why}. Trying again until it works");
-    });
-    tokio::time::sleep(wait).await;
 }

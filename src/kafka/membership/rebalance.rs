@@ -18,6 +18,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::committer::{Committer, Effort, LAST};
+use super::identity::is_member;
 use super::positions::Position;
 use crate::kafka::Cluster;
 use crate::kafka::standing::Asker;
@@ -171,7 +172,7 @@ impl Listener {
     /// The member id and generation, or None where it isn't a member now.
     async fn look_up_member(&self) -> Option<ConsumerGroupMetadata> {
         let member = self.consumer.get()?.group_metadata().await;
-        let member = member.filter(super::is_member)?;
+        let member = member.filter(is_member)?;
         *lock(&self.member) = Some(member.clone());
         Some(member)
     }

@@ -93,6 +93,7 @@ fn partitions(source: &Source, account: &GroupAccount, now: Instant) -> Vec<Part
             topic: topics.then(|| source.topics.name(ours.partition.topic).into()),
             partition: ours.partition.index,
             lag: ours.lag(),
+            lag_seconds: ours.lag_seconds(now).map(tenths),
             offset: ours.watermark,
             committed: ours.committed,
             finished_above: ours.finished_above,
