@@ -12,6 +12,7 @@ mod homes;
 mod lags;
 mod reading;
 pub mod route;
+mod trace;
 mod watchdog;
 
 use std::cell::Cell;
@@ -175,7 +176,7 @@ impl Consumer {
             FetchError::Unsupported(why) => format!("{why}. Use --fetch auto or modern"),
         };
         let wait = self.attempts.failed(&why, |why| {
-            log::warn!("Reading from Kafka failed: {why}; trying again until it works");
+            log::warn!(cause = why; "Reading from Kafka failed: {why}; trying again until it works");
         });
         match self.control.recv_timeout(wait) {
             Ok(control) => self.apply(control),
@@ -262,6 +263,9 @@ impl Outputs {
                 let _ = self.group.send(event);
             }
             Effect::Worker(worker, event) => {
+                if let worker::Event::Messages(messages) = &event {
+                    trace::routed(&self.topic, worker, messages, &self.figures.comets);
+                }
                 let _ = self.workers[worker.0 as usize].send(event);
             }
             Effect::Say(notice) => self.say(notice),
@@ -281,6 +285,7 @@ impl Outputs {
             }
             Notice::Attached { partition, comet } => {
                 log::info!(
+                    partition:%, comet;
                     "partition {partition}: Comet {comet} gets what is new again, behind what it missed"
                 );
             }
@@ -288,6 +293,7 @@ impl Outputs {
                 self.figures.consumer.undecodable.add(1);
                 let (partition, offset) = (record.assignment.partition, record.offset);
                 log::error!(
+                    topic, partition:%, offset, cause = why;
                     "Failed to parse message as PushMsg: {topic}[{partition}]@{offset} (partition {partition}, offset {offset}): \
                      {why}; it goes to the dead-letter topic. Does its producer write PushMsg in protobuf?"
                 );
@@ -295,6 +301,7 @@ impl Outputs {
             Notice::Unroutable { record, why } => {
                 let (partition, offset) = (record.assignment.partition, record.offset);
                 log::error!(
+                    topic, partition:%, offset, cause = why;
                     "Nowhere to deliver {topic}[{partition}]@{offset}: {why}; it goes to the dead-letter topic"
                 );
             }
@@ -303,6 +310,7 @@ impl Outputs {
                 partitions: [one, other],
             } => {
                 log::warn!(
+                    topic, room;
                     "room {} comes from partitions {one} and {other} of topic {topic}: Kafka keeps the order within one partition \
                      only, so its messages may reach people out of order. Does Logic write the room as the record's key?",
                     one_line(room)
@@ -320,6 +328,7 @@ impl Outputs {
                     false => "one dead letter",
                 };
                 log::error!(
+                    topic, partition:%, offset = first, cause = why;
                     "offsets {first} to {last} of partition {partition} can't be read: {why}; {letter}"
                 );
             }

@@ -1,5 +1,6 @@
 //! The service: its threads, and how they are tied together.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -160,7 +161,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     Ok(())
 }
 
-/// Serves metrics and health, where that is wanted.
+/// Serves metrics and health, where that is wanted, and has the log say what is done.
 ///
 /// # Errors
 /// The address can't be taken that somebody asked for, or the system refuses a thread.
@@ -169,31 +170,11 @@ fn watch(
     figures: &Arc<Figures>,
     (queues, locations): (&Queues, &[Arc<Location>]),
 ) -> Result<(), String> {
-    let Http {
-        address,
-        is_asked_for,
-    } = &config.http;
-    let Some(address) = address else {
+    let listener = listen(&config.http)?;
+    if listener.is_none() && !log::log_enabled!(log::Level::Info) {
         return Ok(());
-    };
-    let listener = match http::bind(address) {
-        Ok(listener) => listener,
-        Err(error) if *is_asked_for => {
-            return Err(format!(
-                "Cannot serve metrics and health at {address}: {}. Set --http to another address, or off",
-                limits::explained(&error)
-            ));
-        }
-        Err(error) => {
-            log::warn!(
-                "no metrics and health: {address} can't be served at: {}. Where this is not the only job here, give each its own \
-                 --http, or switch it off",
-                limits::explained(&error)
-            );
-            return Ok(());
-        }
-    };
-    let at = http::address_of(&listener).map_or_else(|| address.clone(), |at| at.to_string());
+    }
+    let at = listener.as_ref().and_then(http::address_of);
     let (queue, deadline) = (queues.of(0), config.call_timeout);
     let (locations, asking) = (locations.to_vec(), figures.clone());
     let served = Served {
@@ -216,8 +197,39 @@ fn watch(
         }),
     };
     http::spawn(listener, served).map_err(no_thread)?;
-    log::info!("status page, metrics and health at http://{at}/");
+    if let Some(at) = at {
+        log::info!("status page, metrics and health at http://{at}/");
+    }
     Ok(())
+}
+
+/// Takes the address, if there is one.
+///
+/// # Errors
+/// Somebody asked for it, and it can't be taken.
+fn listen(http: &Http) -> Result<Option<TcpListener>, String> {
+    let Http {
+        address,
+        is_asked_for,
+    } = http;
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    match http::bind(address) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if *is_asked_for => Err(format!(
+            "Cannot serve metrics and health at {address}: {}. Set --http to another address, or off",
+            limits::explained(&error)
+        )),
+        Err(error) => {
+            log::warn!(
+                "no metrics and health: {address} can't be served at: {}. Where this is not the only job here, give each its own \
+                 --http, or switch it off",
+                limits::explained(&error)
+            );
+            Ok(None)
+        }
+    }
 }
 
 fn say_goodbye(counts: Counts, started: Instant) {

@@ -154,7 +154,7 @@ impl Membership {
                     if fenced.len() >= FENCED_MOST {
                         return Err(why);
                     }
-                    log::warn!("{why}; or Kafka remembered one that is gone. Joining anew");
+                    log::warn!(cause = why; "{why}; or Kafka remembered one that is gone. Joining anew");
                 }
                 End::LoginRefused(why) => {
                     kafka = None;
@@ -284,7 +284,7 @@ impl Membership {
             .timeout(self.config.shutdown_timeout + BEYOND_STOP)
             .group_membership_operation(leaving);
         if let Err(error) = consumer.close_with(options).await {
-            log::warn!("leaving the group {} failed: {error}", self.config.group);
+            log::warn!(group = self.config.group, cause:% = error; "leaving the group {} failed: {error}", self.config.group);
         }
     }
 
@@ -418,7 +418,7 @@ fn name_for_this_life() -> String {
 /// Logs, now and then, what failed, and waits before the next try.
 pub(super) async fn wait(retry: &mut Retry, why: &str) {
     let wait = retry.failed(why, |why| {
-        log::error!("{why}. Trying again until it works");
+        log::error!(cause = why; "{why}. Trying again until it works");
     });
     tokio::time::sleep(wait).await;
 }

@@ -22,12 +22,13 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 
 use super::health::{LOOKS, Pulse, STANDS_STILL, is_ready};
 use super::metrics::{Form, Metrics, Source};
 use super::status::history::{EVERY, History};
 use super::status::{self, Status};
+use super::summary::{self, Summary};
 use crate::base::{trial, wall};
 
 /// More wait until one of these is done.
@@ -102,19 +103,25 @@ pub fn bind(address: &str) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Starts the thread that serves there.
+/// Starts the thread that serves there, and says now and then in the log what was done. Without a listener it does that alone.
 ///
 /// # Errors
 /// The system refuses a thread or the runtime's files.
-pub fn spawn(listener: TcpListener, served: Served) -> io::Result<()> {
+pub fn spawn(listener: Option<TcpListener>, served: Served) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let guard = runtime.enter();
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let name = match listener {
+        Some(_) => "http",
+        None => "summary",
+    };
+    let listener = listener
+        .map(tokio::net::TcpListener::from_std)
+        .transpose()?;
     drop(guard);
     thread::Builder::new()
-        .name("http".into())
+        .name(name.into())
         .spawn(move || runtime.block_on(serve(listener, served)))
         .map(drop)
 }
@@ -132,7 +139,7 @@ struct Asking {
     last: Option<Instant>,
 }
 
-async fn serve(listener: tokio::net::TcpListener, served: Served) {
+async fn serve(listener: Option<tokio::net::TcpListener>, served: Served) {
     let Served { source, ask } = served;
     let site = Arc::new(Site {
         metrics: Metrics::new(source.clone()),
@@ -147,8 +154,15 @@ async fn serve(listener: tokio::net::TcpListener, served: Served) {
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut samples = interval(trial::limit("status-every", EVERY));
     samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut summary = Summary::new(&site.source.figures, std::time::Instant::now());
+    let every = trial::limit("summary-every", summary::EVERY);
+    let mut summaries = interval_at(Instant::now() + every, every);
+    summaries.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let accepted = async {
+            let Some(listener) = &listener else {
+                return std::future::pending().await;
+            };
             let place = places.clone().acquire_owned().await;
             (listener.accept().await, place)
         };
@@ -162,6 +176,12 @@ async fn serve(listener: tokio::net::TcpListener, served: Served) {
                 let now = std::time::Instant::now();
                 let at = wall::millis().unsigned_abs();
                 lock(&site.history).sample(&site.source.figures, now, at);
+            }
+            _ = summaries.tick() => {
+                let said = summary.look(&site.source.figures, std::time::Instant::now());
+                if let Some(said) = said {
+                    said.log();
+                }
             }
             (connection, place) = accepted => match connection {
                 Ok((stream, _)) => {

@@ -196,6 +196,7 @@ impl Listener {
             self.commit(commits, LAST).await.failed
         {
             log::warn!(
+                cause = why;
                 "the last commit of partitions that are handed over failed: {why}; what was finished since the one \
                  before may be sent again"
             );

@@ -18,7 +18,7 @@ pub(super) async fn rejoin(consumer: &Consumer, topic: &str) {
     }
     for topics in [&[topic, topic][..], &[topic]] {
         if let Err(error) = consumer.subscribe(topics).await {
-            log::warn!("subscribing to {topic} failed: {error}");
+            log::warn!(topic, cause:% = error; "subscribing to {topic} failed: {error}");
         }
     }
     consumer.wakeup();

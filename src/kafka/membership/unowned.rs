@@ -106,12 +106,14 @@ pub(super) async fn watch(
         match watch.look(&seen, Instant::now()) {
             None => continue,
             Some(Why::Added) => log::info!(
+                topic = config.topic;
                 "topic {} has {} partitions by now, of which {:?} have no owner: asking for a rebalance",
                 config.topic,
                 seen.all.len(),
                 seen.unowned
             ),
             Some(Why::Forgotten) => log::warn!(
+                topic = config.topic, group = config.group;
                 "partitions {:?} of {} have no owner, though group {} is stable: asking for a rebalance",
                 seen.unowned,
                 config.topic,
@@ -125,6 +127,7 @@ pub(super) async fn watch(
 fn say_failed(outage: &mut Outage, config: &Config, error: &KrafkaError) {
     if outage.failed(Instant::now()) {
         log::warn!(
+            topic = config.topic, group = config.group;
             "asking who of group {} has which partition of {} failed: {}. Until it works, a partition without an owner \
              goes unnoticed and isn't read",
             config.group,

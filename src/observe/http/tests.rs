@@ -29,7 +29,7 @@ fn server() -> Server {
     let ask = Box::new(move || {
         count.fetch_add(1, Ordering::Relaxed);
     });
-    spawn(listener, Served { source, ask }).expect("it starts");
+    spawn(Some(listener), Served { source, ask }).expect("it starts");
     Server {
         address,
         figures,

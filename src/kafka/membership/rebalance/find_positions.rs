@@ -49,6 +49,7 @@ impl Listener {
         let mut new: Vec<i32> = assignments.keys().copied().collect();
         new.sort_unstable();
         log::info!(
+            topic = self.topic, group = self.group;
             "group {} has committed nothing of partitions {new:?} of {}: it begins there as auto-offset-reset says",
             self.group,
             self.topic
@@ -91,7 +92,7 @@ impl Listener {
                 self.topic
             );
             let wait = retry.failed(&why, |why| {
-                log::warn!("{why}. The others are read, and these as soon as they can be");
+                log::warn!(cause = why; "{why}. The others are read, and these as soon as they can be");
             });
             tokio::time::sleep(wait).await;
         }
