@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use crate::figures::tests::figures;
     use crate::figures::{Account, GroupAccount, Method};
-    use crate::message::{Cause, Held};
+    use crate::message::{Cause, Held, PartitionId};
 
     #[test]
     fn what_was_done_since_the_last_line_is_said_and_nothing_is_silence() {
@@ -144,7 +144,7 @@ mod tests {
                 at: Some(start + Duration::from_secs(seconds)),
                 delivered,
                 partitions: vec![Account {
-                    partition: 0,
+                    partition: PartitionId::FIRST,
                     watermark: 60,
                     end: Some(100),
                     committed: None,

@@ -177,7 +177,7 @@ fn levels_by_module_hold_unless_there_is_one_for_all() {
     command.env("RUST_LOG", "warn,job=info");
     let job = Started::new(&mut command);
     let lines = job.wait_for("Trying again until it works");
-    assert!(lines.iter().any(|line| line.contains(" starts - ")));
+    assert!(lines.iter().any(|line| line.contains(" starts, process ")));
     // All but what src/main.rs says is the library's.
     let others = lines
         .iter()

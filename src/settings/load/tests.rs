@@ -162,6 +162,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_MAX_AGE", "2h"),
         ("JOB_MAX_AGE_ACTION", "dead-letter"),
         ("JOB_LOG_MESSAGES", "sample:100"),
+        ("JOB_LOG_FORMAT", "json"),
         ("JOB_HTTP", "0.0.0.0:80"),
     ];
     // Those of OAUTHBEARER go with no other mechanism.
