@@ -1,13 +1,12 @@
 //! The service: its threads, and how they are tied together.
 
-use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
 
-use crate::base::lease::{Lease, Moment};
+use crate::base::lease::{BROKERS_SESSION, Lease, Moment};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::{self, Client, FailureLog, Location, Queues};
@@ -19,9 +18,11 @@ use crate::kafka::{fetch, membership};
 use crate::message;
 use crate::message::consumer::Control;
 use crate::message::{CometId, Held};
+use crate::observe::health::Pulse;
 use crate::observe::http::{self, Served};
 use crate::observe::metrics::Source;
-use crate::settings::{Config, Http, security};
+use crate::observe::pulse;
+use crate::settings::{Config, GroupProtocol, Http, security};
 use crate::worker::coalesce::Coalescer;
 use crate::worker::{self, EndpointStats, Fleet, Worker};
 
@@ -95,13 +96,18 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         .iter()
         .map(|_| Arc::new(FailureLog::default()))
         .collect();
-    let lease = Arc::new(Lease::new(config.session_timeout, Moment::now()));
+    let session = match config.group_protocol {
+        GroupProtocol::Classic => config.session_timeout,
+        GroupProtocol::Consumer => config.session_timeout.min(BROKERS_SESSION),
+    };
+    let lease = Arc::new(Lease::new(session, Moment::now()));
     let limit = Held {
         messages: config.hold_messages,
         bytes: config.hold_bytes,
     };
     let figures = Arc::new(Figures::new(config.comet.clone(), config.threads, limit));
-    watch(&config, &figures, (&queues, &locations))?;
+    let pulse = pulse::spawn(figures.clone()).map_err(no_thread)?;
+    watch(&config, &figures, &pulse, (&queues, &locations))?;
     let mut workers = Vec::new();
     for n in 0..config.threads {
         let (own, events) = unbounded();
@@ -138,7 +144,8 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     .map_err(no_thread)?;
     consumer::spawn(consumer, fetch::fetchers(&config)).map_err(no_thread)?;
     dead_letter::spawn(&config, letters, to_group.clone(), figures.clone()).map_err(no_thread)?;
-    membership::spawn(&config, commands, to_group).map_err(no_thread)?;
+    membership::spawn(&config, commands, to_group, figures.membership.clone())
+        .map_err(no_thread)?;
 
     let channels = Channels {
         events: group_events,
@@ -161,20 +168,41 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     Ok(())
 }
 
-/// Serves metrics and health, where that is wanted, and has the log say what is done.
+/// Serves metrics and health, where that is wanted.
 ///
 /// # Errors
 /// The address can't be taken that somebody asked for, or the system refuses a thread.
 fn watch(
     config: &Config,
     figures: &Arc<Figures>,
+    pulse: &Arc<Mutex<Pulse>>,
     (queues, locations): (&Queues, &[Arc<Location>]),
 ) -> Result<(), String> {
-    let listener = listen(&config.http)?;
-    if listener.is_none() && !log::log_enabled!(log::Level::Info) {
+    let Http {
+        address,
+        is_asked_for,
+    } = &config.http;
+    let Some(address) = address else {
         return Ok(());
-    }
-    let at = listener.as_ref().and_then(http::address_of);
+    };
+    let listener = match http::bind(address) {
+        Ok(listener) => listener,
+        Err(error) if *is_asked_for => {
+            return Err(format!(
+                "Cannot serve metrics and health at {address}: {}. Set --http to another address, or off",
+                limits::explained(&error)
+            ));
+        }
+        Err(error) => {
+            log::warn!(
+                "no metrics and health: {address} can't be served at: {}. Where this is not the only job here, give each its own \
+                 --http, or switch it off",
+                limits::explained(&error)
+            );
+            return Ok(());
+        }
+    };
+    let at = http::address_of(&listener).map_or_else(|| address.clone(), |at| at.to_string());
     let (queue, deadline) = (queues.of(0), config.call_timeout);
     let (locations, asking) = (locations.to_vec(), figures.clone());
     let served = Served {
@@ -184,6 +212,7 @@ fn watch(
             group: config.group.clone(),
             dead_letter_topic: config.dead_letter_topic(),
         },
+        pulse: pulse.clone(),
         ask: Box::new(move || {
             for (comet, location) in (0..).map(CometId).zip(&locations) {
                 let figures = asking.clone();
@@ -197,39 +226,9 @@ fn watch(
         }),
     };
     http::spawn(listener, served).map_err(no_thread)?;
-    if let Some(at) = at {
-        log::info!("status page, metrics and health at http://{at}/");
-    }
+    consumer::log_ends::spawn(config, figures.clone()).map_err(no_thread)?;
+    log::info!("status page, metrics and health at http://{at}/");
     Ok(())
-}
-
-/// Takes the address, if there is one.
-///
-/// # Errors
-/// Somebody asked for it, and it can't be taken.
-fn listen(http: &Http) -> Result<Option<TcpListener>, String> {
-    let Http {
-        address,
-        is_asked_for,
-    } = http;
-    let Some(address) = address else {
-        return Ok(None);
-    };
-    match http::bind(address) {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if *is_asked_for => Err(format!(
-            "Cannot serve metrics and health at {address}: {}. Set --http to another address, or off",
-            limits::explained(&error)
-        )),
-        Err(error) => {
-            log::warn!(
-                "no metrics and health: {address} can't be served at: {}. Where this is not the only job here, give each its own \
-                 --http, or switch it off",
-                limits::explained(&error)
-            );
-            Ok(None)
-        }
-    }
 }
 
 fn say_goodbye(counts: Counts, started: Instant) {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Group;
 use super::partition::Partition;
-use crate::figures::{Account, GroupAccount};
+use crate::figures::{Account, Behind, GroupAccount};
 use crate::message::PartitionId;
 
 /// Tells whether what is ours has changed.
@@ -63,6 +63,7 @@ impl Partition {
             watermark: self.ledger.watermark(),
             // The consumer hears of it.
             end: None,
+            behind: Behind::Unknown,
             committed: self.committed.as_ref().map(|commit| commit.offset),
             finished_above: above as u64,
             // What is read again for a Comet holds up nothing.

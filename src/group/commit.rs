@@ -94,7 +94,7 @@ impl Group {
         self.note_committed(outcome.taken);
         match outcome.failed {
             Some(Failure::NotMember(why)) => return self.is_cut_off(why, now),
-            Some(Failure::Other(why)) => self.commit_failed(why, now),
+            Some(Failure::OldEpoch(why) | Failure::Other(why)) => self.commit_failed(why, now),
             None => self.commit_worked(now),
         }
         if proves_nothing {

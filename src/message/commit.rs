@@ -28,7 +28,17 @@ pub struct CommitOutcome {
 pub enum Failure {
     /// It doesn't know this member any longer: its partitions may be another's.
     NotMember(String),
+    /// It has this member in a later epoch, of which the member hears with its next heartbeat.
+    OldEpoch(String),
     Other(String),
+}
+
+impl Failure {
+    /// What came back.
+    pub fn why(&self) -> &str {
+        let (Failure::NotMember(why) | Failure::OldEpoch(why) | Failure::Other(why)) = self;
+        why
+    }
 }
 
 impl CommitOutcome {

@@ -22,13 +22,12 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::health::{LOOKS, Pulse, STANDS_STILL, is_ready};
+use super::health::{Pulse, is_ready};
 use super::metrics::{Form, Metrics, Source};
 use super::status::history::{EVERY, History};
 use super::status::{self, Status};
-use super::summary::{self, Summary};
 use crate::base::{trial, wall};
 
 /// More wait until one of these is done.
@@ -45,6 +44,9 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(5);
 /// Limits a request's first line with its headers, in bytes and in number.
 const REQUEST_BYTES: usize = 16 << 10;
 const HEADERS: usize = 64;
+
+/// How often it is looked since when something is so.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Wait after the system refused a connection, as it does where files run out.
 const REFUSED: Duration = Duration::from_millis(500);
@@ -89,6 +91,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 /// What is served.
 pub struct Served {
     pub source: Source,
+    /// Which threads go on: another thread looks.
+    pub pulse: Arc<Mutex<Pulse>>,
     /// Asks the Comets whether they answer, while none has: a topic where nothing comes says nothing about them.
     pub ask: Box<dyn FnMut() + Send>,
 }
@@ -103,25 +107,19 @@ pub fn bind(address: &str) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Starts the thread that serves there, and says now and then in the log what was done. Without a listener it does that alone.
+/// Starts the thread that serves there.
 ///
 /// # Errors
 /// The system refuses a thread or the runtime's files.
-pub fn spawn(listener: Option<TcpListener>, served: Served) -> io::Result<()> {
+pub fn spawn(listener: TcpListener, served: Served) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let guard = runtime.enter();
-    let name = match listener {
-        Some(_) => "http",
-        None => "summary",
-    };
-    let listener = listener
-        .map(tokio::net::TcpListener::from_std)
-        .transpose()?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
     drop(guard);
     thread::Builder::new()
-        .name(name.into())
+        .name("http".into())
         .spawn(move || runtime.block_on(serve(listener, served)))
         .map(drop)
 }
@@ -129,7 +127,7 @@ pub fn spawn(listener: Option<TcpListener>, served: Served) -> io::Result<()> {
 struct Site {
     source: Source,
     metrics: Metrics,
-    pulse: Mutex<Pulse>,
+    pulse: Arc<Mutex<Pulse>>,
     history: Mutex<History>,
     ask: Mutex<Asking>,
 }
@@ -139,49 +137,34 @@ struct Asking {
     last: Option<Instant>,
 }
 
-async fn serve(listener: Option<tokio::net::TcpListener>, served: Served) {
-    let Served { source, ask } = served;
+async fn serve(listener: tokio::net::TcpListener, served: Served) {
+    let Served { source, pulse, ask } = served;
     let site = Arc::new(Site {
         metrics: Metrics::new(source.clone()),
         source,
-        pulse: Mutex::default(),
+        pulse,
         history: Mutex::new(History::new(std::time::Instant::now())),
         ask: Mutex::new(Asking { ask, last: None }),
     });
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut looks = interval(trial::limit("stands-still", STANDS_STILL) / LOOKS);
+    let mut looks = interval(LOOK_EVERY);
     // After a halt of the whole process no look is made up for.
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut samples = interval(trial::limit("status-every", EVERY));
     samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut summary = Summary::new(&site.source.figures, std::time::Instant::now());
-    let every = trial::limit("summary-every", summary::EVERY);
-    let mut summaries = interval_at(Instant::now() + every, every);
-    summaries.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let accepted = async {
-            let Some(listener) = &listener else {
-                return std::future::pending().await;
-            };
             let place = places.clone().acquire_owned().await;
             (listener.accept().await, place)
         };
         tokio::select! {
             _ = looks.tick() => {
-                let figures = &site.source.figures;
-                lock(&site.pulse).look(figures.hearts().map(|(_, heart)| heart.working()));
-                lock(&site.history).look(figures, std::time::Instant::now());
+                lock(&site.history).look(&site.source.figures, std::time::Instant::now());
             }
             _ = samples.tick() => {
                 let now = std::time::Instant::now();
                 let at = wall::millis().unsigned_abs();
                 lock(&site.history).sample(&site.source.figures, now, at);
-            }
-            _ = summaries.tick() => {
-                let said = summary.look(&site.source.figures, std::time::Instant::now());
-                if let Some(said) = said {
-                    said.log();
-                }
             }
             (connection, place) = accepted => match connection {
                 Ok((stream, _)) => {

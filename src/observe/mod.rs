@@ -6,5 +6,6 @@ pub mod http;
 pub mod logging;
 pub mod metrics;
 mod process;
+pub mod pulse;
 pub mod status;
 pub mod summary;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::status::history::Sample;
+use super::status::history::{Sample, tenths};
 use crate::base::text::counted;
 use crate::figures::{Figures, Totals};
 use crate::message::CometId;
@@ -49,6 +49,8 @@ pub struct Said {
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
     pub lag_records: Option<u64>,
+    /// Of the partition that is behind most.
+    pub lag_seconds: Option<f64>,
     pub in_flight: u64,
     pub held: u64,
     pub retries: u64,
@@ -63,8 +65,8 @@ impl Summary {
     }
 
     /// What was done since it was called last; `None` where that is nothing, and nothing waits.
-    pub fn look(&mut self, figures: &Figures, now: Instant) -> Option<Said> {
-        let counts = Counts::of(figures, now);
+    pub fn look(&mut self, figures: &Figures, at: Instant) -> Option<Said> {
+        let counts = Counts::of(figures, at);
         let last = std::mem::replace(&mut self.last, counts);
         let now = &self.last;
         let delivery = now.sample.delivery_since(&last.sample);
@@ -74,8 +76,10 @@ impl Summary {
             && now.letters == last.letters
             && delivery.messages_per_second == 0.0
             && delivery.read_per_second == 0.0;
-        let lags = figures.group.account().partitions;
-        let lags = lags.iter().filter_map(|ours| ours.lag());
+        let account = figures.group.account();
+        let lags = account.partitions.iter().filter_map(|ours| ours.lag());
+        let seconds = account.partitions.iter();
+        let seconds = seconds.filter_map(|ours| ours.lag_seconds(at));
         let totals = Totals(&figures.workers);
         let comets = (0..figures.comets.len() as u32).map(CometId);
         (!is_idle).then(|| Said {
@@ -84,6 +88,7 @@ impl Summary {
             p50_ms: delivery.p50_ms,
             p99_ms: delivery.p99_ms,
             lag_records: lags.fold(None, |sum, lag| Some(sum.unwrap_or(0) + lag)),
+            lag_seconds: seconds.max_by(f64::total_cmp).map(tenths),
             in_flight: comets.map(|comet| totals.in_flight(comet)).sum(),
             held,
             retries: now.retries - last.retries,
@@ -100,6 +105,7 @@ impl Said {
             p50_ms = self.p50_ms,
             p99_ms = self.p99_ms,
             lag_records = self.lag_records,
+            lag_seconds = self.lag_seconds,
             in_flight = self.in_flight,
             held = self.held,
             retries = self.retries,
@@ -115,13 +121,17 @@ impl Said {
             1 => "1 retry".into(),
             count => format!("{count} retries"),
         };
+        let lag = match (self.lag_records, self.lag_seconds) {
+            (None, _) => "-".into(),
+            (Some(records), None) => records.to_string(),
+            (Some(records), Some(seconds)) => format!("{records} ({seconds:.1} s)"),
+        };
         format!(
-            "last {:.0} s: {:.1} messages/s, p50 {}, p99 {}, lag {}, {} in flight, {} held, {retries}, {}",
+            "last {:.0} s: {:.1} messages/s, p50 {}, p99 {}, lag {lag}, {} in flight, {} held, {retries}, {}",
             self.seconds,
             self.messages_per_second,
             millis(self.p50_ms),
             millis(self.p99_ms),
-            self.lag_records.map_or("-".into(), |lag| lag.to_string()),
             counted(self.in_flight, "call"),
             counted(self.held, "message"),
             counted(self.dead_letters, "dead letter")
@@ -133,7 +143,7 @@ impl Said {
 mod tests {
     use super::*;
     use crate::figures::tests::figures;
-    use crate::figures::{Account, GroupAccount, Method};
+    use crate::figures::{Account, Behind, GroupAccount, Method};
     use crate::message::{Cause, Held, PartitionId};
 
     #[test]
@@ -150,6 +160,7 @@ mod tests {
                     committed: None,
                     finished_above: 0,
                     held_up_since: None,
+                    behind: Behind::Since(start),
                 }],
                 ..GroupAccount::default()
             });
@@ -181,7 +192,7 @@ mod tests {
         };
         assert_eq!(
             said.text(),
-            "last 10 s: 2.0 messages/s, p50 -, p99 10.0 ms, lag 40, 1 call in flight, 7 messages held, 1 retry, 1 dead letter"
+            "last 10 s: 2.0 messages/s, p50 -, p99 10.0 ms, lag 40 (20.0 s), 1 call in flight, 7 messages held, 1 retry, 1 dead letter"
         );
         // What waits is worth a line though nothing moves.
         assert!(summary.look(&figures, start + 3 * EVERY).is_some());

@@ -151,7 +151,7 @@ fn journald_gets_each_record_with_its_fields() {
     let last = records.pop().expect("it came");
     assert_eq!(field(&last, "PRIORITY").as_deref(), Some("3"));
     assert_eq!(field(&last, "SYSLOG_IDENTIFIER").as_deref(), Some("job"));
-    assert_eq!(field(&last, "CODE_FILE").as_deref(), Some("membership.rs"));
+    assert_eq!(field(&last, "CODE_FILE").as_deref(), Some("retry.rs"));
     assert!(
         field(&last, "CAUSE").is_some_and(|cause| cause.contains("127.0.0.1:1")),
         "{}",

@@ -36,6 +36,8 @@ pub(super) const ALL: Duration = Duration::from_secs(5);
 /// Bytes asked for at first: they hold most batches, and the head of the next one. A larger batch is asked for again, up
 /// to Kafka's limit.
 const USUAL: usize = 1 << 20;
+/// Asked for where the first batch's header is enough. The broker sends the first batch whole.
+const LITTLE: usize = 1 << 10;
 const LARGEST: usize = 128 << 20;
 /// Limits an answer's bytes beyond its records, and a list of producers.
 const AROUND: usize = 4 << 20;
@@ -103,6 +105,22 @@ impl Inspector {
         partitions: &[PartitionId],
     ) -> Result<BTreeMap<PartitionId, i64>, String> {
         self.run(ALL, async |brokers| brokers.ends(partitions).await)
+    }
+
+    /// Returns when the first record at or behind a position was written, in milliseconds since 1970: as its batch's header
+    /// says. `None` where nothing is there, or only records of before Kafka 0.11.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look).
+    pub fn written(
+        &mut self,
+        partition: PartitionId,
+        position: i64,
+    ) -> Result<Option<i64>, String> {
+        self.run(ALL, async |brokers| {
+            let read = brokers.fetch(partition, position, LITTLE).await?;
+            Ok(raw::written(&read.records, position))
+        })
     }
 
     /// Returns the first of these partitions that has, or had lately, a transactional producer.

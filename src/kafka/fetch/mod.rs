@@ -19,6 +19,7 @@ use crate::kafka::Cluster;
 use crate::message::PartitionId;
 use crate::settings::{Coalesce, Config, Fetch, Isolation};
 
+pub use inspect::Inspector;
 pub(crate) use modern::Reader;
 
 /// Limits a fetch's wait at the broker for new records. The first one ends the wait.

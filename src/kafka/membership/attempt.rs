@@ -49,12 +49,13 @@ impl Attempt {
         use ResponseError::{
             CoordinatorLoadInProgress, CoordinatorNotAvailable, FencedInstanceId,
             IllegalGeneration, NotCoordinator, OffsetMetadataTooLarge, RebalanceInProgress,
-            RequestTimedOut, UnknownMemberId,
+            RequestTimedOut, StaleMemberEpoch, UnknownMemberId,
         };
         let said = |error: ResponseError, partition: PartitionId| {
             format!("Kafka at {address} answered {error:?} for partition {partition}")
         };
         let (mut failed, mut not_member, mut later) = (None, None, None);
+        let mut old_epoch = None;
         let mut too_large = Vec::new();
         let mut again = Vec::new();
         for commit in std::mem::take(&mut self.left) {
@@ -77,6 +78,7 @@ impl Attempt {
                 Some(Some(error @ (UnknownMemberId | FencedInstanceId | IllegalGeneration))) => {
                     not_member = Some(said(error, partition));
                 }
+                Some(Some(StaleMemberEpoch)) => old_epoch = Some(said(StaleMemberEpoch, partition)),
                 Some(Some(error)) => failed = Some(said(error, partition)),
                 None => {
                     failed = Some(format!(
@@ -89,6 +91,10 @@ impl Attempt {
         again.extend(self.shorten(too_large));
         if let Some(why) = not_member {
             self.outcome.failed = Some(Failure::NotMember(why));
+            return Next::Done;
+        }
+        if let Some(why) = old_epoch {
+            self.outcome.failed = Some(Failure::OldEpoch(why));
             return Next::Done;
         }
         self.outcome.failed = failed.or(later.clone()).map(Failure::Other);
@@ -243,6 +249,16 @@ mod tests {
             assert_eq!(outcome.failed, None);
             assert_eq!(indexes(&outcome.taken), [0, 1]);
         }
+    }
+
+    #[test]
+    fn an_epoch_that_is_old_is_no_loss() {
+        let mut attempt = Attempt::new(&[commit(0, 0)]);
+        let old = Some(ResponseError::StaleMemberEpoch);
+        assert_eq!(answer(&mut attempt, &[old]), Next::Done);
+        let outcome = attempt.end();
+        assert!(outcome.taken.is_empty());
+        assert!(matches!(outcome.failed, Some(Failure::OldEpoch(_))));
     }
 
     #[test]

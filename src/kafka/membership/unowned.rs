@@ -32,7 +32,7 @@ use crate::base::backoff::Outage;
 use crate::kafka::{Cluster, Trouble, is_login_refused};
 use crate::message::PartitionId;
 use crate::message::group::Event;
-use crate::settings::Config;
+use crate::settings::{Config, GroupProtocol};
 
 /// Longer than krafka caches what it knows of a topic, so each look asks a broker.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
@@ -106,6 +106,8 @@ pub(super) async fn watch(
         }
         match watch.look(&seen, Instant::now()) {
             None => continue,
+            // Kafka itself assigns, and forgets none.
+            Some(_) if config.group_protocol == GroupProtocol::Consumer => continue,
             Some(Why::Added) => log::info!(
                 topic = config.topic;
                 "topic {} has {} partitions by now, of which {:?} have no owner: asking for a rebalance",

@@ -92,6 +92,7 @@ fn partitions(account: &GroupAccount, now: Instant) -> Vec<Partition> {
         .map(|ours| Partition {
             partition: ours.partition.index,
             lag: ours.lag(),
+            lag_seconds: ours.lag_seconds(now).map(tenths),
             offset: ours.watermark,
             committed: ours.committed,
             finished_above: ours.finished_above,

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::super::committer::ROUTINE;
 use super::super::positions::{self, Position};
 use super::super::{RETRY_FIRST, RETRY_MOST, wait};
 use super::{Listener, lock};
 use crate::base::backoff::Retry;
-use crate::message::PartitionId;
+use crate::kafka::standing::EARLIEST;
+use crate::message::{Commit, PartitionId};
 
 impl Listener {
     /// Retries until Kafka says where to read the partitions from, and tells the group of each as soon as it does. Drops those
@@ -45,6 +47,29 @@ impl Listener {
         }
     }
 
+    /// Commits where a new group begins, before anything is read: a process that ends right after the start would otherwise
+    /// leave the next one to begin behind what was written meanwhile. The first record always is the same.
+    async fn commit_beginning(&self, positions: &[Position]) {
+        if self.beginning == EARLIEST || positions.is_empty() {
+            return;
+        }
+        let commit = |position: &Position| Commit {
+            partition: position.partition,
+            offset: position.offset,
+            leader_epoch: position.leader_epoch,
+            metadata: position.metadata.clone(),
+        };
+        let commits: Vec<_> = positions.iter().map(commit).collect();
+        if let Some(failure) = self.commit(&commits, ROUTINE).await.failed {
+            log::warn!(
+                "committing where group {} begins failed: {}. It is tried again with the next commit; if job ends before, it may \
+                 begin later in the topic",
+                self.group,
+                failure.why()
+            );
+        }
+    }
+
     /// Retries until the leaders say where to begin in partitions for which the group has committed nothing.
     async fn find_beginning(self: Arc<Self>, assignments: HashMap<PartitionId, u64>) {
         let mut new: Vec<PartitionId> = assignments.keys().copied().collect();
@@ -77,8 +102,9 @@ impl Listener {
                         metadata: String::new(),
                         leader_epoch: None,
                     };
-                    self.found(&mut left, found.into_iter().map(begin).collect())
-                        .await;
+                    let begun: Vec<_> = found.into_iter().map(begin).collect();
+                    self.commit_beginning(&begun).await;
+                    self.found(&mut left, begun).await;
                     failed.unwrap_or_else(|| "Kafka says nothing of them".into())
                 }
                 Err(why) => why,
