@@ -13,6 +13,7 @@ mod lags;
 pub mod log_ends;
 mod reading;
 pub mod route;
+mod trace;
 mod watchdog;
 
 use std::cell::Cell;
@@ -176,7 +177,7 @@ impl Consumer {
             FetchError::Unsupported(why) => format!("{why}. Use --fetch auto or modern"),
         };
         let wait = self.attempts.failed(&why, |why| {
-            log::warn!("Reading from Kafka failed: {why}; trying again until it works");
+            log::warn!(cause = why; "Reading from Kafka failed: {why}; trying again until it works");
         });
         match self.control.recv_timeout(wait) {
             Ok(control) => self.apply(control),
@@ -264,6 +265,9 @@ impl Outputs {
                 let _ = self.group.send(event);
             }
             Effect::Worker(worker, event) => {
+                if let worker::Event::Messages(messages) = &event {
+                    trace::routed(&self.topics, worker, messages, &self.figures.comets);
+                }
                 let _ = self.workers[worker.0 as usize].send(event);
             }
             Effect::Say(notice) => self.say(notice),
@@ -286,6 +290,7 @@ impl Outputs {
             }
             Notice::Attached { partition, comet } => {
                 log::info!(
+                    partition = partition.index, comet;
                     "partition {partition}: Comet {comet} gets what is new again, behind what it missed"
                 );
             }
@@ -293,6 +298,7 @@ impl Outputs {
                 self.figures.consumer.undecodable.add(1);
                 let (partition, offset) = (record.assignment.partition, record.offset);
                 log::error!(
+                    topic = self.topics.name(partition.topic), partition = partition.index, offset, cause = why;
                     "Failed to parse message as PushMsg: {} (partition {partition}, offset {offset}): \
                      {why}; it goes to the dead-letter topic. Does its producer write PushMsg in protobuf?",
                     place(record)
@@ -300,6 +306,8 @@ impl Outputs {
             }
             Notice::Unroutable { record, why } => {
                 log::error!(
+                    topic = self.topics.name(record.assignment.partition.topic),
+                    partition = record.assignment.partition.index, offset = record.offset, cause = why;
                     "Nowhere to deliver {}: {why}; it goes to the dead-letter topic",
                     place(record)
                 );
@@ -311,6 +319,7 @@ impl Outputs {
                 let topic = self.topics.name(one.topic);
                 let (one, other) = (one.index, other.index);
                 log::warn!(
+                    topic, room;
                     "room {} comes from partitions {one} and {other} of topic {topic}: Kafka keeps the order within one partition \
                      only, so its messages may reach people out of order. Does Logic write the room as the record's key?",
                     one_line(room)
@@ -328,6 +337,7 @@ impl Outputs {
                     false => "one dead letter",
                 };
                 log::error!(
+                    topic = self.topics.name(partition.topic), partition = partition.index, offset = first, cause = why;
                     "offsets {first} to {last} of partition {partition} can't be read: {why}; {letter}"
                 );
             }

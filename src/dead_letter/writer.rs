@@ -334,6 +334,9 @@ impl DeadLetterWriter {
         let original = connection.originals.get(record).await?;
         if original.is_none() {
             log::error!(
+                topic = self.source,
+                partition = record.assignment.partition.index,
+                offset = record.offset;
                 "{}[{}]@{} is to become a dead letter, but Kafka no longer has it: its letter stays empty",
                 self.source,
                 record.assignment.partition.index,
@@ -380,6 +383,10 @@ impl Failure {
 
     fn complain(&self, cause: &str, topic: &str, source: &str, held: usize) {
         log::error!(
+            topic = source,
+            partition = self.record.assignment.partition.index,
+            offset = self.record.offset,
+            cause;
             "Writing to the dead-letter topic {topic} failed: {cause}. {} waiting for it, among them \
              {source}[{}]@{}; their offsets are held. Trying again until it works",
             counted(held as u64, "message"),

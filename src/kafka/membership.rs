@@ -159,7 +159,7 @@ impl Membership {
                     if fenced.len() >= FENCED_MOST {
                         return Err(why);
                     }
-                    log::warn!("{why}; or Kafka remembered one that is gone. Joining anew");
+                    log::warn!(cause = why; "{why}; or Kafka remembered one that is gone. Joining anew");
                 }
                 End::NameTaken(why) => tokio::select! {
                     () = wait(&mut retry, &why) => {}
@@ -295,7 +295,7 @@ impl Membership {
             .timeout(self.config.shutdown_timeout + BEYOND_STOP)
             .group_membership_operation(leaving);
         if let Err(error) = consumer.close_with(options).await {
-            log::warn!("leaving the group {} failed: {error}", self.config.group);
+            log::warn!(group = self.config.group, cause:% = error; "leaving the group {} failed: {error}", self.config.group);
         }
     }
 

@@ -81,6 +81,8 @@ pub struct Config {
     pub max_age_action: TooOld,
     /// Which messages the log shows.
     pub log_messages: LogMessages,
+    /// How the log is written.
+    pub log_format: LogFormat,
     /// Where metrics and health are served.
     pub http: Http,
 }
@@ -232,6 +234,31 @@ pub fn coalesce() -> impl TypedValueParser<Value = Coalesce> {
         "json" => Coalesce::Json,
         "goim" => Coalesce::Goim,
         _ => Coalesce::Off,
+    })
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Muduo's line.
+    Muduo,
+    /// A JSON object a line.
+    Json,
+    /// The systemd journal, with fields.
+    Journal,
+    /// `Journal` where standard output leads there, else `Muduo`.
+    Auto,
+}
+
+/// Reads the name of a form.
+pub fn log_format() -> impl TypedValueParser<Value = LogFormat> {
+    PossibleValuesParser::new(["muduo", "json", "journal", "auto"]).map(|name| {
+        match name.as_str() {
+            "json" => LogFormat::Json,
+            "journal" => LogFormat::Journal,
+            "auto" => LogFormat::Auto,
+            _ => LogFormat::Muduo,
+        }
     })
 }
 

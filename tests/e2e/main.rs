@@ -29,6 +29,7 @@ mod kafka_partitions;
 mod kills;
 mod lag;
 mod lifecycle;
+mod log;
 mod log_identity;
 mod max_age;
 mod memory;

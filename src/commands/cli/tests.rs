@@ -6,8 +6,8 @@ use crate::commands::dead_letter::Sources;
 use crate::dead_letter::letter::Place;
 use crate::message::Topics;
 use crate::settings::{
-    AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation, LogMessages,
-    Security, TooOld, Window,
+    AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation, LogFormat,
+    LogMessages, Security, TooOld, Window,
 };
 
 #[test]
@@ -123,6 +123,7 @@ fn the_defaults_are_the_documented_ones() {
         max_age: None,
         max_age_action: TooOld::Skip,
         log_messages: LogMessages::On,
+        log_format: LogFormat::Muduo,
         http: Http {
             address: Some("127.0.0.1:9093".into()),
             is_asked_for: false,

@@ -198,6 +198,7 @@ impl Leaders {
             }
             if partitions != self.said {
                 log::warn!(
+                    topic:%, cause:% = why;
                     "partitions {partitions:?} of {topic} can't be read now (partition {partition}: {why}). The others are \
                      read, and these as soon as they can be"
                 );

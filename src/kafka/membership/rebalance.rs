@@ -233,6 +233,7 @@ impl Listener {
     async fn commit_last(&self, commits: &[Commit]) {
         if let Some(failure) = self.commit(commits, LAST).await.failed {
             log::warn!(
+                cause = failure.why();
                 "the last commit of partitions that are handed over failed: {}; what was finished since the one \
                  before may be sent again",
                 failure.why()

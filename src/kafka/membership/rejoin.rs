@@ -22,7 +22,7 @@ pub(super) async fn rejoin(consumer: &Consumer, topics: &Topics) {
     let twice = once.iter().chain([&topics.first()]).copied().collect();
     for names in [twice, once] {
         if let Err(error) = consumer.subscribe(names).await {
-            log::warn!("subscribing to {topics} failed: {error}");
+            log::warn!(topic:% = topics, cause:% = error; "subscribing to {topics} failed: {error}");
         }
     }
     consumer.wakeup();

@@ -112,6 +112,7 @@ pub(super) async fn watch(
             // Kafka itself assigns, and forgets none.
             Some(_) if config.group_protocol == GroupProtocol::Consumer => continue,
             Some(Why::Added) => log::info!(
+                topic:% = config.topics;
                 "{} {} partitions by now, of which {:?} have no owner: asking for a rebalance",
                 match config.topics.are_several() {
                     true => format!("topics {} have", config.topics),
@@ -121,6 +122,7 @@ pub(super) async fn watch(
                 seen.unowned
             ),
             Some(Why::Forgotten) => log::warn!(
+                topic:% = config.topics, group = config.group;
                 "partitions {:?} of {} have no owner, though group {} is stable: asking for a rebalance",
                 seen.unowned,
                 config.topics,
@@ -134,6 +136,7 @@ pub(super) async fn watch(
 fn say_failed(outage: &mut Outage, config: &Config, error: &KrafkaError) {
     if outage.failed(Instant::now()) {
         log::warn!(
+            topic:% = config.topics, group = config.group;
             "asking who of group {} has which partition of {} failed: {}. Until it works, a partition without an owner \
              goes unnoticed and isn't read",
             config.group,

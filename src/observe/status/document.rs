@@ -34,6 +34,7 @@ pub struct Status {
     pub standing_still: Vec<String>,
     pub held: Held,
     pub dead_letters: DeadLetters,
+    pub log: Log,
     /// The log's last lines at WARN or ERROR, the newest first.
     pub last_errors: Vec<LoggedLine>,
 }
@@ -195,6 +196,20 @@ pub struct DeadLetters {
     /// Those that Kafka did not take yet.
     pub waiting: u64,
     pub waiting_seconds: Option<f64>,
+}
+
+/// How the log fares.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Log {
+    /// Lines that were lost since the start.
+    pub dropped: u64,
+    /// For how long it hasn't been written.
+    pub fails_seconds: Option<f64>,
+    /// What keeps it from being written.
+    pub why: Option<String>,
+    /// Lines that this cost so far.
+    pub dropped_since: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -15,8 +15,8 @@ use crate::base::wall;
 use crate::figures::{CometAccount, GroupAccount, Totals};
 use crate::message::CometId;
 pub use document::{
-    Comet, Condition, DeadLetters, Delivery, Held, Kafka, LoggedLine, Partition, Point, Severity,
-    Status, Verdict, Worker,
+    Comet, Condition, DeadLetters, Delivery, Held, Kafka, Log, LoggedLine, Partition, Point,
+    Severity, Status, Verdict, Worker,
 };
 use history::{Calls, History, Sample, per_second, tenths};
 
@@ -53,6 +53,7 @@ pub fn status(source: &Source, history: &History, pulse: &Pulse, now: Instant) -
             waiting: figures.letters.waiting.get(),
             waiting_seconds: lasts(history.since.letters_wait),
         },
+        log: log(now),
         last_errors: logging::last_errors(),
     };
     status.held.at_limit_seconds = lasts(history.since.at_limit);
@@ -172,6 +173,19 @@ fn held(source: &Source) -> Held {
         bytes_limit,
         at_limit_seconds: None,
     }
+}
+
+fn log(now: Instant) -> Log {
+    let mut log = Log {
+        dropped: logging::dropped(),
+        ..Log::default()
+    };
+    if let Some(trouble) = logging::trouble() {
+        log.fails_seconds = Some(seconds(trouble.since, now));
+        log.why = Some(trouble.why);
+        log.dropped_since = trouble.dropped;
+    }
+    log
 }
 
 #[cfg(test)]

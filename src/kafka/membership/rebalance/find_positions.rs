@@ -76,6 +76,7 @@ impl Listener {
         let mut new: Vec<PartitionId> = assignments.keys().copied().collect();
         new.sort_unstable();
         log::info!(
+            topic:% = self.topics, group = self.group;
             "group {} has committed nothing of partitions {new:?} of {}: it begins there as auto-offset-reset says",
             self.group,
             self.topics
@@ -119,7 +120,7 @@ impl Listener {
                 self.topics
             );
             let wait = retry.failed(&why, |why| {
-                log::warn!("{why}. The others are read, and these as soon as they can be");
+                log::warn!(cause = why; "{why}. The others are read, and these as soon as they can be");
             });
             tokio::time::sleep(wait).await;
         }
