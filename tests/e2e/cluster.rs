@@ -45,11 +45,6 @@ fn classic_goes_on_without_one_on_3_9_1() {
 }
 
 #[test]
-fn auto_goes_on_without_one_on_3_9_1() {
-    goes_on_without_one(Version::V3_9_1, Over::SaslSsl, "auto");
-}
-
-#[test]
 fn modern_goes_on_without_one_on_4_3_1() {
     goes_on_without_one(Version::V4_3_1, Over::SaslSsl, "modern");
 }

@@ -74,11 +74,6 @@ fn number(body: &str) -> usize {
 }
 
 #[test]
-fn modern_goes_on_where_the_log_is_cut_on_3_9_1() {
-    goes_on_where_the_log_is_cut(Version::V3_9_1, Over::SaslSsl, "modern");
-}
-
-#[test]
 fn classic_goes_on_where_the_log_is_cut_on_3_9_1() {
     goes_on_where_the_log_is_cut(Version::V3_9_1, Over::Plain, "classic");
 }

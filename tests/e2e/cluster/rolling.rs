@@ -1,4 +1,4 @@
-//! One broker after the other is restarted while messages flow, over TLS with SCRAM.
+//! One broker after the other is restarted while messages flow.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -50,11 +50,6 @@ fn a_rolling_restart(version: Version, over: Over, fetch: &str) {
     assert_eq!(three.kafka.members(&topic.group).len(), 2);
     jobs.iter_mut().for_each(|job| job.stop());
     assert_each_once_in_order(&comet.calls(), ROOMS, written);
-}
-
-#[test]
-fn a_rolling_restart_on_3_9_1() {
-    a_rolling_restart(Version::V3_9_1, Over::SaslSsl, "auto");
 }
 
 #[test]
