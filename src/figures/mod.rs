@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::message::{Cause, CometId, Held};
+use crate::message::{Cause, CometId, Held, PartitionId};
 pub use calls::{METHODS, Method, Seen, Totals, WorkerFigures, method_of};
 pub use heart::{Heart, Working};
 pub use histogram::{Histogram, Snapshot};
@@ -66,7 +66,7 @@ pub struct Figures {
 #[derive(Debug, Default)]
 pub struct ConsumerFigures {
     pub heart: Heart,
-    partitions: Mutex<BTreeMap<i32, Reading>>,
+    partitions: Mutex<BTreeMap<PartitionId, Reading>>,
     /// Of all partitions, those too that are another's by now.
     pub records: Counter,
     pub undecodable: Counter,
@@ -145,7 +145,7 @@ impl Figures {
 
 impl ConsumerFigures {
     /// Notes what a fetch brought of a partition.
-    pub fn read(&self, partition: i32, records: u64, bytes: u64) {
+    pub fn read(&self, partition: PartitionId, records: u64, bytes: u64) {
         self.records.add(records);
         let mut partitions = lock(&self.partitions);
         let reading = partitions.entry(partition).or_default();
@@ -154,7 +154,7 @@ impl ConsumerFigures {
     }
 
     /// Notes where the logs end.
-    pub fn ends(&self, ends: impl IntoIterator<Item = (i32, i64)>) {
+    pub fn ends(&self, ends: impl IntoIterator<Item = (PartitionId, i64)>) {
         let mut partitions = lock(&self.partitions);
         for (partition, end) in ends {
             if let Some(reading) = partitions.get_mut(&partition) {
@@ -164,16 +164,16 @@ impl ConsumerFigures {
     }
 
     /// Begins to count a partition.
-    pub fn begin(&self, partition: i32) {
+    pub fn begin(&self, partition: PartitionId) {
         lock(&self.partitions).entry(partition).or_default();
     }
 
     /// Forgets a partition that is another's.
-    pub fn forget(&self, partition: i32) {
+    pub fn forget(&self, partition: PartitionId) {
         lock(&self.partitions).remove(&partition);
     }
 
-    pub fn partitions(&self) -> BTreeMap<i32, Reading> {
+    pub fn partitions(&self) -> BTreeMap<PartitionId, Reading> {
         lock(&self.partitions).clone()
     }
 

@@ -1,5 +1,6 @@
 //! What is known of the partitions that are ours, and of the Comets that are behind.
 
+use crate::message::PartitionId;
 use std::time::Instant;
 
 /// What the consumer read of a partition, since it is ours.
@@ -55,7 +56,7 @@ impl GroupAccount {
 /// The account of a partition.
 #[derive(Clone, Debug)]
 pub struct Account {
-    pub partition: i32,
+    pub partition: PartitionId,
     /// The lowest offset that isn't finished.
     pub watermark: i64,
     /// Where its log ended at that time, when Kafka last said it.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::message::Status;
+use crate::message::{PartitionId, Status};
 
 /// Two Comets and two workers. 10 messages and 1,000 bytes may be held.
 pub fn figures() -> Figures {
@@ -56,10 +56,11 @@ fn a_comet_is_as_bad_as_one_worker_sees_it() {
 fn a_partition_that_went_away_is_forgotten_and_the_total_stays() {
     let figures = figures();
     let consumer = &figures.consumer;
-    consumer.begin(3);
-    consumer.read(3, 2, 20);
+    consumer.begin(PartitionId::of_first(3));
+    consumer.read(PartitionId::of_first(3), 2, 20);
     // Of one that isn't ours nothing is kept.
-    consumer.ends([(3, 9), (4, 1)]);
+    let [ours, other] = [3, 4].map(PartitionId::of_first);
+    consumer.ends([(ours, 9), (other, 1)]);
     let reading = Reading {
         records: 2,
         bytes: 20,
@@ -67,9 +68,9 @@ fn a_partition_that_went_away_is_forgotten_and_the_total_stays() {
     };
     assert_eq!(
         consumer.partitions().into_iter().collect::<Vec<_>>(),
-        [(3, reading)]
+        [(PartitionId::of_first(3), reading)]
     );
-    consumer.forget(3);
+    consumer.forget(PartitionId::of_first(3));
     assert!(consumer.partitions().is_empty());
     assert_eq!(consumer.records.get(), 2);
 }
@@ -79,7 +80,7 @@ fn a_watermark_that_moves_is_held_up_anew() {
     let (first, second) = (Instant::now(), Instant::now() + Duration::from_secs(1));
     let account = |watermark, held_up_since| GroupAccount {
         partitions: vec![Account {
-            partition: 0,
+            partition: PartitionId::of_first(0),
             watermark,
             end: None,
             committed: None,

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::Group;
 use super::partition::Partition;
 use crate::figures::{Account, GroupAccount};
+use crate::message::PartitionId;
 
 /// Tells whether what is ours has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Group {
 }
 
 impl Partition {
-    fn account(&self, partition: i32, now: Instant) -> Account {
+    fn account(&self, partition: PartitionId, now: Instant) -> Account {
         let above = self.ledger.finished_above();
         let above: i64 = above.iter().map(|range| range.end - range.start).sum();
         Account {

@@ -31,7 +31,7 @@ use crate::base::trial;
 use crate::kafka::{Cluster, Trouble, is_login_refused};
 use crate::message::group::Event;
 use crate::message::membership::Command;
-use crate::message::{CommitOutcome, Failure};
+use crate::message::{CommitOutcome, Failure, PartitionId};
 use crate::settings::Config;
 use committer::ROUTINE;
 use rebalance::{Callbacks, Listener};
@@ -295,7 +295,7 @@ impl Membership {
     async fn make_consumer(
         &self,
         kafka: &Kafka,
-        released: UnboundedSender<Vec<i32>>,
+        released: UnboundedSender<Vec<PartitionId>>,
     ) -> Result<(Arc<Consumer>, Arc<Listener>), String> {
         let listener = Listener::new(
             &self.config,

@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::kafka::Cluster;
+use crate::message::PartitionId;
 use crate::settings::{Coalesce, Config, Fetch, Isolation};
 
 pub(crate) use modern::Reader;
@@ -60,7 +61,7 @@ const _: () = assert!(
 );
 
 /// Next offset to read, by partition.
-pub type Positions = BTreeMap<i32, i64>;
+pub type Positions = BTreeMap<PartitionId, i64>;
 
 /// A record, as far as delivery needs it. Key and headers are read again for a dead letter.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ pub struct Record {
 /// A fetch's outcome for one partition.
 #[derive(Debug)]
 pub struct Batch {
-    pub partition: i32,
+    pub partition: PartitionId,
     pub outcome: Outcome,
 }
 

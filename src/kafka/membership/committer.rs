@@ -136,7 +136,7 @@ impl Committer {
                 Ok((connection, answer)) => {
                     let next = attempt.answered(&connection.address, |partition| {
                         let mut partitions = answer.topics.iter().flat_map(|t| &t.partitions);
-                        let of_it = partitions.find(|p| p.partition_index == partition)?;
+                        let of_it = partitions.find(|p| p.partition_index == partition.index)?;
                         Some(of_it.error_code.err())
                     });
                     if next != Next::Later {
@@ -208,7 +208,7 @@ impl Committer {
             .iter()
             .map(|commit| {
                 OffsetCommitRequestPartition::default()
-                    .with_partition_index(commit.partition)
+                    .with_partition_index(commit.partition.index)
                     .with_committed_offset(commit.offset)
                     .with_committed_leader_epoch(commit.leader_epoch.unwrap_or(-1))
                     .with_committed_metadata(Some(text(&commit.metadata)))

@@ -22,7 +22,7 @@ use crate::kafka::Cluster;
 use crate::kafka::standing::Asker;
 use crate::message::group::Event;
 use crate::message::standing::{Question, Standing};
-use crate::message::{Commit, CommitOutcome, Failure, topic_tag};
+use crate::message::{Commit, CommitOutcome, Failure, PartitionId, topic_tag};
 use crate::settings::Config;
 use assignments::Assignments;
 
@@ -44,7 +44,7 @@ pub(super) struct Listener {
     /// Whether partitions were lost and none was assigned since.
     lost: AtomicBool,
     /// Hears of partitions that this member released.
-    released: UnboundedSender<Vec<i32>>,
+    released: UnboundedSender<Vec<PartitionId>>,
 }
 
 /// A panic ends the process: no lock is left behind.
@@ -59,7 +59,7 @@ impl Listener {
         cluster: &Cluster,
         kafka: &Kafka,
         events: Sender<Event>,
-        released: UnboundedSender<Vec<i32>>,
+        released: UnboundedSender<Vec<PartitionId>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             topic: config.topic.clone(),
@@ -139,7 +139,7 @@ impl Listener {
     }
 
     /// Tells the group where to read partitions from, unless they are no longer ours, and drops these assignments.
-    async fn found(&self, assignments: &mut HashMap<i32, u64>, found: Vec<Position>) {
+    async fn found(&self, assignments: &mut HashMap<PartitionId, u64>, found: Vec<Position>) {
         if found.is_empty() {
             return;
         }
@@ -171,12 +171,12 @@ impl Listener {
     pub(super) async fn look(
         &self,
         questions: &[Question],
-    ) -> Result<BTreeMap<i32, Standing>, String> {
+    ) -> Result<BTreeMap<PartitionId, Standing>, String> {
         self.asker.lock().await.look(questions).await
     }
 
     /// How the logs stand of partitions that are about to be read. Empty where Kafka doesn't answer: a later look asks again.
-    async fn standings_of(&self, partitions: &[Position]) -> BTreeMap<i32, Standing> {
+    async fn standings_of(&self, partitions: &[Position]) -> BTreeMap<PartitionId, Standing> {
         let question = |position: &Position| Question {
             partition: position.partition,
             topic: topic_tag::split(&position.metadata).0,
@@ -221,7 +221,10 @@ impl ConsumerRebalanceListener for Callbacks {
         let Some(consumer) = self.0.consumer.get() else {
             return;
         };
-        let mut new: Vec<i32> = partitions.iter().map(|p| p.partition).collect();
+        let mut new: Vec<_> = partitions
+            .iter()
+            .map(|p| PartitionId::of_first(p.partition))
+            .collect();
         let member = self.0.look_up_member().await;
         let member = member.map_or_else(String::new, |member| member.member_id().to_owned());
         let kept = lock(&self.0.assignments).end_silently_kept(&member);
@@ -232,7 +235,8 @@ impl ConsumerRebalanceListener for Callbacks {
             let _ = self.0.events.send(Event::Lost { partitions, reply });
         }
         // Pauses them before the first poll could return records.
-        consumer.pause(&self.0.topic, &new).await;
+        let indexes: Vec<_> = new.iter().map(|p| p.index).collect();
+        consumer.pause(&self.0.topic, &indexes).await;
         self.0.rejoin_if_it_was_lost(consumer);
         let assignments = lock(&self.0.assignments).begin(&new, &member);
         tokio::spawn(self.0.clone().find_positions(assignments));

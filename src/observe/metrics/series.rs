@@ -8,7 +8,7 @@ use super::Source;
 use super::list::*;
 use super::page::{Page, Values};
 use crate::figures::{Account, CometAccount, METHODS, Method, Snapshot, TOOK, Totals, status_name};
-use crate::message::CometId;
+use crate::message::{CometId, PartitionId};
 use crate::observe::comet_state::{STATES, state};
 use crate::observe::{logging, process};
 
@@ -27,7 +27,7 @@ impl Source {
     pub fn of_kafka(&self, page: &mut Page<'_>) -> fmt::Result {
         let (consumer, group) = (&self.figures.consumer, &self.figures.group);
         let (readings, account) = (consumer.partitions(), group.account());
-        let of = |partition: i32| values([&self.topic, &partition.to_string()]);
+        let of = |partition: PartitionId| values([&self.topic, &partition.index.to_string()]);
         let read = readings
             .iter()
             .map(|(partition, read)| (of(*partition), read.records));

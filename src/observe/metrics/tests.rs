@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::list::{ALL, Kind};
 use super::*;
 use crate::figures::{Account, CometAccount, GroupAccount, Method, Seen, Standing};
-use crate::message::{Cause, CometId, Held, Status};
+use crate::message::{Cause, CometId, Held, PartitionId, Status};
 
 /// Figures in which everything happened.
 fn source() -> Source {
@@ -17,9 +17,9 @@ fn source() -> Source {
     };
     let figures = Figures::new(vec!["a:1".into(), "b:1".into()], 2, limit);
     let consumer = &figures.consumer;
-    consumer.begin(7);
-    consumer.read(7, 10, 1_000);
-    consumer.ends([(7, 110)]);
+    consumer.begin(PartitionId::of_first(7));
+    consumer.read(PartitionId::of_first(7), 10, 1_000);
+    consumer.ends([(PartitionId::of_first(7), 110)]);
     consumer.holds(Held {
         messages: 3,
         bytes: 300,
@@ -54,7 +54,7 @@ fn source() -> Source {
     figures.group.publish(GroupAccount {
         is_member: true,
         partitions: vec![Account {
-            partition: 7,
+            partition: PartitionId::of_first(7),
             watermark: 100,
             end: Some(110),
             committed: Some(90),

@@ -228,7 +228,7 @@ mod tests {
     use super::*;
     use crate::figures::tests::figures;
     use crate::figures::{Account, GroupAccount, Method};
-    use crate::message::Held;
+    use crate::message::{Held, PartitionId};
 
     #[test]
     fn a_point_says_what_was_since_the_one_before() {
@@ -242,7 +242,7 @@ mod tests {
                 at: Some(start + Duration::from_secs(seconds)),
                 delivered,
                 partitions: vec![Account {
-                    partition: 0,
+                    partition: PartitionId::of_first(0),
                     watermark,
                     end: Some(100),
                     committed: None,
@@ -256,7 +256,7 @@ mod tests {
         history.sample(&figures, start + EVERY, 5_000);
         // The group's thread said it 4 s after the last time; that counts, not the samples' times.
         publish(5, 40, 60);
-        figures.consumer.read(0, 100, 1_000);
+        figures.consumer.read(PartitionId::of_first(0), 100, 1_000);
         for _ in 0..99 {
             figures.workers[0].delivered(8);
         }

@@ -89,7 +89,7 @@ fn partitions(account: &GroupAccount, now: Instant) -> Vec<Partition> {
     let ours = account.partitions.iter();
     let mut all: Vec<_> = ours
         .map(|ours| Partition {
-            partition: ours.partition,
+            partition: ours.partition.index,
             lag: ours.lag(),
             offset: ours.watermark,
             committed: ours.committed,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::figures::{Account, Figures, GroupAccount, Method, Standing};
-use crate::message::{Cause, Held};
+use crate::message::{Cause, Held, PartitionId};
 
 fn source() -> Source {
     let limit = Held {
@@ -59,7 +59,10 @@ fn the_document_says_what_the_figures_are() {
         at: Some(now),
         is_member: true,
         size: Some([3, 2]),
-        partitions: vec![account(1, None), account(0, Some(100))],
+        partitions: vec![
+            account(PartitionId::of_first(1), None),
+            account(PartitionId::of_first(0), Some(100)),
+        ],
         comets,
         ..GroupAccount::default()
     });

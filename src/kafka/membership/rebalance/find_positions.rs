@@ -7,16 +7,17 @@ use super::super::positions::{self, Position};
 use super::super::{RETRY_FIRST, RETRY_MOST, wait};
 use super::{Listener, lock};
 use crate::base::backoff::Retry;
+use crate::message::PartitionId;
 
 impl Listener {
     /// Retries until Kafka says where to read the partitions from, and tells the group of each as soon as it does. Drops those
     /// that are no longer ours.
-    pub(super) async fn find_positions(self: Arc<Self>, assignments: HashMap<i32, u64>) {
+    pub(super) async fn find_positions(self: Arc<Self>, assignments: HashMap<PartitionId, u64>) {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
         let mut left = assignments;
         loop {
             lock(&self.assignments).keep_current(&mut left);
-            let partitions: Vec<i32> = left.keys().copied().collect();
+            let partitions: Vec<PartitionId> = left.keys().copied().collect();
             if partitions.is_empty() {
                 return;
             }
@@ -45,8 +46,8 @@ impl Listener {
     }
 
     /// Retries until the leaders say where to begin in partitions for which the group has committed nothing.
-    async fn find_beginning(self: Arc<Self>, assignments: HashMap<i32, u64>) {
-        let mut new: Vec<i32> = assignments.keys().copied().collect();
+    async fn find_beginning(self: Arc<Self>, assignments: HashMap<PartitionId, u64>) {
+        let mut new: Vec<PartitionId> = assignments.keys().copied().collect();
         new.sort_unstable();
         log::info!(
             "group {} has committed nothing of partitions {new:?} of {}: it begins there as auto-offset-reset says",
@@ -60,7 +61,7 @@ impl Listener {
             if left.is_empty() {
                 return;
             }
-            let partitions: Vec<i32> = left.keys().copied().collect();
+            let partitions: Vec<PartitionId> = left.keys().copied().collect();
             let asked = self
                 .asker
                 .lock()
@@ -84,7 +85,7 @@ impl Listener {
             if left.is_empty() {
                 return;
             }
-            let mut partitions: Vec<i32> = left.keys().copied().collect();
+            let mut partitions: Vec<PartitionId> = left.keys().copied().collect();
             partitions.sort_unstable();
             let why = format!(
                 "partitions {partitions:?} of {} can't be read yet, as nobody says where they begin: {why}",
