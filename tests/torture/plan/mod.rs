@@ -7,12 +7,12 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::dead_addresses::Dead;
+use crate::kafka::BROKERS;
 use crate::proxy::Mode;
 use crate::settings::Settings;
 use crate::streams::ADDED_AT_MOST;
 
-use fault::Target;
-pub use fault::{Away, Fault, Spot};
+pub use fault::{Away, Fault, Spot, Target};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Planned {
@@ -127,6 +127,30 @@ const KINDS: [Kind; 23] = [
     }),
 ];
 
+/// What befalls several brokers, in the place of [`ONE_BROKERS`].
+const CLUSTERS: [Kind; 6] = [
+    (5, |of| Fault::BrokerKill {
+        broker: of.broker(),
+    }),
+    (4, |of| Fault::BrokerRestart {
+        broker: of.broker(),
+    }),
+    (5, |of| Fault::BrokerFreeze {
+        broker: of.broker(),
+    }),
+    (3, |_| Fault::BrokersRolling),
+    (4, |_| Fault::LeadersMove),
+    (4, |of| Fault::CertificateExpired {
+        broker: of.broker(),
+    }),
+];
+const ONE_BROKERS: [&str; 4] = [
+    "kafka-kill",
+    "kafka-restart",
+    "kafka-freeze",
+    "kafka-corrupt",
+];
+
 fn errors(of: &mut Draw) -> Fault {
     let status = of.one(&STATUSES);
     Fault::CometErrors {
@@ -156,6 +180,11 @@ impl Draw {
     /// One job, or all.
     fn some_slot(&mut self) -> Option<usize> {
         (self.rng.u32(0..2) == 0).then(|| self.slot())
+    }
+
+    /// As Kafka numbers them.
+    fn broker(&mut self) -> usize {
+        self.rng.usize(1..=BROKERS)
     }
 
     fn comet(&mut self) -> usize {
@@ -203,9 +232,14 @@ impl Planner {
             jobs: settings.jobs as usize,
             comets: settings.comets as usize,
         };
+        let more: &[Kind] = if settings.cluster { &CLUSTERS } else { &[] };
         let kinds: Vec<Kind> = KINDS
             .into_iter()
-            .filter(|kind| settings.wants(kind.1(&mut draw).name()))
+            .chain(more.iter().copied())
+            .filter(|kind| {
+                let name = kind.1(&mut draw).name();
+                settings.wants(name) && !(settings.cluster && ONE_BROKERS.contains(&name))
+            })
             .collect();
         let mut deck = kinds.clone();
         rng.shuffle(&mut deck);
@@ -280,6 +314,10 @@ impl Planner {
             Fault::KafkaKill | Fault::KafkaRestart | Fault::KafkaCorrupt { .. } => {
                 until + KAFKA_STARTS + self.kafka_rests
             }
+            Fault::BrokerKill { .. } | Fault::BrokerRestart { .. } => {
+                until + KAFKA_STARTS + self.kafka_rests
+            }
+            Fault::BrokersRolling => until + 3.0 * KAFKA_STARTS + self.kafka_rests,
             Fault::CometsAway {
                 order, apart_ms, ..
             } => until + (order.len() as u64 * apart_ms) as f64 / 1e3 + 3.0,
@@ -310,7 +348,13 @@ impl Planner {
             Fault::JobKill { .. } | Fault::JobStop { .. } => 2.0 + some * at_most_25,
             Fault::JobDeadAddress { .. } => rng.f64() * 2.0,
             Fault::JobMore { .. } => 3.0 + some * longest,
-            Fault::KafkaKill | Fault::KafkaRestart => some * longest / 3.0,
+            Fault::KafkaKill
+            | Fault::KafkaRestart
+            | Fault::BrokerKill { .. }
+            | Fault::BrokerRestart { .. } => some * longest / 3.0,
+            Fault::BrokersRolling | Fault::LeadersMove => 0.0,
+            Fault::BrokerFreeze { .. } => 0.5 + some * longest,
+            Fault::CertificateExpired { .. } => 1.0 + some * longest / 2.0,
             // Until there is something that no job has read.
             Fault::KafkaCorrupt { .. } => 1.5 + some * 2.0,
             Fault::KafkaFreeze | Fault::KafkaCut { .. } => 0.5 + some * longest,
@@ -359,11 +403,23 @@ mod tests {
     }
 
     #[test]
+    fn a_campaign_with_a_cluster_has_the_faults_of_one() {
+        for seed in 0..20 {
+            let plan = planned(&["--minutes", "5", "--cluster"], seed);
+            let names = names(&plan);
+            let kinds = KINDS.len() + CLUSTERS.len() - ONE_BROKERS.len();
+            assert_eq!(names.len(), kinds, "seed {seed}: {names:?}");
+            assert!(!ONE_BROKERS.iter().any(|name| names.contains(name)));
+        }
+    }
+
+    #[test]
     fn the_help_names_each_kind_of_fault() {
         let help = <Settings as clap::CommandFactory>::command()
             .render_help()
             .to_string();
-        for name in names(&planned(&["--minutes", "3"], 1)) {
+        let all = [&["--minutes", "3"][..], &["--minutes", "5", "--cluster"]];
+        for name in all.iter().flat_map(|settings| names(&planned(settings, 1))) {
             assert!(help.contains(&format!("\n  {name} ")), "{name}");
         }
     }
