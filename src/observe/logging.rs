@@ -9,6 +9,7 @@ mod writer;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use env_logger::{Builder, Target};
@@ -35,6 +36,8 @@ const REPEATED: [&str; 3] = [
 ];
 /// Lines that were lost because nobody took them.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
+/// Sends a library's own log here, by the level that holds then.
+static REDIRECT: OnceLock<fn()> = OnceLock::new();
 /// How many users of one message are shown.
 const KEYS_SHOWN: usize = 20;
 /// How krafka's advice begins to whoever writes a program with it. It means nothing to an operator.
@@ -107,29 +110,38 @@ fn parse(level: &str) -> Option<LevelFilter> {
 
 fn start(target: Target, flusher: Option<Flusher>, level: LevelFilter, redirect: fn()) {
     let mut builder = Builder::new();
+    // The level may change later: what is below it is left out before it comes here.
     builder
         .target(target)
+        .filter_level(LevelFilter::Trace)
         .format(|out, record| line(out, Timestamp::now(), thread_id(), record));
-    if level >= LevelFilter::Debug {
-        builder.filter_level(level);
-    } else {
-        builder.filter_level(level.min(LevelFilter::Warn));
-        for name in OWN {
-            builder.filter_module(name, level);
-        }
-        for name in REPEATED {
-            builder.filter_module(name, level.min(LevelFilter::Error));
-        }
-    }
     let logger = builder.build();
-    log::set_max_level(logger.filter());
     if log::set_boxed_logger(Box::new(Flushed { logger, flusher })).is_ok() {
-        // gRPC's core takes "off" for "to standard error, as it is the default": it is filtered here instead.
-        let wanted = log::max_level();
-        log::set_max_level(wanted.max(LevelFilter::Error));
-        redirect();
-        log::set_max_level(wanted);
+        let _ = REDIRECT.set(redirect);
+        set_level(level);
     }
+}
+
+/// Changes how much is logged.
+pub fn set_level(level: LevelFilter) {
+    // gRPC's core takes "off" for "to standard error, as it is the default": it is filtered here instead.
+    log::set_max_level(level.max(LevelFilter::Error));
+    if let Some(redirect) = REDIRECT.get() {
+        redirect();
+    }
+    log::set_max_level(level);
+}
+
+/// Whether a record from there is logged at this level. Others' are shown as far as they matter to who runs job.
+fn is_shown(level: LevelFilter, target: &str, of: Level) -> bool {
+    let limit = if level >= LevelFilter::Debug || is_own(target) {
+        level
+    } else if REPEATED.iter().any(|name| target.starts_with(name)) {
+        level.min(LevelFilter::Error)
+    } else {
+        level.min(LevelFilter::Warn)
+    };
+    of <= limit
 }
 
 /// env_logger's logger, with a flush that waits until all is written.
@@ -140,11 +152,11 @@ struct Flushed {
 
 impl Log for Flushed {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.logger.enabled(metadata)
+        is_shown(log::max_level(), metadata.target(), metadata.level())
     }
 
     fn log(&self, record: &Record<'_>) {
-        if is_advice(record) {
+        if !self.enabled(record.metadata()) || is_advice(record) {
             return;
         }
         self.logger.log(record);
@@ -343,6 +355,26 @@ mod tests {
             Level::Warn,
             "Application has not called poll()"
         ));
+    }
+
+    #[test]
+    fn others_are_shown_as_far_as_they_matter() {
+        let shown = |level, target| {
+            let levels = [Level::Error, Level::Warn, Level::Info, Level::Debug];
+            let shown = levels.iter().filter(|of| is_shown(level, target, **of));
+            shown.count()
+        };
+        for (level, own, others, repeated) in [
+            (LevelFilter::Off, 0, 0, 0),
+            (LevelFilter::Error, 1, 1, 1),
+            (LevelFilter::Warn, 2, 2, 1),
+            (LevelFilter::Info, 3, 2, 1),
+            (LevelFilter::Debug, 4, 4, 4),
+        ] {
+            assert_eq!(shown(level, "chatroom_job::group"), own, "{level}");
+            assert_eq!(shown(level, "krafka::client"), others, "{level}");
+            assert_eq!(shown(level, "krafka::network::pool"), repeated, "{level}");
+        }
     }
 
     #[test]

@@ -76,6 +76,8 @@ metrics! {
         "Bytes of the messages held";
     BYTES_HELD_LIMIT = Gauge "job_bytes_held_limit" []
         "Where reading pauses (hold-bytes)";
+    PAUSED = Gauge "job_paused" []
+        "1 while reading is paused by job ctl pause, else 0";
     ASSIGNED_PARTITIONS = Gauge "job_assigned_partitions" []
         "Partitions that are this process's";
     REBALANCES = Counter "job_rebalances_total" ["kind"]

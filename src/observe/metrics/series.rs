@@ -66,6 +66,7 @@ impl Source {
         page.number(&MESSAGES_HELD_LIMIT, messages_limit)?;
         page.number(&BYTES_HELD, bytes)?;
         page.number(&BYTES_HELD_LIMIT, bytes_limit)?;
+        page.number(&PAUSED, consumer.paused.get())?;
         page.number(&ASSIGNED_PARTITIONS, account.partitions.len() as u64)?;
         let rebalances = [
             ("assigned", &group.assigned),

@@ -323,3 +323,19 @@ fn times_are_as_exact_as_they_need_to_be() {
     let texts = [4.4, 119.0, 120.0, 7_000.0, 9_000.0].map(lasting);
     assert_eq!(texts, ["4 s", "119 s", "2 min", "117 min", "2 h"]);
 }
+
+#[test]
+fn a_pause_says_what_waits_and_how_to_go_on() {
+    let paused = only(|status| {
+        status.kafka.paused_seconds = Some(90.0);
+        status.partitions = [Some(20), None, Some(3)]
+            .map(|lag| Partition {
+                lag,
+                ..Partition::default()
+            })
+            .into();
+    });
+    assert_eq!((paused.name.as_str(), paused.severity), ("Paused", Severity::Warning));
+    assert!(paused.what.contains("for 90 s") && paused.what.contains("23 records"));
+    assert!(paused.advice.starts_with("job ctl resume"));
+}
