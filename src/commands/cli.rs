@@ -12,8 +12,8 @@ use crate::kafka::Cluster;
 use crate::settings;
 use crate::settings::args::{ServedArgs, SettingArgs, SourceArgs};
 use crate::settings::load::{self, Loaded};
-use ctl::CtlCommand;
 pub use ctl::CtlArgs;
+use ctl::CtlCommand;
 use dead_letter::DeadLetterCommand;
 pub use dead_letter::{ChosenArgs, DeadLetter, ListArgs, ShowArgs};
 

@@ -72,7 +72,12 @@ fn ask(path: &Path, line: &str) -> Result<String, String> {
         _ => error.to_string(),
     })?;
     let until = Instant::now() + ANSWER_WITHIN;
-    let late = || format!("no answer within {} s: does the job stand still?", ANSWER_WITHIN.as_secs());
+    let late = || {
+        format!(
+            "no answer within {} s: does the job stand still?",
+            ANSWER_WITHIN.as_secs()
+        )
+    };
     let sent = stream
         .set_write_timeout(Some(ANSWER_WITHIN))
         .and_then(|()| stream.write_all(format!("{line}\n").as_bytes()));
@@ -99,7 +104,9 @@ fn ask(path: &Path, line: &str) -> Result<String, String> {
         }
     }
     if bytes.is_empty() {
-        let why = sent.err().map_or_else(String::new, |error| format!(" ({error})"));
+        let why = sent
+            .err()
+            .map_or_else(String::new, |error| format!(" ({error})"));
         return Err(format!("the connection was closed without an answer{why}"));
     }
     String::from_utf8(bytes).map_err(|_| "the answer isn't UTF-8 text".into())

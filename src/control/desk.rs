@@ -127,7 +127,9 @@ impl Desk {
         let Paused { was_paused, held } = heard(answer, "the thread that reads").await?;
         let held = counted(held.messages as u64, "message");
         Ok(match (paused, was_paused) {
-            (true, false) => format!("reading is paused; {held} in hand are finished and committed"),
+            (true, false) => {
+                format!("reading is paused; {held} in hand are finished and committed")
+            }
             (true, true) => format!("reading is paused already; {held} in hand"),
             (false, true) => "reading goes on".into(),
             (false, false) => "reading isn't paused".into(),
@@ -143,7 +145,10 @@ impl Desk {
     ) -> Result<String, String> {
         let own = &self.wires.topic;
         if let Some(other) = topic.filter(|topic| topic != own) {
-            return Err(format!("this job reads topic {own}, not {}", one_line(&other)));
+            return Err(format!(
+                "this job reads topic {own}, not {}",
+                one_line(&other)
+            ));
         }
         let (reply, answer) = oneshot::channel();
         let skip = group::Event::Skip(Skip {
@@ -163,7 +168,9 @@ impl Desk {
     /// It isn't skipped: why.
     fn told(&self, record: &str, skipped: Skipped) -> Result<String, String> {
         let named = |comets: &[CometId]| {
-            let names = comets.iter().map(|comet| &self.wires.comets[comet.0 as usize][..]);
+            let names = comets
+                .iter()
+                .map(|comet| &self.wires.comets[comet.0 as usize][..]);
             names.collect::<Vec<_>>().join(", ")
         };
         match skipped {
@@ -171,12 +178,12 @@ impl Desk {
             Skipped::Suspect => Err(format!(
                 "{record}: the partition may be another member's by now: try again when that is clear"
             )),
-            Skipped::Unread { next } => {
-                Err(format!("{record} isn't read yet: the next to be read is {next}"))
-            }
-            Skipped::Finished { missed } if missed.is_empty() => {
-                Err(format!("{record} is finished already, or there is no such record"))
-            }
+            Skipped::Unread { next } => Err(format!(
+                "{record} isn't read yet: the next to be read is {next}"
+            )),
+            Skipped::Finished { missed } if missed.is_empty() => Err(format!(
+                "{record} is finished already, or there is no such record"
+            )),
             Skipped::Finished { missed } => Err(format!(
                 "{record} is finished at the Comets that were there; {} missed it, and it isn't in hand for that: try again when \
                  it catches up",
@@ -201,7 +208,10 @@ impl Desk {
                     );
                 }
                 if !missed.is_empty() {
-                    text += &format!("; {} missed it, and still gets it when it catches up", named(&missed));
+                    text += &format!(
+                        "; {} missed it, and still gets it when it catches up",
+                        named(&missed)
+                    );
                 }
                 Ok(text)
             }

@@ -44,7 +44,9 @@ impl Place {
     /// A process listens there, or the system refuses it.
     pub fn take(path: &Path) -> Result<(Self, UnixListener), Trouble> {
         let failed = |what: &str, error: io::Error| Trouble::Failed(told(what, path, &error));
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         // Two that start at once must not replace each other's sockets. Where the folder can't be locked that is unlikely still.
         let lock = File::open(folder.unwrap_or(Path::new("."))).ok();
         let _ = lock.as_ref().map(File::lock);
@@ -194,7 +196,10 @@ impl Folder {
         if !found.is_dir() {
             Err(format!("{shown} is no folder"))
         } else if found.uid() != geteuid().as_raw() {
-            Err(format!("the folder {shown} belongs to user {}", found.uid()))
+            Err(format!(
+                "the folder {shown} belongs to user {}",
+                found.uid()
+            ))
         } else if found.mode() & 0o077 != 0 {
             Err(format!(
                 "the folder {shown} is open to others (mode {:o}): chmod 700 {shown}",
@@ -208,7 +213,9 @@ impl Folder {
 
 /// Whether a socket in the runtime folder is a job's.
 fn is_name(name: &str) -> bool {
-    let number = name.strip_prefix("job-").and_then(|name| name.strip_suffix(".sock"));
+    let number = name
+        .strip_prefix("job-")
+        .and_then(|name| name.strip_suffix(".sock"));
     name == NAME || number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 

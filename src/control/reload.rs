@@ -49,7 +49,9 @@ pub fn reload(with: &mut Reload) -> Reply {
         return reply;
     }
     if changes.is_empty() {
-        return Reply::done("no setting has changed; the files of passwords and certificates can be read");
+        return Reply::done(
+            "no setting has changed; the files of passwords and certificates can be read",
+        );
     }
     (with.apply)(&loaded.config);
     with.current = loaded;

@@ -125,7 +125,10 @@ pub fn skip<T: AsRef<str>>(words: &[T]) -> Result<Request, String> {
             partition,
             offset,
         }),
-        _ => Err("a partition and an offset are whole numbers from 0 on: skip [TOPIC] PARTITION OFFSET".into()),
+        _ => Err(
+            "a partition and an offset are whole numbers from 0 on: skip [TOPIC] PARTITION OFFSET"
+                .into(),
+        ),
     }
 }
 

@@ -61,7 +61,10 @@ async fn answer(mut stream: UnixStream, desk: &Mutex<Desk>) {
         Ok(None) => return,
         Ok(Some(Ok(text))) if may(by.uid) => desk.lock().await.take(&text, by).await,
         Ok(Some(Ok(_))) => {
-            log::warn!("job ctl of uid {} was refused: it isn't this job's user", by.uid);
+            log::warn!(
+                "job ctl of uid {} was refused: it isn't this job's user",
+                by.uid
+            );
             Reply::failed("only root and the user of this job may steer it")
         }
         Ok(Some(Err(why))) => Reply::failed(why),

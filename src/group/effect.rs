@@ -43,7 +43,10 @@ pub enum Order {
     Resume(Assignment),
     Forget(Assignment),
     /// The user of this number doesn't want it sent.
-    Skip { record: RecordId, uid: u32 },
+    Skip {
+        record: RecordId,
+        uid: u32,
+    },
     /// The lease ran out for the nth time, and is renewed.
     Lapsed(u64),
 }

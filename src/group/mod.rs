@@ -40,8 +40,8 @@ use look::Looks;
 pub use lost::GRACE;
 use partition::{Partition, Phase};
 use revoke::Revocation;
-use skip::Asked;
 pub use shell::{Channels, run};
+use skip::Asked;
 
 /// Of the time for a stop, this much is kept for the last commit and for leaving the group.
 pub const LEAVING: Duration = Duration::from_millis(1500);

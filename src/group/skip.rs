@@ -19,12 +19,7 @@ pub(super) struct Asked {
 
 impl Group {
     /// Has the worker that holds the record skip it. The others answer, too, that they don't have it.
-    pub(super) fn skip(
-        &mut self,
-        request: RequestId,
-        (partition, offset): (i32, i64),
-        uid: u32,
-    ) {
+    pub(super) fn skip(&mut self, request: RequestId, (partition, offset): (i32, i64), uid: u32) {
         let skipped = match self.partitions.get(&partition) {
             None => Skipped::NotOurs,
             Some(owned) if matches!(owned.phase, Phase::Suspect { .. }) => Skipped::Suspect,
@@ -83,7 +78,8 @@ impl Group {
             Skipped::NotHeld
         } else {
             let owned = self.partitions.get(&record.assignment.partition);
-            let mut missed = owned.map_or_else(Vec::new, |owned| owned.ledger.missed_by(record.offset));
+            let mut missed =
+                owned.map_or_else(Vec::new, |owned| owned.ledger.missed_by(record.offset));
             missed.retain(|comet| !queued.contains(comet) && !in_flight.contains(comet));
             Skipped::Taken {
                 queued,

@@ -39,8 +39,7 @@ impl Core {
         for place in 0..self.endpoints.len() {
             let endpoint = &mut self.endpoints[place];
             let comet = endpoint.comet;
-            let is_awaited =
-                |id| held.contains(&id) && !self.messages[id].late.contains(&comet);
+            let is_awaited = |id| held.contains(&id) && !self.messages[id].late.contains(&comet);
             if endpoint.scheduler.called().any(is_awaited) {
                 in_flight.push(comet);
             }

@@ -1,5 +1,7 @@
 //! Knows the promises, and what each Comet really took. It must not know what a job thinks.
 
+mod skips;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
@@ -77,6 +79,8 @@ pub struct Judge {
     lost: HashSet<(Member, i32)>,
     heard: AllHeard,
     pub tries: AllTries,
+    /// Records that an operator wanted skipped.
+    skipped: HashSet<Place>,
     /// Records that crash each Comet.
     crashing: HashSet<Place>,
     pub broken: Option<String>,
@@ -100,6 +104,7 @@ impl Judge {
             lost: HashSet::new(),
             heard: AllHeard::default(),
             tries: AllTries::default(),
+            skipped: HashSet::new(),
             crashing: HashSet::new(),
             broken: None,
         }
@@ -322,8 +327,13 @@ impl Judge {
         self.figures.letters += 1;
         self.due.remove(&(place, Due::Letter));
         let record = &self.written[&place];
+        let mut wrong = None;
         for comet in comets.iter().map(|comet| comet.0 as usize) {
             self.due.remove(&(place, Due::At(comet)));
+            if self.skipped.contains(&place) {
+                wrong = wrong.or(self.has_skipped(comet, place));
+                continue;
+            }
             let is_due = record.refused_by == Some(comet) || self.crashing.contains(&place);
             if !is_due && !may_lack(comet, record.at) {
                 return self.breaks(
@@ -331,6 +341,9 @@ impl Judge {
                     format!("{place:?} is a dead letter for Comet {comet}, and nothing is wrong with either"),
                 );
             }
+        }
+        if let Some(wrong) = wrong {
+            self.breaks(now, wrong);
         }
     }
 
@@ -388,7 +401,9 @@ impl Judge {
             };
             let record = &self.written[place];
             let at = record.at;
-            if self.refused.contains(&(comet, *place)) || self.crashing.contains(place) {
+            let is_given_up =
+                self.refused.contains(&(comet, *place)) || self.skipped.contains(place);
+            if is_given_up || self.crashing.contains(place) {
                 continue;
             }
             if let Some(since) = well_since(comet)

@@ -6,7 +6,7 @@ use crate::commands::dead_letter::Sources;
 use crate::dead_letter::letter::Place;
 use crate::settings::{
     AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Http, Isolation, LogMessages, Security,
-    TooOld, Window,
+    Socket, TooOld, Window,
 };
 
 #[test]
@@ -125,6 +125,7 @@ fn the_defaults_are_the_documented_ones() {
             address: Some("127.0.0.1:9093".into()),
             is_asked_for: false,
         },
+        control: Socket::Auto,
     };
     assert_eq!(loaded.config, expected);
 }

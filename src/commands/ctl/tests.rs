@@ -43,18 +43,27 @@ fn the_answer_is_passed_on_as_it_is() {
         ..PAUSE
     };
     let (_, shown) = told("{\"ok\":false,\"says\":[],\"news\":1}\n", &args);
-    assert_eq!(shown, Ok("false: {\"ok\":false,\"says\":[],\"news\":1}\n".into()));
+    assert_eq!(
+        shown,
+        Ok("false: {\"ok\":false,\"says\":[],\"news\":1}\n".into())
+    );
 }
 
 #[test]
 fn what_is_no_job_is_said_to_be_none() {
     for (answer, says) in [
-        ("SSH-2.0\x1b\n", r#"no job listens there: it answers "SSH-2.0"#),
+        (
+            "SSH-2.0\x1b\n",
+            r#"no job listens there: it answers "SSH-2.0"#,
+        ),
         ("", "was closed without an answer"),
     ] {
         let (_, shown) = told(answer, &PAUSE);
         let error = shown.expect_err(answer);
-        assert!(error.contains(says) && error.contains("a.sock: "), "{error}");
+        assert!(
+            error.contains(says) && error.contains("a.sock: "),
+            "{error}"
+        );
     }
 }
 

@@ -69,7 +69,10 @@ fn the_folder_is_systemd_s_or_the_session_s_or_made_in_tmp() {
         let Folder { path, is_own } = folder(&value);
         (path.display().to_string(), is_own)
     };
-    let (runtime, session) = (("RUNTIME_DIRECTORY", "/run/a:/run/b"), ("XDG_RUNTIME_DIR", "/run/user/1"));
+    let (runtime, session) = (
+        ("RUNTIME_DIRECTORY", "/run/a:/run/b"),
+        ("XDG_RUNTIME_DIR", "/run/user/1"),
+    );
     assert_eq!(path(&[runtime, session]), ("/run/a".into(), false));
     let in_session = ("/run/user/1/chatroom-job".into(), true);
     assert_eq!(path(&[session, ("RUNTIME_DIRECTORY", "")]), in_session);
@@ -121,10 +124,17 @@ fn job_ctl_finds_the_only_job() {
     let (first, _listener) = take(&folder.path.join(NAME));
     assert_eq!(find(), Ok(first.path.clone()));
     drop(UnixListener::bind(folder.path.join("job-7.sock")).expect("a socket"));
-    assert_eq!(find(), Ok(first.path.clone()), "nobody listens at the other");
+    assert_eq!(
+        find(),
+        Ok(first.path.clone()),
+        "nobody listens at the other"
+    );
     let (second, other) = take(&of_unit);
     let error = find().expect_err("they are two");
-    assert!(error.contains("job.sock, ") && error.contains("unit.sock"), "{error}");
+    assert!(
+        error.contains("job.sock, ") && error.contains("unit.sock"),
+        "{error}"
+    );
     drop(first);
     drop(_listener);
     assert_eq!(find(), Ok(of_unit.clone()));

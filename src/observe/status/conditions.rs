@@ -162,7 +162,8 @@ fn paused(status: &Status) -> Option<Condition> {
             "Reading has been paused by job ctl pause for {lasts}. What comes stays in Kafka: {} or more are not finished.",
             counted(lags.sum::<u64>(), "record")
         ),
-        "job ctl resume goes on. job ctl journal says who paused it. A restart goes on, too.".into(),
+        "job ctl resume goes on. job ctl journal says who paused it. A restart goes on, too."
+            .into(),
     ))
 }
 

@@ -101,7 +101,8 @@ pub struct Change {
 impl fmt::Display for Change {
     /// As `max-age: off → 10m (job.toml)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [before, after] = [&self.before, &self.after].map(|value| escape_body(value.as_bytes()));
+        let [before, after] =
+            [&self.before, &self.after].map(|value| escape_body(value.as_bytes()));
         write!(f, "{}: {before} → {after} ({})", self.key, self.origin)
     }
 }

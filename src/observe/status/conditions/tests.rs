@@ -335,7 +335,10 @@ fn a_pause_says_what_waits_and_how_to_go_on() {
             })
             .into();
     });
-    assert_eq!((paused.name.as_str(), paused.severity), ("Paused", Severity::Warning));
+    assert_eq!(
+        (paused.name.as_str(), paused.severity),
+        ("Paused", Severity::Warning)
+    );
     assert!(paused.what.contains("for 90 s") && paused.what.contains("23 records"));
     assert!(paused.advice.starts_with("job ctl resume"));
 }
