@@ -1,12 +1,12 @@
 //! The service: its threads, and how they are tied together.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
 
-use crate::base::lease::{Lease, Moment};
+use crate::base::lease::{BROKERS_SESSION, Lease, Moment};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::{self, Client, FailureLog, Location, Queues};
@@ -20,10 +20,12 @@ use crate::message;
 use crate::message::consumer::Control;
 use crate::message::group::Event;
 use crate::message::{CometId, Held};
+use crate::observe::health::Pulse;
 use crate::observe::http::{self, Served};
 use crate::observe::metrics::Source;
+use crate::observe::pulse;
 use crate::settings::load::Loaded;
-use crate::settings::{Config, Http, security};
+use crate::settings::{Config, GroupProtocol, Http, security};
 use crate::worker::coalesce::Coalescer;
 use crate::worker::{self, EndpointStats, Fleet, Worker};
 
@@ -100,13 +102,18 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         .iter()
         .map(|_| Arc::new(FailureLog::default()))
         .collect();
-    let lease = Arc::new(Lease::new(config.session_timeout, Moment::now()));
+    let session = match config.group_protocol {
+        GroupProtocol::Classic => config.session_timeout,
+        GroupProtocol::Consumer => config.session_timeout.min(BROKERS_SESSION),
+    };
+    let lease = Arc::new(Lease::new(session, Moment::now()));
     let limit = Held {
         messages: config.hold_messages,
         bytes: config.hold_bytes,
     };
     let figures = Arc::new(Figures::new(config.comet.clone(), config.threads, limit));
-    watch(&config, &figures, (&queues, &locations))?;
+    let pulse = pulse::spawn(figures.clone()).map_err(no_thread)?;
+    watch(&config, &figures, &pulse, (&queues, &locations))?;
     let mut workers = Vec::new();
     for n in 0..config.threads {
         let (own, events) = unbounded();
@@ -143,13 +150,19 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
     .map_err(no_thread)?;
     consumer::spawn(consumer, fetch::fetchers(&config)).map_err(no_thread)?;
     dead_letter::spawn(&config, letters, to_group.clone(), figures.clone()).map_err(no_thread)?;
-    membership::spawn(&config, commands, to_group.clone()).map_err(no_thread)?;
+    membership::spawn(
+        &config,
+        commands,
+        to_group.clone(),
+        figures.membership.clone(),
+    )
+    .map_err(no_thread)?;
     let _place = match control {
         Some((place, listener)) => {
             let desk = Desk::new(Wires {
                 consumer: to_consumer.clone(),
                 group: to_group.clone(),
-                topic: config.topic.clone(),
+                topics: vec![config.topic.clone()],
                 comets: config.comet.clone(),
                 reload: Reload {
                     current: loaded,
@@ -194,6 +207,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
 fn watch(
     config: &Config,
     figures: &Arc<Figures>,
+    pulse: &Arc<Mutex<Pulse>>,
     (queues, locations): (&Queues, &[Arc<Location>]),
 ) -> Result<(), String> {
     let Http {
@@ -230,6 +244,7 @@ fn watch(
             group: config.group.clone(),
             dead_letter_topic: config.dead_letter_topic(),
         },
+        pulse: pulse.clone(),
         ask: Box::new(move || {
             for (comet, location) in (0..).map(CometId).zip(&locations) {
                 let figures = asking.clone();
@@ -243,6 +258,7 @@ fn watch(
         }),
     };
     http::spawn(listener, served).map_err(no_thread)?;
+    consumer::log_ends::spawn(config, figures.clone()).map_err(no_thread)?;
     log::info!("status page, metrics and health at http://{at}/");
     Ok(())
 }

@@ -11,9 +11,9 @@ use super::journal::{self, Journal};
 use super::reload::{Reload, reload};
 use super::request::{Entry, Reply, Request};
 use crate::base::text::{counted, one_line};
-use crate::message::CometId;
 use crate::message::consumer::{Control, Paused};
 use crate::message::group::{self, Skip, Skipped};
+use crate::message::{CometId, PartitionId, TopicId};
 use crate::observe::logging;
 
 /// A thread that doesn't answer within this is waited for no longer. A fetch that hangs is given up sooner.
@@ -23,7 +23,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 pub struct Wires {
     pub consumer: Sender<Control>,
     pub group: Sender<group::Event>,
-    pub topic: String,
+    /// In the order of their ids.
+    pub topics: Vec<String>,
     /// The Comets' addresses, in the order of their ids.
     pub comets: Vec<String>,
     pub reload: Reload,
@@ -143,13 +144,12 @@ impl Desk {
         offset: i64,
         uid: u32,
     ) -> Result<String, String> {
-        let own = &self.wires.topic;
-        if let Some(other) = topic.filter(|topic| topic != own) {
-            return Err(format!(
-                "this job reads topic {own}, not {}",
-                one_line(&other)
-            ));
-        }
+        let (id, own) = self.topic(topic.as_deref())?;
+        let record = format!("{own}[{partition}]@{offset}");
+        let partition = PartitionId {
+            topic: id,
+            index: partition,
+        };
         let (reply, answer) = oneshot::channel();
         let skip = group::Event::Skip(Skip {
             partition,
@@ -159,7 +159,28 @@ impl Desk {
         });
         let _ = self.wires.group.send(skip);
         let skipped = heard(answer, "the group's thread").await?;
-        self.told(&format!("{own}[{partition}]@{offset}"), skipped)
+        self.told(&record, skipped)
+    }
+
+    /// The topic of that name, or the only one.
+    ///
+    /// # Errors
+    /// The job doesn't read it, or none is named of several.
+    fn topic(&self, name: Option<&str>) -> Result<(TopicId, &str), String> {
+        let topics = &self.wires.topics;
+        let place = match name {
+            Some(name) => topics.iter().position(|topic| topic == name),
+            None if topics.len() == 1 => Some(0),
+            None => return Err(format!("name the topic, one of {}", topics.join(", "))),
+        };
+        match place {
+            Some(place) => Ok((TopicId(place as u16), &topics[place])),
+            None => Err(format!(
+                "this job reads {}, not {}",
+                topics.join(", "),
+                one_line(name.unwrap_or_default())
+            )),
+        }
     }
 
     /// Says what became of a record that was to be skipped.

@@ -31,7 +31,7 @@ use crate::base::lease::Lapse;
 use crate::message::consumer::Control;
 use crate::message::group::{Event, Read, Written};
 use crate::message::membership::Command;
-use crate::message::{Assignment, Cause, CometId, Held, Reason, RecordId, offset_map};
+use crate::message::{Assignment, Cause, CometId, Held, PartitionId, Reason, RecordId, offset_map};
 use catch_up::Comets;
 pub use commit::COMMIT_EVERY;
 use commit::{SAY_FIRST, SAY_LAST};
@@ -66,17 +66,17 @@ pub(crate) enum Input {
     /// Kafka wants partitions back, and waits for [`Effect::Reply`].
     Revoked {
         request: RequestId,
-        partitions: Vec<i32>,
+        partitions: Vec<PartitionId>,
     },
     /// krafka lost partitions. The reply says what was finished of them, for the parting commit.
     Lost {
         request: RequestId,
-        partitions: Vec<i32>,
+        partitions: Vec<PartitionId>,
     },
     /// An operator doesn't want a record sent, and waits for [`Effect::Skipped`].
     Skip {
         request: RequestId,
-        partition: i32,
+        partition: PartitionId,
         offset: i64,
         uid: u32,
     },
@@ -97,10 +97,10 @@ pub(crate) struct Group {
     names: Vec<String>,
     /// Limit for a revocation.
     timeout: Duration,
-    partitions: BTreeMap<i32, Partition>,
+    partitions: BTreeMap<PartitionId, Partition>,
     /// Partitions that krafka lost and that were given up, and when. Where one comes back after all, what was finished
     /// and not committed isn't sent again.
-    lost: BTreeMap<i32, (Instant, Partition)>,
+    lost: BTreeMap<PartitionId, (Instant, Partition)>,
     revocations: Vec<Revocation>,
     /// What the workers were told to skip, and have not all answered yet.
     skips: Vec<Asked>,
@@ -137,7 +137,7 @@ pub(crate) struct Group {
 }
 
 /// The next assignment of a partition. `epochs` counts the assignments of any.
-fn next_assignment(epochs: &mut u64, partition: i32) -> Assignment {
+fn next_assignment(epochs: &mut u64, partition: PartitionId) -> Assignment {
     *epochs += 1;
     Assignment {
         partition,
@@ -361,7 +361,7 @@ impl Group {
     }
 
     /// Drops a partition with all that is held of it.
-    fn forget(&mut self, partition: i32) -> Option<Partition> {
+    fn forget(&mut self, partition: PartitionId) -> Option<Partition> {
         let owned = self.partitions.remove(&partition)?;
         self.counts.given_back += owned.ledger.pending() as u64;
         self.effects.consumer(Control::Revoke { partition });

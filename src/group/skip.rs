@@ -5,7 +5,7 @@ use super::effect::{Effect, Order, RequestId};
 use super::ledger::Stands;
 use super::partition::Phase;
 use crate::message::group::Skipped;
-use crate::message::{CometId, RecordId};
+use crate::message::{CometId, PartitionId, RecordId};
 
 /// A record that the workers were told to skip.
 pub(super) struct Asked {
@@ -19,7 +19,12 @@ pub(super) struct Asked {
 
 impl Group {
     /// Has the worker that holds the record skip it. The others answer, too, that they don't have it.
-    pub(super) fn skip(&mut self, request: RequestId, (partition, offset): (i32, i64), uid: u32) {
+    pub(super) fn skip(
+        &mut self,
+        request: RequestId,
+        (partition, offset): (PartitionId, i64),
+        uid: u32,
+    ) {
         let skipped = match self.partitions.get(&partition) {
             None => Skipped::NotOurs,
             Some(owned) if matches!(owned.phase, Phase::Suspect { .. }) => Skipped::Suspect,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Assignment, CometId, Held};
+use super::{Assignment, CometId, Held, PartitionId};
 
 /// What the group tells the consumer.
 pub enum Control {
@@ -26,7 +26,7 @@ pub enum Control {
         away: Option<Duration>,
     },
     /// Stop reading a partition.
-    Revoke { partition: i32 },
+    Revoke { partition: PartitionId },
     /// Stop reading a partition, and confirm with `Suspended`.
     Suspend(Assignment),
     /// These messages and bytes are settled, and no longer held.

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod alerts;
 mod bad_batches;
 mod bad_records;
 mod catch_up;
@@ -15,6 +16,8 @@ mod comet_names;
 mod comet_outages;
 mod comet_tries;
 mod commits;
+mod control;
+mod control_socket;
 mod cork;
 mod crashing_messages;
 mod dead_letter;
@@ -22,9 +25,11 @@ mod delivery;
 mod discard;
 mod errors;
 mod fetch_modes;
+mod group_protocol;
 mod kafka_addresses;
 mod kafka_partitions;
 mod kills;
+mod lag;
 mod lifecycle;
 mod log_identity;
 mod max_age;

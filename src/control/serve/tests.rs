@@ -13,7 +13,7 @@ use super::super::{Reload, spawn};
 use super::*;
 use crate::message::consumer::{Control, Paused};
 use crate::message::group::{self, Skip, Skipped};
-use crate::message::{CometId, Held};
+use crate::message::{CometId, Held, PartitionId};
 use crate::settings::args::SettingArgs;
 use crate::settings::load::{Environment, Loaded, load};
 
@@ -48,7 +48,7 @@ impl Bench {
         let wires = Wires {
             consumer: to_consumer,
             group: to_group,
-            topic: "chat".into(),
+            topics: vec!["chat".into()],
             comets: vec!["a:1".into(), "b:1".into()],
             reload: Reload {
                 current: loaded(flags),
@@ -106,7 +106,7 @@ impl Bench {
             else {
                 panic!("another event");
             };
-            assert_eq!((partition, offset), (3, 12));
+            assert_eq!((partition, offset), (PartitionId::of_first(3), 12));
             reply.send(skipped).expect("it is waited for");
         });
         let reply = self.says(line);
@@ -181,7 +181,7 @@ fn a_skip_says_who_gets_the_message_and_who_does_not() {
         assert!(!reply.ok && reply.says[0].contains(says), "{reply:?}");
     }
     let reply = bench.says("skip other 3 12");
-    assert_eq!(reply.says, ["this job reads topic chat, not other"]);
+    assert_eq!(reply.says, ["this job reads chat, not other"]);
 }
 
 #[test]

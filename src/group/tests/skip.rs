@@ -8,11 +8,11 @@ impl Core {
         self.skip_of(0, offset)
     }
 
-    fn skip_of(&mut self, partition: i32, offset: i64) -> Option<Skipped> {
+    fn skip_of(&mut self, index: i32, offset: i64) -> Option<Skipped> {
         let request = self.request();
         self.step(Input::Skip {
             request,
-            partition,
+            partition: PartitionId::of_first(index),
             offset,
             uid: 7,
         });

@@ -1,6 +1,7 @@
 //! The `job` binary, run as its users run it.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -54,12 +55,15 @@ impl JobCommand {
         signals::hang_up_by_default(&mut command);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
-            if name.starts_with("JOB_") || name == "MUDUO_LOG_LEVEL" {
+            let of_systemd = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+            if name.starts_with("JOB_") || name == "MUDUO_LOG_LEVEL" || of_systemd.contains(&&*name)
+            {
                 command.env_remove(&*name);
             }
         }
         // Many jobs run at once: they would fight for the default port.
         command.env("JOB_HTTP", "off");
+        command.env("JOB_CONTROL", "off");
         JobCommand { command, folder }
     }
 
@@ -71,6 +75,18 @@ impl JobCommand {
     /// Serves metrics and health where the default says. All others serve nowhere, unless told.
     pub fn default_http(mut self) -> JobCommand {
         self.command.env_remove("JOB_HTTP");
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> JobCommand {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Takes commands in the runtime folder, which is this one. All others take none, unless told.
+    pub fn default_control(mut self, runtime: &Path) -> JobCommand {
+        self.command.env_remove("JOB_CONTROL");
+        self.command.env("XDG_RUNTIME_DIR", runtime);
         self
     }
 

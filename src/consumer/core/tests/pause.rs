@@ -6,7 +6,7 @@ use crate::message::consumer::Behind;
 
 fn assignment(epoch: u64) -> Assignment {
     Assignment {
-        partition: 0,
+        partition: PartitionId::FIRST,
         epoch,
     }
 }
@@ -22,7 +22,9 @@ fn a_pause_reads_nothing_of_old_and_new_partitions_until_it_ends() {
     // What the fetch brings that was under way is fetched once more later.
     bench.fetched_from(&asked, records(5..8));
     assert_eq!(bench.effects(), [""; 0]);
-    bench.control(Control::Revoke { partition: 0 });
+    bench.control(Control::Revoke {
+        partition: PartitionId::FIRST,
+    });
     bench.assign(assignment(2), 6, &[]);
     assert_eq!(bench.core.positions(), None);
     bench.step(Event::Pause(false));
@@ -61,7 +63,7 @@ fn nothing_is_read_again_in_a_pause() {
     bench.step(Event::FetchedAgain {
         positions: &asked,
         batches: vec![Batch {
-            partition: 0,
+            partition: PartitionId::FIRST,
             outcome: records(2..4),
         }],
         now: 0,
@@ -71,7 +73,10 @@ fn nothing_is_read_again_in_a_pause() {
         (Vec::new(), false)
     );
     bench.step(Event::Pause(false));
-    assert_eq!(bench.core.positions_again(), Some([(0, 2)].into()));
+    assert_eq!(
+        bench.core.positions_again(),
+        Some([(PartitionId::FIRST, 2)].into())
+    );
 }
 
 #[test]
