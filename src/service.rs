@@ -77,6 +77,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
     let config = loaded.config.clone();
     panics::abort();
     let control = control::listen(&config.control)?;
+    config.topics.name_partitions();
     if !config.cork_calls {
         comet::forbid_cork();
     }
@@ -162,7 +163,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
             let desk = Desk::new(Wires {
                 consumer: to_consumer.clone(),
                 group: to_group.clone(),
-                topics: vec![config.topic.clone()],
+                topics: config.topics.clone(),
                 comets: config.comet.clone(),
                 reload: Reload {
                     current: loaded,
@@ -240,9 +241,9 @@ fn watch(
     let served = Served {
         source: Source {
             figures: figures.clone(),
-            topic: config.topic.clone(),
+            topics: config.topics.clone(),
             group: config.group.clone(),
-            dead_letter_topic: config.dead_letter_topic(),
+            dead_letter_topics: config.dead_letter_topics(),
         },
         pulse: pulse.clone(),
         ask: Box::new(move || {

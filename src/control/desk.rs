@@ -13,7 +13,7 @@ use super::request::{Entry, Reply, Request};
 use crate::base::text::{counted, one_line};
 use crate::message::consumer::{Control, Paused};
 use crate::message::group::{self, Skip, Skipped};
-use crate::message::{CometId, PartitionId, TopicId};
+use crate::message::{CometId, PartitionId, TopicId, Topics};
 use crate::observe::logging;
 
 /// A thread that doesn't answer within this is waited for no longer. A fetch that hangs is given up sooner.
@@ -23,8 +23,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 pub struct Wires {
     pub consumer: Sender<Control>,
     pub group: Sender<group::Event>,
-    /// In the order of their ids.
-    pub topics: Vec<String>,
+    pub topics: Topics,
     /// The Comets' addresses, in the order of their ids.
     pub comets: Vec<String>,
     pub reload: Reload,
@@ -168,19 +167,17 @@ impl Desk {
     /// The job doesn't read it, or none is named of several.
     fn topic(&self, name: Option<&str>) -> Result<(TopicId, &str), String> {
         let topics = &self.wires.topics;
-        let place = match name {
-            Some(name) => topics.iter().position(|topic| topic == name),
-            None if topics.len() == 1 => Some(0),
-            None => return Err(format!("name the topic, one of {}", topics.join(", "))),
+        let all = || topics.names().collect::<Vec<_>>().join(", ");
+        let id = match name {
+            Some(name) => topics
+                .id(name)
+                .ok_or_else(|| format!("this job reads {}, not {}", all(), one_line(name)))?,
+            None if topics.are_several() => {
+                return Err(format!("name the topic, one of {}", all()));
+            }
+            None => TopicId(0),
         };
-        match place {
-            Some(place) => Ok((TopicId(place as u16), &topics[place])),
-            None => Err(format!(
-                "this job reads {}, not {}",
-                topics.join(", "),
-                one_line(name.unwrap_or_default())
-            )),
-        }
+        Ok((id, topics.name(id)))
     }
 
     /// Says what became of a record that was to be skipped.

@@ -13,7 +13,7 @@ use super::super::{Reload, spawn};
 use super::*;
 use crate::message::consumer::{Control, Paused};
 use crate::message::group::{self, Skip, Skipped};
-use crate::message::{CometId, Held, PartitionId};
+use crate::message::{CometId, Held, PartitionId, Topics};
 use crate::settings::args::SettingArgs;
 use crate::settings::load::{Environment, Loaded, load};
 
@@ -48,7 +48,7 @@ impl Bench {
         let wires = Wires {
             consumer: to_consumer,
             group: to_group,
-            topics: vec!["chat".into()],
+            topics: Topics::new(["chat".to_owned()]),
             comets: vec!["a:1".into(), "b:1".into()],
             reload: Reload {
                 current: loaded(flags),

@@ -1,4 +1,4 @@
-use super::super::document::{Kafka, Partition, Verdict};
+use super::super::document::{Kafka, Log, Partition, Verdict};
 use super::*;
 use crate::observe::health::NO_COMET;
 
@@ -341,4 +341,23 @@ fn a_pause_says_what_waits_and_how_to_go_on() {
     );
     assert!(paused.what.contains("for 90 s") && paused.what.contains("23 records"));
     assert!(paused.advice.starts_with("job ctl resume"));
+}
+
+#[test]
+fn a_log_that_is_not_written_is_said_where_it_can_be_seen() {
+    let found = only(|status| {
+        status.log = Log {
+            dropped: 400,
+            fails_seconds: Some(12.3),
+            why: Some("writing it to standard output fails: No space left on device".into()),
+            dropped_since: 310,
+        };
+    });
+    assert_eq!(found.name, "Log not written");
+    assert_eq!(
+        found.what,
+        "The log has not been written for 12 s: writing it to standard output fails: No space left on device. 310 lines are \
+         lost so far. Messages are delivered."
+    );
+    assert_eq!(names(|status| status.log.dropped = 400), [""; 0]);
 }
