@@ -34,6 +34,7 @@ fn job(folder: &Path) -> Command {
 fn service(folder: &Path) -> Command {
     let mut command = job(folder);
     command.args(["run", "--brokers", "127.0.0.1:1", "--comet", "127.0.0.1:1"]);
+    command.args(["--control", "off"]);
     signals::hang_up_by_default(&mut command);
     command
 }

@@ -134,7 +134,7 @@ fn journald_gets_each_record_with_its_fields() {
         .arg(&journal)
         .arg(service.get_program())
         .args(service.get_args())
-        .args(["--log-format", "journal"])
+        .args(["--log-format", "journal", "--http", "off"])
         .env("JOB_GROUP", ODD)
         .current_dir(folder.path());
     let mut job = Started::new(&mut command);

@@ -1,6 +1,6 @@
 //! Knows the promises, and what each Comet really took. It must not know what a job thinks.
 
-mod skips;
+mod letters;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -308,42 +308,6 @@ impl Judge {
                     );
                 }
             }
-        }
-    }
-
-    pub fn has_letter(&mut self, place: Place) {
-        self.given_up.insert(place);
-    }
-
-    /// A dead letter is written, about these `comets`. `may_lack` says whether a Comet was so sick that a good message that was
-    /// written at that time may be given up.
-    pub fn letter(
-        &mut self,
-        now: Duration,
-        place: Place,
-        comets: &[CometId],
-        may_lack: impl Fn(usize, Duration) -> bool,
-    ) {
-        self.figures.letters += 1;
-        self.due.remove(&(place, Due::Letter));
-        let record = &self.written[&place];
-        let mut wrong = None;
-        for comet in comets.iter().map(|comet| comet.0 as usize) {
-            self.due.remove(&(place, Due::At(comet)));
-            if self.skipped.contains(&place) {
-                wrong = wrong.or(self.has_skipped(comet, place));
-                continue;
-            }
-            let is_due = record.refused_by == Some(comet) || self.crashing.contains(&place);
-            if !is_due && !may_lack(comet, record.at) {
-                return self.breaks(
-                    now,
-                    format!("{place:?} is a dead letter for Comet {comet}, and nothing is wrong with either"),
-                );
-            }
-        }
-        if let Some(wrong) = wrong {
-            self.breaks(now, wrong);
         }
     }
 
