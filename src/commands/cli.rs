@@ -218,8 +218,11 @@ pub fn again() -> impl FnMut() -> Result<Loaded, String> + Send {
     let environment = load::Environment::of_process();
     let args: Vec<_> = std::env::args_os().collect();
     move || {
-        let read = read(args.clone(), &environment).map_err(|error| error.to_string())?;
-        match read {
+        let read = read(args.clone(), &environment).map_err(|error| {
+            let text = error.to_string();
+            text.trim_start_matches("error: ").trim_end().to_owned()
+        });
+        match read? {
             Invocation::Run(loaded) => Ok(loaded),
             // A command line stays what it is.
             _ => Err("it isn't the service's command line".into()),

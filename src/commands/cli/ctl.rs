@@ -19,7 +19,10 @@ pub(super) enum CtlCommand {
     /// Go on reading
     Resume(PlainCommand),
     /// Give up a message that is in hand and isn't finished: it becomes a dead letter
-    #[command(after_help = SKIP_HELP)]
+    #[command(
+        after_help = SKIP_HELP,
+        override_usage = "job ctl skip [OPTIONS] [TOPIC] <PARTITION> <OFFSET>"
+    )]
     Skip(SkipCommand),
     /// Show the last 100 commands, with who gave them
     Journal(PlainCommand),
@@ -85,8 +88,8 @@ pub(super) struct SkipCommand {
 
 #[derive(Debug, Args)]
 struct RecordArgs {
-    /// The message's place, as in TOPIC[PARTITION]@OFFSET of the log and the status
-    #[arg(value_name = "[TOPIC] PARTITION OFFSET", required = true, num_args = 2..=3)]
+    /// The message's topic (where the job reads several), partition and offset: TOPIC[PARTITION]@OFFSET in the status
+    #[arg(value_name = "PLACE", required = true, num_args = 2..=3)]
     record: Vec<String>,
 }
 

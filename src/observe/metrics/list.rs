@@ -109,7 +109,7 @@ metrics! {
     CAUGHT_UP = Counter "job_caught_up_total" ["comet"]
         "Times that the Comet got all that it had missed";
     DEAD_LETTERS = Counter "job_dead_letters_total" ["reason"]
-        "Dead letters written: undecodable, unroutable, unreadable (Kafka's record itself), refused (by a Comet), failed (again and again at a Comet that took others), crashes (the Comet, it seems), too_old";
+        "Dead letters written: undecodable, unroutable, unreadable (Kafka's record itself), refused (by a Comet), failed (again and again at a Comet that took others), crashes (the Comet, it seems), too_old, skipped (by job ctl skip)";
     DEAD_LETTERS_WAITING = Gauge "job_dead_letters_waiting" []
         "Dead letters that Kafka did not take yet; they are tried again";
     SKIPPED = Counter "job_skipped_total" ["reason"]
