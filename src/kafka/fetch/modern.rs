@@ -11,6 +11,8 @@ use krafka::CloseOptions;
 use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord, IsolationLevel, TopicPartition};
 use krafka::error::KrafkaError;
 use tokio::runtime::Runtime;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record, raw};
 use crate::kafka::{self, Cluster, explained, is_login_refused};
@@ -126,6 +128,18 @@ pub(crate) struct Reader {
 /// `Quiet`.
 const SEEK_AFTER: Duration = Duration::from_secs(2);
 
+/// A broker that holds this client to a quota tells how long it won't listen, half a minute or more, and krafka says
+/// nothing to it meanwhile. So the poll is given up, and the connection isn't: on a new one the wait would begin anew. A
+/// request that is on its way has a limit of its own ([`kafka::REQUEST_TIMEOUT`]).
+const HELD_BACK: Duration = Duration::from_secs(9);
+
+fn held_back<T>(_: Elapsed) -> Result<T, KrafkaError> {
+    Err(KrafkaError::timeout(format!(
+        "no answer for {} s: a broker is slow, or a quota for job's client-id or user holds it back",
+        HELD_BACK.as_secs()
+    )))
+}
+
 impl Reader {
     pub(crate) async fn connect(
         cluster: &Cluster,
@@ -193,7 +207,8 @@ impl Reader {
         }
         self.at.retain(|p, _| !self.quiet.is_due(*p, now));
         self.move_to(positions).await?;
-        let records = self.consumer.poll(wait).await?;
+        let poll = self.consumer.poll(wait);
+        let records = timeout(HELD_BACK, poll).await.unwrap_or_else(held_back)?;
         let mut came = Positions::new();
         for record in &records {
             if let Some(partition) = self.topics.partition(&record.topic, record.partition) {
