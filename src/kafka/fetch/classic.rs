@@ -190,7 +190,7 @@ impl Classic {
                         partition,
                         format!(
                             "partition {partition} brings nothing at offset {from}, though its log goes on to offset {} (a \
-                             transaction's marker, or a record of more than {LARGEST} bytes)",
+                             transaction's marker, a record of more than {LARGEST} bytes, or a quota that lets none through)",
                             data.highwatermark_offset()
                         ),
                     );

@@ -1,5 +1,6 @@
 //! krafka, without a group: every protocol version and codec, from Kafka 3.7 on.
 
+mod quiet;
 mod undecodable;
 
 use std::collections::BTreeSet;
@@ -10,11 +11,14 @@ use krafka::CloseOptions;
 use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord, IsolationLevel, TopicPartition};
 use krafka::error::KrafkaError;
 use tokio::runtime::Runtime;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record, raw};
 use crate::kafka::{self, Cluster, explained, is_login_refused};
 use crate::message::{PartitionId, TopicId, Topics, by_topic};
 use crate::settings::{Config, Isolation};
+use quiet::Quiet;
 use undecodable::undecodable;
 
 pub struct Modern {
@@ -111,16 +115,30 @@ pub(crate) struct Reader {
     at: Positions,
     /// The time of the last records, or of the last seek of all partitions.
     heard: Instant,
+    quiet: Quiet,
 }
 
-/// Seeks all partitions after this long without a record.
+/// Seeks all partitions after this long without a record. One that is quiet while others aren't, is sought as [`Quiet`] says.
 ///
 /// # A fault of krafka 0.28.1
 ///
 /// krafka doubles a partition's wait after each failure, up to 30 s, and neither says so nor lets one set it. One sees it
-/// where a broker was away for a minute: its partitions are read half a minute after it is back. A seek ends the wait. Once
-/// krafka has a setting for its longest wait, delete this and `Reader::heard`.
+/// where a broker was away for a minute: its partitions are read half a minute after it is back, or after another broker has
+/// taken them over. A seek ends the wait. Once krafka has a setting for its longest wait, delete this, `Reader::heard` and
+/// `Quiet`.
 const SEEK_AFTER: Duration = Duration::from_secs(2);
+
+/// A broker that holds this client to a quota tells how long it won't listen, half a minute or more, and krafka says
+/// nothing to it meanwhile. So the poll is given up, and the connection isn't: on a new one the wait would begin anew. A
+/// request that is on its way has a limit of its own ([`kafka::REQUEST_TIMEOUT`]).
+const HELD_BACK: Duration = Duration::from_secs(9);
+
+fn held_back<T>(_: Elapsed) -> Result<T, KrafkaError> {
+    Err(KrafkaError::timeout(format!(
+        "no answer for {} s: a broker is slow, or a quota for job's client-id or user holds it back",
+        HELD_BACK.as_secs()
+    )))
+}
 
 impl Reader {
     pub(crate) async fn connect(
@@ -166,6 +184,7 @@ impl Reader {
             assigned: BTreeSet::new(),
             at: Positions::new(),
             heard: Instant::now(),
+            quiet: Quiet::default(),
         })
     }
 
@@ -181,19 +200,28 @@ impl Reader {
         positions: &Positions,
         wait: Duration,
     ) -> Result<Vec<ConsumerRecord>, KrafkaError> {
+        let now = Instant::now();
         if self.heard.elapsed() >= SEEK_AFTER {
             self.at.clear();
-            self.heard = Instant::now();
+            self.heard = now;
         }
+        self.at.retain(|p, _| !self.quiet.is_due(*p, now));
         self.move_to(positions).await?;
-        let records = self.consumer.poll(wait).await?;
-        if !records.is_empty() {
-            self.heard = Instant::now();
-        }
+        let poll = self.consumer.poll(wait);
+        let records = timeout(HELD_BACK, poll).await.unwrap_or_else(held_back)?;
+        let mut came = Positions::new();
         for record in &records {
             if let Some(partition) = self.topics.partition(&record.topic, record.partition) {
-                self.at.insert(partition, record.offset + 1);
+                came.insert(partition, record.offset + 1);
             }
+        }
+        let now = Instant::now();
+        if !came.is_empty() {
+            self.heard = now;
+        }
+        for (partition, next) in came {
+            self.quiet.heard(partition, now);
+            self.at.insert(partition, next);
         }
         Ok(records)
     }
@@ -212,6 +240,7 @@ impl Reader {
                 self.assign(topic, partitions).await?;
             }
             self.at.retain(|p, _| positions.contains_key(p));
+            self.quiet.retain(|p| positions.contains_key(p));
         }
         for (&partition, &offset) in positions {
             if self.at.get(&partition) != Some(&offset) {
