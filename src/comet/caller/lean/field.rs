@@ -1,6 +1,6 @@
 //! The fields of an answer's head and trailers, as far as a gRPC client needs them (RFC 9113, section 8).
 
-use super::frame::{Code, Fault};
+use super::frame::Fault;
 use super::hpack::{Decoder, Meaning};
 use super::status;
 
@@ -106,9 +106,6 @@ impl Fields {
         Ok(fields)
     }
 }
-
-/// What a stream is reset with where its answer is malformed.
-pub const MALFORMED: Code = Code::PROTOCOL_ERROR;
 
 #[cfg(test)]
 mod tests {

@@ -102,7 +102,6 @@ impl Code {
     pub const INTERNAL_ERROR: Code = Code(2);
     pub const FLOW_CONTROL_ERROR: Code = Code(3);
     pub const SETTINGS_TIMEOUT: Code = Code(4);
-    pub const STREAM_CLOSED: Code = Code(5);
     pub const FRAME_SIZE_ERROR: Code = Code(6);
     pub const REFUSED_STREAM: Code = Code(7);
     pub const CANCEL: Code = Code(8);
@@ -110,7 +109,6 @@ impl Code {
     pub const CONNECT_ERROR: Code = Code(10);
     pub const ENHANCE_YOUR_CALM: Code = Code(11);
     pub const INADEQUATE_SECURITY: Code = Code(12);
-    pub const HTTP_1_1_REQUIRED: Code = Code(13);
 }
 
 impl std::fmt::Display for Code {
@@ -223,7 +221,7 @@ mod tests {
     fn each_error_code_has_its_name() {
         assert_eq!(Code(0).to_string(), "NO_ERROR");
         assert_eq!(Code::ENHANCE_YOUR_CALM.to_string(), "ENHANCE_YOUR_CALM");
-        assert_eq!(Code::HTTP_1_1_REQUIRED.to_string(), "HTTP_1_1_REQUIRED");
+        assert_eq!(Code(13).to_string(), "HTTP_1_1_REQUIRED");
         assert_eq!(Code(99).to_string(), "error 99");
     }
 }

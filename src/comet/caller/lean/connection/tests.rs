@@ -1,1 +1,9 @@
-use super::*;
+mod calls;
+mod floods;
+mod flow;
+mod goodbye;
+mod mutated;
+mod peer;
+mod rules;
+mod serving;
+mod time;

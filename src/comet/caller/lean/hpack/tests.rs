@@ -182,6 +182,8 @@ fn a_field() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn what_another_implementation_writes_is_read(
         blocks in prop::collection::vec(
