@@ -9,8 +9,13 @@ mod frame;
 mod head;
 mod hpack;
 mod huffman;
+mod link;
+mod links;
 mod settings;
+mod socket;
 mod status;
 mod streams;
 
 pub use connection::{By, Call, Config, Connection, Finished, Key};
+pub use links::{Event, LinkId, Links};
+pub use socket::Address;
