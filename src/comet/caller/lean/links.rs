@@ -217,3 +217,6 @@ impl Links {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
