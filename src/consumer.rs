@@ -10,6 +10,7 @@ pub mod decode;
 pub mod dispatch;
 mod homes;
 mod lags;
+pub mod log_ends;
 mod reading;
 pub mod route;
 mod watchdog;
@@ -247,7 +248,8 @@ impl Consumer {
 
     /// Notes where the logs end.
     fn note_ends(&self, ends: Positions) {
-        self.outputs.figures.consumer.ends(ends);
+        let figures = &self.outputs.figures.consumer;
+        figures.ends(ends, Instant::now());
     }
 }
 

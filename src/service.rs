@@ -1,12 +1,12 @@
 //! The service: its threads, and how they are tied together.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
 
-use crate::base::lease::{Lease, Moment};
+use crate::base::lease::{BROKERS_SESSION, Lease, Moment};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::{self, Client, FailureLog, Location, Queues};
@@ -18,9 +18,11 @@ use crate::kafka::{fetch, membership};
 use crate::message;
 use crate::message::consumer::Control;
 use crate::message::{CometId, Held};
+use crate::observe::health::Pulse;
 use crate::observe::http::{self, Served};
 use crate::observe::metrics::Source;
-use crate::settings::{Config, Http, security};
+use crate::observe::pulse;
+use crate::settings::{Config, GroupProtocol, Http, security};
 use crate::worker::coalesce::Coalescer;
 use crate::worker::{self, EndpointStats, Fleet, Worker};
 
@@ -94,13 +96,18 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
         .iter()
         .map(|_| Arc::new(FailureLog::default()))
         .collect();
-    let lease = Arc::new(Lease::new(config.session_timeout, Moment::now()));
+    let session = match config.group_protocol {
+        GroupProtocol::Classic => config.session_timeout,
+        GroupProtocol::Consumer => config.session_timeout.min(BROKERS_SESSION),
+    };
+    let lease = Arc::new(Lease::new(session, Moment::now()));
     let limit = Held {
         messages: config.hold_messages,
         bytes: config.hold_bytes,
     };
     let figures = Arc::new(Figures::new(config.comet.clone(), config.threads, limit));
-    watch(&config, &figures, (&queues, &locations))?;
+    let pulse = pulse::spawn(figures.clone()).map_err(no_thread)?;
+    watch(&config, &figures, &pulse, (&queues, &locations))?;
     let mut workers = Vec::new();
     for n in 0..config.threads {
         let (own, events) = unbounded();
@@ -137,7 +144,8 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     .map_err(no_thread)?;
     consumer::spawn(consumer, fetch::fetchers(&config)).map_err(no_thread)?;
     dead_letter::spawn(&config, letters, to_group.clone(), figures.clone()).map_err(no_thread)?;
-    membership::spawn(&config, commands, to_group).map_err(no_thread)?;
+    membership::spawn(&config, commands, to_group, figures.membership.clone())
+        .map_err(no_thread)?;
 
     let channels = Channels {
         events: group_events,
@@ -167,6 +175,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
 fn watch(
     config: &Config,
     figures: &Arc<Figures>,
+    pulse: &Arc<Mutex<Pulse>>,
     (queues, locations): (&Queues, &[Arc<Location>]),
 ) -> Result<(), String> {
     let Http {
@@ -203,6 +212,7 @@ fn watch(
             group: config.group.clone(),
             dead_letter_topic: config.dead_letter_topic(),
         },
+        pulse: pulse.clone(),
         ask: Box::new(move || {
             for (comet, location) in (0..).map(CometId).zip(&locations) {
                 let figures = asking.clone();
@@ -216,6 +226,7 @@ fn watch(
         }),
     };
     http::spawn(listener, served).map_err(no_thread)?;
+    consumer::log_ends::spawn(config, figures.clone()).map_err(no_thread)?;
     log::info!("status page, metrics and health at http://{at}/");
     Ok(())
 }

@@ -19,6 +19,10 @@ pub const SHORTEST: Duration = Duration::from_secs(3);
 /// The shortest session that brokers allow by default (`group.min.session.timeout.ms`).
 pub const SHORTEST_SESSION: Duration = Duration::from_secs(6);
 
+/// The session that Kafka 4 gives members of the protocol `consumer` by default (`group.consumer.session.timeout.ms`), where
+/// the broker alone decides on it. It also is the shortest by default.
+pub const BROKERS_SESSION: Duration = Duration::from_secs(45);
+
 /// A time of the lease's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);

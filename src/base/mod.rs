@@ -1,8 +1,10 @@
 //! Helpers that every room may use and that know none: waits, text for people, the process and its system.
 
 pub mod backoff;
+pub mod heart;
 pub mod lease;
 pub mod limits;
+pub mod notify;
 pub mod panics;
 pub mod signals;
 pub mod text;

@@ -204,7 +204,7 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
         }
     }
     let ids = brokers.0.iter().map(|(id, _)| *id);
-    session::check(config.session_timeout, &cluster, &kafka, ids, report).await;
+    session::check(config, &cluster, &kafka, ids, report).await;
     let letters = config.dead_letter_topic();
     match kafka::partitions_for(Operation::Write, &kafka, &letters).await {
         Ok(Some(partitions)) => {

@@ -14,7 +14,7 @@ use super::lags::Lag;
 use crate::kafka::fetch::{Batch, Outcome, Positions, Record};
 use crate::message::call::{Delivery, Target};
 use crate::message::group::ReadAgain;
-use crate::message::{Assignment, CometId, Held, Message, RecordId, Settled, group};
+use crate::message::{Assignment, CometId, Held, Message, PartitionId, RecordId, Settled, group};
 
 /// What is read again may hold a third of each cap beside what is live, so that neither starves the other. The Comets have equal
 /// parts of that: one that takes nothing doesn't keep the others from catching up. A fetch goes to a
@@ -275,7 +275,7 @@ impl Core {
     }
 
     /// Attaches the Comets that caught up in a partition.
-    pub(super) fn attach(&mut self, partition: i32, perform: &mut impl FnMut(Effect<'_>)) {
+    pub(super) fn attach(&mut self, partition: PartitionId, perform: &mut impl FnMut(Effect<'_>)) {
         let Some(reading) = self.partitions.get_mut(&partition) else {
             return;
         };

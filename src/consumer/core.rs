@@ -20,7 +20,7 @@ use crate::kafka::fetch::{Batch, MAX_WAIT, Outcome, Positions, SHORT_WAIT};
 use crate::message::consumer::{Behind, Control};
 use crate::message::memory::Rounds;
 use crate::message::proto::push::PushMsg;
-use crate::message::{Held, RecordId, WorkerId, group, worker};
+use crate::message::{Held, PartitionId, RecordId, WorkerId, group, worker};
 
 /// What the core is told.
 pub enum Event<'a> {
@@ -59,7 +59,10 @@ pub enum Effect<'a> {
 #[derive(Debug)]
 pub enum Notice<'a> {
     /// What a Comet missed of a partition is on its way to it: what is new goes there again, behind that.
-    Attached { partition: i32, comet: &'a str },
+    Attached {
+        partition: PartitionId,
+        comet: &'a str,
+    },
     /// A record was decoded.
     Received(&'a PushMsg),
     /// A record is no `PushMsg`. It becomes a dead letter.
@@ -67,10 +70,13 @@ pub enum Notice<'a> {
     /// A record names nobody. It becomes a dead letter.
     Unroutable { record: RecordId, why: &'a str },
     /// A room comes from two partitions, so its order is lost. Said once, of one room.
-    Scattered { room: &'a str, partitions: [i32; 2] },
+    Scattered {
+        room: &'a str,
+        partitions: [PartitionId; 2],
+    },
     /// Offsets `first` to `last` can't be read and are skipped.
     Unreadable {
-        partition: i32,
+        partition: PartitionId,
         first: i64,
         last: i64,
         why: &'a str,
@@ -83,7 +89,7 @@ pub enum Notice<'a> {
 pub struct Core {
     pub(super) workers: usize,
     pub(super) router: Router,
-    pub(super) partitions: BTreeMap<i32, Reading>,
+    pub(super) partitions: BTreeMap<PartitionId, Reading>,
     pub(super) held: Held,
     caps: Held,
     pub(super) rounds: Rounds,
@@ -286,7 +292,7 @@ impl Core {
 
     /// Whether what a fetch from `positions` brought of a partition is what is to be read next. If the partition went away and
     /// came back during the fetch, it belongs to an earlier assignment.
-    pub fn is_next(&self, partition: i32, positions: &Positions) -> bool {
+    pub fn is_next(&self, partition: PartitionId, positions: &Positions) -> bool {
         let reading = self.partitions.get(&partition);
         reading.is_some_and(|reading| positions.get(&partition) == Some(&reading.position))
     }
@@ -326,7 +332,7 @@ impl Core {
     /// Continues behind unreadable offsets, which become one dead letter.
     fn skip_unreadable(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         last: i64,
         why: &str,
         perform: &mut impl FnMut(Effect<'_>),

@@ -6,7 +6,8 @@ use super::route::Router;
 use crate::kafka::fetch::Record;
 use crate::message::call::{Call, Delivery, OrderingKey};
 use crate::message::{
-    Cause, Completion, Held, Message, Reason, RecordId, Settled, WorkerId, group, worker,
+    Cause, Completion, Held, Message, PartitionId, Reason, RecordId, Settled, WorkerId, group,
+    worker,
 };
 
 /// Returns the worker, one of `workers`, that gets a key's messages. It depends on nothing else: a change while messages
@@ -43,7 +44,7 @@ impl Core {
     /// Sends records to the workers, but for what can't be sent or is too old `now`.
     pub(super) fn dispatch(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         (records, next): (Vec<Record>, i64),
         now: i64,
         perform: &mut impl FnMut(Effect<'_>),

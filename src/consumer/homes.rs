@@ -1,5 +1,6 @@
 //! Which partition each room comes from. Kafka keeps an order within a partition only, so a room has to stay in one.
 
+use crate::message::PartitionId;
 use crate::message::call::OrderingKey;
 
 /// Limits how many rooms are remembered. One example is enough, so it need not be all.
@@ -14,7 +15,7 @@ const MOVES: u8 = 2;
 #[derive(Clone, Copy)]
 struct Home {
     room: OrderingKey,
-    partition: i32,
+    partition: PartitionId,
     moves: u8,
     others: u8,
 }
@@ -29,7 +30,7 @@ impl Homes {
 
     /// Notes that a message of a room came from a partition. Returns the other partition if the room comes from both, and from
     /// then on `None`.
-    pub fn note(&mut self, room: OrderingKey, partition: i32) -> Option<i32> {
+    pub fn note(&mut self, room: OrderingKey, partition: PartitionId) -> Option<PartitionId> {
         if self.0.is_empty() {
             return None;
         }
@@ -69,6 +70,11 @@ impl Homes {
 mod tests {
     use super::*;
 
+    fn note(homes: &mut Homes, n: usize, index: i32) -> Option<i32> {
+        let other = homes.note(room(n), PartitionId::of_first(index))?;
+        Some(other.index)
+    }
+
     fn room(n: usize) -> OrderingKey {
         OrderingKey::room(&format!("room-{n}"))
     }
@@ -76,12 +82,12 @@ mod tests {
     #[test]
     fn a_room_that_comes_from_two_partitions_is_told_once() {
         let mut homes = Homes::new();
-        assert_eq!(homes.note(room(1), 0), None);
-        assert_eq!(homes.note(room(2), 1), None);
-        assert_eq!(homes.note(room(1), 1), None, "it moved");
-        assert_eq!(homes.note(room(1), 0), Some(1));
+        assert_eq!(note(&mut homes, 1, 0), None);
+        assert_eq!(note(&mut homes, 2, 1), None);
+        assert_eq!(note(&mut homes, 1, 1), None, "it moved");
+        assert_eq!(note(&mut homes, 1, 0), Some(1));
         for partition in [1, 0, 1, 0] {
-            assert_eq!(homes.note(room(2), partition), None, "one was told");
+            assert_eq!(note(&mut homes, 2, partition), None, "one was told");
         }
     }
 
@@ -90,12 +96,12 @@ mod tests {
         let mut homes = Homes::new();
         for _ in 0..3 {
             for n in 0..3 * ROOMS {
-                assert_eq!(homes.note(room(n), (n % 7) as i32), None);
+                assert_eq!(note(&mut homes, n, (n % 7) as i32), None);
             }
         }
         // Partitions were added.
         for n in 0..3 * ROOMS {
-            assert_eq!(homes.note(room(n), (n % 9) as i32), None);
+            assert_eq!(note(&mut homes, n, (n % 9) as i32), None);
         }
     }
 
@@ -104,6 +110,10 @@ mod tests {
         let mut homes = Homes::new();
         // Each room's last messages were from some partition, and the next one is from another.
         let mut scattered = (0..500_000).map(|n| (room(n % 100_000), (n / 100_000) as i32));
-        assert!(scattered.any(|(room, partition)| homes.note(room, partition).is_some()));
+        assert!(
+            scattered.any(|(room, partition)| homes
+                .note(room, PartitionId::of_first(partition))
+                .is_some())
+        );
     }
 }

@@ -84,14 +84,14 @@ mod tests {
     use super::*;
     use crate::dead_letter::letter::StoredLetter;
     use crate::dead_letter::whom::Whom;
-    use crate::message::{Assignment, Cause, CometId, Reason, RecordId};
+    use crate::message::{Assignment, Cause, CometId, PartitionId, Reason, RecordId};
 
     /// The letter of a message that these Comets did not take, as it is read back.
     fn stored(comets: Vec<CometId>) -> StoredLetter {
         let letter = Letter {
             record: RecordId {
                 assignment: Assignment {
-                    partition: 1,
+                    partition: PartitionId::of_first(1),
                     epoch: 1,
                 },
                 offset: 42,

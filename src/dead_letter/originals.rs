@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::kafka::Cluster;
 use crate::kafka::client::{ConsumerRecord, KrafkaError};
 use crate::kafka::fetch::{MAX_WAIT, Positions, Reader};
-use crate::message::RecordId;
+use crate::message::{PartitionId, RecordId};
 use crate::settings::Isolation;
 
 /// Reads records again, as they are in Kafka: delivery keeps neither key, headers nor timestamp, and the classic
@@ -15,7 +15,7 @@ pub struct Originals {
     reader: Reader,
     /// The records of the last read: letters often follow each other.
     last: BTreeMap<i64, ConsumerRecord>,
-    partition: i32,
+    partition: Option<PartitionId>,
 }
 
 impl Originals {
@@ -25,7 +25,7 @@ impl Originals {
             // The record was delivered, so it is readable whatever became of its transaction.
             reader: Reader::connect(cluster, source, Isolation::ReadUncommitted).await?,
             last: BTreeMap::new(),
-            partition: -1,
+            partition: None,
         })
     }
 
@@ -35,10 +35,11 @@ impl Originals {
 
     /// Returns the record, or `None` if Kafka no longer has it.
     pub async fn get(&mut self, record: RecordId) -> Result<Option<ConsumerRecord>, KrafkaError> {
-        if self.partition != record.assignment.partition || !self.last.contains_key(&record.offset)
+        if self.partition != Some(record.assignment.partition)
+            || !self.last.contains_key(&record.offset)
         {
             self.last = self.read_from(record).await?;
-            self.partition = record.assignment.partition;
+            self.partition = Some(record.assignment.partition);
         }
         Ok(self.last.get(&record.offset).cloned())
     }

@@ -123,10 +123,11 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::PartitionId;
 
     fn assignment(epoch: u64) -> Assignment {
         Assignment {
-            partition: 0,
+            partition: PartitionId::of_first(0),
             epoch,
         }
     }

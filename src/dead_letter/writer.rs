@@ -63,7 +63,8 @@ pub fn spawn(
         .name("dead-letter".into())
         .spawn(move || {
             while writer.await_letters() {
-                let written = runtime.block_on(writer.write());
+                let heart = &figures.letters.heart;
+                let written = runtime.block_on(heart.during(writer.write()));
                 for letter in &written {
                     figures.letters.written(letter.why.cause);
                 }
@@ -153,6 +154,7 @@ impl DeadLetterWriter {
         if !self.waiting.has_fresh() && self.waiting.held() == 0 {
             return written;
         }
+        fail::fail_point!("letter");
         let due = self.waiting.held() == 0 || Instant::now() >= self.again;
         if !due && self.connection.is_none() {
             // Kafka failed a moment ago.

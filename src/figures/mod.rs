@@ -4,20 +4,22 @@
 //! Kafka, gRPC or HTTP; `observe` gives the numbers their public names.
 
 mod calls;
-mod heart;
 mod histogram;
+mod log_end;
 mod partitions;
 mod status;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use crate::message::{Cause, CometId, Held};
+pub use crate::base::heart::{Heart, Working};
+use crate::message::{Cause, CometId, Held, PartitionId};
 pub use calls::{METHODS, Method, Seen, Totals, WorkerFigures, method_of};
-pub use heart::{Heart, Working};
 pub use histogram::{Histogram, Snapshot};
-pub use partitions::{Account, CometAccount, GroupAccount, Reading, Standing};
+use partitions::Known;
+pub use partitions::{Account, Behind, CometAccount, GroupAccount, Reading, Standing};
 pub use status::{STATUSES, TOOK, status_name};
 
 /// A number that only grows.
@@ -58,6 +60,8 @@ pub struct Figures {
     pub consumer: ConsumerFigures,
     pub group: GroupFigures,
     pub letters: LetterFigures,
+    /// Of the thread that keeps the membership of the group.
+    pub membership: Arc<Heart>,
     /// Which Comets ever answered, in the order of their ids.
     answered: Vec<Counter>,
 }
@@ -66,7 +70,7 @@ pub struct Figures {
 #[derive(Debug, Default)]
 pub struct ConsumerFigures {
     pub heart: Heart,
-    partitions: Mutex<BTreeMap<i32, Reading>>,
+    partitions: Mutex<BTreeMap<PartitionId, Known>>,
     /// Of all partitions, those too that are another's by now.
     pub records: Counter,
     pub undecodable: Counter,
@@ -94,6 +98,7 @@ pub struct GroupFigures {
 /// Written by the DeadLetterWriter.
 #[derive(Debug, Default)]
 pub struct LetterFigures {
+    pub heart: Heart,
     written: [Counter; Cause::ALL.len()],
     pub waiting: Gauge,
 }
@@ -107,6 +112,7 @@ impl Figures {
             consumer: ConsumerFigures::default(),
             group: GroupFigures::default(),
             letters: LetterFigures::default(),
+            membership: Arc::default(),
             answered: comets.iter().map(|_| Counter::default()).collect(),
             comets,
         };
@@ -136,6 +142,8 @@ impl Figures {
         let own = [
             ("consumer", &self.consumer.heart),
             ("group", &self.group.heart),
+            ("membership", &*self.membership),
+            ("dead-letter", &self.letters.heart),
         ];
         own.map(|(name, heart)| (name.to_owned(), heart))
             .into_iter()
@@ -145,36 +153,79 @@ impl Figures {
 
 impl ConsumerFigures {
     /// Notes what a fetch brought of a partition.
-    pub fn read(&self, partition: i32, records: u64, bytes: u64) {
+    pub fn read(&self, partition: PartitionId, records: u64, bytes: u64) {
         self.records.add(records);
         let mut partitions = lock(&self.partitions);
-        let reading = partitions.entry(partition).or_default();
+        let reading = &mut partitions.entry(partition).or_default().reading;
         reading.records += records;
         reading.bytes += bytes;
     }
 
     /// Notes where the logs end.
-    pub fn ends(&self, ends: impl IntoIterator<Item = (i32, i64)>) {
+    pub fn ends(&self, ends: impl IntoIterator<Item = (PartitionId, i64)>, now: Instant) {
         let mut partitions = lock(&self.partitions);
         for (partition, end) in ends {
-            if let Some(reading) = partitions.get_mut(&partition) {
-                reading.end = Some(end);
+            if let Some(known) = partitions.get_mut(&partition) {
+                known.log.hear(end, now);
             }
         }
     }
 
+    /// Notes when the record at an offset was written, by its own timestamp.
+    pub fn written(&self, partition: PartitionId, offset: i64, at: Instant) {
+        if let Some(known) = lock(&self.partitions).get_mut(&partition) {
+            known.told = Some((offset, at));
+        }
+    }
+
+    /// Where the log of a partition ends, and how far behind it is with all below `watermark` finished. Forgets what is only
+    /// about records below.
+    pub fn lag(
+        &self,
+        partition: PartitionId,
+        watermark: i64,
+        now: Instant,
+    ) -> (Option<i64>, Behind) {
+        let mut partitions = lock(&self.partitions);
+        let Some(known) = partitions.get_mut(&partition) else {
+            return (None, Behind::Unknown);
+        };
+        known.log.forget_below(watermark);
+        (known.log.end(), known.behind(watermark, now))
+    }
+
+    /// Whether nobody has heard for `long` where the log of a partition ends.
+    pub fn is_unheard(&self, partition: PartitionId, long: Duration, now: Instant) -> bool {
+        let partitions = lock(&self.partitions);
+        let heard = partitions
+            .get(&partition)
+            .and_then(|known| known.log.heard());
+        heard.is_none_or(|heard| now.saturating_duration_since(heard) >= long)
+    }
+
+    /// Whether the record at `offset` is there since before anybody looked, so that only its timestamp tells since when.
+    pub fn is_older_than_looks(&self, partition: PartitionId, offset: i64) -> bool {
+        let partitions = lock(&self.partitions);
+        partitions.get(&partition).is_some_and(|known| {
+            matches!(known.log.came(offset), Some(log_end::Came::Before(_)))
+                && known.told.is_none_or(|(told, _)| told != offset)
+        })
+    }
+
     /// Begins to count a partition.
-    pub fn begin(&self, partition: i32) {
+    pub fn begin(&self, partition: PartitionId) {
         lock(&self.partitions).entry(partition).or_default();
     }
 
     /// Forgets a partition that is another's.
-    pub fn forget(&self, partition: i32) {
+    pub fn forget(&self, partition: PartitionId) {
         lock(&self.partitions).remove(&partition);
     }
 
-    pub fn partitions(&self) -> BTreeMap<i32, Reading> {
-        lock(&self.partitions).clone()
+    pub fn partitions(&self) -> BTreeMap<PartitionId, Reading> {
+        let partitions = lock(&self.partitions);
+        let readings = partitions.iter().map(|(n, known)| (*n, known.reading));
+        readings.collect()
     }
 
     pub fn holds(&self, held: Held) {

@@ -1,14 +1,57 @@
 //! What is known of the partitions that are ours, and of the Comets that are behind.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use super::log_end::{Came, LogEnd};
+use crate::message::PartitionId;
 
 /// What the consumer read of a partition, since it is ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     pub records: u64,
     pub bytes: u64,
-    /// Where its log ended when Kafka last said it.
-    pub end: Option<i64>,
+}
+
+/// What is known of a partition that is ours.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub reading: Reading,
+    pub log: LogEnd,
+    /// A record's offset, and when it was written by its own timestamp: Kafka was asked for it.
+    pub told: Option<(i64, Instant)>,
+}
+
+/// Beyond this, what was heard of a log's end is no news.
+const FRESH: Duration = Duration::from_secs(15);
+
+impl Known {
+    /// How far behind it is, with all below `watermark` finished.
+    pub fn behind(&self, watermark: i64, now: Instant) -> Behind {
+        let told = self.told.filter(|(offset, _)| *offset <= watermark);
+        match (self.log.came(watermark), told) {
+            (Some(Came::At(at)), _) => Behind::Since(at),
+            (Some(Came::Before(looked)), Some((_, written))) => Behind::Since(written.min(looked)),
+            // At least.
+            (Some(Came::Before(looked)), None) => Behind::Since(looked),
+            (Some(Came::NotYet), _) => match self.log.heard() {
+                Some(heard) if now.saturating_duration_since(heard) <= FRESH => Behind::Not,
+                _ => Behind::Unknown,
+            },
+            (None, _) => Behind::Unknown,
+        }
+    }
+}
+
+/// How far behind a partition is, in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Behind {
+    /// Kafka hasn't said lately where the log ends.
+    #[default]
+    Unknown,
+    /// All is finished.
+    Not,
+    /// The first record that isn't finished is in Kafka since then.
+    Since(Instant),
 }
 
 /// How the group stands, and what is ours.
@@ -55,11 +98,12 @@ impl GroupAccount {
 /// The account of a partition.
 #[derive(Clone, Debug)]
 pub struct Account {
-    pub partition: i32,
+    pub partition: PartitionId,
     /// The lowest offset that isn't finished.
     pub watermark: i64,
     /// Where its log ended at that time, when Kafka last said it.
     pub end: Option<i64>,
+    pub behind: Behind,
     /// What Kafka has as committed, if anything was since the partition is ours.
     pub committed: Option<i64>,
     /// Records above the watermark that are finished.
@@ -73,6 +117,15 @@ impl Account {
     pub fn lag(&self) -> Option<u64> {
         let lag = (self.end? - self.watermark).max(0);
         Some(lag as u64)
+    }
+
+    /// For how long the first record that isn't finished has been in Kafka, where that is known: 0 where there is none.
+    pub fn lag_seconds(&self, now: Instant) -> Option<f64> {
+        match self.behind {
+            Behind::Unknown => None,
+            Behind::Not => Some(0.0),
+            Behind::Since(since) => Some(now.saturating_duration_since(since).as_secs_f64()),
+        }
     }
 }
 

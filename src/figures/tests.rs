@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::message::Status;
+use crate::message::{PartitionId, Status};
 
 /// Two Comets and two workers. 10 messages and 1,000 bytes may be held.
 pub fn figures() -> Figures {
@@ -56,22 +56,54 @@ fn a_comet_is_as_bad_as_one_worker_sees_it() {
 fn a_partition_that_went_away_is_forgotten_and_the_total_stays() {
     let figures = figures();
     let consumer = &figures.consumer;
-    consumer.begin(3);
-    consumer.read(3, 2, 20);
+    let [ours, other] = [3, 4].map(PartitionId::of_first);
+    consumer.begin(ours);
+    consumer.read(ours, 2, 20);
     // Of one that isn't ours nothing is kept.
-    consumer.ends([(3, 9), (4, 1)]);
+    let now = Instant::now();
+    consumer.ends([(ours, 9), (other, 1)], now);
     let reading = Reading {
         records: 2,
         bytes: 20,
-        end: Some(9),
     };
+    assert_eq!(consumer.lag(ours, 9, now), (Some(9), Behind::Not));
+    assert_eq!(consumer.lag(other, 1, now), (None, Behind::Unknown));
     assert_eq!(
         consumer.partitions().into_iter().collect::<Vec<_>>(),
-        [(3, reading)]
+        [(ours, reading)]
     );
-    consumer.forget(3);
+    consumer.forget(ours);
     assert!(consumer.partitions().is_empty());
     assert_eq!(consumer.records.get(), 2);
+}
+
+#[test]
+fn a_lag_has_a_time_without_and_with_timestamps() {
+    let figures = figures();
+    let consumer = &figures.consumer;
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let ours = PartitionId::FIRST;
+    consumer.begin(ours);
+    assert_eq!(consumer.lag(ours, 5, at(0)), (None, Behind::Unknown));
+    assert!(consumer.is_unheard(ours, Duration::from_secs(5), at(0)));
+    consumer.ends([(ours, 10)], at(2));
+    assert!(!consumer.is_unheard(ours, Duration::from_secs(5), at(6)));
+    // It was there before: at least since then, until Kafka says since when.
+    assert_eq!(consumer.lag(ours, 5, at(3)).1, Behind::Since(at(2)));
+    assert!(consumer.is_older_than_looks(ours, 5));
+    consumer.written(ours, 5, start);
+    assert!(!consumer.is_older_than_looks(ours, 5));
+    assert_eq!(consumer.lag(ours, 5, at(3)).1, Behind::Since(start));
+    // The next one is at most as old, and asked for again.
+    assert_eq!(consumer.lag(ours, 6, at(3)).1, Behind::Since(start));
+    assert!(consumer.is_older_than_looks(ours, 6));
+    // What came since the first look has its time from the looks.
+    consumer.ends([(ours, 20)], at(4));
+    assert_eq!(consumer.lag(ours, 19, at(9)).1, Behind::Since(at(4)));
+    assert_eq!(consumer.lag(ours, 20, at(9)), (Some(20), Behind::Not));
+    // Kafka was not heard for long: more may have come.
+    assert_eq!(consumer.lag(ours, 20, at(60)), (Some(20), Behind::Unknown));
 }
 
 #[test]
@@ -79,9 +111,10 @@ fn a_watermark_that_moves_is_held_up_anew() {
     let (first, second) = (Instant::now(), Instant::now() + Duration::from_secs(1));
     let account = |watermark, held_up_since| GroupAccount {
         partitions: vec![Account {
-            partition: 0,
+            partition: PartitionId::FIRST,
             watermark,
             end: None,
+            behind: Behind::Unknown,
             committed: None,
             finished_above: 0,
             held_up_since,
@@ -109,5 +142,15 @@ fn one_answer_is_enough() {
     figures.answered(CometId(1));
     assert!(figures.has_answer());
     let names: Vec<_> = figures.hearts().map(|(name, _)| name).collect();
-    assert_eq!(names, ["consumer", "group", "worker-0", "worker-1"]);
+    assert_eq!(
+        names,
+        [
+            "consumer",
+            "group",
+            "membership",
+            "dead-letter",
+            "worker-0",
+            "worker-1"
+        ]
+    );
 }

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use super::Group;
 use super::partition::Partition;
-use crate::figures::{Account, GroupAccount};
+use crate::figures::{Account, Behind, GroupAccount};
+use crate::message::PartitionId;
 
 /// Tells whether what is ours has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Group {
 }
 
 impl Partition {
-    fn account(&self, partition: i32, now: Instant) -> Account {
+    fn account(&self, partition: PartitionId, now: Instant) -> Account {
         let above = self.ledger.finished_above();
         let above: i64 = above.iter().map(|range| range.end - range.start).sum();
         Account {
@@ -62,6 +63,7 @@ impl Partition {
             watermark: self.ledger.watermark(),
             // The consumer hears of it.
             end: None,
+            behind: Behind::Unknown,
             committed: self.committed.as_ref().map(|commit| commit.offset),
             finished_above: above as u64,
             // What is read again for a Comet holds up nothing.

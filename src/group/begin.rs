@@ -10,7 +10,7 @@ use super::partition::{Partition, Phase};
 use super::{Group, look, next_assignment};
 use crate::message::offset_map::{self, Map};
 use crate::message::standing::{Standing, TopicTag};
-use crate::message::{CometId, Offsets, topic_tag};
+use crate::message::{CometId, Offsets, PartitionId, topic_tag};
 
 /// For how long the group remembers what was finished of a lost partition, should it come back.
 const REMEMBER: Duration = Duration::from_secs(60);
@@ -19,7 +19,7 @@ impl Group {
     /// Begins an assignment with what Kafka has of a partition: `begun` is the offset and its metadata.
     pub(super) fn assign(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         begun: (i64, String),
         leader_epoch: Option<i32>,
         standing: Option<Standing>,
@@ -94,7 +94,7 @@ impl Group {
     /// What the Comets miss, by their ids. What one misses that is not in the fleet goes.
     fn by_id(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         missing: BTreeMap<String, Offsets>,
     ) -> BTreeMap<CometId, Offsets> {
         let mut by_id: BTreeMap<CometId, Offsets> = BTreeMap::new();
@@ -118,7 +118,7 @@ impl Group {
     /// What this process knows of the same log, where the partition was lost a while ago.
     fn known(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         position: i64,
         topic: Option<TopicTag>,
         now: Instant,

@@ -13,7 +13,7 @@ use super::partition::Partition;
 use crate::figures::{CometAccount, Standing};
 use crate::message::consumer::{Behind, Control};
 use crate::message::group::ReadAgain;
-use crate::message::{Assignment, CometId, Completion, RecordId};
+use crate::message::{Assignment, CometId, Completion, PartitionId, RecordId};
 
 /// Limits of the wait after a return in which the Comet took nothing.
 const WAIT_FIRST: Duration = Duration::from_secs(1);
@@ -145,7 +145,7 @@ impl Group {
     }
 
     /// Comets missed something of a partition before it was ours. Those that are not known to be away get it from now on.
-    pub(super) fn began_behind(&mut self, partition: i32, ledger: &Ledger, now: Instant) {
+    pub(super) fn began_behind(&mut self, partition: PartitionId, ledger: &Ledger, now: Instant) {
         for (&comet, missing) in ledger.missing() {
             let of = self.comets.get(comet);
             if matches!(of.state, State::Attached) {
@@ -325,7 +325,7 @@ impl Group {
     }
 
     /// Forgets what Comets miss and Kafka no longer has: the partition's log begins at `start`.
-    pub(super) fn forget_deleted(&mut self, partition: i32, start: i64) {
+    pub(super) fn forget_deleted(&mut self, partition: PartitionId, start: i64) {
         let Some(owned) = self.partitions.get_mut(&partition) else {
             return;
         };

@@ -7,7 +7,7 @@ use super::effect::Effect;
 use super::notice::Notice;
 use super::partition::{Partition, Phase};
 use crate::message::membership::Command;
-use crate::message::{Commit, CommitOutcome, Failure, offset_map};
+use crate::message::{Commit, CommitOutcome, Failure, PartitionId, offset_map};
 
 /// The longest time between two commits. After a crash, what was finished since the last one may be sent again.
 pub const COMMIT_EVERY: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ impl Group {
     /// they are ours. But not those that krafka lost: Kafka would take the commit in the name of a member that no longer has them.
     pub(super) fn what_to_commit(&mut self) -> Vec<Commit> {
         let mut commits = Vec::new();
-        let partitions: Vec<i32> = self.partitions.keys().copied().collect();
+        let partitions: Vec<PartitionId> = self.partitions.keys().copied().collect();
         for partition in partitions {
             let Some(commit) = self.commit_of(partition) else {
                 continue;
@@ -78,7 +78,7 @@ impl Group {
     }
 
     /// Makes the commit of a partition, if it is ours. Says so if its map has no room for all, or has room again.
-    pub(super) fn commit_of(&mut self, partition: i32) -> Option<Commit> {
+    pub(super) fn commit_of(&mut self, partition: PartitionId) -> Option<Commit> {
         let owned = self.partitions.get_mut(&partition)?;
         let (commit, left_out) = owned.commit(partition, &self.names, self.map_len);
         let said = map_full(owned, &commit, left_out, self.map_len);
@@ -94,7 +94,7 @@ impl Group {
         self.note_committed(outcome.taken);
         match outcome.failed {
             Some(Failure::NotMember(why)) => return self.is_cut_off(why, now),
-            Some(Failure::Other(why)) => self.commit_failed(why, now),
+            Some(Failure::OldEpoch(why) | Failure::Other(why)) => self.commit_failed(why, now),
             None => self.commit_worked(now),
         }
         if proves_nothing {

@@ -13,10 +13,10 @@ use super::ledger::Ledger;
 use super::notice::Notice;
 use super::partition::Phase;
 use super::{Group, next_assignment};
-use crate::message::Assignment;
 use crate::message::group::Reached;
 use crate::message::membership::Command;
 use crate::message::standing::{Question, Standing, TopicTag};
+use crate::message::{Assignment, PartitionId};
 
 /// The shortest time between two looks, however much goes wrong.
 const BETWEEN: Duration = Duration::from_millis(200);
@@ -122,7 +122,7 @@ impl Group {
     }
 
     /// Takes the answer to the look under way, and goes on where a log is not what it was.
-    pub(super) fn looked(&mut self, answer: Result<BTreeMap<i32, Standing>, String>) {
+    pub(super) fn looked(&mut self, answer: Result<BTreeMap<PartitionId, Standing>, String>) {
         let asked = self.looks.asked.take().unwrap_or_default();
         let standings = match answer {
             Ok(standings) => standings,
@@ -165,7 +165,12 @@ impl Group {
 }
 
 /// What the log says of a verdict. The ledger is as it was before.
-pub fn notice(partition: i32, verdict: Verdict, known: &Known, ledger: &Ledger) -> Option<Notice> {
+pub fn notice(
+    partition: PartitionId,
+    verdict: Verdict,
+    known: &Known,
+    ledger: &Ledger,
+) -> Option<Notice> {
     let position = ledger.next();
     match verdict {
         Verdict::Same | Verdict::Open => None,

@@ -15,8 +15,8 @@ use super::effect::{Effect, Order, RequestId};
 use super::notice::Notice;
 use super::partition::Phase;
 use crate::base::lease::Lapse;
-use crate::message::Assignment;
 use crate::message::consumer::Control;
+use crate::message::{Assignment, PartitionId};
 
 /// The grace: how long a lost partition may take to come back. The member joins anew after its parting commit, in some
 /// tenths of a second.
@@ -24,7 +24,7 @@ pub const GRACE: Duration = Duration::from_secs(2);
 
 impl Group {
     /// krafka lost the partitions. Replies with what was finished of them, for the parting commit.
-    pub(super) fn lose(&mut self, request: RequestId, partitions: Vec<i32>, now: Instant) {
+    pub(super) fn lose(&mut self, request: RequestId, partitions: Vec<PartitionId>, now: Instant) {
         let mut commits = Vec::new();
         self.effects.say(Notice::Lost {
             partitions: partitions.clone(),
@@ -85,11 +85,11 @@ impl Group {
     }
 
     /// Makes all partitions suspect. Returns those that were not before.
-    fn suspect_all(&mut self, now: Instant) -> Vec<i32> {
+    fn suspect_all(&mut self, now: Instant) -> Vec<PartitionId> {
         let all = self.partitions.iter();
         let sure = all.filter(|(_, owned)| !matches!(owned.phase, Phase::Suspect { .. }));
-        let sure: Vec<i32> = sure.map(|(partition, _)| *partition).collect();
-        let all: Vec<i32> = self.partitions.keys().copied().collect();
+        let sure: Vec<PartitionId> = sure.map(|(partition, _)| *partition).collect();
+        let all: Vec<PartitionId> = self.partitions.keys().copied().collect();
         for partition in all {
             self.suspect(partition, false, now);
         }
@@ -97,7 +97,7 @@ impl Group {
     }
 
     /// Begins the grace: consuming → suspect.
-    fn suspect(&mut self, partition: i32, now_lost: bool, now: Instant) {
+    fn suspect(&mut self, partition: PartitionId, now_lost: bool, now: Instant) {
         let Some(owned) = self.partitions.get_mut(&partition) else {
             return;
         };
@@ -131,7 +131,7 @@ impl Group {
     /// Lets a suspect partition that is assigned again go on, if it had no other owner in between. Returns whether it does.
     pub(super) fn is_back(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         position: i64,
         metadata: &str,
         now: Instant,
@@ -172,7 +172,7 @@ impl Group {
     }
 
     /// Ends the grace: suspect → consuming.
-    fn resume(&mut self, partition: i32) {
+    fn resume(&mut self, partition: PartitionId) {
         let Some(owned) = self.partitions.get_mut(&partition) else {
             return;
         };
@@ -204,7 +204,7 @@ impl Group {
         };
         let gone = self.partitions.iter();
         let gone = gone.filter(|(_, owned)| is_gone(owned.phase));
-        let partitions: Vec<i32> = gone.map(|(partition, _)| *partition).collect();
+        let partitions: Vec<PartitionId> = gone.map(|(partition, _)| *partition).collect();
         if !partitions.is_empty() {
             self.effects.say(Notice::NotBack {
                 partitions: partitions.clone(),
@@ -216,7 +216,7 @@ impl Group {
     }
 
     /// Drops a partition, but remembers what was finished of it.
-    fn give_up(&mut self, partition: i32, now: Instant) {
+    fn give_up(&mut self, partition: PartitionId, now: Instant) {
         if let Some(owned) = self.forget(partition) {
             self.lost.insert(partition, (now, owned));
         }

@@ -30,7 +30,7 @@ use crate::base::lease::Lapse;
 use crate::message::consumer::Control;
 use crate::message::group::{Event, Read, Written};
 use crate::message::membership::Command;
-use crate::message::{Assignment, Cause, CometId, Held, Reason, RecordId, offset_map};
+use crate::message::{Assignment, Cause, CometId, Held, PartitionId, Reason, RecordId, offset_map};
 use catch_up::Comets;
 pub use commit::COMMIT_EVERY;
 use commit::{SAY_FIRST, SAY_LAST};
@@ -64,12 +64,12 @@ pub(crate) enum Input {
     /// Kafka wants partitions back, and waits for [`Effect::Reply`].
     Revoked {
         request: RequestId,
-        partitions: Vec<i32>,
+        partitions: Vec<PartitionId>,
     },
     /// krafka lost partitions. The reply says what was finished of them, for the parting commit.
     Lost {
         request: RequestId,
-        partitions: Vec<i32>,
+        partitions: Vec<PartitionId>,
     },
     /// Comes every [`COMMIT_EVERY`]; `lapse` where this process did not run for so long that the lease ran out.
     Tick { lapse: Option<Lapse> },
@@ -86,10 +86,10 @@ pub(crate) struct Group {
     names: Vec<String>,
     /// Limit for a revocation.
     timeout: Duration,
-    partitions: BTreeMap<i32, Partition>,
+    partitions: BTreeMap<PartitionId, Partition>,
     /// Partitions that krafka lost and that were given up, and when. Where one comes back after all, what was finished
     /// and not committed isn't sent again.
-    lost: BTreeMap<i32, (Instant, Partition)>,
+    lost: BTreeMap<PartitionId, (Instant, Partition)>,
     revocations: Vec<Revocation>,
     /// When lost partitions that are not back by then are given up.
     grace_until: Option<Instant>,
@@ -124,7 +124,7 @@ pub(crate) struct Group {
 }
 
 /// The next assignment of a partition. `epochs` counts the assignments of any.
-fn next_assignment(epochs: &mut u64, partition: i32) -> Assignment {
+fn next_assignment(epochs: &mut u64, partition: PartitionId) -> Assignment {
     *epochs += 1;
     Assignment {
         partition,
@@ -325,7 +325,7 @@ impl Group {
     }
 
     /// Drops a partition with all that is held of it.
-    fn forget(&mut self, partition: i32) -> Option<Partition> {
+    fn forget(&mut self, partition: PartitionId) -> Option<Partition> {
         let owned = self.partitions.remove(&partition)?;
         self.counts.given_back += owned.ledger.pending() as u64;
         self.effects.consumer(Control::Revoke { partition });

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::base::text::{counted, one_line};
+use crate::message::PartitionId;
 use crate::message::offset_map;
 
 /// What happened.
@@ -10,51 +11,51 @@ use crate::message::offset_map;
 pub enum Notice {
     /// The metadata of the committed offset can't be decoded.
     MetadataUnused {
-        partition: i32,
+        partition: PartitionId,
         position: i64,
         why: String,
     },
     /// A Comet that has left the fleet missed something.
     NotInFleet {
-        partition: i32,
+        partition: PartitionId,
         comet: String,
         /// How many offsets, at most so many messages.
         offsets: u64,
     },
     Reading {
-        partition: i32,
+        partition: PartitionId,
         position: i64,
     },
     /// A suspect partition goes on.
     StillOurs {
-        partition: i32,
+        partition: PartitionId,
         position: i64,
     },
     /// krafka lost the partitions.
     Lost {
-        partitions: Vec<i32>,
+        partitions: Vec<PartitionId>,
     },
     /// A commit was refused as from no member.
     CutOff {
-        partitions: Vec<i32>,
+        partitions: Vec<PartitionId>,
         why: String,
     },
     /// The lease had run out.
     Halted {
-        partitions: Vec<i32>,
+        partitions: Vec<PartitionId>,
         lasted: Duration,
     },
     /// The grace is over.
     NotBack {
-        partitions: Vec<i32>,
+        partitions: Vec<PartitionId>,
     },
     /// A revocation's time is over.
     LeftToNextOwner {
-        partition: i32,
+        partition: PartitionId,
         messages: u64,
     },
     Released {
-        partitions: Vec<i32>,
+        partitions: Vec<PartitionId>,
     },
     CommitsFail {
         why: String,
@@ -68,13 +69,13 @@ pub enum Notice {
     },
     /// The offset map of commits has no room for so many stretches of finished records.
     MapFull {
-        partition: i32,
+        partition: PartitionId,
         offset: i64,
         left_out: usize,
     },
     /// It has room again.
     MapFits {
-        partition: i32,
+        partition: PartitionId,
     },
     /// Messages of a log that is gone were not delivered.
     GoneUndelivered {
@@ -86,7 +87,7 @@ pub enum Notice {
     },
     /// It missed this before the partition was ours.
     BeganBehind {
-        partition: i32,
+        partition: PartitionId,
         comet: String,
         records: u64,
     },
@@ -116,7 +117,7 @@ pub enum Notice {
     /// Retention took what a Comet misses below `start`.
     MissedDeleted {
         comet: String,
-        partition: i32,
+        partition: PartitionId,
         records: u64,
         start: i64,
     },
@@ -129,22 +130,22 @@ pub enum Notice {
         why: String,
     },
     LogCut {
-        partition: i32,
+        partition: PartitionId,
         to: i64,
         records: u64,
     },
     LogAnew {
-        partition: i32,
+        partition: PartitionId,
         at: i64,
     },
     LogDeleted {
-        partition: i32,
+        partition: PartitionId,
         position: i64,
         to: i64,
         records: u64,
     },
     LogUnclear {
-        partition: i32,
+        partition: PartitionId,
         position: i64,
         at: i64,
     },

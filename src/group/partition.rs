@@ -3,7 +3,7 @@
 use super::identity::{Known, Verdict};
 use super::ledger::Ledger;
 use crate::message::offset_map::{self, Map};
-use crate::message::{Assignment, Commit, RecordId, topic_tag};
+use crate::message::{Assignment, Commit, PartitionId, RecordId, topic_tag};
 
 pub struct Partition {
     pub assignment: Assignment,
@@ -92,7 +92,12 @@ impl Partition {
 
     /// Makes the commit: what is finished, and what each of the `comets` misses. Its map has `map_len` bytes at most. Also returns
     /// how many runs of records the map has no room for.
-    pub fn commit(&self, partition: i32, comets: &[String], map_len: usize) -> (Commit, usize) {
+    pub fn commit(
+        &self,
+        partition: PartitionId,
+        comets: &[String],
+        map_len: usize,
+    ) -> (Commit, usize) {
         let missing = self.ledger.missing().iter();
         let named =
             missing.map(|(comet, missed)| (comets[comet.0 as usize].clone(), missed.clone()));

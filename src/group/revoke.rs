@@ -6,11 +6,12 @@ use super::Group;
 use super::effect::{Effect, Order, RequestId};
 use super::notice::Notice;
 use super::partition::Phase;
+use crate::message::PartitionId;
 use crate::message::consumer::Control;
 
 /// Partitions that Kafka wants back, and the request that waits for a reply.
 pub struct Revocation {
-    partitions: Vec<i32>,
+    partitions: Vec<PartitionId>,
     /// What isn't settled by then stays uncommitted: its next owner sends it again.
     pub deadline: Instant,
     request: RequestId,
@@ -18,7 +19,12 @@ pub struct Revocation {
 
 impl Group {
     /// Begins a revocation: consuming → draining.
-    pub(super) fn revoke(&mut self, request: RequestId, partitions: Vec<i32>, now: Instant) {
+    pub(super) fn revoke(
+        &mut self,
+        request: RequestId,
+        partitions: Vec<PartitionId>,
+        now: Instant,
+    ) {
         for &partition in &partitions {
             let Some(owned) = self.partitions.get_mut(&partition) else {
                 continue;

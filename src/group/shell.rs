@@ -150,14 +150,13 @@ impl Shell {
     fn publish(&mut self) {
         self.shape = Some(self.group.shape());
         let figures = &self.channels.figures.group;
-        let mut account = self.group.account(Instant::now());
+        let now = Instant::now();
+        let mut account = self.group.account(now);
         account.follows(&figures.account());
         // Taken together with the watermarks: records that came since would look like a lag.
-        let readings = self.channels.figures.consumer.partitions();
+        let consumer = &self.channels.figures.consumer;
         for ours in &mut account.partitions {
-            ours.end = readings
-                .get(&ours.partition)
-                .and_then(|reading| reading.end);
+            (ours.end, ours.behind) = consumer.lag(ours.partition, ours.watermark, now);
         }
         figures.publish(account);
     }

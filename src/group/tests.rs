@@ -23,7 +23,7 @@ use crate::message::group::{Event, Read, ReadAgain, Written};
 use crate::message::membership::Command;
 use crate::message::standing::{Question, Standing};
 use crate::message::{
-    Assignment, CometId, Commit, CommitOutcome, Completion, Failure, RecordId, Settled,
+    Assignment, CometId, Commit, CommitOutcome, Completion, Failure, PartitionId, RecordId, Settled,
 };
 
 /// The fleet's addresses.
@@ -106,9 +106,9 @@ impl Core {
         self.step(Input::Due);
     }
 
-    fn assign(&mut self, partition: i32, position: i64, metadata: &str) {
+    fn assign(&mut self, index: i32, position: i64, metadata: &str) {
         self.tell(Event::Assigned {
-            partition,
+            partition: PartitionId::of_first(index),
             position,
             metadata: metadata.into(),
             leader_epoch: None,
@@ -152,7 +152,7 @@ impl Core {
         let request = self.request();
         self.step(Input::Revoked {
             request,
-            partitions: vec![0],
+            partitions: vec![PartitionId::FIRST],
         });
         request
     }
@@ -162,7 +162,7 @@ impl Core {
         let request = self.request();
         self.step(Input::Lost {
             request,
-            partitions: vec![0],
+            partitions: vec![PartitionId::FIRST],
         });
         self.reply(request).expect("a reply at once")
     }
@@ -202,7 +202,10 @@ impl Core {
     /// Answers a look at partition 0.
     fn answer(&mut self, standing: Standing) {
         self.next_look();
-        self.tell(Event::Looked(Ok(BTreeMap::from([(0, standing)]))));
+        self.tell(Event::Looked(Ok(BTreeMap::from([(
+            PartitionId::FIRST,
+            standing,
+        )]))));
     }
 
     /// The epoch and the position from which the consumer is to read partition 0.
@@ -217,7 +220,7 @@ impl Core {
             if let Control::Assign {
                 assignment:
                     Assignment {
-                        partition: 0,
+                        partition: PartitionId::FIRST,
                         epoch,
                     },
                 position,
@@ -234,7 +237,11 @@ impl Core {
     /// A commit of partition 0 comes back as from no member of the group.
     fn refuse(&mut self) {
         let commits = self.next_commit();
-        assert!(commits.iter().any(|commit| commit.partition == 0));
+        assert!(
+            commits
+                .iter()
+                .any(|commit| commit.partition == PartitionId::FIRST)
+        );
         let why = Failure::NotMember("Kafka answered UnknownMemberId".into());
         self.tell(Event::Committed(CommitOutcome::failed(why)));
     }
@@ -252,7 +259,14 @@ impl Core {
 
     /// Whether the consumer was told to drop partition 0.
     fn is_dropped(&mut self) -> bool {
-        let drops = |control| matches!(control, Control::Revoke { partition: 0 });
+        let drops = |control| {
+            matches!(
+                control,
+                Control::Revoke {
+                    partition: PartitionId::FIRST
+                }
+            )
+        };
         self.control.drain(..).any(drops)
     }
 }
@@ -267,7 +281,7 @@ fn taken(commits: Vec<Commit>) -> CommitOutcome {
 /// Of partition 0.
 fn assignment(epoch: u64) -> Assignment {
     Assignment {
-        partition: 0,
+        partition: PartitionId::FIRST,
         epoch,
     }
 }

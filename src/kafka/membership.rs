@@ -5,46 +5,51 @@
 mod attempt;
 mod committer;
 mod connect;
+mod identity;
 mod positions;
 mod rebalance;
 mod refusal;
 mod rejoin;
+mod retry;
+mod served;
 mod unowned;
 
 use std::fmt::Display;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Sender;
-use krafka::consumer::{AutoOffsetReset, Consumer, PartitionAssignmentStrategy};
+use krafka::consumer::{
+    AutoOffsetReset, Consumer, GroupProtocol as KafkasProtocol, PartitionAssignmentStrategy,
+};
 use krafka::error::KrafkaError;
 use krafka::{CloseOptions, GroupMembershipOperation, Kafka};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
-use crate::base::backoff::{Retry, grows};
+use crate::base::backoff::Retry;
+use crate::base::heart::Heart;
 use crate::base::lease;
 use crate::base::trial;
 use crate::kafka::{Cluster, Trouble, is_login_refused};
 use crate::message::group::Event;
 use crate::message::membership::Command;
-use crate::message::{CommitOutcome, Failure};
-use crate::settings::Config;
+use crate::message::{CommitOutcome, Failure, PartitionId};
+use crate::settings::{Config, GroupProtocol};
 use committer::ROUTINE;
+use identity::is_member;
 use rebalance::{Callbacks, Listener};
+use retry::{RETRY_FIRST, RETRY_MOST, wait};
 
 pub use committer::{FORGOTTEN_AFTER, IDLE};
 pub use positions::beginning;
+pub use refusal::NO_CONSUMER_PROTOCOL;
+pub use served::serves_consumer_protocol;
 
 /// Limit for the parting commit of lost partitions.
 pub const PARTING_WITHIN: Duration = committer::PARTING.within;
-
-pub(super) const RETRY_FIRST: Duration = Duration::from_millis(200);
-pub(super) const RETRY_MOST: Duration = Duration::from_secs(2);
-const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
 /// How the line begins that says why the service does not read yet. People search for these words.
 const NOT_BEGUN: &str = "Failed to initialize Kafka consumer";
@@ -80,16 +85,14 @@ pub fn spawn(
     config: &Config,
     commands: UnboundedReceiver<Command>,
     events: Sender<Event>,
+    heart: Arc<Heart>,
 ) -> std::io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let membership = Membership {
         beginning: positions::beginning(config.auto_offset_reset, SystemTime::now()),
-        name: config
-            .group_instance_id
-            .clone()
-            .unwrap_or_else(name_for_this_life),
+        name: identity::name(config),
         cluster: Cluster::of(config),
         config: config.clone(),
         events: events.clone(),
@@ -99,7 +102,7 @@ pub fn spawn(
     std::thread::Builder::new()
         .name("group".into())
         .spawn(move || {
-            let last = match runtime.block_on(membership.keep(commands)) {
+            let last = match runtime.block_on(heart.during(membership.keep(commands))) {
                 Ok(()) => Event::Left,
                 Err(why) => Event::Impossible(why),
             };
@@ -113,6 +116,8 @@ enum End {
     Left,
     /// Another process took its name.
     Fenced(String),
+    /// Kafka still has a member of its name. A later join may find the name free.
+    NameTaken(String),
     /// The broker doesn't take the password that krafka has. The next krafka reads it again.
     LoginRefused(String),
 }
@@ -120,10 +125,8 @@ enum End {
 struct Membership {
     config: Config,
     cluster: Cluster,
-    /// The group instance id. Every member has one: when krafka takes a living member for lost
-    /// (`rebalance/taken_for_lost.rs`), it comes back under a new member id, and only by this name does Kafka know that it
-    /// needn't wait for the old one.
-    name: String,
+    /// The group instance id, where it has one.
+    name: Option<String>,
     /// From when on to read where the group has committed nothing.
     beginning: i64,
     events: Sender<Event>,
@@ -146,6 +149,7 @@ impl Membership {
                     () = self.told_to_leave(&mut commands) => return Ok(()),
                 },
             };
+            fail::fail_point!("membership");
             match self.be_member(connected, &mut commands).await? {
                 End::Left => return Ok(()),
                 End::Fenced(why) => {
@@ -156,6 +160,10 @@ impl Membership {
                     }
                     log::warn!("{why}; or Kafka remembered one that is gone. Joining anew");
                 }
+                End::NameTaken(why) => tokio::select! {
+                    () = wait(&mut retry, &why) => {}
+                    () = self.told_to_leave(&mut commands) => return Ok(()),
+                },
                 End::LoginRefused(why) => {
                     kafka = None;
                     tokio::select! {
@@ -276,9 +284,11 @@ impl Membership {
     /// Releases all partitions, and leaves the group.
     async fn close(&self, consumer: &Consumer) {
         // A configured name comes back at the next start; a random one never does.
-        let leaving = match self.config.group_instance_id {
-            Some(_) => GroupMembershipOperation::RemainInGroup,
-            None => GroupMembershipOperation::LeaveGroup,
+        let leaving = match (&self.config.group_instance_id, self.config.group_protocol) {
+            (Some(_), GroupProtocol::Classic) => GroupMembershipOperation::RemainInGroup,
+            // Kafka is told that the name comes back, or nobody could take it before the session ends.
+            (Some(_), GroupProtocol::Consumer) => GroupMembershipOperation::Default,
+            (None, _) => GroupMembershipOperation::LeaveGroup,
         };
         let options = CloseOptions::new()
             .timeout(self.config.shutdown_timeout + BEYOND_STOP)
@@ -295,7 +305,7 @@ impl Membership {
     async fn make_consumer(
         &self,
         kafka: &Kafka,
-        released: UnboundedSender<Vec<i32>>,
+        released: UnboundedSender<Vec<PartitionId>>,
     ) -> Result<(Arc<Consumer>, Arc<Listener>), String> {
         let listener = Listener::new(
             &self.config,
@@ -305,23 +315,30 @@ impl Membership {
             self.events.clone(),
             released,
         );
-        let builder = kafka
+        let mut builder = kafka
             .consumer(self.config.group.clone())
-            .group_instance_id(self.name.clone())
             .enable_auto_commit(false)
             .auto_offset_reset(AutoOffsetReset::Earliest)
-            // Kafka takes the first that every member knows. Cooperative moves only the partitions that have to move;
-            // range is what the service before this one speaks.
-            .partition_assignment_strategies([
-                PartitionAssignmentStrategy::CooperativeSticky,
-                PartitionAssignmentStrategy::Range,
-            ])
             .session_timeout(self.config.session_timeout)
-            .heartbeat_interval((self.config.session_timeout / 3).min(HEARTBEAT))
             .max_poll_interval(self.config.session_timeout.max(self.rebalance_timeout()))
             .idle_poll_backoff(Duration::from_millis(100))
             .metrics_push(false)
             .rebalance_listener(Callbacks(listener.clone()));
+        if let Some(name) = &self.name {
+            builder = builder.group_instance_id(name.clone());
+        }
+        builder = match self.config.group_protocol {
+            GroupProtocol::Classic => builder
+                // Kafka takes the first that every member knows. Cooperative moves only the partitions that have to move;
+                // range is what the service before this one speaks.
+                .partition_assignment_strategies([
+                    PartitionAssignmentStrategy::CooperativeSticky,
+                    PartitionAssignmentStrategy::Range,
+                ])
+                .heartbeat_interval((self.config.session_timeout / 3).min(HEARTBEAT)),
+            // Kafka assigns, and says how long a session is and how often it wants a heartbeat.
+            GroupProtocol::Consumer => builder.group_protocol(KafkasProtocol::Consumer),
+        };
         let consumer = builder.build().await.map_err(|error| {
             format!(
                 "the settings don't make a member of group {}: {error}",
@@ -362,7 +379,7 @@ impl Membership {
         while !leaving.load(Ordering::Relaxed) {
             let polled = consumer.poll(POLL).await;
             let member = consumer.group_metadata().await;
-            let is_member = member.is_some_and(|member| member.is_fenceable());
+            let is_member = member.as_ref().is_some_and(is_member);
             self.was_member.fetch_or(is_member, Ordering::Relaxed);
             match polled {
                 Ok(records) if records.is_empty() => {
@@ -381,8 +398,12 @@ impl Membership {
                 ),
                 Err(KrafkaError::Wakeup) => {}
                 Err(error) => {
-                    if let Some(advice) = refusal::fenced(&error, &self.config, &self.name) {
+                    let name = self.name.as_deref().unwrap_or_default();
+                    if let Some(advice) = refusal::fenced(&error, &self.config, name) {
                         return Ok(End::Fenced(format!("{}. {advice}", self.failed(&error))));
+                    }
+                    if let Some(advice) = refusal::name_taken(&error, &self.config, name) {
+                        return Ok(End::NameTaken(format!("{}. {advice}", self.failed(&error))));
                     }
                     if let Some(advice) = refusal::cannot_heal(&error, &self.config) {
                         return Err(format!("{}. {advice}", self.failed(&error)));
@@ -407,18 +428,4 @@ impl Membership {
             format!("{NOT_BEGUN}: joining group {group} failed: {trouble}")
         }
     }
-}
-
-/// A group instance id that no other process has, nor this one at its next start.
-fn name_for_this_life() -> String {
-    let random = RandomState::new().hash_one(std::process::id());
-    format!("job-{random:016x}")
-}
-
-/// Logs, now and then, what failed, and waits before the next try.
-pub(super) async fn wait(retry: &mut Retry, why: &str) {
-    let wait = retry.failed(why, |why| {
-        log::error!("{why}. Trying again until it works");
-    });
-    tokio::time::sleep(wait).await;
 }

@@ -20,6 +20,7 @@ use kafka_protocol::protocol::Request;
 
 use super::ask::{Connection, address_of, text};
 use super::cluster::Cluster;
+use crate::message::PartitionId;
 use crate::message::standing::{Log, Question, Standing, TopicTag};
 
 /// How long one broker may take for one answer, with connecting to it.
@@ -68,14 +69,14 @@ impl Asker {
     pub async fn look(
         &mut self,
         questions: &[Question],
-    ) -> Result<BTreeMap<i32, Standing>, String> {
+    ) -> Result<BTreeMap<PartitionId, Standing>, String> {
         let (topic, partitions, brokers) = self.metadata().await?;
         let mut standings = BTreeMap::new();
         let mut by_leader = BTreeMap::<i32, Vec<(Question, i32)>>::new();
         for question in questions {
             let Some(partition) = partitions
                 .iter()
-                .find(|p| p.partition_index == question.partition)
+                .find(|p| p.partition_index == question.partition.index)
             else {
                 continue;
             };
@@ -119,15 +120,16 @@ impl Asker {
     /// No broker answers, or none has the topic. Each has a second for each answer.
     pub async fn find(
         &mut self,
-        partitions: &[i32],
+        partitions: &[PartitionId],
         time: i64,
-    ) -> Result<(BTreeMap<i32, i64>, Option<String>), String> {
+    ) -> Result<(BTreeMap<PartitionId, i64>, Option<String>), String> {
         let (_, known, brokers) = self.metadata().await?;
-        let mut by_leader = BTreeMap::<i32, Vec<(i32, i32)>>::new();
+        let mut by_leader = BTreeMap::<i32, Vec<(PartitionId, i32)>>::new();
         for partition in known {
-            if partitions.contains(&partition.partition_index) {
+            let id = PartitionId::of_first(partition.partition_index);
+            if partitions.contains(&id) {
                 let leader = by_leader.entry(*partition.leader_id).or_default();
-                leader.push((partition.partition_index, partition.leader_epoch));
+                leader.push((id, partition.leader_epoch));
             }
         }
         let (mut found, mut failed) = (BTreeMap::new(), None);
@@ -148,9 +150,9 @@ impl Asker {
     async fn find_at(
         &mut self,
         address: &str,
-        of: &[(i32, i32)],
+        of: &[(PartitionId, i32)],
         time: i64,
-    ) -> Result<BTreeMap<i32, i64>, String> {
+    ) -> Result<BTreeMap<PartitionId, i64>, String> {
         // Asked first: what is written between the questions is newer.
         let ends = self.offsets(address, of, LATEST).await?;
         let mut found = self.offsets(address, of, time).await?;
@@ -222,12 +224,12 @@ impl Asker {
         &mut self,
         address: &str,
         questions: &[(Question, i32)],
-    ) -> Result<Vec<(i32, Log)>, String> {
+    ) -> Result<Vec<(PartitionId, Log)>, String> {
         let of = |(question, epoch): &(Question, i32)| (question.partition, *epoch);
         let of: Vec<_> = questions.iter().map(of).collect();
         let starts = self.offsets(address, &of, EARLIEST).await?;
         let ends = self.offsets(address, &of, LATEST).await?;
-        let offset = |known: &BTreeMap<i32, i64>, partition| {
+        let offset = |known: &BTreeMap<PartitionId, i64>, partition| {
             known.get(&partition).copied().filter(|&offset| offset >= 0)
         };
         let epoch_ends = match self.epoch_ends(address, questions).await {
@@ -257,12 +259,12 @@ impl Asker {
     async fn offsets(
         &mut self,
         address: &str,
-        of: &[(i32, i32)],
+        of: &[(PartitionId, i32)],
         time: i64,
-    ) -> Result<BTreeMap<i32, i64>, String> {
+    ) -> Result<BTreeMap<PartitionId, i64>, String> {
         let partitions = of.iter().map(|(partition, epoch)| {
             ListOffsetsPartition::default()
-                .with_partition_index(*partition)
+                .with_partition_index(partition.index)
                 .with_current_leader_epoch(*epoch)
                 .with_timestamp(time)
         });
@@ -276,7 +278,9 @@ impl Asker {
         let answer = self.ask(address, &request, LIST_OFFSETS).await?;
         let partitions = answer.topics.into_iter().flat_map(|t| t.partitions);
         let known = partitions.filter(|p| p.error_code == 0);
-        Ok(known.map(|p| (p.partition_index, p.offset)).collect())
+        Ok(known
+            .map(|p| (PartitionId::of_first(p.partition_index), p.offset))
+            .collect())
     }
 
     /// Where the epochs that were known end, by partition: `Err` where the leader refused, `Ok(None)` where it has no
@@ -285,10 +289,10 @@ impl Asker {
         &mut self,
         address: &str,
         questions: &[(Question, i32)],
-    ) -> Result<BTreeMap<i32, Result<Option<i64>, ()>>, Refusal> {
+    ) -> Result<BTreeMap<PartitionId, Result<Option<i64>, ()>>, Refusal> {
         let partitions = questions.iter().map(|(question, epoch)| {
             OffsetForLeaderPartition::default()
-                .with_partition(question.partition)
+                .with_partition(question.partition.index)
                 .with_current_leader_epoch(*epoch)
                 .with_leader_epoch(question.leader_epoch.unwrap_or(*epoch))
         });
@@ -304,9 +308,12 @@ impl Asker {
             .await?;
         let partitions = answer.topics.into_iter().flat_map(|t| t.partitions);
         Ok(partitions
-            .map(|p| match p.error_code.err() {
-                None => (p.partition, Ok((p.end_offset >= 0).then_some(p.end_offset))),
-                Some(_) => (p.partition, Err(())),
+            .map(|p| {
+                let end = match p.error_code.err() {
+                    None => Ok((p.end_offset >= 0).then_some(p.end_offset)),
+                    Some(_) => Err(()),
+                };
+                (PartitionId::of_first(p.partition), end)
             })
             .collect())
     }

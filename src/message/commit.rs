@@ -1,9 +1,11 @@
 //! Commits of offsets, and what became of them.
 
+use super::PartitionId;
+
 /// One partition's offset to commit: the next one to read, and the map of what is finished above it and what Comets miss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
-    pub partition: i32,
+    pub partition: PartitionId,
     pub offset: i64,
     /// Of the leader under which the offset was seen to be in the log. Where the log is cut, it tells the next owner.
     pub leader_epoch: Option<i32>,
@@ -26,7 +28,17 @@ pub struct CommitOutcome {
 pub enum Failure {
     /// It doesn't know this member any longer: its partitions may be another's.
     NotMember(String),
+    /// It has this member in a later epoch, of which the member hears with its next heartbeat.
+    OldEpoch(String),
     Other(String),
+}
+
+impl Failure {
+    /// What came back.
+    pub fn why(&self) -> &str {
+        let (Failure::NotMember(why) | Failure::OldEpoch(why) | Failure::Other(why)) = self;
+        why
+    }
 }
 
 impl CommitOutcome {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::{Assignment, CometId};
+use super::{Assignment, CometId, PartitionId};
 
 /// What the group tells the consumer.
 pub enum Control {
@@ -24,7 +24,7 @@ pub enum Control {
         away: Option<Duration>,
     },
     /// Stop reading a partition.
-    Revoke { partition: i32 },
+    Revoke { partition: PartitionId },
     /// Stop reading a partition, and confirm with `Suspended`.
     Suspend(Assignment),
     /// These messages and bytes are settled, and no longer held.

@@ -6,13 +6,13 @@ use std::ops::Range;
 use tokio::sync::oneshot;
 
 use super::standing::Standing;
-use super::{Assignment, CometId, Commit, CommitOutcome, RecordId, Settled};
+use super::{Assignment, CometId, Commit, CommitOutcome, PartitionId, RecordId, Settled};
 
 /// What the group is told.
 pub enum Event {
     /// Kafka gave us a partition, to be read from `position`; `metadata` came with that offset.
     Assigned {
-        partition: i32,
+        partition: PartitionId,
         position: i64,
         metadata: String,
         /// That was committed with it.
@@ -26,13 +26,13 @@ pub enum Event {
     Stable { members: usize, partitions: usize },
     /// Kafka wants partitions back. The membership waits for the reply: what to commit of each.
     Revoked {
-        partitions: Vec<i32>,
+        partitions: Vec<PartitionId>,
         reply: oneshot::Sender<Vec<Commit>>,
     },
     /// krafka lost the partitions: they may be another member's already. The reply says what was finished of each, for the
     /// parting commit.
     Lost {
-        partitions: Vec<i32>,
+        partitions: Vec<PartitionId>,
         reply: oneshot::Sender<Vec<Commit>>,
     },
     /// Kafka took the parting commit of lost partitions, as it is here.
@@ -44,7 +44,7 @@ pub enum Event {
     /// Reading failed, or works again: up to these positions it was read before that.
     Interrupted(Vec<Reached>),
     /// How the logs stand that were asked about, or why that can't be said.
-    Looked(Result<BTreeMap<i32, Standing>, String>),
+    Looked(Result<BTreeMap<PartitionId, Standing>, String>),
     /// Messages that a worker, or the consumer, is done with.
     Settled(Vec<Settled>),
     /// What stands at a record's place, and behind it up to the offset `last`, can't be read: the reason, for its one dead letter.

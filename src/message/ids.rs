@@ -1,9 +1,48 @@
-//! What names a partition that was assigned, a record, a Comet, a worker.
+//! What names a topic, a partition, one that was assigned, a record, a Comet, a worker.
+
+use std::fmt;
+
+/// A topic that the group reads: its place in the list of the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicId(pub u16);
+
+/// A partition of a topic that the group reads.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PartitionId {
+    pub topic: TopicId,
+    /// Kafka's number for it.
+    pub index: i32,
+}
+
+impl PartitionId {
+    /// A partition of the first topic in the list, which often is the only one.
+    pub const fn of_first(index: i32) -> Self {
+        let topic = TopicId(0);
+        Self { topic, index }
+    }
+}
+
+#[cfg(test)]
+impl PartitionId {
+    pub const FIRST: Self = Self::of_first(0);
+}
+
+impl fmt::Display for PartitionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.index.fmt(f)
+    }
+}
+
+impl fmt::Debug for PartitionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.index.fmt(f)
+    }
+}
 
 /// A partition, for as long as this process has it without a break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Assignment {
-    pub partition: i32,
+    pub partition: PartitionId,
     /// Counts the assignments of any partition. What was read under an earlier one no longer counts.
     pub epoch: u64,
 }

@@ -72,7 +72,7 @@ mod tests {
     use crate::consumer::decode::decode;
     use crate::consumer::route::Router;
     use crate::message::proto::push::{PushMsg, push_msg::Type};
-    use crate::message::{Assignment, RecordId};
+    use crate::message::{Assignment, PartitionId, RecordId};
 
     /// `count` messages, and the block that they were fetched in.
     fn fetched(count: usize) -> (Bytes, Vec<Message>) {
@@ -85,7 +85,7 @@ mod tests {
         let value = push.write_to_bytes().unwrap();
         let block = Bytes::from(value.repeat(count));
         let assignment = Assignment {
-            partition: 0,
+            partition: PartitionId::of_first(0),
             epoch: 1,
         };
         let mut messages = Vec::new();

@@ -28,7 +28,7 @@ pub use answer::{Answer, Status};
 pub use commit::{Commit, CommitOutcome, Failure};
 pub use completion::{Cause, Completion, Reason, Settled};
 pub use held::Held;
-pub use ids::{Assignment, CometId, RecordId, WorkerId};
+pub use ids::{Assignment, CometId, PartitionId, RecordId, TopicId, WorkerId};
 pub use offsets::Offsets;
 
 use call::{Delivery, Target};

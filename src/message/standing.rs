@@ -1,5 +1,7 @@
 //! How the logs of partitions stand in Kafka, and what is asked about them.
 
+use super::PartitionId;
+
 /// Tells one topic from another of the same name: a checksum of its id. Two topics have the same one in four billion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TopicTag(pub u32);
@@ -15,7 +17,7 @@ impl TopicTag {
 /// A partition, and what was known of its log so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
-    pub partition: i32,
+    pub partition: PartitionId,
     pub topic: Option<TopicTag>,
     pub leader_epoch: Option<i32>,
     /// Whether its leader is asked in any case.

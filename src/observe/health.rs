@@ -1,11 +1,7 @@
 //! Whether job lives, and whether it is ready: what to answer, and what is wrong.
 
-use std::time::Duration;
-
+use crate::base::heart::STANDS_STILL;
 use crate::figures::{Figures, Working};
-
-/// A thread that is in the same round of work for this long stands still. None waits for a Comet or Kafka while it works.
-pub const STANDS_STILL: Duration = Duration::from_secs(30);
 
 /// How often it is looked within that time. It counts looks rather than time: where the whole process was halted, its threads
 /// are not to blame.

@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::health::{LOOKS, Pulse, STANDS_STILL, is_ready};
+use super::health::{Pulse, is_ready};
 use super::metrics::{Form, Metrics, Source};
 use super::status::history::{EVERY, History};
 use super::status::{self, Status};
@@ -44,6 +44,9 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(5);
 /// Limits a request's first line with its headers, in bytes and in number.
 const REQUEST_BYTES: usize = 16 << 10;
 const HEADERS: usize = 64;
+
+/// How often it is looked since when something is so.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Wait after the system refused a connection, as it does where files run out.
 const REFUSED: Duration = Duration::from_millis(500);
@@ -88,6 +91,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 /// What is served.
 pub struct Served {
     pub source: Source,
+    /// Which threads go on: another thread looks.
+    pub pulse: Arc<Mutex<Pulse>>,
     /// Asks the Comets whether they answer, while none has: a topic where nothing comes says nothing about them.
     pub ask: Box<dyn FnMut() + Send>,
 }
@@ -122,7 +127,7 @@ pub fn spawn(listener: TcpListener, served: Served) -> io::Result<()> {
 struct Site {
     source: Source,
     metrics: Metrics,
-    pulse: Mutex<Pulse>,
+    pulse: Arc<Mutex<Pulse>>,
     history: Mutex<History>,
     ask: Mutex<Asking>,
 }
@@ -133,16 +138,16 @@ struct Asking {
 }
 
 async fn serve(listener: tokio::net::TcpListener, served: Served) {
-    let Served { source, ask } = served;
+    let Served { source, pulse, ask } = served;
     let site = Arc::new(Site {
         metrics: Metrics::new(source.clone()),
         source,
-        pulse: Mutex::default(),
+        pulse,
         history: Mutex::new(History::new(std::time::Instant::now())),
         ask: Mutex::new(Asking { ask, last: None }),
     });
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut looks = interval(trial::limit("stands-still", STANDS_STILL) / LOOKS);
+    let mut looks = interval(LOOK_EVERY);
     // After a halt of the whole process no look is made up for.
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut samples = interval(trial::limit("status-every", EVERY));
@@ -154,9 +159,7 @@ async fn serve(listener: tokio::net::TcpListener, served: Served) {
         };
         tokio::select! {
             _ = looks.tick() => {
-                let figures = &site.source.figures;
-                lock(&site.pulse).look(figures.hearts().map(|(_, heart)| heart.working()));
-                lock(&site.history).look(figures, std::time::Instant::now());
+                lock(&site.history).look(&site.source.figures, std::time::Instant::now());
             }
             _ = samples.tick() => {
                 let now = std::time::Instant::now();

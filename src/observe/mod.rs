@@ -6,4 +6,5 @@ pub mod http;
 pub mod logging;
 pub mod metrics;
 mod process;
+pub mod pulse;
 pub mod status;

@@ -8,8 +8,8 @@ use clap::{ArgAction, Args};
 
 use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Secret, Security};
 use super::{
-    Addresses, AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Http, Isolation, LogMessages,
-    MaxAge, TooOld, Window,
+    Addresses, AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation,
+    LogMessages, MaxAge, TooOld, Window,
 };
 use crate::settings::{self, security};
 
@@ -136,6 +136,9 @@ pub struct SettingArgs {
     /// Name of this member, for static membership: a restart under the same name causes no rebalance
     #[arg(long, value_name = "ID", value_parser = settings::name)]
     group_instance_id: Option<String>,
+    /// How members agree on who reads what: classic, or consumer (KIP-848, Kafka 4.0 and later)
+    #[arg(long, value_name = "PROTOCOL", default_value = "classic", value_parser = settings::group_protocol())]
+    group_protocol: GroupProtocol,
     /// How long Kafka waits for a heartbeat before others take this member's partitions
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = settings::duration)]
     session_timeout: Duration,
@@ -212,6 +215,7 @@ impl SettingArgs {
             group: args.group,
             auto_offset_reset: args.auto_offset_reset,
             group_instance_id: args.group_instance_id,
+            group_protocol: args.group_protocol,
             session_timeout: args.session_timeout,
             threads: args.threads,
             window: args.window,

@@ -41,6 +41,7 @@ pub struct Config {
     /// Static membership: a restart under the same id causes no rebalance.
     pub group_instance_id: Option<String>,
     /// How long Kafka waits for a member's heartbeat before it gives its partitions to others.
+    pub group_protocol: GroupProtocol,
     pub session_timeout: Duration,
     /// The Comet nodes, `host:port` each.
     pub comet: Vec<String>,
@@ -142,6 +143,23 @@ pub fn fetch() -> impl TypedValueParser<Value = Fetch> {
         "classic" => Fetch::Classic,
         "modern" => Fetch::Modern,
         _ => Fetch::Auto,
+    })
+}
+
+/// How the members of a group agree on who reads which partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// Members join, and one of them assigns.
+    Classic,
+    /// Kafka assigns, without a pause for the others (KIP-848): Kafka 4.0 and later.
+    Consumer,
+}
+
+/// Reads the name of a protocol, as Kafka's `group.protocol` has it.
+pub fn group_protocol() -> impl TypedValueParser<Value = GroupProtocol> {
+    PossibleValuesParser::new(["classic", "consumer"]).map(|name| match name.as_str() {
+        "consumer" => GroupProtocol::Consumer,
+        _ => GroupProtocol::Classic,
     })
 }
 

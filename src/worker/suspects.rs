@@ -166,12 +166,13 @@ impl Suspects {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::PartitionId;
 
     const COMET: CometId = CometId(0);
 
     fn record(offset: i64) -> RecordId {
         let assignment = Assignment {
-            partition: 1,
+            partition: PartitionId::of_first(1),
             epoch: 1,
         };
         RecordId { assignment, offset }

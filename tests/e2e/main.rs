@@ -4,6 +4,7 @@
 
 mod support;
 
+mod alerts;
 mod bad_batches;
 mod bad_records;
 mod catch_up;
@@ -22,9 +23,11 @@ mod delivery;
 mod discard;
 mod errors;
 mod fetch_modes;
+mod group_protocol;
 mod kafka_addresses;
 mod kafka_partitions;
 mod kills;
+mod lag;
 mod lifecycle;
 mod log_identity;
 mod max_age;

@@ -82,6 +82,29 @@ fn what_comes_while_nobody_reads_is_not_skipped() {
     assert_got(&comet, 100, 200);
 }
 
+/// The beginning is committed before anything is read: whoever comes after a kill begins there too.
+#[test]
+fn a_kill_right_after_the_start_skips_nothing() {
+    let topic = Topic::new(shared(Version::V4_3_1), 3);
+    let comet = Comet::start();
+    let start = || {
+        let job = topic.job(&[&comet]);
+        job.flag("--auto-offset-reset", "latest").start()
+    };
+    topic.produce(over_rooms(ROOMS, 0, 100));
+    let mut job = start();
+    job.await_line(&["reading from offset"]);
+    job.kill();
+    let committed = topic.kafka.committed(&topic.group, &topic.name);
+    assert_eq!(committed.len(), 3, "{committed:?}");
+    topic.produce(over_rooms(ROOMS, 100, 100));
+    let mut job = start();
+    comet.await_delivered(100);
+    topic.await_no_lag();
+    job.stop();
+    assert_got(&comet, 100, 200);
+}
+
 #[test]
 fn a_new_group_goes_back_as_far_as_is_asked_for() {
     let topic = Topic::new(shared(Version::V3_9_1), 2);

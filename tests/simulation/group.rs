@@ -12,7 +12,7 @@ use crate::group::notice::Notice;
 use crate::message::group::{Event, Written};
 use crate::message::membership::Command;
 use crate::message::standing::{Log, Standing};
-use crate::message::{CometId, Commit, Completion, Settled};
+use crate::message::{CometId, Commit, Completion, PartitionId, Settled};
 impl World<'_> {
     pub fn run_group(&mut self, member: Member) {
         loop {
@@ -116,7 +116,7 @@ impl World<'_> {
     }
 
     /// krafka lost partitions: the parting commit is taken or not, and they are back in a moment or never.
-    fn parts(&mut self, member: Member, partitions: Vec<i32>, commits: Vec<Commit>) {
+    fn parts(&mut self, member: Member, partitions: Vec<PartitionId>, commits: Vec<Commit>) {
         self.judge.may_repeat(member);
         self.judge.lost(member, &partitions);
         self.forget(member, |place| partitions.contains(&place.0));
@@ -134,7 +134,7 @@ impl World<'_> {
         self.later(wait, What::Back(member, partitions));
     }
 
-    pub fn looked(&mut self, member: Member, partitions: &[i32]) {
+    pub fn looked(&mut self, member: Member, partitions: &[PartitionId]) {
         let answer = match self.kafka.down {
             0 => Ok(partitions
                 .iter()

@@ -17,7 +17,7 @@ use crate::kafka::fetch::Positions;
 use crate::message::consumer::Control;
 use crate::message::group::{Event, Read};
 use crate::message::worker::Event as Told;
-use crate::message::{Assignment, Commit, Held};
+use crate::message::{Assignment, Commit, Held, PartitionId};
 use crate::worker::core::Core as Worker;
 use crate::worker::{EndpointStats, Fleet};
 
@@ -70,8 +70,8 @@ pub struct Cores {
     pub tickets: u64,
     pub is_asked_again: bool,
     pub failing: bool,
-    pub requests: BTreeMap<RequestId, Vec<i32>>,
-    pub lost: BTreeMap<RequestId, Vec<i32>>,
+    pub requests: BTreeMap<RequestId, Vec<PartitionId>>,
+    pub lost: BTreeMap<RequestId, Vec<PartitionId>>,
     pub next_request: u64,
     pub stopping: bool,
     /// Whether Kafka gives away what it is losing.
@@ -179,7 +179,7 @@ impl World<'_> {
                 SHUTDOWN,
                 What::GivesBack {
                     member,
-                    partitions: vec![-1],
+                    partitions: vec![PartitionId::of_first(-1)],
                     commits: Vec::new(),
                 },
             );
@@ -212,7 +212,7 @@ impl World<'_> {
         self.is_alive(member) && cores.is_some_and(|cores| !cores.lost.is_empty())
     }
 
-    pub fn revoke(&mut self, member: Member, partitions: Vec<i32>) {
+    pub fn revoke(&mut self, member: Member, partitions: Vec<PartitionId>) {
         if let Some(cores) = self.cores(member) {
             cores.next_request += 1;
             let request = RequestId(cores.next_request);
@@ -227,9 +227,9 @@ impl World<'_> {
         }
     }
 
-    pub fn gave_back(&mut self, member: Member, partitions: &[i32], commits: Vec<Commit>) {
+    pub fn gave_back(&mut self, member: Member, partitions: &[PartitionId], commits: Vec<Commit>) {
         let is_leaving = self.cores(member).is_some_and(|cores| cores.stopping);
-        if partitions == [-1] {
+        if partitions == [PartitionId::of_first(-1)] {
             if is_leaving {
                 self.judge.may_repeat(member);
                 self.ends(member);

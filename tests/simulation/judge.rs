@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::message::call::Target;
-use crate::message::{CometId, offset_map, offset_map::Map};
+use crate::message::{CometId, PartitionId, offset_map, offset_map::Map};
 
 use super::figures::Figures;
 use super::heard::{AllHeard, Said};
@@ -12,7 +12,7 @@ use super::kafka::Member;
 use super::tries::{AllTries, Connection};
 
 /// A record's place: partition and offset.
-pub type Place = (i32, i64);
+pub type Place = (PartitionId, i64);
 
 /// A record as it was written.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ pub struct Judge {
     /// How often a Comet took a record again.
     again: HashMap<(usize, Place), u32>,
     /// The last record of a key that a Comet took first.
-    last: HashMap<(usize, i32, u64), i64>,
+    last: HashMap<(usize, PartitionId, u64), i64>,
     /// The calls of living jobs, by Comet and key.
     calling: HashMap<(usize, u64), (u64, Place)>,
     /// Records that were refused, or whose dead letter was to be written. If it isn't, they come later than what followed them.
@@ -72,9 +72,9 @@ pub struct Judge {
     /// Lives that gave partitions back, or lost them: what they didn't commit comes again.
     gave_back: HashSet<(usize, u64)>,
     /// The last commit of each partition.
-    committed: BTreeMap<i32, (i64, Map)>,
+    committed: BTreeMap<PartitionId, (i64, Map)>,
     /// What lives lost, and don't own again.
-    lost: HashSet<(Member, i32)>,
+    lost: HashSet<(Member, PartitionId)>,
     heard: AllHeard,
     pub tries: AllTries,
     /// Records that crash each Comet.
@@ -224,13 +224,13 @@ impl Judge {
     }
 
     /// A life lost partitions: it calls no Comet with what is theirs.
-    pub fn lost(&mut self, member: Member, partitions: &[i32]) {
+    pub fn lost(&mut self, member: Member, partitions: &[PartitionId]) {
         self.lost
             .extend(partitions.iter().map(|one| (member, *one)));
     }
 
     /// Kafka says that partitions are this life's.
-    pub fn is_owner(&mut self, member: Member, partitions: &[i32]) {
+    pub fn is_owner(&mut self, member: Member, partitions: &[PartitionId]) {
         for partition in partitions {
             self.lost.remove(&(member, *partition));
         }
@@ -335,7 +335,13 @@ impl Judge {
     }
 
     /// Kafka takes a commit.
-    pub fn committed(&mut self, now: Duration, partition: i32, offset: i64, metadata: &str) {
+    pub fn committed(
+        &mut self,
+        now: Duration,
+        partition: PartitionId,
+        offset: i64,
+        metadata: &str,
+    ) {
         let map = match offset_map::decode(offset, metadata) {
             Ok(map) => map,
             Err(why) => return self.breaks(now, format!("a commit can't be read back: {why}")),

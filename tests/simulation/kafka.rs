@@ -9,7 +9,7 @@ use super::judge::Place;
 use super::world::{What, World};
 use crate::kafka::fetch::{Batch, FetchError, Outcome, Positions, Record};
 use crate::message::group::Event;
-use crate::message::{Commit, CommitOutcome, Failure, offset_map};
+use crate::message::{Commit, CommitOutcome, Failure, PartitionId, offset_map};
 
 /// A job in one of its lives.
 pub type Member = (usize, u64);
@@ -24,12 +24,12 @@ pub struct Kafka {
     pub down: u32,
     pub commits_fail: u32,
     pub well_since: Option<Duration>,
-    logs: BTreeMap<i32, Vec<Bytes>>,
-    committed: BTreeMap<i32, (i64, String)>,
+    logs: BTreeMap<PartitionId, Vec<Bytes>>,
+    committed: BTreeMap<PartitionId, (i64, String)>,
     members: BTreeSet<Member>,
-    owners: BTreeMap<i32, Member>,
+    owners: BTreeMap<PartitionId, Member>,
     /// Partitions that their owner was asked to give back, and since when.
-    asked: BTreeMap<i32, Duration>,
+    asked: BTreeMap<PartitionId, Duration>,
     /// Grows when Kafka shares the partitions out in another way.
     turn: usize,
     /// When a member came or went last, or one took long to give something back.
@@ -37,13 +37,13 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    pub fn write(&mut self, partition: i32, value: Bytes) -> Place {
+    pub fn write(&mut self, partition: PartitionId, value: Bytes) -> Place {
         let log = self.logs.entry(partition).or_default();
         log.push(value);
         (partition, log.len() as i64 - 1)
     }
 
-    pub fn end(&self, partition: i32) -> i64 {
+    pub fn end(&self, partition: PartitionId) -> i64 {
         self.logs.get(&partition).map_or(0, |log| log.len() as i64)
     }
 
@@ -56,7 +56,7 @@ impl Kafka {
     }
 
     /// Whether its owner is giving it back.
-    pub fn is_asked(&self, partition: i32) -> bool {
+    pub fn is_asked(&self, partition: PartitionId) -> bool {
         self.asked.contains_key(&partition)
     }
 
@@ -77,7 +77,7 @@ impl Kafka {
 
     /// What is committed of each partition, beside its end.
     pub fn lags(&self) -> String {
-        let lag = |(partition, log): (&i32, &Vec<Bytes>)| {
+        let lag = |(partition, log): (&PartitionId, &Vec<Bytes>)| {
             let (offset, metadata) = self.committed.get(partition).cloned().unwrap_or_default();
             let map = offset_map::decode(offset, &metadata);
             format!("{partition}: {offset} of {}, {map:?}; ", log.len())
@@ -97,7 +97,7 @@ impl Kafka {
         if self.down > 0 {
             return Err(FetchError::Failed("down".into()));
         }
-        let batch = |(&partition, &at): (&i32, &i64)| {
+        let batch = |(&partition, &at): (&PartitionId, &i64)| {
             let log = self.logs.get(&partition)?;
             let values = log.get(at as usize..)?.iter().take(most);
             let records: Vec<_> = (at..)
@@ -160,7 +160,7 @@ impl World<'_> {
         self.kafka.members.remove(&member);
         self.kafka.settled_since = self.now;
         let owners = &mut self.kafka.owners;
-        let gone: Vec<i32> = owners
+        let gone: Vec<PartitionId> = owners
             .iter()
             .filter(|(_, of)| **of == member)
             .map(|(p, _)| *p)
@@ -182,9 +182,9 @@ impl World<'_> {
         if members.is_empty() {
             return;
         }
-        let mut wanted: BTreeMap<Member, Vec<i32>> = BTreeMap::new();
-        for partition in 0..self.plan.partitions {
-            let due = members[(partition as usize + self.kafka.turn) % members.len()];
+        let mut wanted: BTreeMap<Member, Vec<PartitionId>> = BTreeMap::new();
+        for partition in (0..self.plan.partitions).map(PartitionId::of_first) {
+            let due = members[(partition.index as usize + self.kafka.turn) % members.len()];
             match self.kafka.owners.get(&partition) {
                 Some(owner) if *owner == due => {}
                 Some(_) if self.kafka.asked.contains_key(&partition) => {}
@@ -222,13 +222,13 @@ impl World<'_> {
         self.revoke(member, partitions);
     }
 
-    fn asks_back(&mut self, partitions: &[i32]) {
+    fn asks_back(&mut self, partitions: &[PartitionId]) {
         let asked = partitions.iter().map(|partition| (*partition, self.now));
         self.kafka.asked.extend(asked);
     }
 
     /// A member gives partitions back, and says what to commit.
-    pub fn gives_back(&mut self, member: Member, partitions: &[i32], commits: Vec<Commit>) {
+    pub fn gives_back(&mut self, member: Member, partitions: &[PartitionId], commits: Vec<Commit>) {
         self.commit(member, commits);
         for partition in partitions {
             let asked = self.kafka.asked.remove(partition);
@@ -243,7 +243,7 @@ impl World<'_> {
     }
 
     /// Tells a member that a partition is its own.
-    pub fn assign(&mut self, member: Member, partition: i32) {
+    pub fn assign(&mut self, member: Member, partition: PartitionId) {
         self.judge.is_owner(member, &[partition]);
         let (position, metadata) = self
             .kafka
@@ -261,7 +261,7 @@ impl World<'_> {
         self.tell_group(member, assigned);
     }
 
-    pub fn partitions_of(&self, member: Member) -> Vec<i32> {
+    pub fn partitions_of(&self, member: Member) -> Vec<PartitionId> {
         let owners = self.kafka.owners.iter();
         owners
             .filter(|(_, owner)| **owner == member)

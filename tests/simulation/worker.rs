@@ -11,7 +11,7 @@ use super::world::{What, World};
 use crate::message::call::Call as Wanted;
 use crate::message::group::Event;
 use crate::message::worker::Event as Told;
-use crate::message::{Answer, Assignment, CometId, Completion, Settled, Status};
+use crate::message::{Answer, Assignment, CometId, Completion, PartitionId, Settled, Status};
 use crate::worker::effects::{Effects, Said};
 /// A Comet that hangs leaves a probe unanswered for this long.
 const PROBE: Duration = Duration::from_secs(3);
@@ -41,7 +41,7 @@ impl Effects for Outbox {
         let text = std::str::from_utf8(&body).expect("a place");
         let (partition, offset) = text.split_once(' ').expect("a place");
         let place = (
-            partition.parse().expect("a number"),
+            PartitionId::of_first(partition.parse().expect("a number")),
             offset.parse().expect("a number"),
         );
         self.calls.push((comet, id, place, doublings));

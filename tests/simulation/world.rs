@@ -13,7 +13,7 @@ use super::plan::{LASTS, Plan};
 use super::worker::status;
 use crate::kafka::fetch::Positions;
 use crate::message::worker::Event as Told;
-use crate::message::{CometId, Commit, CommitOutcome, group};
+use crate::message::{CometId, Commit, CommitOutcome, PartitionId, group};
 
 /// How long a life may take to end well after all faults.
 const HEALS_WITHIN: Duration = Duration::from_secs(400);
@@ -67,15 +67,15 @@ pub enum What {
     },
     Commits(Member, Vec<Commit>),
     Committed(Member, CommitOutcome),
-    Looked(Member, Vec<i32>),
+    Looked(Member, Vec<PartitionId>),
     GivesBack {
         member: Member,
-        partitions: Vec<i32>,
+        partitions: Vec<PartitionId>,
         commits: Vec<Commit>,
     },
     /// A dead letter, and the Comets that it is about.
     LetterWritten(Member, group::Written, Vec<CometId>),
-    Back(Member, Vec<i32>),
+    Back(Member, Vec<PartitionId>),
 }
 
 struct Next {

@@ -27,6 +27,14 @@ pub struct Kafka {
     keeper: Child,
 }
 
+/// With `--group-protocol consumer` the broker sets the session: as long as job's own with `classic`.
+const SHORT_SESSIONS: [&str; 4] = [
+    "group.consumer.min.session.timeout.ms=10000",
+    "group.consumer.session.timeout.ms=10000",
+    "group.consumer.min.heartbeat.interval.ms=1000",
+    "group.consumer.heartbeat.interval.ms=1000",
+];
+
 impl Kafka {
     /// Starts it. `jobs` are the port at which it listens for each job, and the address that it tells that job.
     pub fn start(
@@ -54,6 +62,9 @@ impl Kafka {
             listeners += &format!(",CONTROLLER://127.0.0.1:{controller}");
             protocols += ",CONTROLLER:PLAINTEXT";
             set.push(format!("controller.quorum.voters=1@127.0.0.1:{controller}"));
+        }
+        if version.starts_with("4.") {
+            set.extend(SHORT_SESSIONS.map(Into::into));
         }
         set.push(format!("listeners={listeners}"));
         set.push(format!("advertised.listeners={advertised}"));

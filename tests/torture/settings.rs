@@ -46,6 +46,9 @@ pub struct Settings {
     /// Kafka's version
     #[arg(long, value_name = "VERSION", default_value = "3.9.1")]
     pub kafka: String,
+    /// How members share the partitions: classic, or consumer (Kafka 4.0 and later)
+    #[arg(long, value_name = "PROTOCOL", default_value = "classic", value_parser = ["classic", "consumer"])]
+    pub group_protocol: String,
     /// Processes in the group; one more comes and goes
     #[arg(long, default_value = "3", value_parser = clap::value_parser!(u8).range(1..=8))]
     pub jobs: u8,

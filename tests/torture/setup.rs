@@ -85,7 +85,7 @@ pub fn set_up(
                 program: job.clone(),
                 folder: folder.to_owned(),
                 slot,
-                flags: flags(slot, &named),
+                flags: flags(slot, &named, &settings.group_protocol),
                 kafka: kafka_links[slot].address,
                 dead: None,
                 trial: format!("comet-port-shift=return({slot})"),
@@ -129,9 +129,10 @@ pub fn set_up(
 }
 
 /// The flags of a job, but for the brokers.
-fn flags(slot: usize, comets: &[SocketAddr]) -> Vec<String> {
+fn flags(slot: usize, comets: &[SocketAddr], protocol: &str) -> Vec<String> {
     let comets: Vec<String> = comets.iter().map(ToString::to_string).collect();
     let mut flags: Vec<String> = ["--topic", TOPIC, "--group", GROUP].map(Into::into).into();
+    flags.extend(["--group-protocol".into(), protocol.into()]);
     flags.extend(["--comet".into(), comets.join(",")]);
     // The tens of thousands of messages that an outage leaves reach the cap, and then one slow Comet delays all:
     // that is what the cap means, but not what the campaign is to show.

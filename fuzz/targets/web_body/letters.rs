@@ -8,7 +8,7 @@ use chatroom_job::commands::dead_letter::show::{State, line, other, whole};
 use chatroom_job::commands::dead_letter::resend;
 use chatroom_job::dead_letter::{compose, header};
 use chatroom_job::message::dead_letter::Letter;
-use chatroom_job::message::{Assignment, RecordId};
+use chatroom_job::message::{Assignment, PartitionId, RecordId};
 use krafka::Record;
 use krafka::consumer::ConsumerRecord;
 
@@ -20,7 +20,7 @@ const OFFSETS: usize = 200_000;
 const LINE: usize = 32 << 10;
 const RECORD: RecordId = RecordId {
     assignment: Assignment {
-        partition: 3,
+        partition: PartitionId::of_first(3),
         epoch: 1,
     },
     offset: 42,
@@ -120,7 +120,7 @@ fn becomes_a_letter_twice(message: ConsumerRecord) {
         assert_eq!(letter.source_topic, "t");
         assert_eq!(
             (letter.source.partition, letter.source.offset),
-            (RECORD.assignment.partition, RECORD.offset)
+            (RECORD.assignment.partition.index, RECORD.offset)
         );
         assert_eq!(letter.reason, reason);
         assert!(!letter.is_gone());
@@ -136,7 +136,7 @@ fn becomes_a_letter_twice(message: ConsumerRecord) {
             whom: letter.whom.clone(),
         };
         let back = resend::records("t", 4, &due, &letter).remove(0);
-        assert_eq!(back.partition, Some(RECORD.assignment.partition));
+        assert_eq!(back.partition, Some(RECORD.assignment.partition.index));
         assert_eq!((&back.key, &back.value), (&message.key, &message.value));
         let (replays, others) = back.headers.split_last().expect("the replays");
         assert_eq!(replays.0, header::REPLAYS);

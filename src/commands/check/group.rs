@@ -13,6 +13,7 @@ use crate::kafka::client::{
 };
 use crate::kafka::standing::Asker;
 use crate::kafka::{COMMAND_TIMEOUT, Cluster, membership};
+use crate::message::PartitionId;
 use crate::message::offset_map;
 use crate::settings::{AutoOffsetReset, Config};
 
@@ -27,7 +28,7 @@ pub(super) struct Lag {
     /// Whether it has committed nothing, and nobody is in it.
     is_new: bool,
     /// Partitions whose waiting messages are not counted.
-    uncounted: Vec<i32>,
+    uncounted: Vec<PartitionId>,
     /// Why not, if anybody said it.
     why: Option<String>,
 }
@@ -101,10 +102,13 @@ pub(super) async fn lag(
     };
 
     let all = all(config, partitions);
-    let numbers: Vec<i32> = all.iter().map(|of| of.partition).collect();
+    let ids: Vec<_> = all
+        .iter()
+        .map(|of| PartitionId::of_first(of.partition))
+        .collect();
     let beginning = membership::beginning(config.auto_offset_reset, SystemTime::now());
     let mut asker = Asker::new(cluster.clone(), config.topic.clone());
-    let found = asker.find(&numbers, beginning).await;
+    let found = asker.find(&ids, beginning).await;
     let (begin, why) = found.unwrap_or_else(|why| (BTreeMap::new(), Some(why)));
     let options = ConsumerGroupLagOptions::default()
         .timeout(COMMAND_TIMEOUT)
@@ -116,9 +120,10 @@ pub(super) async fn lag(
     for (of, lag) in lags {
         let lag = lag?;
         known |= lag.committed_offset.is_some();
-        match lag.committed_offset.or(begin.get(&of.partition).copied()) {
+        let id = PartitionId::of_first(of.partition);
+        match lag.committed_offset.or(begin.get(&id).copied()) {
             Some(from) => waiting += u64::try_from(lag.end_offset - from).unwrap_or(0),
-            None => uncounted.push(of.partition),
+            None => uncounted.push(id),
         }
     }
     uncounted.sort_unstable();
@@ -135,7 +140,7 @@ pub(super) async fn lag(
 #[derive(Default)]
 struct Missed {
     messages: u64,
-    partitions: Vec<i32>,
+    partitions: Vec<PartitionId>,
 }
 
 /// Names each Comet that misses messages. Its messages count as finished, so LAG says nothing of them.
@@ -178,7 +183,7 @@ pub(super) async fn report_missed<W: Write>(
         {
             let missed = missed.entry(comet).or_default();
             missed.messages += offsets.count();
-            missed.partitions.push(of.partition);
+            missed.partitions.push(PartitionId::of_first(of.partition));
         }
     }
     for (comet, mut missed) in missed {
@@ -200,7 +205,11 @@ pub(super) async fn report_missed<W: Write>(
 impl Display for Missed {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}", counted(self.messages, "message"))?;
-        let named = self.partitions.iter().take(NAMED).map(i32::to_string);
+        let named = self
+            .partitions
+            .iter()
+            .take(NAMED)
+            .map(PartitionId::to_string);
         let named = named.collect::<Vec<_>>().join(", ");
         match self.partitions.len() {
             1 => write!(f, " of partition {named}"),
@@ -234,7 +243,7 @@ mod tests {
         ] {
             let missed = Missed {
                 messages,
-                partitions,
+                partitions: partitions.into_iter().map(PartitionId::of_first).collect(),
             };
             assert_eq!(missed.to_string(), words);
         }

@@ -1,11 +1,12 @@
-//! Whether the brokers take a member with the session timeout that is set. A join would tell too, and change the group.
+//! Whether the brokers take a member as it is set: its session timeout, its protocol. A join would tell too, and change the group.
 
 use std::io::Write;
 use std::time::Duration;
 
 use super::Report;
 use crate::kafka::client::{ConfigResource, DescribeConfigsOptions, Kafka};
-use crate::kafka::{COMMAND_TIMEOUT, Cluster, explained};
+use crate::kafka::{COMMAND_TIMEOUT, Cluster, explained, membership};
+use crate::settings::{Config, GroupProtocol};
 
 /// The settings of a broker that bound a session, in milliseconds.
 const LEAST: &str = "group.min.session.timeout.ms";
@@ -13,6 +14,35 @@ const MOST: &str = "group.max.session.timeout.ms";
 
 /// Says so where these brokers don't take it.
 pub(super) async fn check<W: Write>(
+    config: &Config,
+    cluster: &Cluster,
+    kafka: &Kafka,
+    brokers: impl Iterator<Item = i32>,
+    report: &mut Report<W>,
+) {
+    match config.group_protocol {
+        GroupProtocol::Classic => {
+            check_timeout(config.session_timeout, cluster, kafka, brokers, report).await;
+        }
+        GroupProtocol::Consumer => check_protocol(config, cluster, report).await,
+    }
+}
+
+async fn check_protocol<W: Write>(config: &Config, cluster: &Cluster, report: &mut Report<W>) {
+    match membership::serves_consumer_protocol(cluster, &config.group).await {
+        Ok(true) => {}
+        Ok(false) => report.bad(
+            "group-protocol consumer",
+            "not served",
+            membership::NO_CONSUMER_PROTOCOL,
+        ),
+        Err(why) => report.detail(format_args!(
+            "Whether Kafka serves group-protocol consumer is not known: {why}"
+        )),
+    }
+}
+
+async fn check_timeout<W: Write>(
     timeout: Duration,
     cluster: &Cluster,
     kafka: &Kafka,

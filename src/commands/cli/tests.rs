@@ -5,8 +5,8 @@ use super::*;
 use crate::commands::dead_letter::Sources;
 use crate::dead_letter::letter::Place;
 use crate::settings::{
-    AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, Http, Isolation, LogMessages, Security,
-    TooOld, Window,
+    AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation, LogMessages,
+    Security, TooOld, Window,
 };
 
 #[test]
@@ -103,6 +103,7 @@ fn the_defaults_are_the_documented_ones() {
         group: "my_consumer_group".into(),
         auto_offset_reset: AutoOffsetReset::Earliest,
         group_instance_id: None,
+        group_protocol: GroupProtocol::Classic,
         session_timeout: Duration::from_secs(10),
         comet: vec!["localhost:50051".into()],
         threads: 4,

@@ -145,6 +145,7 @@ fn partitions(page: &mut Page, status: &Status) {
         [
             partition.partition.to_string(),
             or_dash(partition.lag),
+            partition.lag_seconds.map_or_else(dash, lasting),
             partition.offset.to_string(),
             or_dash(partition.committed),
             partition.finished_above.to_string(),
@@ -155,6 +156,7 @@ fn partitions(page: &mut Page, status: &Status) {
         [
             "PARTITION",
             "LAG",
+            "LAG TIME",
             "OFFSET",
             "COMMITTED",
             "DONE ABOVE",
@@ -290,6 +292,7 @@ mod tests {
         status.partitions = vec![Partition {
             partition: 3,
             lag: Some(17),
+            lag_seconds: Some(42.0),
             held_up_seconds: Some(40.0),
             ..Partition::default()
         }];
@@ -316,8 +319,8 @@ mod tests {
             "  a:1 takes nothing.\\nURGENT: forged",
             "  Do: Start it.",
             "messages/s   ▁▅█  at most 7.0",
-            "PARTITION  LAG  OFFSET  COMMITTED  DONE ABOVE  HELD UP",
-            "3           17       0          -           0     40 s",
+            "PARTITION  LAG  LAG TIME  OFFSET  COMMITTED  DONE ABOVE  HELD UP",
+            "3           17      42 s       0          -           0     40 s",
             "a:1    catching up      0.0       0.0  2.5 s          0       0",
             "2026-11-23 06:49:37 WARN  x\\u{7}",
         ] {

@@ -15,10 +15,10 @@ use crate::consumer::age::Ages;
 use crate::consumer::core::Event;
 use crate::consumer::route::Router;
 use crate::kafka::fetch::{MAX_WAIT, SHORT_WAIT};
-use crate::message::Completion;
 use crate::message::consumer::{Behind, Control};
 use crate::message::proto::push::{PushMsg, push_msg::Type};
 use crate::message::worker;
+use crate::message::{Completion, PartitionId};
 
 const LIVE: i64 = i64::MAX;
 /// In milliseconds since 1970. A record's time is its offset.
@@ -26,7 +26,7 @@ const NOW: i64 = 20;
 const A: CometId = CometId(0);
 const B: CometId = CometId(1);
 const OURS: Assignment = Assignment {
-    partition: 0,
+    partition: PartitionId::of_first(0),
     epoch: 1,
 };
 
@@ -146,7 +146,7 @@ impl Bench {
     /// Reads again up to `end`. Returns from where.
     fn again(&mut self, end: i64) -> i64 {
         let positions = self.core.positions_again().expect("it reads again");
-        let from = positions[&0];
+        let from = positions[&PartitionId::FIRST];
         let batches = batch(from..end);
         self.step(Event::FetchedAgain {
             positions: &positions,
@@ -170,7 +170,10 @@ fn batch(offsets: Range<i64>) -> Vec<Batch> {
         next,
     };
     let partition = 0;
-    vec![Batch { partition, outcome }]
+    vec![Batch {
+        partition: PartitionId::of_first(partition),
+        outcome,
+    }]
 }
 
 fn value(offset: i64) -> Bytes {
@@ -361,7 +364,10 @@ fn the_group_is_asked_where_kafka_has_no_longer_what_is_missed() {
     let partition = 0;
     bench.step(Event::FetchedAgain {
         positions: &positions,
-        batches: vec![Batch { partition, outcome }],
+        batches: vec![Batch {
+            partition: PartitionId::of_first(partition),
+            outcome,
+        }],
         now: NOW,
     });
     assert_eq!(bench.sent(), [Sent::Astray]);

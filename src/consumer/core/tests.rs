@@ -8,9 +8,9 @@ use protobuf::Message as _;
 use super::*;
 use crate::consumer::age::Ages;
 use crate::kafka::fetch::Record;
-use crate::message::Assignment;
 use crate::message::Settled;
 use crate::message::proto::push::push_msg::Type;
+use crate::message::{Assignment, PartitionId};
 
 const WORKERS: usize = 4;
 
@@ -62,7 +62,7 @@ impl Bench {
 
     fn fetched_from(&mut self, positions: &Positions, outcome: Outcome) {
         let batches = vec![Batch {
-            partition: 0,
+            partition: PartitionId::of_first(0),
             outcome,
         }];
         self.step(Event::Fetched {
@@ -84,11 +84,11 @@ impl Bench {
     }
 
     fn position(&self) -> Option<i64> {
-        self.core.positions()?.get(&0).copied()
+        self.core.positions()?.get(&PartitionId::FIRST).copied()
     }
 
     fn finished_ranges(&self) -> usize {
-        self.core.partitions[&0].finished.len()
+        self.core.partitions[&PartitionId::FIRST].finished.len()
     }
 }
 
@@ -142,7 +142,7 @@ fn words(effect: Effect<'_>) -> String {
 
 fn epoch(epoch: u64) -> Assignment {
     Assignment {
-        partition: 0,
+        partition: PartitionId::of_first(0),
         epoch,
     }
 }
@@ -270,7 +270,9 @@ fn a_batch_of_an_earlier_assignment_is_dropped() {
     let mut bench = Bench::unlimited();
     bench.assign(epoch(1), 7, &[]);
     let asked = bench.core.positions().expect("a position");
-    bench.control(Control::Revoke { partition: 0 });
+    bench.control(Control::Revoke {
+        partition: PartitionId::of_first(0),
+    });
     bench.fetched_from(&asked, records(7..9));
     assert_eq!((bench.effects(), bench.position()), (vec![], None));
     // It comes back during the fetch, and another owner has read on meanwhile.
@@ -395,7 +397,7 @@ fn an_interruption_tells_the_group_how_far_each_partition_was_read() {
     let mut bench = Bench::unlimited();
     bench.assign(epoch(1), 7, &[]);
     let elsewhere = Assignment {
-        partition: 3,
+        partition: PartitionId::of_first(3),
         epoch: 2,
     };
     bench.assign(elsewhere, 40, &[]);

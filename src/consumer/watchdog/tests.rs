@@ -11,8 +11,8 @@ use crate::consumer::age::Ages;
 use crate::consumer::route::Router;
 use crate::figures::Figures;
 use crate::kafka::fetch::{Batch, Fetcher, Outcome};
-use crate::message::Assignment;
 use crate::message::group::Read;
+use crate::message::{Assignment, PartitionId};
 use crate::settings::LogMessages;
 
 /// A consumer with partition 3 assigned at offset 7, its control channel, and what it tells the group.
@@ -21,7 +21,7 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
     let (record, reads) = unbounded();
     let assign = Control::Assign {
         assignment: Assignment {
-            partition: 3,
+            partition: PartitionId::of_first(3),
             epoch: 1,
         },
         position: 7,
@@ -73,7 +73,7 @@ impl Drop for Slow {
     }
 }
 
-fn one_further((&partition, &position): (&i32, &i64)) -> Batch {
+fn one_further((&partition, &position): (&PartitionId, &i64)) -> Batch {
     Batch {
         partition,
         outcome: Outcome::Records {

@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::message::consumer::Behind;
-use crate::message::{Offsets, offset_map};
+use crate::message::{Offsets, PartitionId, offset_map};
 
 const COMET: CometId = CometId(1);
 const LIVE: i64 = i64::MAX;
@@ -199,7 +199,7 @@ fn what_goes_on_its_way_twice_is_not_read_a_third_time() {
     read_again(&mut core, epoch, 3..4, &[3]);
     // The partition is read anew, and 3 is still with a worker.
     let group = &core.group;
-    let behind = group.partitions[&0].behind(group.comets.detached());
+    let behind = group.partitions[&PartitionId::FIRST].behind(group.comets.detached());
     assert_eq!(behind[0].missing, [5..6, 10..LIVE]);
 }
 

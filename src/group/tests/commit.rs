@@ -4,7 +4,7 @@ use super::{Core, TIMEOUT, record, taken};
 use crate::group::Event;
 use crate::group::notice::Notice;
 use crate::message::offset_map;
-use crate::message::{CommitOutcome, Completion, Failure};
+use crate::message::{CommitOutcome, Completion, Failure, PartitionId};
 
 #[test]
 fn only_what_is_finished_is_committed() {
@@ -93,7 +93,7 @@ fn a_partition_that_was_taken_counts_though_another_was_refused() {
     }));
     let again = core.next_commit();
     assert_eq!(again.len(), 1);
-    assert_eq!(again[0].partition, 9);
+    assert_eq!(again[0].partition, PartitionId::of_first(9));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn that_a_map_has_no_room_is_said_once_and_that_it_has_room_again() {
         let metadata = core.next_commit().remove(0).metadata;
         let room_for = offset_map::decode(0, &metadata).unwrap().finished.len();
         let full = Notice::MapFull {
-            partition: 0,
+            partition: PartitionId::FIRST,
             offset: 0,
             left_out: 2_500 - room_for,
         };
@@ -139,5 +139,7 @@ fn that_a_map_has_no_room_is_said_once_and_that_it_has_room_again() {
     }
     core.next_commit();
     let partition = 0;
-    assert!(core.notices.contains(&Notice::MapFits { partition }));
+    assert!(core.notices.contains(&Notice::MapFits {
+        partition: PartitionId::of_first(partition)
+    }));
 }

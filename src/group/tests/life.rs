@@ -8,7 +8,7 @@ use crate::group::notice::Notice;
 use crate::group::{Counts, Event, GRACE};
 use crate::message::consumer::Control;
 use crate::message::offset_map::{self, Map};
-use crate::message::{Commit, Completion, Settled};
+use crate::message::{Commit, Completion, PartitionId, Settled};
 
 /// The finished offsets above the committed one.
 fn above(commit: &Commit) -> Vec<i64> {
@@ -116,7 +116,7 @@ fn a_partition_is_assigned_read_committed_lost_had_back_and_revoked() {
         Some(Order::Forget(assignment(epoch)))
     );
     assert_eq!(core.group.wake_at(), None);
-    let (partition, partitions) = (0, vec![0]);
+    let (partition, partitions) = (PartitionId::FIRST, vec![PartitionId::FIRST]);
     assert_eq!(
         core.notices,
         [

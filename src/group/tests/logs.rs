@@ -6,10 +6,10 @@ use super::{Core, TIMEOUT, assignment, taken};
 use crate::group::Event;
 use crate::group::effect::Order;
 use crate::group::notice::Notice;
-use crate::message::Completion;
 use crate::message::offset_map::{self, Map};
 use crate::message::standing::{Log, Standing, TopicTag};
 use crate::message::topic_tag;
+use crate::message::{Completion, PartitionId};
 
 /// A log of topic `topic` from `start` to `end`, of which the epoch asked about ends at `epoch_end`.
 fn standing(topic: u32, start: i64, end: i64, epoch_end: i64) -> Standing {
@@ -38,7 +38,7 @@ fn a_log_that_was_cut_is_read_from_its_new_end_and_what_is_held_still_counts_bel
     assert_eq!(
         core.notices.last(),
         Some(&Notice::LogCut {
-            partition: 0,
+            partition: PartitionId::FIRST,
             to: 7,
             records: 3
         })
@@ -100,7 +100,7 @@ fn a_position_that_is_there_after_all_is_read_on() {
     assert!(core.next_look()[0].thorough);
     core.tell(Event::Looked(Err("no answer".into())));
     assert!(core.next_look()[0].thorough);
-    let standings = BTreeMap::from([(0, standing(1, 0, 10, 10))]);
+    let standings = BTreeMap::from([(PartitionId::FIRST, standing(1, 0, 10, 10))]);
     core.tell(Event::Looked(Ok(standings)));
     assert_eq!(core.assigned(), (epoch, 10));
 }
@@ -110,7 +110,7 @@ fn an_owner_begins_where_the_log_that_was_committed_for_ends_now() {
     let begin = |metadata: String, standing: Standing| {
         let mut core = Core::new(TIMEOUT);
         core.tell(Event::Assigned {
-            partition: 0,
+            partition: PartitionId::FIRST,
             position: 1_000,
             metadata,
             leader_epoch: Some(2),

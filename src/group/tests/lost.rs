@@ -6,8 +6,8 @@ use super::{Core, TIMEOUT, assignment, taken};
 use crate::group::effect::Order;
 use crate::group::notice::Notice;
 use crate::group::{Event, GRACE};
-use crate::message::Completion;
 use crate::message::consumer::Control;
+use crate::message::{Completion, PartitionId};
 
 /// Loses a partition of which offset 0 is finished, and gets it back at `position`. `committed`: whether Kafka took the
 /// parting commit; `read_on`: whether the consumer says late that it reads it no longer. Returns both epochs, the
@@ -84,7 +84,7 @@ fn a_lost_partition_that_does_not_come_back_is_given_up() {
     core.await_due();
     assert_eq!(core.now, lost_at + GRACE);
     assert!(core.is_dropped());
-    let partitions = vec![0];
+    let partitions = vec![PartitionId::FIRST];
     assert_eq!(core.notices.last(), Some(&Notice::NotBack { partitions }));
     assert_eq!(core.group.finish().given_back, 4);
 }
@@ -97,7 +97,11 @@ fn what_krafka_lost_is_not_committed() {
     core.settle(epoch, 0, Completion::Delivered);
     core.assign(9, 0, "");
     let commits = core.next_commit();
-    assert!(commits.iter().all(|commit| commit.partition == 9));
+    assert!(
+        commits
+            .iter()
+            .all(|commit| commit.partition == PartitionId::of_first(9))
+    );
 }
 
 #[test]
@@ -131,7 +135,11 @@ fn what_krafka_lost_is_not_taken_for_ours_when_a_commit_goes_through() {
     core.tell(Event::Suspended(assignment(epoch)));
     core.assign(9, 0, "");
     let others = core.next_commit();
-    assert!(others.iter().all(|commit| commit.partition == 9));
+    assert!(
+        others
+            .iter()
+            .all(|commit| commit.partition == PartitionId::of_first(9))
+    );
     core.tell(Event::Committed(taken(others)));
     assert!(core.orders.is_empty(), "it goes on");
     core.await_due();

@@ -9,7 +9,7 @@ use super::{COMETS, Core, TIMEOUT, assignment, taken};
 use crate::group::Event;
 use crate::group::notice::Notice;
 use crate::message::offset_map::{self, Map};
-use crate::message::{CometId, Commit, Completion, Offsets};
+use crate::message::{CometId, Commit, Completion, Offsets, PartitionId};
 
 /// The metadata of a commit at `offset`: what is finished above it, and what Comets miss.
 fn text(offset: i64, finished: &[Range<i64>], missing: &[(&str, Range<i64>)]) -> String {
@@ -37,13 +37,13 @@ fn said(commit: &Commit) -> Vec<(String, Vec<Range<i64>>)> {
 impl Core {
     /// What a Comet misses of partition 0.
     fn missing(&self, comet: u32) -> Vec<Range<i64>> {
-        let missing = self.group.partitions[&0].ledger.missing();
+        let missing = self.group.partitions[&PartitionId::FIRST].ledger.missing();
         let missed = missing.get(&CometId(comet)).into_iter();
         missed.flat_map(Offsets::ranges).collect()
     }
 
     fn lacks(&mut self, offset: i64, comet: u32) {
-        let owned = self.group.partitions.get_mut(&0).unwrap();
+        let owned = self.group.partitions.get_mut(&PartitionId::FIRST).unwrap();
         owned.ledger.lacks(offset, CometId(comet), false);
     }
 }
@@ -78,7 +78,7 @@ fn what_a_comet_missed_that_left_the_fleet_goes_and_that_is_said() {
     let missing = [("comet-gone:50051", 10..90), (COMETS[1], 40..50)];
     core.assign(0, 100, &text(100, &[], &missing));
     let gone = Notice::NotInFleet {
-        partition: 0,
+        partition: PartitionId::FIRST,
         comet: "comet-gone:50051".into(),
         offsets: 80,
     };
@@ -96,7 +96,12 @@ fn away(position: i64, metadata: &str) -> (Vec<Range<i64>>, Vec<Range<i64>>) {
     core.assign(0, 100, &text(100, &[], &[(COMETS[1], 10..20)]));
     let (epoch, _) = core.assigned();
     core.read(epoch, 100..104);
-    let ledger = &mut core.group.partitions.get_mut(&0).unwrap().ledger;
+    let ledger = &mut core
+        .group
+        .partitions
+        .get_mut(&PartitionId::FIRST)
+        .unwrap()
+        .ledger;
     ledger.sent_again(CometId(1), 10..15, &[], &[]);
     core.lacks(100, 0);
     core.settle(epoch, 100, Completion::Delivered);

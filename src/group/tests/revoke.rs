@@ -6,8 +6,8 @@ use super::{Core, TIMEOUT, assignment, taken};
 use crate::group::effect::Order;
 use crate::group::notice::Notice;
 use crate::group::{Event, Input};
-use crate::message::Completion;
 use crate::message::membership::Command;
+use crate::message::{Completion, PartitionId};
 
 #[test]
 fn a_revocation_waits_for_what_is_in_flight_and_for_the_workers_answers() {
@@ -69,7 +69,8 @@ fn a_revocation_commits_what_stays_too() {
     core.tell(Event::RevokeAck(assignment(epoch)));
     let commits = core.reply(request).unwrap();
     let at: Vec<_> = commits.iter().map(|c| (c.partition, c.offset)).collect();
-    assert_eq!(at, [(0, 1), (9, 0)]);
+    let [first, other] = [0, 9].map(PartitionId::of_first);
+    assert_eq!(at, [(first, 1), (other, 0)]);
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn a_revocation_ends_in_time_whatever_hangs() {
     assert!(core.now < begun + Duration::from_secs(10));
     assert_eq!(core.reply(request).unwrap()[0].offset, 0);
     assert!(core.notices.contains(&Notice::LeftToNextOwner {
-        partition: 0,
+        partition: PartitionId::FIRST,
         messages: 3
     }));
     assert_eq!(core.group.finish().given_back, 3);

@@ -15,7 +15,7 @@ use crate::group::{Channels, Counts, Event, run};
 use crate::message::consumer::Control;
 use crate::message::group::Read;
 use crate::message::membership::Command;
-use crate::message::{Commit, Completion, Held, Settled, dead_letter, worker};
+use crate::message::{Commit, Completion, Held, PartitionId, Settled, dead_letter, worker};
 
 /// A group on a thread of its own, and the other ends of its channels.
 struct Around {
@@ -71,7 +71,7 @@ impl Around {
     /// Assigns partition 0 from offset 0 and reads three records. Returns the assignment's epoch.
     fn consuming(&self) -> u64 {
         self.tell(Event::Assigned {
-            partition: 0,
+            partition: PartitionId::FIRST,
             position: 0,
             metadata: String::new(),
             leader_epoch: None,
@@ -150,13 +150,13 @@ fn each_thread_gets_what_is_for_it_and_the_membership_its_replies() {
             again: None
         }
     ));
-    assert_eq!(commits.recv().unwrap()[0].partition, 0);
+    assert_eq!(commits.recv().unwrap()[0].partition, PartitionId::FIRST);
 
     let (reply, revoked) = oneshot::channel();
-    let partitions = vec![0];
+    let partitions = vec![PartitionId::FIRST];
     around.tell(Event::Revoked { partitions, reply });
     let (reply, lost) = oneshot::channel();
-    let partitions = vec![9];
+    let partitions = vec![PartitionId::of_first(9)];
     around.tell(Event::Lost { partitions, reply });
     assert_eq!(lost.blocking_recv().unwrap(), []);
     let order = around.worker.recv().unwrap();
@@ -191,7 +191,7 @@ fn a_revocation_ends_in_time_whatever_hangs() {
     let around = Around::new(Duration::from_millis(100));
     around.consuming();
     let (reply, answer) = oneshot::channel();
-    let partitions = vec![0];
+    let partitions = vec![PartitionId::FIRST];
     around.tell(Event::Revoked { partitions, reply });
     assert_eq!(answer.blocking_recv().unwrap()[0].offset, 0);
     assert_eq!(around.end().given_back, 3);

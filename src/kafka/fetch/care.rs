@@ -12,6 +12,7 @@ use super::raw::Look;
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions};
 use crate::base::backoff::grows;
 use crate::base::trial::limit;
+use crate::message::PartitionId;
 use crate::settings::{Config, Fetch};
 
 /// Retries a position for this long before it is skipped.
@@ -52,7 +53,7 @@ pub struct Care {
 /// By partition and position. Where a Comet catches up, each fetch asks for another partition, and for another position for each
 /// Comet: it ends no trouble that it doesn't ask for.
 #[derive(Debug, Default)]
-struct Troubles(BTreeMap<(i32, i64), Trouble>);
+struct Troubles(BTreeMap<(PartitionId, i64), Trouble>);
 
 impl Troubles {
     /// Notes what is asked for. Forgets what nobody asked for in a while: another owner has the partition, say.
@@ -129,7 +130,7 @@ impl Care {
         Ok(batches)
     }
 
-    fn solved(&mut self, partition: i32, position: i64) {
+    fn solved(&mut self, partition: PartitionId, position: i64) {
         if let Some(trouble) = self.troubles.0.remove(&(partition, position)) {
             let seconds = trouble.since.elapsed().as_secs_f64();
             log::info!(
@@ -141,7 +142,7 @@ impl Care {
     /// Handles a partition that can't be read at `position`. Returns an outcome when reading can go on.
     fn unreadable(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         position: i64,
         why: &str,
         is_silent: bool,
@@ -201,7 +202,7 @@ impl Care {
         }
     }
 
-    fn tell_stuck(&mut self, place: (i32, i64), why: &str) {
+    fn tell_stuck(&mut self, place: (PartitionId, i64), why: &str) {
         let (partition, position) = place;
         let Some(trouble) = self.troubles.0.get_mut(&place) else {
             return;
@@ -222,15 +223,16 @@ impl Care {
     /// Inspects partitions that bring nothing although their logs go on.
     fn inspect_quiet(&mut self, positions: &Positions) -> Vec<Batch> {
         let now = Instant::now();
-        let mut suspects: Vec<i32> = Vec::new();
+        let mut suspects: Vec<PartitionId> = Vec::new();
         if let Some(quiet) = self.quiet.look(positions, now) {
             let troubles = &self.troubles.0;
-            let in_trouble =
-                |partition: &i32| troubles.contains_key(&(*partition, positions[partition]));
-            let quiet: Vec<i32> = quiet.into_iter().filter(|p| !in_trouble(p)).collect();
+            let in_trouble = |partition: &PartitionId| {
+                troubles.contains_key(&(*partition, positions[partition]))
+            };
+            let quiet: Vec<PartitionId> = quiet.into_iter().filter(|p| !in_trouble(p)).collect();
             // If Kafka doesn't answer, the client fails too, and reports it.
             let ends = self.inspector.ends(&quiet).unwrap_or_default();
-            let goes_on = |partition: &i32| ends.get(partition) > positions.get(partition);
+            let goes_on = |partition: &PartitionId| ends.get(partition) > positions.get(partition);
             suspects.extend(quiet.into_iter().filter(goes_on));
         }
         suspects.extend(positions.iter().filter_map(|(&partition, &position)| {
@@ -285,7 +287,7 @@ struct Quiet {
 
 impl Quiet {
     /// Returns the quiet partitions, once every [`QUIET`].
-    fn look(&mut self, positions: &Positions, now: Instant) -> Option<Vec<i32>> {
+    fn look(&mut self, positions: &Positions, now: Instant) -> Option<Vec<PartitionId>> {
         let asked = self.asked.replace(now);
         let is_gap = asked.is_none_or(|asked| now.duration_since(asked) > ASKED_AGAIN);
         let since = *self.since.get_or_insert(now);
@@ -320,16 +322,17 @@ mod tests {
             is_silent: false,
             is_stuck: false,
         };
-        troubles.0.insert((0, 7), trouble);
-        let asks = [(0, 7), (1, 7), (0, 3), (2, 9)];
+        troubles.0.insert((PartitionId::of_first(0), 7), trouble);
+        let place = |index, offset| (PartitionId::of_first(index), offset);
+        let asks = [place(0, 7), place(1, 7), place(0, 3), place(2, 9)];
         for n in 1..100 {
             let turn = Positions::from([asks[n % asks.len()]]);
             troubles.asked(&turn, start + Duration::from_secs(n as u64));
-            assert_eq!(troubles.0[&(0, 7)].since, start, "after {n} s");
+            assert_eq!(troubles.0[&place(0, 7)].since, start, "after {n} s");
         }
         // Turn 96 was its last one.
         let later = start + Duration::from_secs(96) + REMEMBER;
-        troubles.asked(&Positions::from([(1, 7)]), later);
+        troubles.asked(&Positions::from([place(1, 7)]), later);
         assert!(troubles.0.is_empty());
     }
 }

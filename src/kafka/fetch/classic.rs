@@ -25,6 +25,7 @@ use kafka::error::{Error, KafkaCode};
 use super::leaders::Leaders;
 use super::{Batch, FetchError, Fetcher, Outcome, Positions, Record};
 use crate::kafka::Cluster;
+use crate::message::PartitionId;
 use crate::settings::{Coalesce, Config};
 use gap::{did_not_come, up_to_gap};
 
@@ -46,7 +47,7 @@ pub struct Classic {
     /// Dropped after any I/O error: a late answer would be taken for the next request's.
     client: Option<KafkaClient>,
     /// Bytes to ask for, by partition whose next record is larger than usual.
-    enlarged: HashMap<i32, i32>,
+    enlarged: HashMap<PartitionId, i32>,
     /// Connections closed on a fetch since the last answer.
     closed: u32,
     /// Whether a broker has served the protocol.
@@ -56,7 +57,7 @@ pub struct Classic {
     /// Where the logs ended by the last answer.
     ends: Positions,
     /// Partitions that a broker's error calls unreadable.
-    accused: Vec<i32>,
+    accused: Vec<PartitionId>,
     /// One partition's failure while others brought records. The next fetch reports it.
     failure: Option<FetchError>,
 }
@@ -170,7 +171,13 @@ impl Classic {
         self.gap.take()
     }
 
-    fn read(&mut self, partition: i32, from: i64, asked: i32, data: &Data<'_>) -> Option<Batch> {
+    fn read(
+        &mut self,
+        partition: PartitionId,
+        from: i64,
+        asked: i32,
+        data: &Data<'_>,
+    ) -> Option<Batch> {
         self.ends.insert(partition, data.highwatermark_offset());
         let messages = up_to_gap(data.messages());
         let Some(first) = messages.first() else {
@@ -210,7 +217,7 @@ impl Classic {
     }
 }
 
-fn unreadable(partition: i32, why: String) -> Option<Batch> {
+fn unreadable(partition: PartitionId, why: String) -> Option<Batch> {
     let outcome = Outcome::Unreadable { last: None, why };
     Some(Batch { partition, outcome })
 }
@@ -282,7 +289,7 @@ impl Fetcher for Classic {
 }
 
 impl Classic {
-    fn asked(&self, partition: i32, usual: i32) -> i32 {
+    fn asked(&self, partition: PartitionId, usual: i32) -> i32 {
         *self.enlarged.get(&partition).unwrap_or(&usual)
     }
 
@@ -297,7 +304,7 @@ impl Classic {
             .iter()
             .filter(|(p, _)| self.leaders.can_read(**p))
             .map(|(p, offset)| {
-                FetchPartition::new(&topic, *p, *offset).with_max_bytes(self.asked(*p, usual))
+                FetchPartition::new(&topic, p.index, *offset).with_max_bytes(self.asked(*p, usual))
             })
             .collect();
         let client = self.connected()?;
@@ -319,7 +326,7 @@ impl Classic {
             .flat_map(Response::topics)
             .flat_map(|t| t.partitions())
         {
-            let id = partition.partition();
+            let id = PartitionId::of_first(partition.partition());
             let Some(&from) = positions.get(&id) else {
                 continue;
             };
@@ -348,7 +355,7 @@ impl Classic {
 
     fn partition_failed(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         error: &Error,
     ) -> Result<Option<Batch>, FetchError> {
         let Error::Kafka(code) = error else {

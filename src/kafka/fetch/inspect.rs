@@ -20,6 +20,7 @@ use crate::kafka::Cluster;
 use crate::kafka::ask::{Connection, text};
 use crate::kafka::bootstrap::Bootstrap;
 use crate::kafka::layout::Layout;
+use crate::message::PartitionId;
 use crate::settings::{Config, Isolation};
 
 /// Protocol versions that Kafka 2.8 to 4.3 serve.
@@ -35,6 +36,8 @@ pub(super) const ALL: Duration = Duration::from_secs(5);
 /// Bytes asked for at first: they hold most batches, and the head of the next one. A larger batch is asked for again, up
 /// to Kafka's limit.
 const USUAL: usize = 1 << 20;
+/// Asked for where the first batch's header is enough. The broker sends the first batch whole.
+const LITTLE: usize = 1 << 10;
 const LARGEST: usize = 128 << 20;
 /// Limits an answer's bytes beyond its records, and a list of producers.
 const AROUND: usize = 4 << 20;
@@ -50,7 +53,7 @@ struct Brokers {
     topic: String,
     isolation: Isolation,
     /// The address of each partition's leader.
-    leaders: BTreeMap<i32, String>,
+    leaders: BTreeMap<PartitionId, String>,
     open: BTreeMap<String, Connection>,
 }
 
@@ -74,7 +77,7 @@ impl Inspector {
     ///
     /// # Errors
     /// The partition's leader doesn't answer, which says nothing about the batch.
-    pub fn look(&mut self, partition: i32, position: i64) -> Result<Look, String> {
+    pub fn look(&mut self, partition: PartitionId, position: i64) -> Result<Look, String> {
         self.run(ALL, async |brokers| brokers.look(partition, position).await)
     }
 
@@ -85,7 +88,7 @@ impl Inspector {
     /// As [`look`](Self::look).
     pub fn last_before_next(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         position: i64,
     ) -> Result<Option<i64>, String> {
         self.run(ALL, async |brokers| {
@@ -97,15 +100,37 @@ impl Inspector {
     ///
     /// # Errors
     /// A leader doesn't answer.
-    pub fn ends(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, String> {
+    pub fn ends(
+        &mut self,
+        partitions: &[PartitionId],
+    ) -> Result<BTreeMap<PartitionId, i64>, String> {
         self.run(ALL, async |brokers| brokers.ends(partitions).await)
+    }
+
+    /// Returns when the first record at or behind a position was written, in milliseconds since 1970: as its batch's header
+    /// says. `None` where nothing is there, or only records of before Kafka 0.11.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look).
+    pub fn written(
+        &mut self,
+        partition: PartitionId,
+        position: i64,
+    ) -> Result<Option<i64>, String> {
+        self.run(ALL, async |brokers| {
+            let read = brokers.fetch(partition, position, LITTLE).await?;
+            Ok(raw::written(&read.records, position))
+        })
     }
 
     /// Returns the first of these partitions that has, or had lately, a transactional producer.
     ///
     /// # Errors
     /// A leader doesn't answer within a second (or [`ALL`], while the leaders are unknown).
-    pub fn transactional(&mut self, partitions: &[i32]) -> Result<Option<i32>, String> {
+    pub fn transactional(
+        &mut self,
+        partitions: &[PartitionId],
+    ) -> Result<Option<PartitionId>, String> {
         self.run(EACH, async |brokers| {
             brokers.transactional(partitions).await
         })
@@ -153,7 +178,7 @@ impl Brokers {
         self.leaders.clear();
     }
 
-    async fn look(&mut self, partition: i32, position: i64) -> Result<Look, String> {
+    async fn look(&mut self, partition: PartitionId, position: i64) -> Result<Look, String> {
         let mut read = self.fetch(partition, position, USUAL).await?;
         let needed = raw::needed(&read.records);
         if needed > read.records.len() && (USUAL..LARGEST).contains(&needed) {
@@ -167,7 +192,7 @@ impl Brokers {
 
     async fn last_before_next(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         position: i64,
     ) -> Result<Option<i64>, String> {
         // Doubles the step until a batch is served, then searches for the first such offset in between.
@@ -203,7 +228,7 @@ impl Brokers {
     /// Returns the first offset of the first intact batch served from `position`.
     async fn begins(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         position: i64,
         end: i64,
     ) -> Result<Option<i64>, String> {
@@ -211,9 +236,14 @@ impl Brokers {
         Ok(raw::begins(&read.records, position, end))
     }
 
-    async fn fetch(&mut self, partition: i32, position: i64, bytes: usize) -> Result<Read, String> {
+    async fn fetch(
+        &mut self,
+        partition: PartitionId,
+        position: i64,
+        bytes: usize,
+    ) -> Result<Read, String> {
         let wanted = FetchPartition::default()
-            .with_partition(partition)
+            .with_partition(partition.index)
             .with_current_leader_epoch(-1)
             .with_fetch_offset(position)
             .with_log_start_offset(-1)
@@ -235,7 +265,10 @@ impl Brokers {
         let answer = within(asked).await?;
         let address = leader.address.clone();
         let found = answer.responses.into_iter().flat_map(|t| t.partitions);
-        let Some(data) = found.into_iter().find(|p| p.partition_index == partition) else {
+        let Some(data) = found
+            .into_iter()
+            .find(|p| p.partition_index == partition.index)
+        else {
             return Err(format!(
                 "Kafka at {address} answered nothing for partition {partition}"
             ));
@@ -263,13 +296,16 @@ impl Brokers {
         }
     }
 
-    async fn ends(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, String> {
+    async fn ends(
+        &mut self,
+        partitions: &[PartitionId],
+    ) -> Result<BTreeMap<PartitionId, i64>, String> {
         const LATEST: i64 = -1;
         let mut ends = BTreeMap::new();
         for (leader, partitions) in self.by_leader(partitions).await? {
-            let asked = partitions.iter().map(|&partition| {
+            let asked = partitions.iter().map(|partition| {
                 ListOffsetsPartition::default()
-                    .with_partition_index(partition)
+                    .with_partition_index(partition.index)
                     .with_current_leader_epoch(-1)
                     .with_timestamp(LATEST)
             });
@@ -290,18 +326,21 @@ impl Brokers {
                         "Kafka at {leader} answered {code:?} for partition {partition}"
                     ));
                 }
-                ends.insert(listed.partition_index, listed.offset);
+                ends.insert(PartitionId::of_first(listed.partition_index), listed.offset);
             }
         }
         Ok(ends)
     }
 
-    async fn transactional(&mut self, partitions: &[i32]) -> Result<Option<i32>, String> {
+    async fn transactional(
+        &mut self,
+        partitions: &[PartitionId],
+    ) -> Result<Option<PartitionId>, String> {
         for (leader, partitions) in self.by_leader(partitions).await? {
             let request = DescribeProducersRequest::default().with_topics(vec![
                 TopicRequest::default()
                     .with_name(self.topic())
-                    .with_partition_indexes(partitions),
+                    .with_partition_indexes(partitions.iter().map(|p| p.index).collect()),
             ]);
             let connection = self.connection(&leader).await?;
             let asked = connection.ask_within(&request, DESCRIBE_PRODUCERS, AROUND);
@@ -316,7 +355,7 @@ impl Brokers {
                 // A coordinator epoch means that a transaction marker was written.
                 let mut producers = described.active_producers.iter();
                 if producers.any(|p| p.coordinator_epoch >= 0 || p.current_txn_start_offset >= 0) {
-                    return Ok(Some(described.partition_index));
+                    return Ok(Some(PartitionId::of_first(described.partition_index)));
                 }
             }
         }
@@ -326,12 +365,12 @@ impl Brokers {
     /// Groups partitions by their leader's address; omits those without one.
     async fn by_leader(
         &mut self,
-        partitions: &[i32],
-    ) -> Result<BTreeMap<String, Vec<i32>>, String> {
+        partitions: &[PartitionId],
+    ) -> Result<BTreeMap<String, Vec<PartitionId>>, String> {
         if partitions.iter().any(|p| !self.leaders.contains_key(p)) {
             self.find_leaders().await?;
         }
-        let mut by_leader = BTreeMap::<String, Vec<i32>>::new();
+        let mut by_leader = BTreeMap::<String, Vec<PartitionId>>::new();
         for &partition in partitions {
             if let Some(leader) = self.leaders.get(&partition) {
                 by_leader.entry(leader.clone()).or_default().push(partition);
@@ -341,7 +380,7 @@ impl Brokers {
     }
 
     /// Connects to the partition's leader.
-    async fn connected(&mut self, partition: i32) -> Result<&mut Connection, String> {
+    async fn connected(&mut self, partition: PartitionId) -> Result<&mut Connection, String> {
         let leader = self.by_leader(&[partition]).await?.into_keys().next();
         let leader = leader.ok_or_else(|| format!("partition {partition} has no leader"))?;
         self.connection(&leader).await
@@ -360,7 +399,7 @@ impl Brokers {
         let layout = Layout::ask(&self.bootstrap, &self.topic).await?;
         let leaders = layout.leaders.into_iter();
         self.leaders = leaders
-            .filter_map(|(p, leader)| Some((p, leader?)))
+            .filter_map(|(p, leader)| Some((PartitionId::of_first(p), leader?)))
             .collect();
         Ok(())
     }

@@ -21,6 +21,7 @@ use crate::kafka::Cluster;
 use crate::kafka::ask::Connection;
 use crate::kafka::bootstrap::{ANSWER_TIMEOUT, Bootstrap};
 use crate::kafka::layout::Layout;
+use crate::message::PartitionId;
 
 /// Least time between two looks at the topic.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -43,7 +44,7 @@ pub(super) struct Leaders {
     seen: Option<Seen>,
     look_at: Instant,
     /// Unreadable partitions, as last logged.
-    said: BTreeSet<i32>,
+    said: BTreeSet<PartitionId>,
 }
 
 /// The topic at the last look.
@@ -52,7 +53,7 @@ struct Seen {
     /// Unreachable leaders, and why.
     unreachable: BTreeMap<String, String>,
     /// Partitions whose supposed leader denies to lead them, and its words.
-    disowned: BTreeMap<i32, String>,
+    disowned: BTreeMap<PartitionId, String>,
 }
 
 impl Seen {
@@ -64,12 +65,12 @@ impl Seen {
     }
 
     /// Returns why a partition can't be read, or `None` if it can.
-    fn trouble(&self, partition: i32) -> Option<String> {
+    fn trouble(&self, partition: PartitionId) -> Option<String> {
         if let Some(why) = self.disowned.get(&partition) {
             return Some(why.clone());
         }
         let asked = &self.layout.asked;
-        match self.layout.leaders.get(&partition) {
+        match self.layout.leaders.get(&partition.index) {
             None => Some(format!("Kafka at {asked} doesn't know it")),
             Some(None) => Some(format!("it has no leader, as Kafka at {asked} says")),
             Some(Some(leader)) => self.unreachable.get(leader).cloned(),
@@ -91,13 +92,13 @@ impl Leaders {
     }
 
     /// Whether a partition can be read, by the last look.
-    pub(super) fn can_read(&self, partition: i32) -> bool {
+    pub(super) fn can_read(&self, partition: PartitionId) -> bool {
         let seen = self.seen.as_ref();
         seen.is_some_and(|seen| seen.trouble(partition).is_none())
     }
 
     /// Records that a broker denies to lead this partition.
-    pub(super) fn disown(&mut self, partition: i32, why: String) {
+    pub(super) fn disown(&mut self, partition: PartitionId, why: String) {
         if let Some(seen) = &mut self.seen {
             seen.disowned.insert(partition, why);
         }
@@ -179,11 +180,11 @@ impl Leaders {
     /// None of them can be read.
     fn say(&mut self, positions: &Positions) -> Result<(), FetchError> {
         let seen = self.seen.as_ref();
-        let troubles: BTreeMap<i32, String> = positions
+        let troubles: BTreeMap<PartitionId, String> = positions
             .keys()
             .filter_map(|p| Some((*p, seen?.trouble(*p)?)))
             .collect();
-        let partitions: BTreeSet<i32> = troubles.keys().copied().collect();
+        let partitions: BTreeSet<PartitionId> = troubles.keys().copied().collect();
         let topic = &self.topic;
         if let Some((partition, why)) = troubles.first_key_value() {
             if partitions.len() == positions.len() {
@@ -232,7 +233,7 @@ impl Leaders {
                     "its leader just changed, as Kafka at {} says",
                     seen.layout.asked
                 );
-                seen.disowned.insert(*partition, why);
+                seen.disowned.insert(PartitionId::of_first(*partition), why);
             }
         }
         Ok(client)

@@ -16,8 +16,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::kafka::Cluster;
+use crate::message::PartitionId;
 use crate::settings::{Coalesce, Config, Fetch, Isolation};
 
+pub use inspect::Inspector;
 pub(crate) use modern::Reader;
 
 /// Limits a fetch's wait at the broker for new records. The first one ends the wait.
@@ -60,7 +62,7 @@ const _: () = assert!(
 );
 
 /// Next offset to read, by partition.
-pub type Positions = BTreeMap<i32, i64>;
+pub type Positions = BTreeMap<PartitionId, i64>;
 
 /// A record, as far as delivery needs it. Key and headers are read again for a dead letter.
 #[derive(Debug)]
@@ -77,7 +79,7 @@ pub struct Record {
 /// A fetch's outcome for one partition.
 #[derive(Debug)]
 pub struct Batch {
-    pub partition: i32,
+    pub partition: PartitionId,
     pub outcome: Outcome,
 }
 

@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record, raw};
 use crate::kafka::{self, Cluster, explained, is_login_refused};
+use crate::message::PartitionId;
 use crate::settings::{Config, Isolation};
 use undecodable::undecodable;
 
@@ -186,20 +187,23 @@ impl Reader {
             self.heard = Instant::now();
         }
         for record in &records {
-            self.at.insert(record.partition, record.offset + 1);
+            let partition = PartitionId::of_first(record.partition);
+            self.at.insert(partition, record.offset + 1);
         }
         Ok(records)
     }
 
     async fn move_to(&mut self, positions: &Positions) -> Result<(), KrafkaError> {
         if !self.at.keys().eq(positions.keys()) {
-            let partitions = positions.keys().copied().collect();
+            let partitions = positions.keys().map(|p| p.index).collect();
             self.consumer.assign(&self.topic, partitions).await?;
             self.at.retain(|p, _| positions.contains_key(p));
         }
         for (&partition, &offset) in positions {
             if self.at.get(&partition) != Some(&offset) {
-                self.consumer.seek(&self.topic, partition, offset).await?;
+                self.consumer
+                    .seek(&self.topic, partition.index, offset)
+                    .await?;
                 self.at.insert(partition, offset);
             }
         }
@@ -210,7 +214,7 @@ impl Reader {
     async fn ends(&self) -> Positions {
         let lags = self.consumer.lag().await;
         let end = |(of, lag): (TopicPartition, krafka::consumer::PartitionLag)| {
-            Some((of.partition, lag.high_watermark?))
+            Some((PartitionId::of_first(of.partition), lag.high_watermark?))
         };
         lags.into_iter().filter_map(end).collect()
     }
@@ -225,7 +229,7 @@ impl Reader {
             Err(KrafkaError::NoOffset { partitions }) => {
                 self.at.clear();
                 let astray = partitions.into_iter().map(|(_, partition)| Batch {
-                    partition,
+                    partition: PartitionId::of_first(partition),
                     outcome: Outcome::OutOfRange,
                 });
                 return Ok(astray.collect());
@@ -241,10 +245,10 @@ impl Reader {
                 return Err(error);
             }
         };
-        let mut by_partition = std::collections::BTreeMap::<i32, Vec<Record>>::new();
+        let mut by_partition = std::collections::BTreeMap::<PartitionId, Vec<Record>>::new();
         for record in records {
             by_partition
-                .entry(record.partition)
+                .entry(PartitionId::of_first(record.partition))
                 .or_default()
                 .push(Record {
                     offset: record.offset,
@@ -263,7 +267,7 @@ impl Reader {
             // Transaction markers move the position without a record.
             let after = self
                 .consumer
-                .position(&self.topic, partition)
+                .position(&self.topic, partition.index)
                 .await
                 .unwrap_or(from);
             let next = records
@@ -294,7 +298,7 @@ impl Reader {
     /// records, so that the next fetch continues behind them, or an unreadable batch if there are none.
     async fn implausible(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         from: i64,
         records: &mut Vec<Record>,
     ) -> Option<Batch> {
@@ -304,7 +308,7 @@ impl Reader {
             return None;
         }
         let offsets: Vec<i64> = records.iter().map(|record| record.offset).collect();
-        let of = TopicPartition::new(self.topic.clone(), partition);
+        let of = TopicPartition::new(self.topic.clone(), partition.index);
         let lag = self.consumer.lag().await;
         let end = lag.get(&of).and_then(|lag| lag.high_watermark);
         // The caller handles a truncated log.

@@ -11,6 +11,8 @@ const HEADER: usize = 61;
 const CHECKED_FROM: usize = 21;
 /// The attribute bit of a transaction marker.
 const CONTROL: i16 = 0x20;
+/// The attribute bit of a topic whose records bear the broker's time: only the largest one in the header is that.
+const LOG_APPEND_TIME: i16 = 0x08;
 
 /// What a look at a position found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +169,23 @@ pub fn begins(bytes: &[u8], position: i64, end: i64) -> Option<i64> {
     head.is_intact(bytes).then_some(head.first)
 }
 
+/// Returns the timestamp of the first record in the batch that holds `position`, or of the first batch behind it.
+pub fn written(mut bytes: &[u8], position: i64) -> Option<i64> {
+    loop {
+        let head = Head::read(bytes)?;
+        if head.magic != 2 {
+            return None;
+        }
+        if head.last >= position && !head.has_no_record() {
+            let is_log_append_time = head.attributes & LOG_APPEND_TIME != 0;
+            let (first, most) = (at(bytes, 27)?, at(bytes, 35)?);
+            let time = i64::from_be_bytes(if is_log_append_time { most } else { first });
+            return (time >= 0).then_some(time);
+        }
+        bytes = bytes.get(head.size..)?;
+    }
+}
+
 /// Returns which of a partition's offsets are plausible in a log that ends at `end`, read from `position` on. A batch with a
 /// damaged base offset has offsets behind the end, or among those of others.
 pub fn plausible(offsets: &[i64], position: i64, end: i64) -> Range<usize> {
@@ -273,6 +292,26 @@ mod tests {
         // A damaged marker is not believed to be one.
         let bytes = damaged(&[batch(100, 1, 0x30), batch(101, 2, 0)], 80, 1);
         assert_eq!(look(&bytes, 100, 103), found(100, false));
+    }
+
+    #[test]
+    fn a_record_was_written_when_its_batch_says() {
+        let at = |first: i64, attributes: i16, times: [i64; 2]| {
+            let mut bytes = batch(first, 10, attributes);
+            bytes[27..35].copy_from_slice(&times[0].to_be_bytes());
+            bytes[35..43].copy_from_slice(&times[1].to_be_bytes());
+            bytes
+        };
+        let two = [at(100, 0, [5, 7]), at(110, 0, [8, 9])].concat();
+        assert_eq!(written(&two, 105), Some(5));
+        assert_eq!(written(&two, 110), Some(8));
+        assert_eq!(written(&two, 120), None);
+        assert_eq!(written(&at(100, LOG_APPEND_TIME, [5, 7]), 100), Some(7));
+        assert_eq!(written(&at(100, 0, [-1, -1]), 100), None);
+        let marker = [at(100, CONTROL, [5, 5]), at(110, 0, [8, 9])].concat();
+        assert_eq!(written(&marker, 100), Some(8));
+        assert_eq!(written(&two[..30], 100), None);
+        assert_eq!(written(&[], 0), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::Positions;
 use super::inspect::Inspector;
+use crate::message::PartitionId;
 use crate::settings::{Config, Isolation};
 
 /// How long an answer stays valid. With little traffic every fetch asks anew.
@@ -24,7 +25,7 @@ pub struct Transactions {
     /// `None` with read_uncommitted: transactions don't matter.
     inspector: Option<Inspector>,
     /// Partitions without transactions at the last answer, and its time.
-    without: BTreeSet<i32>,
+    without: BTreeSet<PartitionId>,
     asked: Instant,
     /// In a row.
     failures: u32,
@@ -58,7 +59,7 @@ impl Transactions {
         if is_known && self.asked.elapsed() < GOOD_FOR {
             return Ok(None);
         }
-        let partitions: Vec<i32> = positions.keys().copied().collect();
+        let partitions: Vec<PartitionId> = positions.keys().copied().collect();
         match inspector.transactional(&partitions) {
             Ok(Some(partition)) => Ok(Some(format!("partition {partition} has transactions"))),
             Ok(None) => {

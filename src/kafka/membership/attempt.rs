@@ -2,7 +2,7 @@
 
 use kafka_protocol::error::ResponseError;
 
-use crate::message::{Commit, CommitOutcome, Failure, offset_map};
+use crate::message::{Commit, CommitOutcome, Failure, PartitionId, offset_map};
 
 /// A commit that is under way.
 #[derive(Debug)]
@@ -44,17 +44,18 @@ impl Attempt {
     pub fn answered(
         &mut self,
         address: &str,
-        answer: impl Fn(i32) -> Option<Option<ResponseError>>,
+        answer: impl Fn(PartitionId) -> Option<Option<ResponseError>>,
     ) -> Next {
         use ResponseError::{
             CoordinatorLoadInProgress, CoordinatorNotAvailable, FencedInstanceId,
             IllegalGeneration, NotCoordinator, OffsetMetadataTooLarge, RebalanceInProgress,
-            RequestTimedOut, UnknownMemberId,
+            RequestTimedOut, StaleMemberEpoch, UnknownMemberId,
         };
-        let said = |error: ResponseError, partition: i32| {
+        let said = |error: ResponseError, partition: PartitionId| {
             format!("Kafka at {address} answered {error:?} for partition {partition}")
         };
         let (mut failed, mut not_member, mut later) = (None, None, None);
+        let mut old_epoch = None;
         let mut too_large = Vec::new();
         let mut again = Vec::new();
         for commit in std::mem::take(&mut self.left) {
@@ -77,6 +78,7 @@ impl Attempt {
                 Some(Some(error @ (UnknownMemberId | FencedInstanceId | IllegalGeneration))) => {
                     not_member = Some(said(error, partition));
                 }
+                Some(Some(StaleMemberEpoch)) => old_epoch = Some(said(StaleMemberEpoch, partition)),
                 Some(Some(error)) => failed = Some(said(error, partition)),
                 None => {
                     failed = Some(format!(
@@ -89,6 +91,10 @@ impl Attempt {
         again.extend(self.shorten(too_large));
         if let Some(why) = not_member {
             self.outcome.failed = Some(Failure::NotMember(why));
+            return Next::Done;
+        }
+        if let Some(why) = old_epoch {
+            self.outcome.failed = Some(Failure::OldEpoch(why));
             return Next::Done;
         }
         self.outcome.failed = failed.or(later.clone()).map(Failure::Other);
@@ -126,26 +132,29 @@ mod tests {
     use super::*;
     use crate::message::offset_map::Map;
 
-    fn commit(partition: i32, holes: i64) -> Commit {
+    fn commit(index: i32, holes: i64) -> Commit {
         let map = Map {
             finished: (0..holes).map(|n| 2 * n + 1..2 * n + 2).collect(),
             ..Map::default()
         };
         Commit {
-            partition,
+            partition: PartitionId::of_first(index),
             offset: 0,
             leader_epoch: None,
             metadata: offset_map::encode(0, &map, offset_map::MAX_LEN).1,
         }
     }
 
-    fn partitions(commits: &[Commit]) -> Vec<i32> {
-        commits.iter().map(|commit| commit.partition).collect()
+    fn indexes(commits: &[Commit]) -> Vec<i32> {
+        commits
+            .iter()
+            .map(|commit| commit.partition.index)
+            .collect()
     }
 
     fn answer(attempt: &mut Attempt, errors: &[Option<ResponseError>]) -> Next {
         attempt.answered("127.0.0.1:9092", |partition| {
-            errors.get(partition as usize).copied()
+            errors.get(partition.index as usize).copied()
         })
     }
 
@@ -219,7 +228,7 @@ mod tests {
         let deleted = Some(ResponseError::UnknownTopicOrPartition);
         assert_eq!(answer(&mut attempt, &[None, deleted]), Next::Done);
         let outcome = attempt.end();
-        assert_eq!(partitions(&outcome.taken), [0]);
+        assert_eq!(indexes(&outcome.taken), [0]);
         assert!(matches!(outcome.failed, Some(Failure::Other(_))));
     }
 
@@ -234,12 +243,22 @@ mod tests {
             let mut attempt = Attempt::new(&[commit(0, 0), commit(1, 0)]);
             attempt.trouble("the connection was closed".into());
             assert_eq!(answer(&mut attempt, &[None, Some(moved)]), Next::Later);
-            assert_eq!(partitions(attempt.left()), [1]);
+            assert_eq!(indexes(attempt.left()), [1]);
             assert_eq!(answer(&mut attempt, &[None, None]), Next::Done);
             let outcome = attempt.end();
             assert_eq!(outcome.failed, None);
-            assert_eq!(partitions(&outcome.taken), [0, 1]);
+            assert_eq!(indexes(&outcome.taken), [0, 1]);
         }
+    }
+
+    #[test]
+    fn an_epoch_that_is_old_is_no_loss() {
+        let mut attempt = Attempt::new(&[commit(0, 0)]);
+        let old = Some(ResponseError::StaleMemberEpoch);
+        assert_eq!(answer(&mut attempt, &[old]), Next::Done);
+        let outcome = attempt.end();
+        assert!(outcome.taken.is_empty());
+        assert!(matches!(outcome.failed, Some(Failure::OldEpoch(_))));
     }
 
     #[test]

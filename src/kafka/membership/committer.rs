@@ -34,6 +34,7 @@ use crate::kafka::Cluster;
 use crate::kafka::ask::{Connection, address_of, text};
 use crate::kafka::bootstrap::Bootstrap;
 use crate::message::{Commit, CommitOutcome};
+use crate::settings::{Config, GroupProtocol};
 
 /// For how long a commit is tried, and whether it is retried.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +77,9 @@ const _: () = assert!(
     "no time would be left for the fresh connection"
 );
 
-/// Protocol versions: the first that know static members (Kafka 2.3). Kafka 4 takes them too.
+/// Protocol versions: the first that know static members (Kafka 2.3), and member epochs (KIP-848). Kafka 4 takes all of them.
 const OFFSET_COMMIT: i16 = 7;
+const OFFSET_COMMIT_BY_EPOCH: i16 = 9;
 const FIND_COORDINATOR: i16 = 2;
 
 pub(super) struct Committer {
@@ -85,6 +87,7 @@ pub(super) struct Committer {
     bootstrap: Bootstrap,
     group: String,
     topic: String,
+    version: i16,
     coordinator: Mutex<Option<Kept>>,
 }
 
@@ -95,12 +98,16 @@ struct Kept {
 }
 
 impl Committer {
-    pub(super) fn new(cluster: Cluster, group: String, topic: String) -> Self {
+    pub(super) fn new(cluster: Cluster, config: &Config) -> Self {
         Self {
             bootstrap: Bootstrap::new(cluster.clone()),
             cluster,
-            group,
-            topic,
+            group: config.group.clone(),
+            topic: config.topic.clone(),
+            version: match config.group_protocol {
+                GroupProtocol::Classic => OFFSET_COMMIT,
+                GroupProtocol::Consumer => OFFSET_COMMIT_BY_EPOCH,
+            },
             coordinator: Mutex::new(None),
         }
     }
@@ -136,7 +143,7 @@ impl Committer {
                 Ok((connection, answer)) => {
                     let next = attempt.answered(&connection.address, |partition| {
                         let mut partitions = answer.topics.iter().flat_map(|t| &t.partitions);
-                        let of_it = partitions.find(|p| p.partition_index == partition)?;
+                        let of_it = partitions.find(|p| p.partition_index == partition.index)?;
                         Some(of_it.error_code.err())
                     });
                     if next != Next::Later {
@@ -175,7 +182,7 @@ impl Committer {
             Some(Kept { connection, since }) => (connection, since.elapsed() >= IDLE),
             None => (self.find_coordinator().await?, false),
         };
-        let asking = connection.ask(request, OFFSET_COMMIT);
+        let asking = connection.ask(request, self.version);
         let answer = if was_idle {
             let answer = tokio::time::timeout(FORGOTTEN_AFTER, asking).await;
             answer.map_err(|_| {
@@ -208,7 +215,7 @@ impl Committer {
             .iter()
             .map(|commit| {
                 OffsetCommitRequestPartition::default()
-                    .with_partition_index(commit.partition)
+                    .with_partition_index(commit.partition.index)
                     .with_committed_offset(commit.offset)
                     .with_committed_leader_epoch(commit.leader_epoch.unwrap_or(-1))
                     .with_committed_metadata(Some(text(&commit.metadata)))

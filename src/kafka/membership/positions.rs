@@ -8,11 +8,12 @@ use krafka::consumer::TopicPartition;
 use krafka::error::KrafkaError;
 
 use crate::kafka::standing::EARLIEST;
+use crate::message::PartitionId;
 use crate::settings::AutoOffsetReset;
 
 /// Where to read a partition from.
 pub(super) struct Position {
-    pub partition: i32,
+    pub partition: PartitionId,
     pub offset: i64,
     /// What was committed along with the offset.
     pub metadata: String,
@@ -23,7 +24,7 @@ pub(super) struct Position {
 pub(super) struct Committed {
     pub known: Vec<Position>,
     /// The partitions of which it has committed nothing.
-    pub new: Vec<i32>,
+    pub new: Vec<PartitionId>,
     /// Why some are in neither, if any are.
     pub failed: Option<String>,
 }
@@ -36,9 +37,9 @@ pub(super) async fn committed(
     kafka: &Kafka,
     group: &str,
     topic: &str,
-    partitions: &[i32],
+    partitions: &[PartitionId],
 ) -> Result<Committed, KrafkaError> {
-    let of = |p: &i32| TopicPartition::new(topic, *p);
+    let of = |p: &PartitionId| TopicPartition::new(topic, p.index);
     let options =
         ListConsumerGroupOffsetsOptions::default().partitions(partitions.iter().map(of).collect());
     let answer = kafka

@@ -7,6 +7,7 @@ mod taken_for_lost;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use krafka::Kafka;
@@ -17,19 +18,21 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::committer::{Committer, Effort, LAST};
+use super::identity::is_member;
 use super::positions::Position;
 use crate::kafka::Cluster;
 use crate::kafka::standing::Asker;
 use crate::message::group::Event;
 use crate::message::standing::{Question, Standing};
-use crate::message::{Commit, CommitOutcome, Failure, topic_tag};
-use crate::settings::Config;
+use crate::message::{Commit, CommitOutcome, Failure, PartitionId, topic_tag};
+use crate::settings::{Config, GroupProtocol};
 use assignments::Assignments;
 
 /// Gets krafka's rebalance callbacks, and tells the group.
 pub(super) struct Listener {
     topic: String,
     group: String,
+    protocol: GroupProtocol,
     kafka: Kafka,
     /// From when on to read where the group has committed nothing.
     beginning: i64,
@@ -44,8 +47,11 @@ pub(super) struct Listener {
     /// Whether partitions were lost and none was assigned since.
     lost: AtomicBool,
     /// Hears of partitions that this member released.
-    released: UnboundedSender<Vec<i32>>,
+    released: UnboundedSender<Vec<PartitionId>>,
 }
+
+/// How often is looked whether krafka has heard of the next epoch.
+const EPOCH_EVERY: Duration = Duration::from_millis(50);
 
 /// A panic ends the process: no lock is left behind.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -59,14 +65,15 @@ impl Listener {
         cluster: &Cluster,
         kafka: &Kafka,
         events: Sender<Event>,
-        released: UnboundedSender<Vec<i32>>,
+        released: UnboundedSender<Vec<PartitionId>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             topic: config.topic.clone(),
             group: config.group.clone(),
+            protocol: config.group_protocol,
             kafka: kafka.clone(),
             beginning,
-            committer: Committer::new(cluster.clone(), config.group.clone(), config.topic.clone()),
+            committer: Committer::new(cluster.clone(), config),
             asker: tokio::sync::Mutex::new(Asker::new(cluster.clone(), config.topic.clone())),
             consumer: OnceLock::new(),
             events,
@@ -98,6 +105,7 @@ impl Listener {
             let why = format!("not a member of group {} now", self.group);
             return CommitOutcome::failed(Failure::Other(why));
         };
+        let until = Instant::now() + effort.within;
         loop {
             if let Some(before) = lock(&self.assignments).begun_as_another(member.member_id()) {
                 let why = format!("it had them as member {before}, which it is no longer");
@@ -113,8 +121,33 @@ impl Listener {
                 member = now;
                 continue;
             }
+            if let Some(Failure::OldEpoch(_)) = outcome.failed
+                && let Some(now) = self.await_next_epoch(&member, until).await
+            {
+                member = now;
+                continue;
+            }
             return outcome;
         }
+    }
+
+    /// Waits for the heartbeat that tells this member of its next epoch. Returns None where that comes too late.
+    async fn await_next_epoch(
+        &self,
+        member: &ConsumerGroupMetadata,
+        until: Instant,
+    ) -> Option<ConsumerGroupMetadata> {
+        while Instant::now() < until {
+            tokio::time::sleep(EPOCH_EVERY).await;
+            let now = self.look_up_member().await?;
+            if now.member_id() != member.member_id() {
+                return None;
+            }
+            if now.generation_id() != member.generation_id() {
+                return Some(now);
+            }
+        }
+        None
     }
 
     async fn commit_as(
@@ -133,13 +166,13 @@ impl Listener {
     /// The member id and generation, or None where it isn't a member now.
     async fn look_up_member(&self) -> Option<ConsumerGroupMetadata> {
         let member = self.consumer.get()?.group_metadata().await;
-        let member = member.filter(|member| member.is_fenceable())?;
+        let member = member.filter(is_member)?;
         *lock(&self.member) = Some(member.clone());
         Some(member)
     }
 
     /// Tells the group where to read partitions from, unless they are no longer ours, and drops these assignments.
-    async fn found(&self, assignments: &mut HashMap<i32, u64>, found: Vec<Position>) {
+    async fn found(&self, assignments: &mut HashMap<PartitionId, u64>, found: Vec<Position>) {
         if found.is_empty() {
             return;
         }
@@ -171,12 +204,12 @@ impl Listener {
     pub(super) async fn look(
         &self,
         questions: &[Question],
-    ) -> Result<BTreeMap<i32, Standing>, String> {
+    ) -> Result<BTreeMap<PartitionId, Standing>, String> {
         self.asker.lock().await.look(questions).await
     }
 
     /// How the logs stand of partitions that are about to be read. Empty where Kafka doesn't answer: a later look asks again.
-    async fn standings_of(&self, partitions: &[Position]) -> BTreeMap<i32, Standing> {
+    async fn standings_of(&self, partitions: &[Position]) -> BTreeMap<PartitionId, Standing> {
         let question = |position: &Position| Question {
             partition: position.partition,
             topic: topic_tag::split(&position.metadata).0,
@@ -192,12 +225,11 @@ impl Listener {
 
     /// Commits what was finished of partitions that go to another member.
     async fn commit_last(&self, commits: &[Commit]) {
-        if let Some(Failure::NotMember(why) | Failure::Other(why)) =
-            self.commit(commits, LAST).await.failed
-        {
+        if let Some(failure) = self.commit(commits, LAST).await.failed {
             log::warn!(
-                "the last commit of partitions that are handed over failed: {why}; what was finished since the one \
-                 before may be sent again"
+                "the last commit of partitions that are handed over failed: {}; what was finished since the one \
+                 before may be sent again",
+                failure.why()
             );
         }
     }
@@ -221,7 +253,10 @@ impl ConsumerRebalanceListener for Callbacks {
         let Some(consumer) = self.0.consumer.get() else {
             return;
         };
-        let mut new: Vec<i32> = partitions.iter().map(|p| p.partition).collect();
+        let mut new: Vec<_> = partitions
+            .iter()
+            .map(|p| PartitionId::of_first(p.partition))
+            .collect();
         let member = self.0.look_up_member().await;
         let member = member.map_or_else(String::new, |member| member.member_id().to_owned());
         let kept = lock(&self.0.assignments).end_silently_kept(&member);
@@ -232,7 +267,8 @@ impl ConsumerRebalanceListener for Callbacks {
             let _ = self.0.events.send(Event::Lost { partitions, reply });
         }
         // Pauses them before the first poll could return records.
-        consumer.pause(&self.0.topic, &new).await;
+        let indexes: Vec<_> = new.iter().map(|p| p.index).collect();
+        consumer.pause(&self.0.topic, &indexes).await;
         self.0.rejoin_if_it_was_lost(consumer);
         let assignments = lock(&self.0.assignments).begin(&new, &member);
         tokio::spawn(self.0.clone().find_positions(assignments));

@@ -30,8 +30,9 @@ use super::HEARTBEAT;
 use super::rejoin::rejoin;
 use crate::base::backoff::Outage;
 use crate::kafka::{Cluster, Trouble, is_login_refused};
+use crate::message::PartitionId;
 use crate::message::group::Event;
-use crate::settings::Config;
+use crate::settings::{Config, GroupProtocol};
 
 /// Longer than krafka caches what it knows of a topic, so each look asks a broker.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
@@ -48,7 +49,7 @@ const _: () = assert!(
 );
 
 /// Partitions that this member released, and when: a release is over with that.
-type Releases = BTreeMap<i32, Instant>;
+type Releases = BTreeMap<PartitionId, Instant>;
 
 /// How many rebalances are asked for at once where a partition is new: at the first one the leader may not know of it yet.
 const AT_ONCE: u32 = 3;
@@ -63,7 +64,7 @@ pub(super) async fn watch(
     consumer: Arc<Consumer>,
     config: Config,
     group: Sender<Event>,
-    mut released: UnboundedReceiver<Vec<i32>>,
+    mut released: UnboundedReceiver<Vec<PartitionId>>,
 ) -> Trouble {
     let mut watch = Watch::new(config.shutdown_timeout + BESIDE_REVOKE);
     let mut outage = Outage::new(SAY_EVERY, SAY_EVERY);
@@ -105,6 +106,8 @@ pub(super) async fn watch(
         }
         match watch.look(&seen, Instant::now()) {
             None => continue,
+            // Kafka itself assigns, and forgets none.
+            Some(_) if config.group_protocol == GroupProtocol::Consumer => continue,
             Some(Why::Added) => log::info!(
                 "topic {} has {} partitions by now, of which {:?} have no owner: asking for a rebalance",
                 config.topic,
@@ -149,9 +152,9 @@ fn say_works(outage: &mut Outage, config: &Config) {
 #[derive(Default)]
 struct Seen {
     members: usize,
-    all: BTreeSet<i32>,
+    all: BTreeSet<PartitionId>,
     /// Those without an owner.
-    unowned: BTreeSet<i32>,
+    unowned: BTreeSet<PartitionId>,
 }
 
 /// Why a rebalance is needed.
@@ -166,7 +169,7 @@ struct Watch {
     revoke_limit: Duration,
     releases: Releases,
     /// All partitions, when each had an owner last.
-    known: Option<BTreeSet<i32>>,
+    known: Option<BTreeSet<PartitionId>>,
     since: Option<Instant>,
     asked: u32,
 }
@@ -183,7 +186,7 @@ impl Watch {
     }
 
     /// This member released these partitions.
-    fn released(&mut self, partitions: &[i32], now: Instant) {
+    fn released(&mut self, partitions: &[PartitionId], now: Instant) {
         let releases = partitions.iter().map(|partition| (*partition, now));
         self.releases.extend(releases);
     }
@@ -241,16 +244,16 @@ async fn look(
     if group.state != "Stable" {
         return Ok(None);
     }
-    let all: BTreeSet<i32> = topic
+    let all: BTreeSet<PartitionId> = topic
         .topics
         .iter()
-        .flat_map(|topic| topic.partitions.keys().copied())
+        .flat_map(|topic| topic.partitions.keys().map(|p| PartitionId::of_first(*p)))
         .collect();
     let (members, mut unowned) = (group.members.len(), all.clone());
     for member in group.members {
         for assigned in member.assignment.unwrap_or_default() {
             if assigned.topic_name == config.topic {
-                unowned.retain(|partition| !assigned.partitions.contains(partition));
+                unowned.retain(|partition| !assigned.partitions.contains(&partition.index));
             }
         }
     }
@@ -268,8 +271,8 @@ mod tests {
     fn seen(all: i32, unowned: &[i32]) -> Seen {
         Seen {
             members: 1,
-            all: (0..all).collect(),
-            unowned: unowned.iter().copied().collect(),
+            all: (0..all).map(PartitionId::of_first).collect(),
+            unowned: unowned.iter().copied().map(PartitionId::of_first).collect(),
         }
     }
 
@@ -294,12 +297,12 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut watch = Watch::new(Duration::from_secs(10));
         watch.look(&seen(4, &[]), start);
-        watch.released(&[1, 2], at(1));
+        watch.released(&[1, 2].map(PartitionId::of_first), at(1));
         assert_eq!(watch.look(&seen(4, &[2, 3]), at(2)), None);
         assert_eq!(watch.look(&seen(4, &[3]), at(3)), None, "another's");
         assert_eq!(watch.look(&seen(4, &[2]), at(3)), Some(Why::Forgotten));
         assert_eq!(watch.look(&seen(4, &[2]), at(6)), None, "asked once");
-        watch.released(&[1], at(6));
+        watch.released(&[1].map(PartitionId::of_first), at(6));
         watch.look(&seen(4, &[]), at(7));
         assert_eq!(watch.look(&seen(4, &[1]), at(9)), None, "moved since");
     }

@@ -29,7 +29,15 @@ fn server() -> Server {
     let ask = Box::new(move || {
         count.fetch_add(1, Ordering::Relaxed);
     });
-    spawn(listener, Served { source, ask }).expect("it starts");
+    spawn(
+        listener,
+        Served {
+            source,
+            pulse: Arc::default(),
+            ask,
+        },
+    )
+    .expect("it starts");
     Server {
         address,
         figures,

@@ -61,7 +61,9 @@ metrics! {
     DECODE_FAILURES = Counter "job_decode_failures_total" []
         "Records that are no PushMsg";
     LAG_RECORDS = Gauge "job_lag_records" ["topic", "partition"]
-        "Offsets between the first record that isn't finished and the end of the log, as Kafka said it with the last fetch. While reading pauses at the cap, the end isn't news: watch job_oldest_unfinished_seconds too";
+        "Offsets between the first record that isn't finished and the end of the log, as Kafka said it with the last fetch. While reading pauses at the cap, Kafka is asked each 5 s";
+    LAG_SECONDS = Gauge "job_lag_seconds" ["topic", "partition"]
+        "For how long the first record that isn't finished has been in Kafka, and 0 where all are finished: from when job saw the log's end pass it, or from the record's timestamp where it was there before. Missing while Kafka doesn't say where the log ends";
     COMMITTED_OFFSET = Gauge "job_committed_offset" ["topic", "partition"]
         "Offset that this process committed last";
     FINISHED_ABOVE_WATERMARK = Gauge "job_finished_above_watermark" []
@@ -78,6 +80,8 @@ metrics! {
         "Where reading pauses (hold-bytes)";
     ASSIGNED_PARTITIONS = Gauge "job_assigned_partitions" []
         "Partitions that are this process's";
+    GROUP_MEMBER = Gauge "job_group_member" []
+        "1 while Kafka has this process as a member of the group, with whatever partitions";
     REBALANCES = Counter "job_rebalances_total" ["kind"]
         "Times that Kafka assigned partitions, took some back (revoked), or that this process lost some (lost)";
     KAFKA_RECONNECTS = Counter "job_kafka_reconnects_total" []
@@ -90,6 +94,8 @@ metrics! {
         "Calls that have not come back";
     MESSAGES_PER_CALL = Histogram "job_messages_per_call" []
         "Messages in each call that started: more than one with coalescing";
+    MESSAGES_DELIVERED = Counter "job_messages_delivered_total" []
+        "Messages that every Comet has that should have them";
     DELIVERY_LATENCY_SECONDS = Histogram "job_delivery_latency_seconds" []
         "Time from a record's timestamp to the answer of the last Comet that it is for. The classic fetcher reads no timestamps: its records aren't in it, nor is what Comets get when they catch up";
     RETRIES = Counter "job_retries_total" ["comet", "status"]

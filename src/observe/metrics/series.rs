@@ -8,7 +8,7 @@ use super::Source;
 use super::list::*;
 use super::page::{Page, Values};
 use crate::figures::{Account, CometAccount, METHODS, Method, Snapshot, TOOK, Totals, status_name};
-use crate::message::CometId;
+use crate::message::{CometId, PartitionId};
 use crate::observe::comet_state::{STATES, state};
 use crate::observe::{logging, process};
 
@@ -27,7 +27,7 @@ impl Source {
     pub fn of_kafka(&self, page: &mut Page<'_>) -> fmt::Result {
         let (consumer, group) = (&self.figures.consumer, &self.figures.group);
         let (readings, account) = (consumer.partitions(), group.account());
-        let of = |partition: i32| values([&self.topic, &partition.to_string()]);
+        let of = |partition: PartitionId| values([&self.topic, &partition.index.to_string()]);
         let read = readings
             .iter()
             .map(|(partition, read)| (of(*partition), read.records));
@@ -39,6 +39,9 @@ impl Source {
         page.number(&DECODE_FAILURES, consumer.undecodable.get())?;
         let lag = |of_ours: &Account| Some((of(of_ours.partition), of_ours.lag()? as f64));
         page.gauge(&LAG_RECORDS, account.partitions.iter().filter_map(lag))?;
+        let now = Instant::now();
+        let lag = |of_ours: &Account| Some((of(of_ours.partition), of_ours.lag_seconds(now)?));
+        page.gauge(&LAG_SECONDS, account.partitions.iter().filter_map(lag))?;
         let committed = |of_ours: &Account| {
             let committed = of_ours.committed?;
             Some((of(of_ours.partition), committed as f64))
@@ -49,7 +52,6 @@ impl Source {
         )?;
         let above = account.partitions.iter().map(|ours| ours.finished_above);
         page.number(&FINISHED_ABOVE_WATERMARK, above.sum())?;
-        let now = Instant::now();
         let since = account
             .partitions
             .iter()
@@ -67,6 +69,7 @@ impl Source {
         page.number(&BYTES_HELD, bytes)?;
         page.number(&BYTES_HELD_LIMIT, bytes_limit)?;
         page.number(&ASSIGNED_PARTITIONS, account.partitions.len() as u64)?;
+        page.number(&GROUP_MEMBER, u64::from(account.is_member))?;
         let rebalances = [
             ("assigned", &group.assigned),
             ("revoked", &group.revoked),
@@ -109,6 +112,8 @@ impl Source {
             .map(|(id, comet)| (values([comet]), totals.in_flight(id) as f64));
         page.gauge(&CALLS_IN_FLIGHT, in_flight)?;
         page.histogram(&MESSAGES_PER_CALL, 1.0, alone(totals.carried()))?;
+        let delivered = self.figures.group.account().delivered;
+        page.number(&MESSAGES_DELIVERED, delivered)?;
         page.histogram(&DELIVERY_LATENCY_SECONDS, 1e3, alone(totals.latency()))?;
         let retries = self.comets().flat_map(|(id, comet)| {
             let all = totals.retries(id).into_iter();

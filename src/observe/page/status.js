@@ -91,12 +91,14 @@ function showConditions(conditions) {
 
 function showNumbers({ delivery, partitions, held, dead_letters: letters }) {
   const lag = partitions.reduce((sum, one) => sum + (one.lag ?? 0), 0);
+  const seconds = partitions.map((one) => one.lag_seconds ?? 0);
+  const oldest = Math.max(0, ...seconds);
   const tiles = [
     ["Delivered", rate(delivery.messages_per_second), "messages/s"],
     ["Read from Kafka", rate(delivery.read_per_second), "records/s"],
     ["Record to answer, p50", millis(delivery.p50_ms), ""],
     ["Record to answer, p99", millis(delivery.p99_ms), ""],
-    ["Lag", number(lag), "records"],
+    ["Lag", number(lag), oldest >= 1 ? `records, the oldest ${lasting(oldest)}` : "records"],
     ["Held", number(held.messages), `of ${number(held.messages_limit)} messages`],
     ["Held", bytes(held.bytes), `of ${bytes(held.bytes_limit)}`],
     ["Dead letters", number(letters.written), letters.waiting ? `written, ${number(letters.waiting)} waiting` : "written"],
@@ -132,9 +134,9 @@ function showTables(status) {
   table("comets", ["Comet", "State", "Calls/s", "Failed/s", "p99", "In flight", "Missed"],
     status.comets.map((one) => [one.address, state(one.state), rate(one.calls_per_second), rate(one.failed_per_second),
       millis(one.p99_ms), number(one.calls_in_flight), number(one.missed)]), "none");
-  table("partitions", ["Partition", "Lag", "Offset", "Committed", "Done above", "Held up for"],
-    status.partitions.map((one) => [String(one.partition), number(one.lag), String(one.offset), String(one.committed ?? "–"),
-      number(one.finished_above), lasting(one.held_up_seconds)]), "This process has no partition.");
+  table("partitions", ["Partition", "Lag", "Lag time", "Offset", "Committed", "Done above", "Held up for"],
+    status.partitions.map((one) => [String(one.partition), number(one.lag), lasting(one.lag_seconds), String(one.offset),
+      String(one.committed ?? "–"), number(one.finished_above), lasting(one.held_up_seconds)]), "This process has no partition.");
   table("workers", ["Worker", "State", "Calls/s", "In flight"],
     status.workers.map((one) => [one.name, state(one.state), rate(one.calls_per_second), number(one.calls_in_flight)]), "none");
   table("errors", ["Time (UTC)", "Level", "Text"],

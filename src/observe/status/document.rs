@@ -120,6 +120,8 @@ pub struct Point {
     pub delivery: Delivery,
     /// Records, of all partitions that are ours.
     pub lag: u64,
+    /// Of the partition where it is longest.
+    pub lag_seconds: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -128,6 +130,8 @@ pub struct Partition {
     pub partition: i32,
     /// Records between the first one that isn't finished and the log's end.
     pub lag: Option<u64>,
+    /// For how long the first one that isn't finished has been in Kafka. 0 where there is none.
+    pub lag_seconds: Option<f64>,
     /// The first offset that isn't finished.
     pub offset: i64,
     pub committed: Option<i64>,

@@ -198,10 +198,13 @@ impl History {
         if let Some(last) = self.recent.back() {
             let account = figures.group.account();
             let lags = account.partitions.iter().filter_map(|ours| ours.lag());
+            let ours = account.partitions.iter();
+            let seconds = ours.filter_map(|ours| ours.lag_seconds(now));
             self.points.push_back(Point {
                 at_ms,
                 delivery: sample.delivery_since(last),
                 lag: lags.sum(),
+                lag_seconds: seconds.reduce(f64::max).map(tenths),
             });
         }
         self.recent.push_back(sample);
@@ -227,8 +230,8 @@ impl History {
 mod tests {
     use super::*;
     use crate::figures::tests::figures;
-    use crate::figures::{Account, GroupAccount, Method};
-    use crate::message::Held;
+    use crate::figures::{Account, Behind, GroupAccount, Method};
+    use crate::message::{Held, PartitionId};
 
     #[test]
     fn a_point_says_what_was_since_the_one_before() {
@@ -242,9 +245,10 @@ mod tests {
                 at: Some(start + Duration::from_secs(seconds)),
                 delivered,
                 partitions: vec![Account {
-                    partition: 0,
+                    partition: PartitionId::FIRST,
                     watermark,
                     end: Some(100),
+                    behind: Behind::Since(start),
                     committed: None,
                     finished_above: 0,
                     held_up_since: None,
@@ -256,14 +260,14 @@ mod tests {
         history.sample(&figures, start + EVERY, 5_000);
         // The group's thread said it 4 s after the last time; that counts, not the samples' times.
         publish(5, 40, 60);
-        figures.consumer.read(0, 100, 1_000);
+        figures.consumer.read(PartitionId::FIRST, 100, 1_000);
         for _ in 0..99 {
             figures.workers[0].delivered(8);
         }
         figures.workers[1].delivered(900);
         history.sample(&figures, start + 2 * EVERY, 10_000);
         let points = history.points();
-        assert_eq!(points[0].lag, 100);
+        assert_eq!((points[0].lag, points[0].lag_seconds), (100, Some(5.0)));
         assert_eq!(points[0].delivery, Delivery::default());
         let Delivery {
             messages_per_second,

@@ -89,8 +89,9 @@ fn partitions(account: &GroupAccount, now: Instant) -> Vec<Partition> {
     let ours = account.partitions.iter();
     let mut all: Vec<_> = ours
         .map(|ours| Partition {
-            partition: ours.partition,
+            partition: ours.partition.index,
             lag: ours.lag(),
+            lag_seconds: ours.lag_seconds(now).map(tenths),
             offset: ours.watermark,
             committed: ours.committed,
             finished_above: ours.finished_above,

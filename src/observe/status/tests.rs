@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::figures::{Account, Figures, GroupAccount, Method, Standing};
-use crate::message::{Cause, Held};
+use crate::figures::{Account, Behind, Figures, GroupAccount, Method, Standing};
+use crate::message::{Cause, Held, PartitionId};
 
 fn source() -> Source {
     let limit = Held {
@@ -48,6 +48,7 @@ fn the_document_says_what_the_figures_are() {
         partition,
         watermark: 70,
         end,
+        behind: Behind::Not,
         committed: Some(60),
         finished_above: 2,
         held_up_since: Some(start),
@@ -59,7 +60,10 @@ fn the_document_says_what_the_figures_are() {
         at: Some(now),
         is_member: true,
         size: Some([3, 2]),
-        partitions: vec![account(1, None), account(0, Some(100))],
+        partitions: vec![
+            account(PartitionId::of_first(1), None),
+            account(PartitionId::FIRST, Some(100)),
+        ],
         comets,
         ..GroupAccount::default()
     });

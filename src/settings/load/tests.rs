@@ -5,8 +5,8 @@ use crate::settings::security::{
     self, ClientCertificate, Identification, Mechanism, Password, Sasl, Tls, TokenEndpoint,
 };
 use crate::settings::{
-    AutoOffsetReset, CatchUp, Coalesce, Fetch, Http, Isolation, LogMessages, Security, TooOld,
-    Window,
+    AutoOffsetReset, CatchUp, Coalesce, Fetch, GroupProtocol, Http, Isolation, LogMessages,
+    Security, TooOld, Window,
 };
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ssl-certificate-location = 'c.pem'\nssl-key-location = 'c.key'\nssl-key-password-file = 'kp'\n\
         ssl-endpoint-identification-algorithm = 'none'\nsasl-mechanism = 'scram-sha-256'\nsasl-username = 'u'\n\
         sasl-password-file = 'p'\nclient-id = 'n'\nclient-rack = 'r'\ntopic = 't'\ngroup = 'g'\nauto-offset-reset = 'by_duration:1h'\ngroup-instance-id = 'i'\n\
-        session-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\ncork-calls = 'off'\nfetch = 'modern'\n\
+        group-protocol = 'consumer'\nsession-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\ncork-calls = 'off'\nfetch = 'modern'\n\
         isolation-level = 'read_uncommitted'\n\
         coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
         call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '7m'\nmax-age = '2h'\nmax-age-action = 'dead-letter'\nlog-messages = 'sample:100'\nhttp = '0.0.0.0:80'\n";
@@ -99,6 +99,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         group: "g".into(),
         auto_offset_reset: AutoOffsetReset::ByDuration(Duration::from_secs(3_600)),
         group_instance_id: Some("i".into()),
+        group_protocol: GroupProtocol::Consumer,
         session_timeout: Duration::from_secs(6),
         comet: vec!["c:1".into(), "[::1]:2".into()],
         threads: 1,
@@ -143,6 +144,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_GROUP", "g"),
         ("JOB_AUTO_OFFSET_RESET", "by_duration:PT1H"),
         ("JOB_GROUP_INSTANCE_ID", "i"),
+        ("JOB_GROUP_PROTOCOL", "consumer"),
         ("JOB_SESSION_TIMEOUT", "6s"),
         ("JOB_COMET", "c:1, [::1]:2"),
         ("JOB_THREADS", "1"),

@@ -105,7 +105,7 @@ fn what_is_suspended_waits_and_others_go_on_beside_it() {
     sim.tell(Event::Suspend(OURS));
     assert_eq!(sim.tell(messages(0, &[1, 2])), []);
     let mut other = message(3, 9, Target::All);
-    other.record.assignment.partition += 1;
+    other.record.assignment.partition.index += 1;
     assert_eq!(sim.tell(Event::Messages(vec![other])), [called(0, 9)]);
     assert_eq!(sim.answer(0, 9, Ok(())), [delivered(9)]);
     let done = sim.tell(Event::Resume(OURS));

@@ -54,7 +54,9 @@ impl JobCommand {
         signals::hang_up_by_default(&mut command);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
-            if name.starts_with("JOB_") || name == "MUDUO_LOG_LEVEL" {
+            let of_systemd = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+            if name.starts_with("JOB_") || name == "MUDUO_LOG_LEVEL" || of_systemd.contains(&&*name)
+            {
                 command.env_remove(&*name);
             }
         }
@@ -71,6 +73,11 @@ impl JobCommand {
     /// Serves metrics and health where the default says. All others serve nowhere, unless told.
     pub fn default_http(mut self) -> JobCommand {
         self.command.env_remove("JOB_HTTP");
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> JobCommand {
+        self.command.env(name, value);
         self
     }
 

@@ -11,6 +11,7 @@ pub mod http;
 pub mod job;
 pub mod kafka;
 pub mod messages;
+pub mod prometheus;
 pub mod proxy;
 pub mod signals;
 pub mod sockets;

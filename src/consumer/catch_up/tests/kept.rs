@@ -1,6 +1,7 @@
 //! What a fetch brought is kept for Comets that miss it, too, and have no room for it yet.
 
 use super::*;
+use crate::message::PartitionId;
 
 impl Bench {
     /// As many messages of what was read again are no longer held for the Comet.
@@ -52,7 +53,11 @@ fn what_is_kept_is_forgotten_where_the_log_or_who_is_behind_may_have_changed() {
         |bench| bench.step(Event::Interrupted),
         |bench| bench.control(Control::Detach(B)),
         |bench| bench.control(catch_up(B, &[12..LIVE])),
-        |bench| bench.control(Control::Revoke { partition: 0 }),
+        |bench| {
+            bench.control(Control::Revoke {
+                partition: PartitionId::of_first(0),
+            })
+        },
     ];
     for change in changes {
         let mut bench = one_without_room();
@@ -73,7 +78,7 @@ fn comets_that_miss_the_same_share_a_fetch() {
     for partition in 0..2 {
         bench.control(Control::Assign {
             assignment: Assignment {
-                partition,
+                partition: PartitionId::of_first(partition),
                 epoch: 2,
             },
             position: END,

@@ -1,6 +1,7 @@
 //! Who is read for next.
 
 use super::*;
+use crate::message::PartitionId;
 
 #[test]
 fn the_comets_take_turns() {
@@ -10,7 +11,11 @@ fn the_comets_take_turns() {
     assert_eq!(bench.again(8), 6);
     assert_eq!(bench.again(8), 3, "this brings it to both");
     let positions = bench.core.positions_again().unwrap();
-    assert_eq!(positions, [(0, 8)].into());
+    assert_eq!(positions, at(0, 8));
+}
+
+fn at(index: i32, offset: i64) -> Positions {
+    [(PartitionId::of_first(index), offset)].into()
 }
 
 /// None waits until another one has caught up.
@@ -19,7 +24,7 @@ fn the_partitions_take_turns() {
     let mut bench = Bench::new(vec![behind(B, &[2..LIVE])]);
     bench.control(Control::Assign {
         assignment: Assignment {
-            partition: 1,
+            partition: PartitionId::of_first(1),
             ..OURS
         },
         position: 10,
@@ -27,14 +32,8 @@ fn the_partitions_take_turns() {
         behind: vec![behind(B, &[4..LIVE])],
     });
     let mut asked = || bench.core.positions_again().unwrap();
-    assert_eq!(
-        [asked(), asked()],
-        [[(0, 2)], [(1, 4)]].map(Positions::from)
-    );
+    assert_eq!([asked(), asked()], [at(0, 2), at(1, 4)]);
     assert_eq!(bench.again(4), 2);
     let mut asked = || bench.core.positions_again().unwrap();
-    assert_eq!(
-        [asked(), asked()],
-        [[(1, 4)], [(0, 4)]].map(Positions::from)
-    );
+    assert_eq!([asked(), asked()], [at(1, 4), at(0, 4)]);
 }

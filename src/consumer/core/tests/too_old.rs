@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::message::PartitionId;
 
 #[test]
 fn what_is_too_old_is_read_and_not_sent() {
@@ -26,7 +27,7 @@ fn what_is_too_old_is_read_and_not_sent() {
         next: 3,
     };
     let batches = vec![Batch {
-        partition: 0,
+        partition: PartitionId::of_first(0),
         outcome,
     }];
     bench.step(Event::Fetched {

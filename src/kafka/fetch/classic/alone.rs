@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use super::super::{Batch, FetchError, Positions};
 use super::{Classic, LEAST_BATCH, unreadable};
+use crate::message::PartitionId;
 
 impl Classic {
     /// Finds the partitions that make a whole request fail, and reads the others. Sets `self.failure` if it ends early.
     pub(super) fn each_alone(
         &mut self,
-        partitions: impl Iterator<Item = i32>,
+        partitions: impl Iterator<Item = PartitionId>,
         all: &Positions,
         usual: i32,
     ) -> Vec<Batch> {
@@ -44,7 +45,7 @@ impl Classic {
     /// that brings the batches before the one that it can't convert.
     fn alone(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         all: &Positions,
         usual: i32,
     ) -> Result<Option<Batch>, FetchError> {

@@ -10,10 +10,11 @@
 //! - Once the crate keeps all records, delete this file and `Classic::gap`. Compacted topics and transactions still leave
 //!   gaps: check first what `auto` does with them.
 
+use crate::message::PartitionId;
 use kafka::client::fetch::Message;
 
 /// Says which offsets are missing before `behind`.
-pub(super) fn did_not_come(partition: i32, from: i64, behind: &Message<'_>) -> String {
+pub(super) fn did_not_come(partition: PartitionId, from: i64, behind: &Message<'_>) -> String {
     format!(
         "offsets {from} to {} of partition {partition} did not come (records of mixed compression, a compacted topic or a \
          transaction)",

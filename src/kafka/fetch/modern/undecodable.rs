@@ -12,17 +12,18 @@
 use krafka::error::KrafkaError;
 
 use super::super::Positions;
+use crate::message::PartitionId;
 
 /// Returns the partition that a poll failed for, of those at these positions, and why.
 pub(super) fn undecodable(
     error: &KrafkaError,
     topic: &str,
     at: &Positions,
-) -> Option<(i32, String)> {
+) -> Option<(PartitionId, String)> {
     error.protocol_error_kind()?;
     let said = error.to_string();
-    let is_at = |(partition, at): &(&i32, &i64)| {
-        said.contains(&format!(" at {topic}-{partition} offset {at};"))
+    let is_at = |(partition, at): &(&PartitionId, &i64)| {
+        said.contains(&format!(" at {topic}-{} offset {at};", partition.index))
     };
     let (&partition, _) = at.iter().find(is_at)?;
     let why = said.rsplit("Underlying error: ").next()?.to_owned();

@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 
+use crate::message::PartitionId;
 use krafka::consumer::TopicPartition;
 
 /// The partitions that are ours. Each has a number that tells this assignment from earlier ones.
@@ -20,16 +21,20 @@ pub(super) struct Assignments {
     count: u64,
     /// The member id under which they came.
     member: String,
-    ours: HashMap<i32, u64>,
+    ours: HashMap<PartitionId, u64>,
 }
 
 impl Assignments {
     /// Begins assignments under this member id. Returns the partitions with their new number.
-    pub(super) fn begin(&mut self, partitions: &[i32], member: &str) -> HashMap<i32, u64> {
+    pub(super) fn begin(
+        &mut self,
+        partitions: &[PartitionId],
+        member: &str,
+    ) -> HashMap<PartitionId, u64> {
         self.member = member.into();
         self.count += 1;
         let number = self.count;
-        let begun: HashMap<i32, u64> = partitions.iter().map(|p| (*p, number)).collect();
+        let begun: HashMap<PartitionId, u64> = partitions.iter().map(|p| (*p, number)).collect();
         self.ours.extend(&begun);
         begun
     }
@@ -40,21 +45,21 @@ impl Assignments {
     }
 
     /// Ends the assignments of these partitions. Returns those that were ours.
-    pub(super) fn end(&mut self, partitions: &[TopicPartition]) -> Vec<i32> {
+    pub(super) fn end(&mut self, partitions: &[TopicPartition]) -> Vec<PartitionId> {
         partitions
             .iter()
-            .map(|p| p.partition)
+            .map(|p| PartitionId::of_first(p.partition))
             .filter(|p| self.ours.remove(p).is_some())
             .collect()
     }
 
     /// Ends all, and returns their partitions.
-    pub(super) fn end_all(&mut self) -> Vec<i32> {
+    pub(super) fn end_all(&mut self) -> Vec<PartitionId> {
         std::mem::take(&mut self.ours).into_keys().collect()
     }
 
     /// Drops those of `assignments` that are over.
-    pub(super) fn keep_current(&self, assignments: &mut HashMap<i32, u64>) {
+    pub(super) fn keep_current(&self, assignments: &mut HashMap<PartitionId, u64>) {
         assignments.retain(|partition, number| self.ours.get(partition) == Some(number));
     }
 
@@ -65,7 +70,7 @@ impl Assignments {
     }
 
     /// Ends, and returns, the partitions that krafka kept when it came back under another member id.
-    pub(super) fn end_silently_kept(&mut self, member: &str) -> Vec<i32> {
+    pub(super) fn end_silently_kept(&mut self, member: &str) -> Vec<PartitionId> {
         match self.begun_as_another(member) {
             Some(_) => self.end_all(),
             None => Vec::new(),

@@ -3,20 +3,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::super::committer::ROUTINE;
 use super::super::positions::{self, Position};
 use super::super::{RETRY_FIRST, RETRY_MOST, wait};
 use super::{Listener, lock};
 use crate::base::backoff::Retry;
+use crate::kafka::standing::EARLIEST;
+use crate::message::{Commit, PartitionId};
 
 impl Listener {
     /// Retries until Kafka says where to read the partitions from, and tells the group of each as soon as it does. Drops those
     /// that are no longer ours.
-    pub(super) async fn find_positions(self: Arc<Self>, assignments: HashMap<i32, u64>) {
+    pub(super) async fn find_positions(self: Arc<Self>, assignments: HashMap<PartitionId, u64>) {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
         let mut left = assignments;
         loop {
             lock(&self.assignments).keep_current(&mut left);
-            let partitions: Vec<i32> = left.keys().copied().collect();
+            let partitions: Vec<PartitionId> = left.keys().copied().collect();
             if partitions.is_empty() {
                 return;
             }
@@ -44,9 +47,32 @@ impl Listener {
         }
     }
 
+    /// Commits where a new group begins, before anything is read: a process that ends right after the start would otherwise
+    /// leave the next one to begin behind what was written meanwhile. The first record always is the same.
+    async fn commit_beginning(&self, positions: &[Position]) {
+        if self.beginning == EARLIEST || positions.is_empty() {
+            return;
+        }
+        let commit = |position: &Position| Commit {
+            partition: position.partition,
+            offset: position.offset,
+            leader_epoch: position.leader_epoch,
+            metadata: position.metadata.clone(),
+        };
+        let commits: Vec<_> = positions.iter().map(commit).collect();
+        if let Some(failure) = self.commit(&commits, ROUTINE).await.failed {
+            log::warn!(
+                "committing where group {} begins failed: {}. It is tried again with the next commit; if job ends before, it may \
+                 begin later in the topic",
+                self.group,
+                failure.why()
+            );
+        }
+    }
+
     /// Retries until the leaders say where to begin in partitions for which the group has committed nothing.
-    async fn find_beginning(self: Arc<Self>, assignments: HashMap<i32, u64>) {
-        let mut new: Vec<i32> = assignments.keys().copied().collect();
+    async fn find_beginning(self: Arc<Self>, assignments: HashMap<PartitionId, u64>) {
+        let mut new: Vec<PartitionId> = assignments.keys().copied().collect();
         new.sort_unstable();
         log::info!(
             "group {} has committed nothing of partitions {new:?} of {}: it begins there as auto-offset-reset says",
@@ -60,7 +86,7 @@ impl Listener {
             if left.is_empty() {
                 return;
             }
-            let partitions: Vec<i32> = left.keys().copied().collect();
+            let partitions: Vec<PartitionId> = left.keys().copied().collect();
             let asked = self
                 .asker
                 .lock()
@@ -75,8 +101,9 @@ impl Listener {
                         metadata: String::new(),
                         leader_epoch: None,
                     };
-                    self.found(&mut left, found.into_iter().map(begin).collect())
-                        .await;
+                    let begun: Vec<_> = found.into_iter().map(begin).collect();
+                    self.commit_beginning(&begun).await;
+                    self.found(&mut left, begun).await;
                     failed.unwrap_or_else(|| "Kafka says nothing of them".into())
                 }
                 Err(why) => why,
@@ -84,7 +111,7 @@ impl Listener {
             if left.is_empty() {
                 return;
             }
-            let mut partitions: Vec<i32> = left.keys().copied().collect();
+            let mut partitions: Vec<PartitionId> = left.keys().copied().collect();
             partitions.sort_unstable();
             let why = format!(
                 "partitions {partitions:?} of {} can't be read yet, as nobody says where they begin: {why}",

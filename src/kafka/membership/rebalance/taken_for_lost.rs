@@ -20,6 +20,7 @@ use super::super::rejoin::rejoin;
 use super::{Listener, lock};
 use crate::message::group::Event;
 use crate::message::{Commit, CommitOutcome, Failure};
+use crate::settings::GroupProtocol;
 
 impl Listener {
     /// Tells the group that partitions are lost, and makes the parting commit.
@@ -32,7 +33,8 @@ impl Listener {
         if !taken.is_empty() {
             let _ = self.events.send(Event::PartingCommit(taken));
         }
-        if let Some(Failure::NotMember(why) | Failure::Other(why)) = failed {
+        if let Some(failure) = failed {
+            let why = failure.why();
             log::info!("what was finished of them since the last commit may be sent again: {why}");
         }
     }
@@ -52,7 +54,7 @@ impl Listener {
     /// Joins once more after a loss. The member came back without a rebalance, and what it was about to release when it was
     /// lost waits for one.
     pub(super) fn rejoin_if_it_was_lost(&self, consumer: &Arc<Consumer>) {
-        if self.lost.swap(false, Ordering::Relaxed) {
+        if self.lost.swap(false, Ordering::Relaxed) && self.protocol == GroupProtocol::Classic {
             let (consumer, topic) = (consumer.clone(), self.topic.clone());
             tokio::spawn(async move { rejoin(&consumer, &topic).await });
         }

@@ -11,10 +11,12 @@ use super::super::super::scheduler::Id;
 use super::super::Core;
 use crate::message::call::{Call, Delivery, Frame, OrderingKey, Target};
 use crate::message::worker::Event;
-use crate::message::{Answer, Assignment, CometId, Message, RecordId, Settled, Status};
+use crate::message::{
+    Answer, Assignment, CometId, Message, PartitionId, RecordId, Settled, Status,
+};
 
 pub const OURS: Assignment = Assignment {
-    partition: 3,
+    partition: PartitionId::of_first(3),
     epoch: 1,
 };
 

@@ -1,0 +1,60 @@
+//! The thread that looks whether the others go on: for /healthz, for the status, and for systemd's watchdog.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use super::health::{LOOKS, Pulse};
+use crate::base::heart::STANDS_STILL;
+use crate::base::notify::{ALIVE, READY, Supervisor};
+use crate::base::trial;
+use crate::figures::Figures;
+
+/// Words to the watchdog within its time: one that is late does no harm.
+const WORDS: u32 = 4;
+
+/// Starts the thread, which never ends, and tells the supervisor that job runs.
+///
+/// # Errors
+/// The system refuses a thread.
+pub fn spawn(figures: Arc<Figures>) -> std::io::Result<Arc<Mutex<Pulse>>> {
+    let pulse = Arc::new(Mutex::new(Pulse::default()));
+    let shared = pulse.clone();
+    let every = trial::limit("stands-still", STANDS_STILL) / LOOKS;
+    let supervisor = Supervisor::of_environment();
+    thread::Builder::new()
+        .name("pulse".into())
+        .spawn(move || {
+            if let Some(supervisor) = &supervisor {
+                supervisor.tell(READY);
+            }
+            let mut told: Option<Instant> = None;
+            let mut is_well = true;
+            loop {
+                let found = look(&pulse, &figures);
+                if let Err(why) = &found
+                    && is_well
+                {
+                    log::error!("{why}. job says so at /healthz, and no longer feeds systemd's watchdog, where there is one");
+                }
+                is_well = found.is_ok();
+                if let Some(supervisor) = &supervisor
+                    && let Some(watchdog) = supervisor.watchdog
+                    && is_well
+                    && told.is_none_or(|told| told.elapsed() >= watchdog / WORDS)
+                {
+                    supervisor.tell(ALIVE);
+                    told = Some(Instant::now());
+                }
+                thread::sleep(every);
+            }
+        })?;
+    Ok(shared)
+}
+
+fn look(pulse: &Mutex<Pulse>, figures: &Figures) -> Result<(), String> {
+    // Nothing is done under the lock that could be left half done.
+    let mut pulse = pulse.lock().unwrap_or_else(PoisonError::into_inner);
+    pulse.look(figures.hearts().map(|(_, heart)| heart.working()));
+    pulse.is_healthy(figures)
+}
