@@ -1,5 +1,7 @@
 //! A Comet node: the calls to it, what its answers mean, and how it fares.
 
+// Public for the fuzz targets.
+pub mod caller;
 mod client;
 mod cork;
 mod failure_log;

@@ -1,0 +1,3 @@
+//! How a call to a Comet is made.
+
+pub mod lean;
