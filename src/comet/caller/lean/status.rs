@@ -98,7 +98,7 @@ pub fn timeout(within: Duration, out: &mut Vec<u8>) {
     let exact = units
         .iter()
         .rev()
-        .find(|unit| nanos % unit.1 == 0 && nanos / unit.1 <= MOST);
+        .find(|unit| nanos.is_multiple_of(unit.1) && nanos / unit.1 <= MOST);
     let room = units.iter().find(|unit| nanos.div_ceil(unit.1) <= MOST);
     let (unit, count) = match exact.or(room) {
         Some((unit, size)) => (*unit, nanos.div_ceil(*size)),

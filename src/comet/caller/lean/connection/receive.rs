@@ -133,7 +133,7 @@ impl Connection {
 
     /// The call of a stream that was opened; `None` where it ended (5.1).
     fn stream(&mut self, id: u32) -> Result<Option<Key>, Fault> {
-        if id % 2 == 0 || id >= self.next_id {
+        if id.is_multiple_of(2) || id >= self.next_id {
             return Err(Fault::protocol("a frame of a stream that nobody opened"));
         }
         Ok(self.streams.find(id).map(|(key, _)| key))

@@ -27,6 +27,7 @@ impl Connection {
         if !self.takes_calls() {
             let why = format!("not sent, as the connection takes no calls: {}", self.why);
             self.finish(key, status::UNAVAILABLE, why, By::Unsent);
+            self.close_if_done();
             return key;
         }
         if self.first_deadline.is_none_or(|first| first > deadline) {
@@ -56,9 +57,11 @@ impl Connection {
     /// Opens a call's stream, and writes its head. Returns false where the call ended over that.
     fn open(&mut self, key: Key, path: &str, limit: Limit) -> bool {
         let size = self.heads.list_size(path);
-        if size > head::LONGEST || size > self.peer.max_header_list as usize {
-            let most = self.peer.max_header_list;
-            let why = format!("its header fields have {size} bytes, and the server takes {most}");
+        let most = head::LONGEST.min(self.peer.max_header_list as usize);
+        if size > most {
+            let why = format!(
+                "its header fields have {size} bytes, and {most} can be sent to this server"
+            );
             self.finish(key, status::INTERNAL, why, By::Unsent);
             return false;
         }

@@ -134,17 +134,12 @@ fn what_is_no_header_block_is_refused() {
         ("ff", "a number that is cut"),
         ("400a6375", "a string that is cut"),
         ("4001", "a name that is missing"),
-        ("4001610", "nothing for a value"),
+        ("400161", "a value that is missing"),
         ("408162ff0161", "a Huffman code that is wrong"),
         ("3fe21f", "a table of 4097 bytes"),
         ("823f00", "a size behind a field"),
     ] {
-        let hex = if block.len() % 2 == 0 {
-            block
-        } else {
-            &block[..6]
-        };
-        assert!(read(&mut Decoder::new(), &bytes(hex)).is_err(), "{why}");
+        assert!(read(&mut Decoder::new(), &bytes(block)).is_err(), "{why}");
     }
     assert_eq!(
         read(&mut Decoder::new(), &bytes("203fe11f82")).map(|fields| fields.len()),

@@ -129,7 +129,7 @@ fn something_else_than_http_2() {
             "something that isn't HTTP/2",
         ),
         (
-            b"\0\0\x08\x06\0\0\0\0\012345678",
+            b"\0\0\x08\x06\0\0\0\0\x0012345678",
             "something that isn't HTTP/2",
         ),
         (b"\0\0\0\x04\x01\0\0\0\0", "something that isn't HTTP/2"),

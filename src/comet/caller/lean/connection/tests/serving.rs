@@ -194,7 +194,7 @@ impl Both {
         assert_eq!(self.ended.len(), self.keys.len());
         for (tag, finished) in &self.ended {
             match finished.by {
-                By::Server if tag % 3 == 0 => {
+                By::Server if tag.is_multiple_of(3) => {
                     assert_eq!(
                         (finished.code, &*finished.text),
                         (5, tag.to_string().as_str())

@@ -134,7 +134,7 @@ async fn answer(
         [&[0], &(message.len() as u32).to_be_bytes()[..]].concat()
     );
     let tag = u64::from_be_bytes(*message.first_chunk().expect("a tag"));
-    if manners.refuses && tag % 3 == 0 && refused.lock().unwrap().insert(tag) {
+    if manners.refuses && tag.is_multiple_of(3) && refused.lock().unwrap().insert(tag) {
         respond.send_reset(Reason::REFUSED_STREAM);
         return Ok(());
     }
@@ -144,7 +144,7 @@ async fn answer(
             .header("content-type", "application/grpc")
             .header("x-note", format!("call {tag}"))
     };
-    if tag % 5 == 0 {
+    if tag.is_multiple_of(5) {
         let alone = head()
             .header("grpc-status", "5")
             .header("grpc-message", format!("no%20key%20{tag}"));
@@ -168,7 +168,7 @@ fn body(tag: u64) -> Vec<u8> {
 
 fn assert_answered(client: &Client, tag: u64) {
     let finished = &client.ended[&tag];
-    if tag % 5 == 0 {
+    if tag.is_multiple_of(5) {
         let text = format!("no key {tag}");
         assert_eq!(client.of(tag), (5, By::Server, text.as_str()));
     } else {
