@@ -151,25 +151,29 @@ impl Link {
         true
     }
 
-    /// Sends as much as the socket takes. A connection that is over loses its socket.
-    pub fn flush(&mut self) {
-        if self.attempt.is_none()
-            && let Some(socket) = &mut self.socket
-        {
-            while !self.connection.output().is_empty() {
-                match socket.write(self.connection.output()) {
-                    Ok(None) => break,
-                    Ok(Some(length)) => self.connection.wrote(length),
-                    Err(error) => {
-                        self.connection.lost(broke(&error));
-                        break;
-                    }
-                }
-            }
+    /// Sends as much as the socket takes. A connection that is over loses its socket. One that breaks says first what came over it:
+    /// answers, or a goodbye by which calls weren't taken.
+    pub fn flush(&mut self, input: &mut [u8], now: Instant) {
+        if let Err(error) = self.send() {
+            while self.read(input, true, now) {}
+            self.connection.lost(broke(&error));
         }
         if self.connection.is_closed() {
             (self.socket, self.attempt) = (None, None);
         }
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let Some(socket) = self.socket.as_mut().filter(|_| self.attempt.is_none()) else {
+            return Ok(());
+        };
+        while !self.connection.output().is_empty() {
+            match socket.write(self.connection.output())? {
+                Some(length) => self.connection.wrote(length),
+                None => break,
+            }
+        }
+        Ok(())
     }
 }
 

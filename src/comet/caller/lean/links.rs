@@ -112,11 +112,11 @@ impl Links {
     }
 
     /// Sends what there is to send.
-    pub fn flush(&mut self) {
+    pub fn flush(&mut self, now: Instant) {
         while let Some(place) = self.touched.pop() {
             if let Some(link) = &mut self.links[place] {
                 link.is_touched = false;
-                link.flush();
+                link.flush(&mut self.input, now);
                 let due = link.wake_at();
                 self.wake_at = self.wake_at.into_iter().chain(due).min();
             }
@@ -137,7 +137,7 @@ impl Links {
             link.has_events = false;
             self.eventful.pop();
             if link.connection.is_closed() {
-                link.flush();
+                link.flush(&mut self.input, Instant::now());
                 let why = link.connection.why().to_owned();
                 self.links[place] = None;
                 self.free.push(place);
@@ -149,7 +149,7 @@ impl Links {
 
     /// Waits until something happens, the waker is used, or the time is up. Then takes all that came.
     pub fn wait(&mut self, now: Instant, longest: Option<Duration>) -> io::Result<()> {
-        self.flush();
+        self.flush(now);
         let until_due = self.wake_at.map(|at| at.saturating_duration_since(now));
         let timeout = match self.unread.is_empty() && self.eventful.is_empty() {
             true => until_due.into_iter().chain(longest).min(),

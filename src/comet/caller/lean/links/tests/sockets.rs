@@ -236,7 +236,7 @@ fn calls_leave_together_when_they_are_flushed() {
             .as_ref()
             .is_some_and(|link| link.connection.is_greeted())
     });
-    client.links.flush();
+    client.links.flush(Instant::now());
     for tag in 0..100 {
         client.call(link, tag, b"hello");
     }
@@ -245,7 +245,7 @@ fn calls_leave_together_when_they_are_flushed() {
         .with(link, |connection| connection.output().len())
         .expect("it is there");
     assert!(pending > 100 * 30, "nothing has left yet: {pending}");
-    client.links.flush();
+    client.links.flush(Instant::now());
     let left = client
         .links
         .with(link, |connection| connection.output().len());
@@ -261,4 +261,62 @@ fn another_thread_can_wake_it() {
     client.turn();
     assert!(begin.elapsed() < PATIENCE);
     other.join().expect("it ran").expect("it woke");
+}
+
+#[test]
+fn one_that_breaks_under_a_write_says_first_what_came() {
+    let (listener, address) = listen();
+    let mut client = Client::new();
+    let link = client.open(&[address]);
+    client.call(link, 1, b"taken");
+    let (go_on, may_go_on) = std::sync::mpsc::channel();
+    let server = thread::spawn(move || {
+        let mut socket = listener.accept().expect("a client").0;
+        serve(&mut socket, 1);
+        may_go_on.recv().expect("it is told to");
+        let goodbye = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0";
+        socket.write_all(goodbye).expect("it is there");
+        // What the client sent since then is not read, so the connection is reset.
+    });
+    client.until_ended(1);
+    client.call(link, 2, b"not taken");
+    client.links.flush(Instant::now());
+    go_on.send(()).expect("it waits");
+    server.join().expect("it served");
+    client.call(link, 3, b"not sent");
+    client.links.flush(Instant::now());
+    client.until_ended(3);
+    assert_eq!((client.of(2).1, client.of(3).1), (By::Unsent, By::Unsent));
+    assert!(client.of(2).2.contains("goodbye"), "{}", client.of(2).2);
+}
+
+/// Connections that nobody accepts, so many that the kernel takes no more: who connects waits.
+fn crowded() -> (TcpListener, Address, Vec<TcpStream>) {
+    use std::os::fd::AsRawFd;
+    let (listener, address) = listen();
+    // SAFETY: it is a listening socket; this makes its queue shorter.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+    let to = listener.local_addr().expect("its address");
+    let briefly = Duration::from_millis(100);
+    let waiting = std::iter::from_fn(|| TcpStream::connect_timeout(&to, briefly).ok())
+        .take(10)
+        .collect();
+    (listener, address, waiting)
+}
+
+#[test]
+fn an_address_that_does_not_answer_is_left_for_the_next() {
+    let (_crowd, silent, _waiting) = crowded();
+    let (listener, address) = listen();
+    let server = thread::spawn(move || serve(listener.accept().expect("a client").0, 1));
+    let mut client = Client::new();
+    let mut config = config();
+    config.greeted_within = Duration::from_secs(3);
+    let link = client
+        .links
+        .open(vec![silent, address], config, Instant::now());
+    client.call(link, 1, b"");
+    client.until_ended(1);
+    assert_eq!(client.of(1), (0, By::Server, ""));
+    server.join().expect("it served");
 }
