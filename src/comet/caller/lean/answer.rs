@@ -9,7 +9,7 @@ use super::status;
 /// The flag "compressed" and the length in front of a message.
 pub const PREFIX: usize = 5;
 /// Memory that an answer leaves to the next one.
-const KEPT: usize = 64 << 10;
+const KEPT: usize = 4 << 10;
 
 pub const NO_MESSAGE: &str = "OK without a message: what answers there is no Comet, or something in between drops its answers";
 

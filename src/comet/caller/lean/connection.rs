@@ -117,6 +117,8 @@ pub struct Connection {
     queued: VecDeque<Key>,
     /// Calls with a stream whose body waits for a window.
     blocked: VecDeque<Key>,
+    /// How many of these have ended meanwhile, at most.
+    stale: usize,
     /// Whether one of these may go on.
     may_go_on: bool,
     next_id: u32,
@@ -161,6 +163,7 @@ impl Connection {
             streams: Streams::default(),
             queued: VecDeque::new(),
             blocked: VecDeque::new(),
+            stale: 0,
             may_go_on: false,
             next_id: 1,
             window: Window::new(FIRST_WINDOW),
@@ -217,7 +220,7 @@ impl Connection {
     /// So much of the output was sent.
     pub fn wrote(&mut self, length: usize) {
         /// Memory that is kept for the next time.
-        const KEPT: usize = 1 << 20;
+        const KEPT: usize = 128 << 10;
         self.sent = self.output.len().min(self.sent + length);
         if self.sent == self.output.len() {
             self.output.clear();

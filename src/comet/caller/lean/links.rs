@@ -170,7 +170,7 @@ impl Links {
     fn read_on(&mut self, now: Instant) {
         for place in std::mem::take(&mut self.unread) {
             if let Some(link) = &mut self.links[place] {
-                if link.read(&mut self.input, true, now) {
+                if link.read(&mut self.input, true, now) && !self.unread.contains(&place) {
                     self.unread.push(place);
                 }
                 self.touch(place);
@@ -189,7 +189,9 @@ impl Links {
                 link.ready(self.poll.registry(), now);
             }
             let to_end = event.is_read_closed() || event.is_error();
-            if (event.is_readable() || to_end) && link.read(&mut self.input, to_end, now) {
+            let is_unread =
+                (event.is_readable() || to_end) && link.read(&mut self.input, to_end, now);
+            if is_unread && !self.unread.contains(&place) {
                 self.unread.push(place);
             }
             self.touch(place);

@@ -8,7 +8,7 @@ use super::answer::Answer;
 use super::flow::{Credit, Window};
 
 /// Memory that a call leaves to the next one.
-const KEPT: usize = 64 << 10;
+const KEPT: usize = 4 << 10;
 
 /// A call of this connection, as long as it is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -120,7 +120,6 @@ impl Connection {
         for key in self.streams.keys(|stream| stream.deadline <= now) {
             self.overdue(key);
         }
-        self.drop_stale();
         self.first_deadline = self.streams.iter().map(|(_, stream)| stream.deadline).min();
     }
 }

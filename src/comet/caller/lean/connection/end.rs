@@ -17,17 +17,24 @@ impl Connection {
         text: impl Into<Cow<'static, str>>,
         by: By,
     ) {
-        let ended = self.streams.remove(key, |stream| Finished {
-            tag: stream.tag,
-            code,
-            text: text.into(),
-            body: match code {
-                status::OK => stream.answer.take_message(),
-                _ => Vec::new(),
-            },
-            by,
+        let ended = self.streams.remove(key, |stream| {
+            let finished = Finished {
+                tag: stream.tag,
+                code,
+                text: text.into(),
+                body: match code {
+                    status::OK => stream.answer.take_message(),
+                    _ => Vec::new(),
+                },
+                by,
+            };
+            (finished, !stream.unsent().is_empty())
         });
-        if let Some(finished) = ended {
+        if let Some((finished, waited)) = ended {
+            self.stale += usize::from(waited);
+            if self.stale > 32 + (self.queued.len() + self.blocked.len()) / 2 {
+                self.drop_stale();
+            }
             self.finished.push_back(finished);
             self.flood.useful();
             // A queued call may take its stream.
@@ -64,7 +71,6 @@ impl Connection {
             self.reset(key, Code::CANCEL, status::CANCELLED, text);
         } else {
             self.finish(key, status::CANCELLED, text, By::Unsent);
-            self.drop_stale();
         }
         self.go_on(now);
         self.close_if_done();
@@ -91,7 +97,8 @@ impl Connection {
     }
 
     /// Forgets keys of calls that ended while they waited.
-    pub(super) fn drop_stale(&mut self) {
+    fn drop_stale(&mut self) {
+        self.stale = 0;
         let streams = &self.streams;
         self.queued.retain(|key| streams.is_live(*key));
         self.blocked.retain(|key| streams.is_live(*key));

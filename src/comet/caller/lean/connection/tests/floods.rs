@@ -136,3 +136,26 @@ fn streams_that_are_reset_leave_no_trace() {
     }
     assert!(peer.client.calls() == 0 && !peer.client.is_closed());
 }
+
+#[test]
+fn calls_that_end_while_they_wait_leave_no_trace() {
+    let mut peer = Peer::with(&[(4, 0)]);
+    for n in 0..10_000 {
+        peer.call(n, b"hello");
+        peer.refuse(n as u32 * 2 + 1, "8", "");
+        assert_eq!(peer.ended(), [(n, 8, By::Server)]);
+        assert!(peer.client.blocked.len() < 100);
+        peer.sent();
+    }
+    peer.settings(&[(3, 0)]);
+    for n in 0..10_000 {
+        let key = peer.call(n, b"hello");
+        peer.client.cancel(key, peer.now);
+        assert_eq!(peer.ended(), [(n, 1, By::Unsent)]);
+        assert!(peer.client.queued.len() < 100);
+    }
+    peer.settings(&[(3, 1), (4, 100)]);
+    peer.call(7, b"hello");
+    peer.answer(20_001, b"");
+    assert_eq!(peer.ended(), [(7, 0, By::Server)]);
+}
