@@ -13,6 +13,7 @@ mod lags;
 pub mod log_ends;
 mod reading;
 pub mod route;
+mod trace;
 mod watchdog;
 
 use std::cell::Cell;
@@ -28,7 +29,7 @@ use crate::base::{text::one_line, wall};
 use crate::figures::Figures;
 use crate::kafka::fetch::{Batch, FetchError, Make, Outcome, Positions};
 use crate::message::consumer::Control;
-use crate::message::{Held, group, worker};
+use crate::message::{Held, PartitionId, RecordId, Topics, group, worker};
 use crate::observe::logging;
 use crate::settings::{Config, LogMessages};
 use age::Ages;
@@ -59,7 +60,7 @@ struct Outputs {
     group: Sender<group::Event>,
     reads: Sender<group::Read>,
     workers: Vec<Sender<worker::Event>>,
-    topic: String,
+    topics: Topics,
     figures: Arc<Figures>,
     log_messages: LogMessages,
     /// Messages that were decoded so far.
@@ -97,7 +98,7 @@ impl Consumer {
                 group,
                 reads,
                 workers,
-                topic: config.topic.clone(),
+                topics: config.topics.clone(),
                 figures,
                 log_messages: config.log_messages,
                 received: Cell::new(0),
@@ -176,7 +177,7 @@ impl Consumer {
             FetchError::Unsupported(why) => format!("{why}. Use --fetch auto or modern"),
         };
         let wait = self.attempts.failed(&why, |why| {
-            log::warn!("Reading from Kafka failed: {why}; trying again until it works");
+            log::warn!(cause = why; "Reading from Kafka failed: {why}; trying again until it works");
         });
         match self.control.recv_timeout(wait) {
             Ok(control) => self.apply(control),
@@ -264,6 +265,9 @@ impl Outputs {
                 let _ = self.group.send(event);
             }
             Effect::Worker(worker, event) => {
+                if let worker::Event::Messages(messages) = &event {
+                    trace::routed(&self.topics, worker, messages, &self.figures.comets);
+                }
                 let _ = self.workers[worker.0 as usize].send(event);
             }
             Effect::Say(notice) => self.say(notice),
@@ -271,7 +275,10 @@ impl Outputs {
     }
 
     fn say(&self, notice: Notice<'_>) {
-        let topic = &self.topic;
+        let place = |record: RecordId| {
+            let PartitionId { topic, index } = record.assignment.partition;
+            format!("{}[{index}]@{}", self.topics.name(topic), record.offset)
+        };
         match notice {
             Notice::Received(push) => {
                 fail::fail_point!("decode");
@@ -283,6 +290,7 @@ impl Outputs {
             }
             Notice::Attached { partition, comet } => {
                 log::info!(
+                    partition = partition.index, comet;
                     "partition {partition}: Comet {comet} gets what is new again, behind what it missed"
                 );
             }
@@ -290,21 +298,28 @@ impl Outputs {
                 self.figures.consumer.undecodable.add(1);
                 let (partition, offset) = (record.assignment.partition, record.offset);
                 log::error!(
-                    "Failed to parse message as PushMsg: {topic}[{partition}]@{offset} (partition {partition}, offset {offset}): \
-                     {why}; it goes to the dead-letter topic. Does its producer write PushMsg in protobuf?"
+                    topic = self.topics.name(partition.topic), partition = partition.index, offset, cause = why;
+                    "Failed to parse message as PushMsg: {} (partition {partition}, offset {offset}): \
+                     {why}; it goes to the dead-letter topic. Does its producer write PushMsg in protobuf?",
+                    place(record)
                 );
             }
             Notice::Unroutable { record, why } => {
-                let (partition, offset) = (record.assignment.partition, record.offset);
                 log::error!(
-                    "Nowhere to deliver {topic}[{partition}]@{offset}: {why}; it goes to the dead-letter topic"
+                    topic = self.topics.name(record.assignment.partition.topic),
+                    partition = record.assignment.partition.index, offset = record.offset, cause = why;
+                    "Nowhere to deliver {}: {why}; it goes to the dead-letter topic",
+                    place(record)
                 );
             }
             Notice::Scattered {
                 room,
                 partitions: [one, other],
             } => {
+                let topic = self.topics.name(one.topic);
+                let (one, other) = (one.index, other.index);
                 log::warn!(
+                    topic, room;
                     "room {} comes from partitions {one} and {other} of topic {topic}: Kafka keeps the order within one partition \
                      only, so its messages may reach people out of order. Does Logic write the room as the record's key?",
                     one_line(room)
@@ -322,6 +337,7 @@ impl Outputs {
                     false => "one dead letter",
                 };
                 log::error!(
+                    topic = self.topics.name(partition.topic), partition = partition.index, offset = first, cause = why;
                     "offsets {first} to {last} of partition {partition} can't be read: {why}; {letter}"
                 );
             }

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use chatroom_job::base::{limits, signals};
 use chatroom_job::commands::cli::{self, Invocation};
 use chatroom_job::commands::{check, dead_letter, send, status};
-use chatroom_job::observe::logging;
+use chatroom_job::observe::logging::{self, Format};
+use chatroom_job::settings::LogFormat;
 use chatroom_job::settings::load::Loaded;
 use chatroom_job::{comet, service};
 use tikv_jemallocator::Jemalloc;
@@ -96,11 +97,21 @@ fn command(ended: Result<bool, String>) -> ExitCode {
     }
 }
 
+/// The log's form, in the log's own word.
+fn format(asked: LogFormat) -> Format {
+    match asked {
+        LogFormat::Muduo => Format::Muduo,
+        LogFormat::Json => Format::Json,
+        LogFormat::Journal => Format::Journal,
+        LogFormat::Auto => Format::Auto,
+    }
+}
+
 /// Runs the service until it is asked to stop: 0, or 1 where it met what can't heal.
 fn service(loaded: Loaded) -> i32 {
     // Before the log, which starts gRPC: signals want to be first.
     let stop = signals::stop_on_signals();
-    logging::init(comet::redirect_log);
+    logging::init(format(loaded.config.log_format), comet::redirect_log);
     log::info!(
         "job {} starts, process {}",
         env!("CARGO_PKG_VERSION"),

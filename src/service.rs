@@ -72,6 +72,7 @@ pub fn open_files(config: &Config) -> u64 {
 pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     let started = Instant::now();
     panics::abort();
+    config.topics.name_partitions();
     if !config.cork_calls {
         comet::forbid_cork();
     }
@@ -208,9 +209,9 @@ fn watch(
     let served = Served {
         source: Source {
             figures: figures.clone(),
-            topic: config.topic.clone(),
+            topics: config.topics.clone(),
             group: config.group.clone(),
-            dead_letter_topic: config.dead_letter_topic(),
+            dead_letter_topics: config.dead_letter_topics(),
         },
         pulse: pulse.clone(),
         ask: Box::new(move || {

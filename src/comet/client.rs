@@ -183,6 +183,11 @@ impl Client {
         self.connection.lost();
         self.question = None;
         self.channel = connect(&self.environment, &self.location);
+        log::debug!(
+            comet = self.location.address();
+            "Comet {}: a new channel, which connects with the next call",
+            self.location.address()
+        );
     }
 
     /// Asks whether the connection is alive, where it was quiet for too long to be trusted. Returns None where it wasn't, or
@@ -254,6 +259,7 @@ fn compare(
             *lock(&question.other) = Some(again);
             if question.asked.settle(Sign::Missed) {
                 log::info!(
+                    comet = location.address();
                     "Comet {}: nothing came over a connection for {:.0} s, nor an answer within {} s: taken for dead, the next \
                      call goes over a new one",
                     location.address(),

@@ -39,6 +39,7 @@ impl FailureLog {
             n => format!(" ({n} more like it since the last such line)"),
         };
         log::warn!(
+            comet, status = RpcStatusCode::from(status.code).to_string();
             "RPC failed: {} - Comet {comet}{more}{}",
             said(status),
             advice(status)

@@ -120,12 +120,12 @@ impl Location {
         let address = &self.address;
         if !before.addresses.is_empty() {
             let before = listed(&before.addresses);
-            log::info!("Comet {address} is at {now} now, no longer at {before}");
+            log::info!(comet = address; "Comet {address} is at {now} now, no longer at {before}");
         } else if before.missing.is_some() {
-            log::info!("Comet {address} was found: it is at {now}");
+            log::info!(comet = address; "Comet {address} was found: it is at {now}");
         }
         if let Some(several) = self.several() {
-            log::warn!("Comet {address}: {several}. {ONE_NAME_EACH}");
+            log::warn!(comet = address; "Comet {address}: {several}. {ONE_NAME_EACH}");
         }
     }
 
@@ -140,7 +140,7 @@ impl Location {
             true => "looking again while messages wait for it".to_owned(),
             false => format!("going on with what was known before: {known}"),
         };
-        log::warn!("Comet {}: {}; {go_on}", self.address, self.not_found());
+        log::warn!(comet = self.address; "Comet {}: {}; {go_on}", self.address, self.not_found());
     }
 
     /// What is wrong where the name has several addresses of a kind: as a rule these are several Comets.

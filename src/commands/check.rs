@@ -110,9 +110,11 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     if config.security.takes_any_name() {
         report.uncertain("TLS", security::ANY_NAME, security::GIVE_A_NAME);
     }
-    let topic = format!("topic {}", config.topic);
-    let group = format!("group {}", config.group);
-    let dead_letters = format!("dead-letter topic {}", config.dead_letter_topic());
+    let each: Vec<Names> = config
+        .topics
+        .names()
+        .map(|topic| Names::of(config, topic))
+        .collect();
 
     // Each address is tried by itself too: the service needs only one of them, and would not notice the others.
     let cluster = Cluster::of(config);
@@ -135,9 +137,18 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
             } else {
                 report.bad(format_args!("Kafka at {brokers}"), cause, advice);
             }
-            return [topic, group, dead_letters]
-                .iter()
-                .for_each(|what| report.skipped(what));
+            for Names {
+                topic,
+                group,
+                dead_letters,
+                ..
+            } in &each
+            {
+                [topic, group, dead_letters]
+                    .into_iter()
+                    .for_each(|what| report.skipped(what));
+            }
+            return;
         }
     };
     let (good, bad): (Vec<_>, Vec<_>) = tried.into_iter().partition(|(_, found)| found.is_ok());
@@ -156,25 +167,70 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
         }
     }
 
+    for names in &each {
+        check_topic(names, &cluster, &kafka, report).await;
+    }
+    let ids = brokers.0.iter().map(|(id, _)| *id);
+    session::check(config, &cluster, &kafka, ids, report).await;
+    for names in &each {
+        check_letters(names, &cluster, &kafka, report).await;
+    }
+}
+
+/// A topic with its settings, and what the lines about it begin with.
+struct Names {
+    config: Config,
+    topic: String,
+    group: String,
+    dead_letters: String,
+}
+
+impl Names {
+    fn of(config: &Config, topic: &str) -> Names {
+        let of = config.of_topic(topic);
+        let group = match config.topics.are_several() {
+            true => format!("group {} in topic {topic}", config.group),
+            false => format!("group {}", config.group),
+        };
+        Names {
+            topic: format!("topic {topic}"),
+            group,
+            dead_letters: format!("dead-letter topic {}", of.dead_letter_topic()),
+            config: of,
+        }
+    }
+}
+
+async fn check_topic<W: Write>(
+    Names {
+        config,
+        topic,
+        group,
+        ..
+    }: &Names,
+    cluster: &Cluster,
+    kafka: &Kafka,
+    report: &mut Report<W>,
+) {
     let failed = |report: &mut Report<W>, what: &str, error: &KrafkaError| {
-        let Trouble { cause, advice, .. } = Trouble::new(&cluster, error);
+        let Trouble { cause, advice, .. } = Trouble::new(cluster, error);
         report.bad(what, cause, advice);
     };
-    match kafka::partitions_for(Operation::Read, &kafka, &config.topic).await {
+    match kafka::partitions_for(Operation::Read, kafka, config.topics.first()).await {
         Ok(Some(partitions)) => {
-            report.good(&topic, counted(partitions as u64, "partition"));
-            match group::lag(config, &cluster, &kafka, partitions).await {
+            report.good(topic, counted(partitions as u64, "partition"));
+            match group::lag(config, cluster, kafka, partitions).await {
                 Ok(Ok(lag)) => {
-                    report.good(&group, lag.in_words(config.auto_offset_reset));
+                    report.good(group, lag.in_words(config.auto_offset_reset));
                     if let Some(line) = lag.uncounted() {
                         report.detail(line);
                     }
                     if lag.is_new_with_messages()
-                        && let Some(other) = predecessor::find(config, &kafka, partitions).await
+                        && let Some(other) = predecessor::find(config, kafka, partitions).await
                     {
                         let waiting = lag.waiting();
                         report.uncertain(
-                            &group,
+                            group,
                             format_args!(
                                 "group {} has read this topic, and this one would start with {waiting} of it",
                                 escape_first(other.as_bytes(), 200)
@@ -183,40 +239,54 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
                              (--auto-offset-reset latest)",
                         );
                     }
-                    group::report_missed(config, &kafka, partitions, report).await;
+                    group::report_missed(config, kafka, partitions, report).await;
                 }
                 Ok(Err(kind)) => report.bad(
-                    &group,
+                    group,
                     format!("in use by another kind of client ({kind})"),
                     "Choose another group (--group, JOB_GROUP)",
                 ),
-                Err(error) => failed(report, &group, &error),
+                Err(error) => failed(report, group, &error),
             }
         }
         Ok(None) => {
-            let command = kafka::create_topic_command(&cluster, &config.topic);
-            report.bad(&topic, "not there", format!("Make it: {command}"));
-            report.skipped(&group);
+            let command = kafka::create_topic_command(cluster, config.topics.first());
+            report.bad(topic, "not there", format!("Make it: {command}"));
+            report.skipped(group);
         }
         Err(error) => {
-            failed(report, &topic, &error);
-            report.skipped(&group);
+            failed(report, topic, &error);
+            report.skipped(group);
         }
     }
-    let ids = brokers.0.iter().map(|(id, _)| *id);
-    session::check(config, &cluster, &kafka, ids, report).await;
+}
+
+async fn check_letters<W: Write>(
+    Names {
+        config,
+        dead_letters,
+        ..
+    }: &Names,
+    cluster: &Cluster,
+    kafka: &Kafka,
+    report: &mut Report<W>,
+) {
+    let failed = |report: &mut Report<W>, what: &str, error: &KrafkaError| {
+        let Trouble { cause, advice, .. } = Trouble::new(cluster, error);
+        report.bad(what, cause, advice);
+    };
     let letters = config.dead_letter_topic();
-    match kafka::partitions_for(Operation::Write, &kafka, &letters).await {
+    match kafka::partitions_for(Operation::Write, kafka, &letters).await {
         Ok(Some(partitions)) => {
             let partitions = counted(partitions as u64, "partition");
             match dead_letter::count_waiting(config).await {
                 Ok(waiting) => {
-                    report.good(&dead_letters, format_args!("{partitions}; {waiting}"));
+                    report.good(dead_letters, format_args!("{partitions}; {waiting}"));
                 }
                 // The service only writes there.
                 Err(error) => {
                     report.good(
-                        &dead_letters,
+                        dead_letters,
                         format_args!("{partitions}; its letters can't be counted"),
                     );
                     report.detail(error);
@@ -224,10 +294,10 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
             }
         }
         Ok(None) => report.good(
-            &dead_letters,
+            dead_letters,
             "not there; it is made when the first message needs it",
         ),
-        Err(error) => failed(report, &dead_letters, &error),
+        Err(error) => failed(report, dead_letters, &error),
     }
 }
 

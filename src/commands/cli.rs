@@ -70,7 +70,7 @@ Each setting is a flag, an environment variable and a key of the same name in a 
 Flags win over the environment, that over the file, and that over the defaults.
 Times are written as 500ms, 10s or 2m; sizes as 65536, 64KiB or 64MiB.
 
-MUDUO_LOG_LEVEL=TRACE|DEBUG|INFO|WARN|ERROR sets how much is logged (INFO).";
+MUDUO_LOG_LEVEL=TRACE|DEBUG|INFO|WARN|ERROR sets how much is logged (INFO), or RUST_LOG by module.";
 
 const SEND_HELP: &str = "\
 Examples:

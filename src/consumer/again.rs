@@ -88,6 +88,7 @@ fn read(fetchers: &Make, asked: &Receiver<Positions>, answer: &Sender<Answer>) {
             Err(FetchError::Failed(why) | FetchError::Unsupported(why)) => {
                 let wait = attempts.failed(&why, |why| {
                     log::warn!(
+                        cause = why;
                         "Reading what a Comet missed failed: {why}; trying again until it works"
                     );
                 });

@@ -34,9 +34,10 @@ impl Homes {
         if self.0.is_empty() {
             return None;
         }
-        let place = room.0 as usize % ROOMS;
+        // What one room's messages of two topics are to each other, Kafka doesn't say.
+        let place = (room.0 as usize).wrapping_add(partition.topic.0.into()) % ROOMS;
         match &mut self.0[place] {
-            Some(home) if home.room == room => {
+            Some(home) if home.room == room && home.partition.topic == partition.topic => {
                 home.others = 0;
                 if home.partition == partition {
                     return None;

@@ -35,7 +35,7 @@ pub fn record(
         .header(header::TOPIC, source.to_owned())
         .header(
             header::PARTITION,
-            letter.record.assignment.partition.to_string(),
+            letter.record.assignment.partition.index.to_string(),
         )
         .header(header::OFFSET, letter.record.offset.to_string());
     if let Some(last) = letter.last {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::kafka::Cluster;
 use crate::kafka::client::{ConsumerRecord, KrafkaError};
 use crate::kafka::fetch::{MAX_WAIT, Positions, Reader};
-use crate::message::{PartitionId, RecordId};
+use crate::message::{PartitionId, RecordId, Topics};
 use crate::settings::Isolation;
 
 /// Reads records again, as they are in Kafka: delivery keeps neither key, headers nor timestamp, and the classic
@@ -19,11 +19,11 @@ pub struct Originals {
 }
 
 impl Originals {
-    /// Connects to the topic `source`.
-    pub async fn connect(cluster: &Cluster, source: &str) -> Result<Self, KrafkaError> {
+    /// Connects to read from the topics `sources`.
+    pub async fn connect(cluster: &Cluster, sources: &Topics) -> Result<Self, KrafkaError> {
         Ok(Self {
             // The record was delivered, so it is readable whatever became of its transaction.
-            reader: Reader::connect(cluster, source, Isolation::ReadUncommitted).await?,
+            reader: Reader::connect(cluster, sources, Isolation::ReadUncommitted).await?,
             last: BTreeMap::new(),
             partition: None,
         })

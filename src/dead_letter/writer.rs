@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use super::originals::Originals;
 use super::waiting::Waiting;
@@ -18,8 +18,8 @@ use crate::kafka::client::{
 };
 use crate::kafka::{self, Cluster, Trouble, alter_topic_command, is_invalid, is_too_large};
 use crate::message::dead_letter::{Event, Letter};
-use crate::message::{Completion, RecordId, Settled, group};
-use crate::settings::Config;
+use crate::message::{Completion, RecordId, Settled, TopicId, Topics, group};
+use crate::settings::{Config, dead_letter_topic};
 
 /// Limits the letters of one round of writing.
 const AT_ONCE: usize = 100;
@@ -34,7 +34,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MOST: Duration = Duration::from_secs(5);
 const _: () = grows(RETRY_FIRST, RETRY_MOST);
 
-/// Starts the thread. It writes letters until `events` is closed, and retries each until it is written or its partition is
+/// Starts the thread, and with several topics one for each. It writes letters until `events` is closed, and retries each until it is written or its partition is
 /// another member's: that one writes it then.
 ///
 /// # Errors
@@ -45,10 +45,46 @@ pub fn spawn(
     group: Sender<group::Event>,
     figures: Arc<Figures>,
 ) -> std::io::Result<JoinHandle<()>> {
+    if !config.topics.are_several() {
+        return spawn_for(config, TopicId(0), events, group, figures);
+    }
+    // Where one dead-letter topic takes nothing, the others do.
+    let spawn_one = |topic| {
+        let (to_writer, letters) = unbounded();
+        let (group, figures) = (group.clone(), figures.clone());
+        spawn_for(config, topic, letters, group, figures).map(|writer| (to_writer, writer))
+    };
+    let writers: std::io::Result<Vec<_>> = config.topics.ids().map(spawn_one).collect();
+    let writers = writers?;
+    std::thread::Builder::new()
+        .name("dead-letters".into())
+        .spawn(move || {
+            for event in events {
+                let topic = event.assignment().partition.topic;
+                // It is gone only when the service ends.
+                let _ = writers[usize::from(topic.0)].0.send(event);
+            }
+            for (to_writer, writer) in writers {
+                drop(to_writer);
+                let _ = writer.join();
+            }
+        })
+}
+
+/// Starts the thread that writes one topic's letters.
+fn spawn_for(
+    config: &Config,
+    source: TopicId,
+    events: Receiver<Event>,
+    group: Sender<group::Event>,
+    figures: Arc<Figures>,
+) -> std::io::Result<JoinHandle<()>> {
+    let name = config.topics.name(source).to_owned();
     let mut writer = DeadLetterWriter {
         cluster: Cluster::of(config),
-        source: config.topic.clone(),
-        topic: config.dead_letter_topic(),
+        sources: config.topics.clone(),
+        topic: dead_letter_topic(&name),
+        source: name,
         comets: config.comet.clone(),
         events,
         connection: None,
@@ -62,13 +98,15 @@ pub fn spawn(
     std::thread::Builder::new()
         .name("dead-letter".into())
         .spawn(move || {
+            let mut waiting = 0;
             while writer.await_letters() {
                 let heart = &figures.letters.heart;
                 let written = runtime.block_on(heart.during(writer.write()));
                 for letter in &written {
                     figures.letters.written(letter.why.cause);
                 }
-                figures.letters.waiting.set(writer.waiting.held() as u64);
+                let before = std::mem::replace(&mut waiting, writer.waiting.held() as u64);
+                figures.letters.waiting.replace(before, waiting);
                 let dropped = writer.waiting.take_dropped();
                 if !tell(&group, written, dropped) {
                     break;
@@ -105,6 +143,8 @@ fn tell(group: &Sender<group::Event>, written: Vec<Letter>, dropped: Vec<Letter>
 
 struct DeadLetterWriter {
     cluster: Cluster,
+    sources: Topics,
+    /// The topic that the letters are from, and the one that they are written to.
     source: String,
     topic: String,
     /// The Comets' names, in the order of their ids.
@@ -276,7 +316,7 @@ impl DeadLetterWriter {
     async fn connection(&mut self) -> Result<&mut Connection, KrafkaError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => Connection::open(&self.cluster, &self.source, &self.topic).await?,
+            None => Connection::open(&self.cluster, &self.sources, &self.topic).await?,
         };
         Ok(self.connection.insert(connection))
     }
@@ -294,9 +334,12 @@ impl DeadLetterWriter {
         let original = connection.originals.get(record).await?;
         if original.is_none() {
             log::error!(
+                topic = self.source,
+                partition = record.assignment.partition.index,
+                offset = record.offset;
                 "{}[{}]@{} is to become a dead letter, but Kafka no longer has it: its letter stays empty",
                 self.source,
-                record.assignment.partition,
+                record.assignment.partition.index,
                 record.offset
             );
         }
@@ -340,17 +383,21 @@ impl Failure {
 
     fn complain(&self, cause: &str, topic: &str, source: &str, held: usize) {
         log::error!(
+            topic = source,
+            partition = self.record.assignment.partition.index,
+            offset = self.record.offset,
+            cause;
             "Writing to the dead-letter topic {topic} failed: {cause}. {} waiting for it, among them \
              {source}[{}]@{}; their offsets are held. Trying again until it works",
             counted(held as u64, "message"),
-            self.record.assignment.partition,
+            self.record.assignment.partition.index,
             self.record.offset
         );
     }
 }
 
 impl Connection {
-    async fn open(cluster: &Cluster, source: &str, topic: &str) -> Result<Self, KrafkaError> {
+    async fn open(cluster: &Cluster, sources: &Topics, topic: &str) -> Result<Self, KrafkaError> {
         let kafka = cluster.connect().await?;
         if kafka::partitions(&kafka, topic).await?.is_none() {
             let new = NewTopic::new(topic, 1, -1)?
@@ -387,7 +434,7 @@ impl Connection {
             .await?;
         Ok(Self {
             producer,
-            originals: Originals::connect(cluster, source).await?,
+            originals: Originals::connect(cluster, sources).await?,
         })
     }
 }

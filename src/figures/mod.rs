@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use crate::base::heart::{Heart, Working};
-use crate::message::{Cause, CometId, Held, PartitionId};
+use crate::message::{Cause, CometId, Held, PartitionId, TopicId};
 pub use calls::{METHODS, Method, Seen, Totals, WorkerFigures, method_of};
 pub use histogram::{Histogram, Snapshot};
 use partitions::Known;
@@ -48,6 +48,11 @@ impl Gauge {
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
+
+    /// Where several threads have a part of it: one of them has `now` in place of `before`.
+    pub fn replace(&self, before: u64, now: u64) {
+        self.0.fetch_add(now.wrapping_sub(before), Relaxed);
+    }
 }
 
 /// All figures of a service.
@@ -73,6 +78,7 @@ pub struct ConsumerFigures {
     partitions: Mutex<BTreeMap<PartitionId, Known>>,
     /// Of all partitions, those too that are another's by now.
     pub records: Counter,
+    by_topic: Mutex<BTreeMap<TopicId, u64>>,
     pub undecodable: Counter,
     /// Fetches that failed.
     pub failures: Counter,
@@ -155,6 +161,7 @@ impl ConsumerFigures {
     /// Notes what a fetch brought of a partition.
     pub fn read(&self, partition: PartitionId, records: u64, bytes: u64) {
         self.records.add(records);
+        *lock(&self.by_topic).entry(partition.topic).or_default() += records;
         let mut partitions = lock(&self.partitions);
         let reading = &mut partitions.entry(partition).or_default().reading;
         reading.records += records;
@@ -220,6 +227,14 @@ impl ConsumerFigures {
     /// Forgets a partition that is another's.
     pub fn forget(&self, partition: PartitionId) {
         lock(&self.partitions).remove(&partition);
+    }
+
+    /// Records of a topic, those too of partitions that are another's by now.
+    pub fn records_of(&self, topic: TopicId) -> u64 {
+        lock(&self.by_topic)
+            .get(&topic)
+            .copied()
+            .unwrap_or_default()
     }
 
     pub fn partitions(&self) -> BTreeMap<PartitionId, Reading> {

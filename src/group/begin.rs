@@ -43,7 +43,7 @@ impl Group {
         });
         let mut missing = self.by_id(partition, missing);
         let mut log = Known {
-            topic: topic.or(self.looks.topic()),
+            topic: topic.or(self.looks.topic(partition.topic)),
             leader_epoch,
             firm: finished.last().map_or(position, |last| last.end),
         };
@@ -63,7 +63,7 @@ impl Group {
         }
         let mut ledger = Ledger::new(position, finished, missing);
         if let Some(standing) = standing {
-            let verdict = self.looks.judge(&log, position, &standing);
+            let verdict = self.looks.judge(partition.topic, &log, position, &standing);
             self.effects
                 .say(look::notice(partition, verdict, &log, &ledger));
             log = log.after(position, &standing, verdict);

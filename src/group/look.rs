@@ -16,7 +16,7 @@ use super::{Group, next_assignment};
 use crate::message::group::Reached;
 use crate::message::membership::Command;
 use crate::message::standing::{Question, Standing, TopicTag};
-use crate::message::{Assignment, PartitionId};
+use crate::message::{Assignment, PartitionId, TopicId};
 
 /// The shortest time between two looks, however much goes wrong.
 const BETWEEN: Duration = Duration::from_millis(200);
@@ -26,7 +26,8 @@ pub struct Looks {
     /// Where each partition stood that the look under way asks about: its assignment and its position.
     asked: Option<BTreeMap<Assignment, i64>>,
     begun: Option<Instant>,
-    topic: Option<TopicTag>,
+    /// Each topic that there was when it was looked at last.
+    topics: BTreeMap<TopicId, TopicTag>,
     /// Topics of the same name that are deleted. A broker that lags behind may still name one.
     gone: Vec<TopicTag>,
 }
@@ -36,18 +37,24 @@ impl Looks {
         Self {
             asked: None,
             begun: None,
-            topic: None,
+            topics: BTreeMap::new(),
             gone: Vec::new(),
         }
     }
 
     /// The topic that there was when it was looked at last.
-    pub fn topic(&self) -> Option<TopicTag> {
-        self.topic
+    pub fn topic(&self, of: TopicId) -> Option<TopicTag> {
+        self.topics.get(&of).copied()
     }
 
     /// Compares what was known of a log, read from `position` on, with how it stands.
-    pub fn judge(&mut self, known: &Known, position: i64, standing: &Standing) -> Verdict {
+    pub fn judge(
+        &mut self,
+        topic: TopicId,
+        known: &Known,
+        position: i64,
+        standing: &Standing,
+    ) -> Verdict {
         if standing
             .topic
             .is_some_and(|topic| self.gone.contains(&topic))
@@ -55,9 +62,12 @@ impl Looks {
             return Verdict::Open;
         }
         let verdict = judge(known, position, standing);
-        if verdict != Verdict::Open && standing.topic.is_some() && standing.topic != self.topic {
-            self.gone.extend(self.topic);
-            self.topic = standing.topic;
+        if verdict != Verdict::Open
+            && let Some(tag) = standing.topic
+            && let before = self.topics.insert(topic, tag)
+            && before != Some(tag)
+        {
+            self.gone.extend(before);
         }
         verdict
     }
@@ -139,7 +149,9 @@ impl Group {
             let (Some(owned), Some(standing)) = (owned, standings.get(&partition)) else {
                 continue;
             };
-            let verdict = self.looks.judge(&owned.log, position, standing);
+            let verdict = self
+                .looks
+                .judge(partition.topic, &owned.log, position, standing);
             self.effects
                 .say(notice(partition, verdict, &owned.log, &owned.ledger));
             owned.log = owned.log.after(position, standing, verdict);

@@ -8,6 +8,7 @@ mod account;
 mod begin;
 mod catch_up;
 mod commit;
+mod debug;
 pub(crate) mod effect;
 mod identity;
 pub mod ledger;

@@ -160,7 +160,7 @@ impl Notice {
                 position,
                 why,
             } => log::warn!(
-                "the metadata of the offset committed for partition {partition} is not used: {why}; \
+                partition = partition.index, offset = position, cause = why; "the metadata of the offset committed for partition {partition} is not used: {why}; \
                  what had been finished above offset {position} may be sent again"
             ),
             Self::NotInFleet {
@@ -168,18 +168,22 @@ impl Notice {
                 comet,
                 offsets,
             } => log::warn!(
-                "partition {partition}: Comet {} is no longer in --comet: what it had missed ({}) is not sent to it",
+                partition = partition.index, comet; "partition {partition}: Comet {} is no longer in --comet: what it had missed ({}) is not sent to it",
                 one_line(&comet),
                 counted(offsets, "offset")
             ),
             Self::Reading {
                 partition,
                 position,
-            } => log::info!("partition {partition}: reading from offset {position}"),
+            } => {
+                log::info!(partition = partition.index, offset = position; "partition {partition}: reading from offset {position}")
+            }
             Self::StillOurs {
                 partition,
                 position,
-            } => log::info!("partition {partition}: reading from offset {position}, still ours"),
+            } => {
+                log::info!(partition = partition.index, offset = position; "partition {partition}: reading from offset {position}, still ours")
+            }
             Self::Lost { partitions } => {
                 let list: Vec<_> = partitions.iter().map(ToString::to_string).collect();
                 log::warn!(
@@ -188,7 +192,7 @@ impl Notice {
                 );
             }
             Self::CutOff { partitions, why } => log::warn!(
-                "partitions {partitions:?} may be another member's by now ({why}): nothing of them is read or sent until \
+                cause = why; "partitions {partitions:?} may be another member's by now ({why}): nothing of them is read or sent until \
                  Kafka says whose they are"
             ),
             Self::Halted { partitions, lasted } => log::warn!(
@@ -203,12 +207,12 @@ impl Notice {
                 partition,
                 messages,
             } => log::warn!(
-                "partition {partition}: {} not finished in time, left to its next owner",
+                partition = partition.index; "partition {partition}: {} not finished in time, left to its next owner",
                 counted(messages, "message")
             ),
             Self::Released { partitions } => log::info!("partitions {partitions:?} are released"),
             Self::CommitsFail { why } => {
-                log::warn!("committing offsets failed: {why}; trying again");
+                log::warn!(cause = why; "committing offsets failed: {why}; trying again");
             }
             Self::CommitsWork { lasted } => log::info!(
                 "committing offsets works again, after {:.1} s",
@@ -225,21 +229,21 @@ impl Notice {
                 offset,
                 left_out,
             } => log::warn!(
-                "partition {partition}: too many separate runs of messages are finished behind the unfinished offset {offset}, or \
+                partition = partition.index, offset; "partition {partition}: too many separate runs of messages are finished behind the unfinished offset {offset}, or \
                  taken by a Comet that is behind: the metadata of a commit has no room for {} of them. These are sent again if \
                  job is killed, or if the partition goes to another member meanwhile. Find out what holds that up: a Comet \
                  that doesn't answer, or the dead-letter topic",
                 counted(left_out as u64, "run")
             ),
             Self::MapFits { partition } => log::info!(
-                "partition {partition}: the metadata of a commit has room again for all that is finished"
+                partition = partition.index; "partition {partition}: the metadata of a commit has room again for all that is finished"
             ),
             Self::GoneUndelivered { messages } => log::error!(
                 "{} that Kafka no longer has could not be delivered, and can't be read again",
                 counted(messages, "message")
             ),
             Self::CometDetached { comet } => log::error!(
-                "Comet {comet} takes nothing while others deliver: it is detached, and the others no longer wait for it. Kafka keeps \
+                comet; "Comet {comet} takes nothing while others deliver: it is detached, and the others no longer wait for it. Kafka keeps \
                  what it misses; it catches up when it answers"
             ),
             Self::BeganBehind {
@@ -247,7 +251,7 @@ impl Notice {
                 comet,
                 records,
             } => log::warn!(
-                "partition {partition}: Comet {comet} missed {} before this process had it: it catches up on them when it answers",
+                partition = partition.index, comet; "partition {partition}: Comet {comet} missed {} before this process had it: it catches up on them when it answers",
                 counted(records, "record")
             ),
             Self::CometReturns {
@@ -255,7 +259,7 @@ impl Notice {
                 after,
                 messages,
             } => log::warn!(
-                "Comet {comet} answers again after {:.1} s: it catches up on {}",
+                comet; "Comet {comet} answers again after {:.1} s: it catches up on {}",
                 after.as_secs_f64(),
                 counted(messages, "record")
             ),
@@ -265,7 +269,7 @@ impl Notice {
                 within,
                 elsewhere,
             } => log::info!(
-                "Comet {comet} has caught up{}: it took {} within {:.1} s",
+                comet; "Comet {comet} has caught up{}: it took {} within {:.1} s",
                 if elsewhere {
                     " on the partitions that stay here; the new owners of the others deliver the rest"
                 } else {
@@ -275,7 +279,7 @@ impl Notice {
                 within.as_secs_f64()
             ),
             Self::MissedSkipped { comet, messages } => log::warn!(
-                "Comet {comet} doesn't get {} of what it missed: they were older than --catch-up or --max-age allows when they were read again",
+                comet; "Comet {comet} doesn't get {} of what it missed: they were older than --catch-up or --max-age allows when they were read again",
                 counted(messages, "message")
             ),
             Self::TooOld {
@@ -295,27 +299,29 @@ impl Notice {
                 records,
                 start,
             } => log::error!(
-                "partition {partition} begins at offset {start} now: {} that Comet {comet} missed were deleted by the topic's \
+                partition = partition.index, comet, offset = start; "partition {partition} begins at offset {start} now: {} that Comet {comet} missed were deleted by the topic's \
                  retention before it answered",
                 counted(records, "record")
             ),
             Self::StillBehind { comet, messages } => log::warn!(
-                "Comet {comet} is still behind by {}: the next owner of the partitions delivers them",
+                comet; "Comet {comet} is still behind by {}: the next owner of the partitions delivers them",
                 counted(messages, "record")
             ),
             // Whoever reads says that Kafka doesn't answer.
-            Self::LookFailed { why } => log::debug!("asking how the logs stand failed: {why}"),
+            Self::LookFailed { why } => {
+                log::debug!(cause = why; "asking how the logs stand failed: {why}")
+            }
             Self::LogCut {
                 partition,
                 to,
                 records,
             } => log::error!(
-                "partition {partition}: its log was cut back to offset {to} (a leader was elected that lacked its end, or a disk \
+                partition = partition.index, offset = to; "partition {partition}: its log was cut back to offset {to} (a leader was elected that lacked its end, or a disk \
                  lost it): {} that were read from there on are gone from Kafka. What it has there now is new, and is read",
                 counted(records, "record")
             ),
             Self::LogAnew { partition, at } => log::error!(
-                "partition {partition}: its topic was deleted and made anew: reading the new one from its start, offset {at}"
+                partition = partition.index, offset = at; "partition {partition}: its topic was deleted and made anew: reading the new one from its start, offset {at}"
             ),
             Self::LogDeleted {
                 partition,
@@ -323,7 +329,7 @@ impl Notice {
                 to,
                 records,
             } => log::error!(
-                "partition {partition} begins at offset {to}: {} from {position} on were deleted by the topic's retention before \
+                partition = partition.index, offset = to; "partition {partition} begins at offset {to}: {} from {position} on were deleted by the topic's retention before \
                  job could read them",
                 counted(records, "record")
             ),
@@ -332,7 +338,7 @@ impl Notice {
                 position,
                 at,
             } => log::error!(
-                "partition {partition} no longer has offset {position}, and Kafka doesn't say whether it was cut back or made \
+                partition = partition.index, offset = position; "partition {partition} no longer has offset {position}, and Kafka doesn't say whether it was cut back or made \
                  anew: reading it from its start, offset {at}"
             ),
         }

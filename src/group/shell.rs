@@ -9,7 +9,7 @@ use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use super::account::Shape;
 use super::effect::{Effect, Order, RequestId};
-use super::{COMMIT_EVERY, Counts, Group, Input};
+use super::{COMMIT_EVERY, Counts, Group, Input, debug};
 use crate::base::lease::{Lease, Moment};
 use crate::figures::Figures;
 use crate::message::consumer::Control;
@@ -106,6 +106,9 @@ impl Shell {
             self.take_reads();
             let is_tick = matches!(input, Input::Tick { .. });
             self.count(&input);
+            if log::log_enabled!(log::Level::Debug) {
+                debug::heard(&input, &self.channels.figures.comets);
+            }
             self.step(input);
             if is_tick || self.shape != Some(self.group.shape()) {
                 self.publish();
@@ -163,7 +166,11 @@ impl Shell {
 
     /// Steps the core. A thread that is gone is not told: the process ends.
     fn step(&mut self, input: Input) {
+        let says = log::log_enabled!(log::Level::Debug);
         for effect in self.group.step(input, Instant::now()) {
+            if says {
+                debug::does(&effect, &self.channels.figures.comets);
+            }
             match effect {
                 Effect::Consumer(control) => drop(self.channels.consumer.send(control)),
                 Effect::Workers(order) => {

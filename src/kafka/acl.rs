@@ -5,18 +5,22 @@ use krafka::error::ErrorCode;
 use super::cluster::Cluster;
 use super::finding::Finding;
 use super::secure::token;
-use crate::settings::Security;
 use crate::settings::security::Sasl;
+use crate::settings::{Security, dead_letter_topic};
 
 /// `None` where the error is another one.
 pub fn denied(cluster: &Cluster, code: ErrorCode) -> Option<Finding> {
-    let (topic, group) = (cluster.topic(), cluster.group());
-    let dead_letters = cluster.dead_letter_topic();
+    let group = cluster.group();
+    let topics = cluster.topics().names();
+    let topics: Vec<String> = topics
+        .flat_map(|topic| [topic.to_owned(), dead_letter_topic(topic)])
+        .collect();
     let (what, allow) = match code {
         ErrorCode::TopicAuthorizationFailed => (
-            format!("topic {topic} or {dead_letters}"),
+            format!("topic {}", topics.join(" or ")),
             format!(
-                "--operation Read --operation Write --operation Create --topic {topic} --topic {dead_letters}"
+                "--operation Read --operation Write --operation Create --topic {}",
+                topics.join(" --topic ")
             ),
         ),
         ErrorCode::GroupAuthorizationFailed => (

@@ -248,7 +248,10 @@ pub(super) async fn connect(address: &str) -> io::Result<TcpStream> {
     let mut failed = None;
     for one in lookup_host(address).await? {
         match timeout(CONNECT_TIMEOUT, TcpStream::connect(one)).await {
-            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Ok(stream)) => {
+                log::debug!("connected to Kafka at {address} ({one})");
+                return Ok(stream);
+            }
             Ok(Err(error)) => failed = Some(error),
             Err(_) => failed = Some(io::Error::from(io::ErrorKind::TimedOut)),
         }

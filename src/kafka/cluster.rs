@@ -12,6 +12,7 @@ use krafka::{Kafka, KafkaBuilder, ProxyConfig};
 use super::secure::{self, Relay, files, key, token};
 use super::trouble::Trouble;
 use crate::base::limits;
+use crate::message::Topics;
 use crate::settings::security::{ClientCertificate, Mechanism, Tls};
 use crate::settings::{Config, Security};
 
@@ -41,8 +42,7 @@ struct Inner {
     client_id: String,
     client_rack: Option<String>,
     /// What errors speak of.
-    topic: String,
-    dead_letter_topic: String,
+    topics: Topics,
     group: String,
 }
 
@@ -55,8 +55,7 @@ impl Cluster {
             relay: OnceLock::new(),
             client_id: config.client_id.clone(),
             client_rack: config.client_rack.clone(),
-            topic: config.topic.clone(),
-            dead_letter_topic: config.dead_letter_topic(),
+            topics: config.topics.clone(),
             group: config.group.clone(),
         }))
     }
@@ -73,8 +72,7 @@ impl Cluster {
             relay: OnceLock::new(),
             client_id: "job".into(),
             client_rack: None,
-            topic: "my-topic".into(),
-            dead_letter_topic: "my-topic.dead-letter".into(),
+            topics: Topics::new(["my-topic".to_owned()]),
             group: "my_consumer_group".into(),
         }))
     }
@@ -131,12 +129,8 @@ impl Cluster {
         self.0.client_rack.as_deref()
     }
 
-    pub(super) fn topic(&self) -> &str {
-        &self.0.topic
-    }
-
-    pub(super) fn dead_letter_topic(&self) -> &str {
-        &self.0.dead_letter_topic
+    pub(super) fn topics(&self) -> &Topics {
+        &self.0.topics
     }
 
     pub(super) fn group(&self) -> &str {

@@ -1,4 +1,4 @@
-//! Which broker leads which partition of a topic.
+//! Which broker leads which partition of the topics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,28 +8,29 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 
 use super::ask::text;
 use super::bootstrap::Bootstrap;
+use crate::message::{PartitionId, TopicId, Topics, by_topic};
 
 /// The first version that can ask without making the topic (Kafka 0.11); Kafka 4 takes it too.
 pub const METADATA: i16 = 4;
 
-/// What a broker says about a topic.
+/// What a broker says about the topics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
     /// Who said it, `host:port`.
     pub asked: String,
     /// The leader of each partition, `host:port`, where it has one.
-    pub leaders: BTreeMap<i32, Option<String>>,
+    pub leaders: BTreeMap<PartitionId, Option<String>>,
 }
 
 impl Layout {
-    /// Asks for a topic, and doesn't make it.
+    /// Asks for topics, and makes none. Of several, those that can't be seen are left out.
     ///
     /// # Errors
     /// A sentence: nobody answers, or there is no such topic.
-    pub async fn ask(bootstrap: &Bootstrap, topic: &str) -> Result<Layout, String> {
-        let named = MetadataRequestTopic::default().with_name(Some(text(topic).into()));
+    pub async fn ask(bootstrap: &Bootstrap, topics: &Topics) -> Result<Layout, String> {
+        let named = |name| MetadataRequestTopic::default().with_name(Some(text(name).into()));
         let request = MetadataRequest::default()
-            .with_topics(Some(vec![named]))
+            .with_topics(Some(topics.names().map(named).collect()))
             .with_allow_auto_topic_creation(false);
         let (connection, answer) = bootstrap.ask(&request, METADATA).await?;
         let asked = connection.address;
@@ -38,30 +39,32 @@ impl Layout {
             .iter()
             .map(|broker| (broker.node_id.0, format!("{}:{}", broker.host, broker.port)))
             .collect();
-        let of_it = answer
-            .topics
-            .iter()
-            .find(|of| of.name.as_ref().is_some_and(|name| name.0 == text(topic)));
-        let Some(of_it) = of_it else {
-            return Err(format!("Kafka at {asked} said nothing of topic {topic}"));
-        };
-        match of_it.error_code.err() {
-            None => {}
-            Some(ResponseError::UnknownTopicOrPartition) => {
-                return Err(format!("Kafka at {asked} has no topic {topic}"));
-            }
-            Some(error) => {
-                return Err(format!(
-                    "Kafka at {asked} answered {error:?} when asked for topic {topic}"
-                ));
+        let (mut leaders, mut failed) = (BTreeMap::new(), None);
+        for topic in topics.ids() {
+            let name = topics.name(topic);
+            let mut of = answer.topics.iter();
+            let of = of.find(|of| of.name.as_ref().is_some_and(|said| said.as_str() == name));
+            match of.map(|of| (of, of.error_code.err())) {
+                Some((of, None)) => leaders.extend(of.partitions.iter().map(|p| {
+                    let index = p.partition_index;
+                    let leader = brokers.get(&p.leader_id.0).cloned();
+                    (PartitionId { topic, index }, leader)
+                })),
+                Some((_, Some(ResponseError::UnknownTopicOrPartition))) => {
+                    failed = Some(format!("Kafka at {asked} has no topic {name}"));
+                }
+                Some((_, Some(error))) => {
+                    failed = Some(format!(
+                        "Kafka at {asked} answered {error:?} when asked for topic {name}"
+                    ));
+                }
+                None => failed = Some(format!("Kafka at {asked} said nothing of topic {name}")),
             }
         }
-        let leaders = of_it
-            .partitions
-            .iter()
-            .map(|p| (p.partition_index, brokers.get(&p.leader_id.0).cloned()))
-            .collect();
-        Ok(Layout { asked, leaders })
+        match failed {
+            Some(why) if leaders.is_empty() => Err(why),
+            _ => Ok(Layout { asked, leaders }),
+        }
     }
 
     /// The brokers that lead any of its partitions.
@@ -73,46 +76,10 @@ impl Layout {
             .collect()
     }
 
-    /// Whether its partitions are numbered from 0 without a gap, as Kafka makes them.
-    pub fn is_gapless(&self) -> bool {
-        self.leaders
-            .keys()
-            .copied()
-            .eq(0..self.leaders.len() as i32)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn layout(leaders: &[(i32, Option<&str>)]) -> Layout {
-        Layout {
-            asked: "a:1".into(),
-            leaders: leaders
-                .iter()
-                .map(|(p, leader)| (*p, leader.map(str::to_owned)))
-                .collect(),
-        }
-    }
-
-    #[test]
-    fn a_gap_is_seen() {
-        assert!(layout(&[]).is_gapless());
-        assert!(layout(&[(0, None), (1, Some("a:1"))]).is_gapless());
-        assert!(!layout(&[(1, Some("a:1"))]).is_gapless());
-        assert!(!layout(&[(0, None), (2, None)]).is_gapless());
-        assert!(!layout(&[(-1, None)]).is_gapless());
-    }
-
-    #[test]
-    fn a_broker_counts_once() {
-        let of = layout(&[
-            (0, Some("a:1")),
-            (1, Some("a:1")),
-            (2, None),
-            (3, Some("b:1")),
-        ]);
-        assert_eq!(of.brokers().into_iter().collect::<Vec<_>>(), ["a:1", "b:1"]);
+    /// The topic of which the partitions are not numbered from 0 without a gap, as Kafka makes them, and their numbers.
+    pub fn with_gap(&self) -> Option<(TopicId, Vec<i32>)> {
+        let by_topic = by_topic(self.leaders.keys().map(|p| (p.topic, p.index)));
+        let has_gap = |indexes: &[i32]| !indexes.iter().copied().eq(0..indexes.len() as i32);
+        by_topic.into_iter().find(|(_, indexes)| has_gap(indexes))
     }
 }

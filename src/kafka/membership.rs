@@ -2,6 +2,7 @@
 //!
 //! Its partitions are always paused: krafka keeps the membership, and the consumer thread reads.
 
+mod absent;
 mod attempt;
 mod committer;
 mod connect;
@@ -158,7 +159,7 @@ impl Membership {
                     if fenced.len() >= FENCED_MOST {
                         return Err(why);
                     }
-                    log::warn!("{why}; or Kafka remembered one that is gone. Joining anew");
+                    log::warn!(cause = why; "{why}; or Kafka remembered one that is gone. Joining anew");
                 }
                 End::NameTaken(why) => tokio::select! {
                     () = wait(&mut retry, &why) => {}
@@ -294,7 +295,7 @@ impl Membership {
             .timeout(self.config.shutdown_timeout + BEYOND_STOP)
             .group_membership_operation(leaving);
         if let Err(error) = consumer.close_with(options).await {
-            log::warn!("leaving the group {} failed: {error}", self.config.group);
+            log::warn!(group = self.config.group, cause:% = error; "leaving the group {} failed: {error}", self.config.group);
         }
     }
 
@@ -350,13 +351,13 @@ impl Membership {
         Ok((consumer, listener))
     }
 
-    /// Retries until krafka knows the topic.
+    /// Retries until krafka has asked for the topics.
     ///
     /// # Errors
     /// The broker refuses the settings for good.
     async fn subscribe(&self, consumer: &Consumer) -> Result<(), String> {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
-        while let Err(error) = consumer.subscribe([&self.config.topic]).await {
+        while let Err(error) = consumer.subscribe(self.config.topics.names()).await {
             if let Some(advice) = refusal::cannot_heal(&error, &self.config) {
                 return Err(format!("{}. {advice}", self.failed(&error)));
             }

@@ -20,8 +20,8 @@ use kafka_protocol::protocol::Request;
 
 use super::ask::{Connection, address_of, text};
 use super::cluster::Cluster;
-use crate::message::PartitionId;
 use crate::message::standing::{Log, Question, Standing, TopicTag};
+use crate::message::{PartitionId, Topics, by_topic};
 
 /// How long one broker may take for one answer, with connecting to it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub const EARLIEST: i64 = -2;
 /// Asks, on connections that it keeps.
 pub struct Asker {
     cluster: Cluster,
-    topic: String,
+    topics: Topics,
     connections: HashMap<String, Negotiated>,
     /// Whether it was said that the brokers give topics no ids.
     said: bool,
@@ -53,10 +53,10 @@ struct Negotiated {
 }
 
 impl Asker {
-    pub fn new(cluster: Cluster, topic: String) -> Self {
+    pub fn new(cluster: Cluster, topics: Topics) -> Self {
         Self {
             cluster,
-            topic,
+            topics,
             connections: HashMap::new(),
             said: false,
         }
@@ -70,16 +70,14 @@ impl Asker {
         &mut self,
         questions: &[Question],
     ) -> Result<BTreeMap<PartitionId, Standing>, String> {
-        let (topic, partitions, brokers) = self.metadata().await?;
+        let (known, brokers) = self.metadata().await?;
         let mut standings = BTreeMap::new();
         let mut by_leader = BTreeMap::<i32, Vec<(Question, i32)>>::new();
         for question in questions {
-            let Some(partition) = partitions
-                .iter()
-                .find(|p| p.partition_index == question.partition.index)
-            else {
+            let Some((topic, partition)) = known.get(&question.partition) else {
                 continue;
             };
+            let topic = *topic;
             let epoch = partition.leader_epoch;
             let standing = Standing {
                 topic,
@@ -123,10 +121,9 @@ impl Asker {
         partitions: &[PartitionId],
         time: i64,
     ) -> Result<(BTreeMap<PartitionId, i64>, Option<String>), String> {
-        let (_, known, brokers) = self.metadata().await?;
+        let (known, brokers) = self.metadata().await?;
         let mut by_leader = BTreeMap::<i32, Vec<(PartitionId, i32)>>::new();
-        for partition in known {
-            let id = PartitionId::of_first(partition.partition_index);
+        for (id, (_, partition)) in known {
             if partitions.contains(&id) {
                 let leader = by_leader.entry(*partition.leader_id).or_default();
                 leader.push((id, partition.leader_epoch));
@@ -166,21 +163,19 @@ impl Asker {
         Ok(found)
     }
 
-    /// The topic, its partitions, and the addresses of the brokers.
+    /// The partitions, each with its topic's tag, and the addresses of the brokers.
     async fn metadata(
         &mut self,
     ) -> Result<
         (
-            Option<TopicTag>,
-            Vec<MetadataResponsePartition>,
+            HashMap<PartitionId, (Option<TopicTag>, MetadataResponsePartition)>,
             HashMap<i32, String>,
         ),
         String,
     > {
+        let named = |name| MetadataRequestTopic::default().with_name(Some(text(name).into()));
         let request = MetadataRequest::default()
-            .with_topics(Some(vec![
-                MetadataRequestTopic::default().with_name(Some(text(&self.topic).into())),
-            ]))
+            .with_topics(Some(self.topics.names().map(named).collect()))
             .with_allow_auto_topic_creation(false);
         let kept = self.connections.keys().cloned();
         let mut addresses: Vec<String> = kept.collect();
@@ -202,19 +197,26 @@ impl Asker {
                 .iter()
                 .map(|b| (*b.node_id, address_of(&b.host, b.port)))
                 .collect();
-            let found = answer.topics.into_iter().find(|t| t.error_code == 0);
-            let Some(found) = found else {
-                return Ok((None, Vec::new(), brokers));
-            };
-            let topic = TopicTag::of(found.topic_id.as_bytes());
-            if topic.is_none() && !self.said {
-                self.said = true;
-                log::info!(
-                    "Kafka at {address} gives topics no ids (it does from 2.8 on): a topic that is deleted and made anew \
-                     is taken for the one before"
-                );
+            let mut known = HashMap::new();
+            for found in answer.topics.into_iter().filter(|t| t.error_code == 0) {
+                let name = found.name.as_ref().map_or("", |name| name.as_str());
+                let Some(topic) = self.topics.id(name) else {
+                    continue;
+                };
+                let tag = TopicTag::of(found.topic_id.as_bytes());
+                if tag.is_none() && !self.said {
+                    self.said = true;
+                    log::info!(
+                        "Kafka at {address} gives topics no ids (it does from 2.8 on): a topic that is deleted and made \
+                         anew is taken for the one before"
+                    );
+                }
+                known.extend(found.partitions.into_iter().map(|partition| {
+                    let index = partition.partition_index;
+                    (PartitionId { topic, index }, (tag, partition))
+                }));
             }
-            return Ok((topic, found.partitions, brokers));
+            return Ok((known, brokers));
         }
         Err(why)
     }
@@ -262,25 +264,30 @@ impl Asker {
         of: &[(PartitionId, i32)],
         time: i64,
     ) -> Result<BTreeMap<PartitionId, i64>, String> {
-        let partitions = of.iter().map(|(partition, epoch)| {
-            ListOffsetsPartition::default()
+        let asked = by_topic(of.iter().map(|(partition, epoch)| {
+            let asked = ListOffsetsPartition::default()
                 .with_partition_index(partition.index)
                 .with_current_leader_epoch(*epoch)
-                .with_timestamp(time)
+                .with_timestamp(time);
+            (partition.topic, asked)
+        }));
+        let asked = asked.into_iter().map(|(topic, partitions)| {
+            ListOffsetsTopic::default()
+                .with_name(text(self.topics.name(topic)).into())
+                .with_partitions(partitions)
         });
         let request = ListOffsetsRequest::default()
             .with_replica_id((-1).into())
-            .with_topics(vec![
-                ListOffsetsTopic::default()
-                    .with_name(text(&self.topic).into())
-                    .with_partitions(partitions.collect()),
-            ]);
+            .with_topics(asked.collect());
         let answer = self.ask(address, &request, LIST_OFFSETS).await?;
-        let partitions = answer.topics.into_iter().flat_map(|t| t.partitions);
-        let known = partitions.filter(|p| p.error_code == 0);
-        Ok(known
-            .map(|p| (PartitionId::of_first(p.partition_index), p.offset))
-            .collect())
+        let mut known = BTreeMap::new();
+        for topic in &answer.topics {
+            for p in topic.partitions.iter().filter(|p| p.error_code == 0) {
+                let partition = self.topics.partition(&topic.name, p.partition_index);
+                known.extend(partition.map(|partition| (partition, p.offset)));
+            }
+        }
+        Ok(known)
     }
 
     /// Where the epochs that were known end, by partition: `Err` where the leader refused, `Ok(None)` where it has no
@@ -290,32 +297,36 @@ impl Asker {
         address: &str,
         questions: &[(Question, i32)],
     ) -> Result<BTreeMap<PartitionId, Result<Option<i64>, ()>>, Refusal> {
-        let partitions = questions.iter().map(|(question, epoch)| {
-            OffsetForLeaderPartition::default()
+        let asked = by_topic(questions.iter().map(|(question, epoch)| {
+            let asked = OffsetForLeaderPartition::default()
                 .with_partition(question.partition.index)
                 .with_current_leader_epoch(*epoch)
-                .with_leader_epoch(question.leader_epoch.unwrap_or(*epoch))
+                .with_leader_epoch(question.leader_epoch.unwrap_or(*epoch));
+            (question.partition.topic, asked)
+        }));
+        let asked = asked.into_iter().map(|(topic, partitions)| {
+            OffsetForLeaderTopic::default()
+                .with_topic(text(self.topics.name(topic)).into())
+                .with_partitions(partitions)
         });
         let request = OffsetForLeaderEpochRequest::default()
             .with_replica_id((-1).into())
-            .with_topics(vec![
-                OffsetForLeaderTopic::default()
-                    .with_topic(text(&self.topic).into())
-                    .with_partitions(partitions.collect()),
-            ]);
+            .with_topics(asked.collect());
         let answer = self
             .try_ask(address, &request, OFFSET_FOR_LEADER_EPOCH)
             .await?;
-        let partitions = answer.topics.into_iter().flat_map(|t| t.partitions);
-        Ok(partitions
-            .map(|p| {
+        let mut ends = BTreeMap::new();
+        for topic in &answer.topics {
+            for p in &topic.partitions {
                 let end = match p.error_code.err() {
                     None => Ok((p.end_offset >= 0).then_some(p.end_offset)),
                     Some(_) => Err(()),
                 };
-                (PartitionId::of_first(p.partition), end)
-            })
-            .collect())
+                let partition = self.topics.partition(&topic.topic, p.partition);
+                ends.extend(partition.map(|partition| (partition, end)));
+            }
+        }
+        Ok(ends)
     }
 
     async fn ask<R: Request>(

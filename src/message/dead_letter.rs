@@ -14,6 +14,18 @@ pub enum Event {
     Forget(Assignment),
 }
 
+impl Event {
+    /// The assignment that it is about.
+    pub fn assignment(&self) -> Assignment {
+        match self {
+            Event::Write(letter) => letter.record.assignment,
+            Event::Suspend(assignment) | Event::Resume(assignment) | Event::Forget(assignment) => {
+                *assignment
+            }
+        }
+    }
+}
+
 /// A dead letter to write.
 #[derive(Debug)]
 pub struct Letter {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::topics;
+
 /// A topic that the group reads: its place in the list of the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicId(pub u16);
@@ -29,13 +31,13 @@ impl PartitionId {
 
 impl fmt::Display for PartitionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.index.fmt(f)
+        topics::write_partition(*self, f)
     }
 }
 
 impl fmt::Debug for PartitionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.index.fmt(f)
+        topics::write_partition(*self, f)
     }
 }
 

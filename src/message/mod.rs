@@ -18,6 +18,7 @@ mod offsets;
 pub mod proto;
 pub mod standing;
 pub mod topic_tag;
+mod topics;
 pub mod worker;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use completion::{Cause, Completion, Reason, Settled};
 pub use held::Held;
 pub use ids::{Assignment, CometId, PartitionId, RecordId, TopicId, WorkerId};
 pub use offsets::Offsets;
+pub use topics::{Topics, by_topic};
 
 use call::{Delivery, Target};
 

@@ -1,129 +1,123 @@
-//! The log: muduo's line on standard output, at the level that `MUDUO_LOG_LEVEL` asks for.
-//!
-//! `20261123 06:49:37.468688Z 23680 INFO  text - file.rs:88`: UTC with microseconds, the kernel's thread id,
-//! the level, the text, and where in the source it was written.
+//! The log: muduo's line on standard output, or another form, at the level that `MUDUO_LOG_LEVEL` asks for.
 
+mod entry;
+mod form;
+mod journal;
+mod levels;
 mod recent;
+mod repeats;
 mod sink;
+mod trouble;
 mod writer;
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::Instant;
 
 use env_logger::{Builder, Target};
-use jiff::Timestamp;
-use jiff::tz::Offset;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-pub use recent::last_errors;
-use writer::Flusher;
 
 use crate::base::text::{escape_body, one_line};
 use crate::message::proto::push::PushMsg;
 use crate::message::proto::push::push_msg::Type;
+use entry::Entry;
+use form::Form;
+use journal::Journal;
+use levels::Levels;
+pub use recent::last_errors;
+use repeats::Repeats;
+pub use trouble::{Trouble, dropped, trouble};
+use writer::Flusher;
 
-const VARIABLE: &str = "MUDUO_LOG_LEVEL";
 /// The crates whose records are job's own.
 const OWN: [&str; 2] = ["chatroom_job", "job"];
-/// What krafka warns about, and job says itself, or knows and doesn't mind. Errors from there are shown.
-const REPEATED: [&str; 3] = [
-    // At each start: that the classic group protocol is deprecated from Kafka 4.3 on.
-    "krafka::consumer::group::classic",
-    // At each retry: that no broker is reachable, or the topic isn't there.
-    "krafka::metadata",
-    "krafka::network::pool",
-];
-/// Lines that were lost because nobody took them.
-static DROPPED: AtomicU64 = AtomicU64::new(0);
 /// How many users of one message are shown.
 const KEYS_SHOWN: usize = 20;
 /// How krafka's advice begins to whoever writes a program with it. It means nothing to an operator.
 const ADVICE: [&str; 2] = ["Switch with `", "Call `"];
 
-/// Starts the service's log, on standard output. Nothing happens where another log was started before. A
-/// wrong level is said in the log, and INFO is used. `redirect` sends a library's own log here, by the level that holds then.
-pub fn init(redirect: fn()) {
-    let asked = std::env::var_os(VARIABLE).unwrap_or_default();
-    let asked = asked.to_string_lossy();
-    let level = parse(&asked);
-    let (target, flusher) = match writer::start(sink::Stdout) {
-        Ok((queue, flusher)) => (Target::Pipe(Box::new(queue)), Some(flusher)),
+/// The form that somebody asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A line of text.
+    Muduo,
+    /// A JSON object a line.
+    Json,
+    /// The systemd journal with fields; where there is none, muduo's lines with syslog's priorities.
+    Journal,
+    /// The journal where standard output leads there, else muduo's lines.
+    Auto,
+}
+
+/// Starts the service's log. Nothing happens where another log was started before. A wrong level is said in the log, and
+/// INFO is used. `redirect` sends a library's own log here, by the level that holds then.
+pub fn init(format: Format, redirect: fn()) {
+    let levels = Levels::of_environment();
+    let repeats = Arc::new(Repeats::default());
+    let (form, journal) = form_for(format);
+    let started = match journal {
+        Some(journal) => writer::start(journal, form, repeats.clone()),
+        None => writer::start(sink::Stdout, form, repeats.clone()),
+    };
+    let (target, service) = match started {
+        Ok((queue, flusher)) => (
+            Target::Pipe(Box::new(queue)),
+            Some(Service { flusher, repeats }),
+        ),
         // What needs a thread next will say so.
         Err(_) => (Target::Stdout, None),
     };
-    start(
-        target,
-        flusher,
-        level.unwrap_or(LevelFilter::Info),
-        redirect,
-    );
-    if level.is_none() {
-        log::warn!(
-            "{VARIABLE}={} is not a level: write TRACE, DEBUG, INFO, WARN or ERROR. INFO is used",
-            escape_body(asked.as_bytes())
+    start(target, form, service, &levels, LevelFilter::Info, redirect);
+    levels.complain();
+    if format == Format::Journal && form != Form::Journal {
+        log::info!(
+            "nobody listens at {}: the log goes to standard output, with priorities that systemd understands",
+            journal::SOCKET
         );
     }
 }
 
 /// Starts the log of a command that people run and read: on standard error, and only what
-/// `MUDUO_LOG_LEVEL` asks for, if it is set. `redirect` as for [`init`].
+/// `MUDUO_LOG_LEVEL` or `RUST_LOG` asks for, if one is set. `redirect` as for [`init`].
 pub fn init_for_command(redirect: fn()) {
-    let asked = std::env::var(VARIABLE)
-        .ok()
-        .filter(|level| !level.trim().is_empty());
-    start(
-        Target::Stderr,
-        None,
-        asked
-            .and_then(|level| parse(&level))
-            .unwrap_or(LevelFilter::Off),
-        redirect,
-    );
+    let levels = Levels::of_environment();
+    let none = LevelFilter::Off;
+    start(Target::Stderr, Form::Muduo, None, &levels, none, redirect);
 }
 
-/// How many lines were lost because nobody took them.
-pub fn dropped() -> u64 {
-    DROPPED.load(Ordering::Relaxed)
-}
-
-/// Notes that these lines are lost. Returns how many they are.
-fn lost(lines: &[u8]) -> u64 {
-    let count = sink::count_lines(lines);
-    DROPPED.fetch_add(count, Ordering::Relaxed);
-    count
-}
-
-/// The level of that name, in any case; INFO for an empty one.
-fn parse(level: &str) -> Option<LevelFilter> {
-    match level.trim().to_ascii_uppercase().as_str() {
-        "TRACE" => Some(LevelFilter::Trace),
-        "DEBUG" => Some(LevelFilter::Debug),
-        "INFO" | "" => Some(LevelFilter::Info),
-        "WARN" => Some(LevelFilter::Warn),
-        "ERROR" => Some(LevelFilter::Error),
-        _ => None,
+/// The form to write, and the journal where that is it.
+fn form_for(format: Format) -> (Form, Option<Journal>) {
+    let journal = match format {
+        Format::Muduo => return (Form::Muduo, None),
+        Format::Json => return (Form::Json, None),
+        Format::Journal => Journal::at(journal::SOCKET).ok(),
+        Format::Auto => match std::env::var(journal::STREAM) {
+            Ok(stream) if journal::has_stdout(&stream) => Journal::at(journal::SOCKET).ok(),
+            _ => return (Form::Muduo, None),
+        },
+    };
+    match journal {
+        Some(journal) => (Form::Journal, Some(journal)),
+        None => (Form::Prefixed, None),
     }
 }
 
-fn start(target: Target, flusher: Option<Flusher>, level: LevelFilter, redirect: fn()) {
+fn start(
+    target: Target,
+    form: Form,
+    service: Option<Service>,
+    levels: &Levels,
+    unless_asked: LevelFilter,
+    redirect: fn(),
+) {
     let mut builder = Builder::new();
     builder
         .target(target)
-        .format(|out, record| line(out, Timestamp::now(), thread_id(), record));
-    if level >= LevelFilter::Debug {
-        builder.filter_level(level);
-    } else {
-        builder.filter_level(level.min(LevelFilter::Warn));
-        for name in OWN {
-            builder.filter_module(name, level);
-        }
-        for name in REPEATED {
-            builder.filter_module(name, level.min(LevelFilter::Error));
-        }
-    }
+        .format(move |out, record| form.write(out, &Entry::now(record)));
+    levels.filter(&mut builder, unless_asked);
     let logger = builder.build();
     log::set_max_level(logger.filter());
-    if log::set_boxed_logger(Box::new(Flushed { logger, flusher })).is_ok() {
+    if log::set_boxed_logger(Box::new(Logger { logger, service })).is_ok() {
         // gRPC's core takes "off" for "to standard error, as it is the default": it is filtered here instead.
         let wanted = log::max_level();
         log::set_max_level(wanted.max(LevelFilter::Error));
@@ -132,22 +126,37 @@ fn start(target: Target, flusher: Option<Flusher>, level: LevelFilter, redirect:
     }
 }
 
-/// env_logger's logger, with a flush that waits until all is written.
-struct Flushed {
+/// env_logger's logger, and what the service's log has beside it.
+struct Logger {
     logger: env_logger::Logger,
-    flusher: Option<Flusher>,
+    service: Option<Service>,
 }
 
-impl Log for Flushed {
+struct Service {
+    flusher: Flusher,
+    repeats: Arc<Repeats>,
+}
+
+impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         self.logger.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if is_advice(record) {
+        if record.level() > Level::Warn {
+            return self.logger.log(record);
+        }
+        if !self.logger.matches(record) || is_advice(record) {
             return;
         }
-        self.logger.log(record);
+        let Some(service) = &self.service else {
+            return self.logger.log(record);
+        };
+        let entry = Entry::now(record);
+        if service.repeats.admits(&entry, Instant::now()) {
+            recent::keep(&entry);
+            self.logger.log(record);
+        }
         // Others may end the process after it, as gRPC's assertions do.
         if record.level() == Level::Error && !is_own(record.target()) {
             self.flush();
@@ -155,8 +164,8 @@ impl Log for Flushed {
     }
 
     fn flush(&self) {
-        if let Some(flusher) = &self.flusher {
-            flusher.flush();
+        if let Some(service) = &self.service {
+            service.flusher.flush();
         }
     }
 }
@@ -171,45 +180,15 @@ fn is_advice(record: &Record<'_>) -> bool {
 }
 
 /// A record of the log's own, as it is written.
-fn own_line(level: Level, text: std::fmt::Arguments<'_>) -> Vec<u8> {
+fn own_line(form: Form, level: Level, text: std::fmt::Arguments<'_>) -> Vec<u8> {
     let mut record = Record::builder();
     record
         .target(OWN[0])
         .level(level)
         .file(Some(file!()))
         .line(Some(line!()));
-    let mut out = Vec::new();
     let record = record.args(text).build();
-    // Memory takes everything.
-    let _ = line(&mut out, Timestamp::now(), thread_id(), &record);
-    out
-}
-
-/// Writes one record. env_logger collects it in a buffer and hands it on in one piece, so that the lines of
-/// one record stay together.
-fn line(out: &mut impl Write, now: Timestamp, thread: i32, record: &Record<'_>) -> io::Result<()> {
-    let time = Offset::UTC.to_datetime(now);
-    write!(
-        out,
-        "{:04}{:02}{:02} {:02}:{:02}:{:02}.{:06}Z {thread} {:<5} ",
-        time.year(),
-        time.month(),
-        time.day(),
-        time.hour(),
-        time.minute(),
-        time.second(),
-        time.subsec_nanosecond() / 1_000,
-        record.level(),
-    )?;
-    if is_own(record.target()) {
-        write!(out, "{}", record.args())?;
-    } else {
-        // Others put into their text what came over the network.
-        write!(out, "{}", escape_body(record.args().to_string().as_bytes()))?;
-    }
-    let file = record.file().unwrap_or("?");
-    let name = file.rsplit('/').next().unwrap_or(file);
-    writeln!(out, " - {name}:{}", record.line().unwrap_or(0))
+    form.bytes(&Entry::now(&record))
 }
 
 fn is_own(target: &str) -> bool {
@@ -227,6 +206,8 @@ fn thread_id() -> i32 {
 pub fn received(push: &PushMsg) {
     if log::log_enabled!(Level::Info) {
         log::info!(
+            operation = push.operation,
+            room = push.room.as_str();
             "Received PushMsg:\n  Type: {}\n  Operation: {}\n  roomId: {}{}\n  msg: {}",
             push.type_.value(),
             push.operation,
@@ -268,34 +249,6 @@ fn addressed(push: &PushMsg) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn written(target: &str, text: std::fmt::Arguments<'_>) -> String {
-        let now: Timestamp = "2026-11-23T06:49:37.468688999Z".parse().expect("a time");
-        let mut record = Record::builder();
-        record
-            .target(target)
-            .level(log::Level::Info)
-            .file(Some("src/group/file.rs"))
-            .line(Some(88));
-        let mut out = Vec::new();
-        line(&mut out, now, 23680, &record.args(text).build()).expect("memory takes it");
-        String::from_utf8(out).expect("text")
-    }
-
-    #[test]
-    fn the_line_is_muduos() {
-        assert_eq!(
-            written("chatroom_job::group", format_args!("text")),
-            "20261123 06:49:37.468688Z 23680 INFO  text - file.rs:88\n"
-        );
-    }
-
-    #[test]
-    fn records_of_others_stay_on_one_line() {
-        assert!(written("chatroom_job", format_args!("a\nb")).contains("INFO  a\nb - "));
-        assert!(written("krafka::client", format_args!("a\nb")).contains("INFO  a\\nb - "));
-        assert!(written("jobber", format_args!("a\nb")).contains("INFO  a\\nb - "));
-    }
 
     #[test]
     fn a_push_names_its_users_and_server_and_others_have_no_such_lines() {
@@ -343,13 +296,5 @@ mod tests {
             Level::Warn,
             "Application has not called poll()"
         ));
-    }
-
-    #[test]
-    fn levels_in_any_case() {
-        assert_eq!(parse("debug"), Some(LevelFilter::Debug));
-        assert_eq!(parse(" Error "), Some(LevelFilter::Error));
-        assert_eq!(parse(""), Some(LevelFilter::Info));
-        assert_eq!(parse("verbose"), None);
     }
 }

@@ -8,3 +8,4 @@ pub mod metrics;
 mod process;
 pub mod pulse;
 pub mod status;
+pub mod summary;

@@ -1,10 +1,12 @@
-//! The thread that looks whether the others go on: for /healthz, for the status, and for systemd's watchdog.
+//! The thread that looks whether the others go on: for /healthz, for the status, and for systemd's watchdog. Now and then it says in
+//! the log what was done.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::health::{LOOKS, Pulse};
+use super::summary::{self, Summary};
 use crate::base::heart::STANDS_STILL;
 use crate::base::notify::{ALIVE, READY, Supervisor};
 use crate::base::trial;
@@ -30,6 +32,7 @@ pub fn spawn(figures: Arc<Figures>) -> std::io::Result<Arc<Mutex<Pulse>>> {
             }
             let mut told: Option<Instant> = None;
             let mut is_well = true;
+            let mut summaries = Summaries::new(&figures);
             loop {
                 let found = look(&pulse, &figures);
                 if let Err(why) = &found
@@ -46,10 +49,43 @@ pub fn spawn(figures: Arc<Figures>) -> std::io::Result<Arc<Mutex<Pulse>>> {
                     supervisor.tell(ALIVE);
                     told = Some(Instant::now());
                 }
-                thread::sleep(every);
+                summaries.look(&figures);
+                thread::sleep(every.min(summaries.every));
             }
         })?;
     Ok(shared)
+}
+
+/// When to say what was done.
+struct Summaries {
+    summary: Summary,
+    every: Duration,
+    due: Instant,
+}
+
+impl Summaries {
+    fn new(figures: &Figures) -> Self {
+        let (every, now) = (
+            trial::limit("summary-every", summary::EVERY),
+            Instant::now(),
+        );
+        Self {
+            summary: Summary::new(figures, now),
+            every,
+            due: now + every,
+        }
+    }
+
+    fn look(&mut self, figures: &Figures) {
+        let now = Instant::now();
+        if now >= self.due && log::log_enabled!(log::Level::Info) {
+            // After a halt of the whole process none is made up for.
+            self.due = now + self.every;
+            if let Some(said) = self.summary.look(figures, now) {
+                said.log();
+            }
+        }
+    }
 }
 
 fn look(pulse: &Mutex<Pulse>, figures: &Figures) -> Result<(), String> {

@@ -9,8 +9,9 @@ use clap::{ArgAction, Args};
 use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Secret, Security};
 use super::{
     Addresses, AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation,
-    LogMessages, MaxAge, TooOld, Window,
+    LogFormat, LogMessages, MaxAge, TooOld, Window,
 };
+use crate::message::Topics;
 use crate::settings::{self, security};
 
 /// The flags that say where messages are: all that `job send` and `job dead-letter` need.
@@ -22,9 +23,9 @@ pub struct SourceArgs {
     /// Kafka's brokers, separated by commas
     #[arg(long, value_name = "HOST:PORT,…", default_value = "localhost:9092", value_parser = settings::addresses)]
     brokers: Addresses,
-    /// Topic of the PushMsg records
-    #[arg(long, default_value = "my-topic", value_parser = settings::topic)]
-    topic: String,
+    /// Topics of the PushMsg records, separated by commas
+    #[arg(long, value_name = "NAME,…", default_value = "my-topic", value_parser = settings::topics)]
+    topic: Topics,
     #[command(flatten)]
     security: SecurityArgs,
     /// Name of this process in Kafka's logs, quotas and lists of members; commands add theirs, as job-send
@@ -194,6 +195,10 @@ pub struct SettingArgs {
     /// Messages that the log shows at INFO: on is each, off is none, sample:N is one in N
     #[arg(long, value_name = "WHICH", default_value = "on", value_parser = settings::log_messages)]
     log_messages: LogMessages,
+    /// How the log is written: muduo is a line, json an object a line, journal the systemd journal with fields, auto that where
+    /// standard output leads there
+    #[arg(long, value_name = "FORM", default_value = "muduo", value_parser = settings::log_format())]
+    log_format: LogFormat,
     /// Where metrics, health and the status page are served over HTTP, or off. A default port that is taken is only warned about
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9093", value_parser = settings::http)]
     http: Http,
@@ -211,7 +216,7 @@ impl SettingArgs {
             security: args.source.security.together(secrets)?,
             client_id: args.source.client_id,
             client_rack: args.client_rack,
-            topic: args.source.topic,
+            topics: args.source.topic,
             group: args.group,
             auto_offset_reset: args.auto_offset_reset,
             group_instance_id: args.group_instance_id,
@@ -234,6 +239,7 @@ impl SettingArgs {
             max_age: args.max_age.0,
             max_age_action: args.max_age_action,
             log_messages: args.log_messages,
+            log_format: args.log_format,
             http: args.http,
         };
         config.check()?;

@@ -9,6 +9,7 @@ mod log_messages;
 mod quantity;
 mod reset;
 pub mod security;
+mod topics;
 
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ pub use log_messages::{LogMessages, log_messages};
 pub use quantity::{bytes, count, duration, duration_or_none};
 pub use reset::{AutoOffsetReset, auto_offset_reset};
 pub use security::Security;
+pub use topics::topics;
+
+use crate::message::Topics;
 
 /// Everything `job run` needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +36,8 @@ pub struct Config {
     pub client_id: String,
     /// The rack, or zone, of this process: records are read from a replica there, where there is one.
     pub client_rack: Option<String>,
-    /// The topic of Logic's `PushMsg` records.
-    pub topic: String,
+    /// The topics of Logic's `PushMsg` records.
+    pub topics: Topics,
     /// The consumer group, as `kafka-consumer-groups.sh` names it.
     pub group: String,
     /// Where to begin in a partition of which the group has committed nothing.
@@ -77,6 +81,8 @@ pub struct Config {
     pub max_age_action: TooOld,
     /// Which messages the log shows.
     pub log_messages: LogMessages,
+    /// How the log is written.
+    pub log_format: LogFormat,
     /// Where metrics and health are served.
     pub http: Http,
 }
@@ -84,10 +90,29 @@ pub struct Config {
 /// Suffix of the dead-letter topic's name.
 const DEAD_LETTER_SUFFIX: &str = ".dead-letter";
 
+/// The topic of what couldn't be delivered of a topic.
+pub fn dead_letter_topic(topic: &str) -> String {
+    format!("{topic}{DEAD_LETTER_SUFFIX}")
+}
+
 impl Config {
-    /// The topic of undeliverable messages.
+    /// These settings, for one of the topics alone.
+    pub fn of_topic(&self, topic: &str) -> Config {
+        let topics = Topics::new([topic.to_owned()]);
+        Config {
+            topics,
+            ..self.clone()
+        }
+    }
+
+    /// The topic of the first one's undeliverable messages.
     pub fn dead_letter_topic(&self) -> String {
-        format!("{}{DEAD_LETTER_SUFFIX}", self.topic)
+        dead_letter_topic(self.topics.first())
+    }
+
+    /// The topics of undeliverable messages, in the order of the topics that they came from.
+    pub fn dead_letter_topics(&self) -> Vec<String> {
+        self.topics.names().map(dead_letter_topic).collect()
     }
 
     /// # Errors
@@ -212,6 +237,31 @@ pub fn coalesce() -> impl TypedValueParser<Value = Coalesce> {
     })
 }
 
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Muduo's line.
+    Muduo,
+    /// A JSON object a line.
+    Json,
+    /// The systemd journal, with fields.
+    Journal,
+    /// `Journal` where standard output leads there, else `Muduo`.
+    Auto,
+}
+
+/// Reads the name of a form.
+pub fn log_format() -> impl TypedValueParser<Value = LogFormat> {
+    PossibleValuesParser::new(["muduo", "json", "journal", "auto"]).map(|name| {
+        match name.as_str() {
+            "json" => LogFormat::Json,
+            "journal" => LogFormat::Journal,
+            "auto" => LogFormat::Auto,
+            _ => LogFormat::Muduo,
+        }
+    })
+}
+
 /// What a Comet that was away gets of what it missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CatchUp {
@@ -302,25 +352,6 @@ pub fn window(text: &str) -> Result<Window, String> {
     }
 }
 
-/// Reads a topic's name, by Kafka's rules, and short enough that its dead-letter topic has a legal name too.
-pub fn topic(text: &str) -> Result<String, String> {
-    const LONGEST: usize = 249 - DEAD_LETTER_SUFFIX.len();
-    let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    match text {
-        "" => Err("the name of a topic is missing".into()),
-        "." | ".." => Err("Kafka allows no topic of that name".into()),
-        _ if !text.chars().all(legal) => {
-            let illegal = text.chars().find(|&c| !legal(c)).unwrap_or_default();
-            Err(format!(
-                "a topic's name has letters (a-z, A-Z), digits, '.', '_' and '-' only, not {}",
-                ascii::named(illegal)
-            ))
-        }
-        _ if text.len() > LONGEST => Err(format!("longer than {LONGEST} characters")),
-        _ => Ok(text.to_owned()),
-    }
-}
-
 /// Reads a name that must not be empty.
 pub fn name(text: &str) -> Result<String, String> {
     match text.trim() {
@@ -369,15 +400,6 @@ mod tests {
         assert_eq!(coalesce_bytes("3MiB"), Ok(3 << 20));
         for wrong in ["0", "4MiB", "64KB"] {
             assert!(coalesce_bytes(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn topics() {
-        assert_eq!(topic("my-topic"), Ok("my-topic".into()));
-        assert!(topic(&"a".repeat(237)).is_ok());
-        for wrong in ["", ".", "..", "a b", "聊天", &"a".repeat(238)] {
-            assert!(topic(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -151,17 +151,20 @@ fn say(address: &str, failures: &FailureLog, said: Said<'_>) {
     match said {
         Said::Failed { status, detached } => failures.failed(address, status, detached),
         Said::RefusesAll(status) => log::error!(
+            comet = address, status = comet::said(status);
             "Comet {address} refuses message after message: going on with one a second until it takes one. \
              Last answer: {}",
             comet::said(status)
         ),
         Said::Crashes(record) => log::error!(
+            comet = address, partition = record.assignment.partition.index, offset = record.offset;
             "partition {}, offset {}: the connection to Comet {address} broke each time that this message was tried alone. It seems \
              to crash that Comet, and becomes a dead letter",
             record.assignment.partition,
             record.offset
         ),
         Said::Returned(after) => log::info!(
+            comet = address;
             "Comet {address} answers again after {:.1} s",
             after.as_secs_f64()
         ),

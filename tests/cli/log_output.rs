@@ -79,7 +79,7 @@ fn a_full_disk_under_the_log_is_said_on_standard_error() {
 }
 
 /// The first line of standard error.
-fn said_of_the_log(job: &mut Started) -> String {
+pub fn said_of_the_log(job: &mut Started) -> String {
     let stderr = job.child.stderr.take().expect("a pipe");
     let mut line = String::new();
     BufReader::new(stderr).read_line(&mut line).expect("reads");

@@ -183,8 +183,9 @@ impl World<'_> {
             return;
         }
         let mut wanted: BTreeMap<Member, Vec<PartitionId>> = BTreeMap::new();
-        for partition in (0..self.plan.partitions).map(PartitionId::of_first) {
-            let due = members[(partition.index as usize + self.kafka.turn) % members.len()];
+        for n in 0..self.plan.partitions {
+            let partition = self.plan.partition(n);
+            let due = members[(n as usize + self.kafka.turn) % members.len()];
             match self.kafka.owners.get(&partition) {
                 Some(owner) if *owner == due => {}
                 Some(_) if self.kafka.asked.contains_key(&partition) => {}

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::job::WORKERS;
+use crate::message::{PartitionId, TopicId};
 
 /// How long records are written and faults begin. Then everything heals.
 pub const LASTS: Duration = Duration::from_secs(600);
@@ -14,6 +15,8 @@ pub struct Plan {
     pub comets: usize,
     pub jobs: usize,
     pub partitions: i32,
+    /// They are of one topic, or of two in turn.
+    pub topics: i32,
     /// The broker's limit for a commit's metadata, in bytes.
     pub metadata: usize,
     /// Limit for the messages that a job holds.
@@ -112,7 +115,9 @@ impl Plan {
             faults.extend(restless(&mut apart, jobs));
         }
         faults.sort_by_key(|fault| fault.at);
+        let topics = fastrand::Rng::with_seed(seed ^ 0x2709).i32(1..3);
         Self {
+            topics,
             seed,
             comets,
             jobs,
@@ -191,6 +196,13 @@ fn rare(rng: &mut fastrand::Rng, comets: usize, jobs: usize, near: Duration) -> 
 }
 
 impl Plan {
+    /// The nth partition.
+    pub fn partition(&self, n: i32) -> PartitionId {
+        let topic = TopicId((n % self.topics) as u16);
+        let index = n / self.topics;
+        PartitionId { topic, index }
+    }
+
     /// Whether so little may be held that reading stops for a Comet that is slow.
     pub fn holds_few(&self) -> bool {
         self.hold < 1_000
@@ -201,8 +213,14 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} jobs, {} Comets, {} partitions, {} bytes of metadata, {} messages held, a record each {:?}",
-            self.jobs, self.comets, self.partitions, self.metadata, self.hold, self.between
+            "{} jobs, {} Comets, {} partitions of {} topics, {} bytes of metadata, {} messages held, a record each {:?}",
+            self.jobs,
+            self.comets,
+            self.partitions,
+            self.topics,
+            self.metadata,
+            self.hold,
+            self.between
         )
     }
 }

@@ -5,9 +5,9 @@ use protobuf::Message as _;
 use super::judge::{Place, Written};
 use super::plan::LASTS;
 use super::world::{What, World};
+use crate::message::CometId;
 use crate::message::call::{OrderingKey, Target};
 use crate::message::proto::push::{PushMsg, push_msg::Type};
-use crate::message::{CometId, PartitionId};
 
 /// A flood is so many messages that a Comet refuses, each to another room, and as many good ones behind them.
 const FLOOD: usize = 200;
@@ -92,9 +92,9 @@ impl World<'_> {
         refused_by: Option<usize>,
     ) -> Place {
         let index = (key.0 % self.plan.partitions as u64) as i32;
-        let partition = PartitionId::of_first(index);
+        let partition = self.plan.partition(index);
         let offset = self.kafka.end(partition);
-        push.msg = format!("{partition} {offset}").into();
+        push.msg = format!("{} {} {offset}", partition.topic.0, partition.index).into();
         let bytes = match target {
             None => "no PushMsg".into(),
             Some(_) => push.write_to_bytes().expect("a message").into(),

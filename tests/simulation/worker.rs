@@ -11,7 +11,9 @@ use super::world::{What, World};
 use crate::message::call::Call as Wanted;
 use crate::message::group::Event;
 use crate::message::worker::Event as Told;
-use crate::message::{Answer, Assignment, CometId, Completion, PartitionId, Settled, Status};
+use crate::message::{
+    Answer, Assignment, CometId, Completion, PartitionId, Settled, Status, TopicId,
+};
 use crate::worker::effects::{Effects, Said};
 /// A Comet that hangs leaves a probe unanswered for this long.
 const PROBE: Duration = Duration::from_secs(3);
@@ -39,11 +41,12 @@ impl Effects for Outbox {
     fn call(&mut self, comet: CometId, id: usize, call: &Wanted, doublings: u32, _now: Instant) {
         let body = call.clone().body_mut().clone();
         let text = std::str::from_utf8(&body).expect("a place");
-        let (partition, offset) = text.split_once(' ').expect("a place");
-        let place = (
-            PartitionId::of_first(partition.parse().expect("a number")),
-            offset.parse().expect("a number"),
-        );
+        let mut words = text.split(' ');
+        let mut number = || words.next().and_then(|word| word.parse::<i64>().ok());
+        let mut number = || number().expect("a place");
+        let topic = TopicId(number() as u16);
+        let index = number() as i32;
+        let place = (PartitionId { topic, index }, number());
         self.calls.push((comet, id, place, doublings));
     }
     fn probe(&mut self, comet: CometId) {

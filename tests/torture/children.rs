@@ -74,7 +74,7 @@ impl Process {
     fn spawn(mut command: Command) -> Result<Process, String> {
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
-            if name.starts_with("JOB_") || name == "MUDUO_LOG_LEVEL" {
+            if name.starts_with("JOB_") || name == "MUDUO_LOG_LEVEL" || name == "RUST_LOG" {
                 command.env_remove(&*name);
             }
         }

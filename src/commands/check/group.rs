@@ -107,7 +107,7 @@ pub(super) async fn lag(
         .map(|of| PartitionId::of_first(of.partition))
         .collect();
     let beginning = membership::beginning(config.auto_offset_reset, SystemTime::now());
-    let mut asker = Asker::new(cluster.clone(), config.topic.clone());
+    let mut asker = Asker::new(cluster.clone(), config.topics.clone());
     let found = asker.find(&ids, beginning).await;
     let (begin, why) = found.unwrap_or_else(|why| (BTreeMap::new(), Some(why)));
     let options = ConsumerGroupLagOptions::default()
@@ -222,7 +222,7 @@ impl Display for Missed {
 pub(super) fn all(config: &Config, partitions: usize) -> Vec<TopicPartition> {
     (0..)
         .take(partitions)
-        .map(|index| TopicPartition::new(&config.topic, index))
+        .map(|index| TopicPartition::new(config.topics.first(), index))
         .collect()
 }
 

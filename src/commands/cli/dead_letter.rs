@@ -84,6 +84,28 @@ pub enum DeadLetter {
 }
 
 impl DeadLetter {
+    /// A place, or a partition, that it names. Each topic may have it.
+    pub fn place(&self) -> Option<String> {
+        let from =
+            |which: &SelectionArgs| Some(format!("partition {}", which.from.as_ref()?.partition));
+        match self {
+            DeadLetter::List(args) => from(&args.which),
+            DeadLetter::Show(args) => Some(args.place.to_string()),
+            DeadLetter::Replay(args) | DeadLetter::Discard(args) => {
+                let place = args.places.first().map(Place::to_string);
+                place.or_else(|| from(&args.which))
+            }
+        }
+    }
+
+    /// How many letters may be listed.
+    pub fn limit(&self) -> u64 {
+        match self {
+            DeadLetter::List(args) => args.limit.unwrap_or(u64::MAX),
+            _ => u64::MAX,
+        }
+    }
+
     /// What the command of this name was called with.
     pub(super) fn of(name: &str, matches: &ArgMatches) -> Result<DeadLetter, clap::Error> {
         Ok(match name {

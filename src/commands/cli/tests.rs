@@ -4,9 +4,10 @@ use std::time::Duration;
 use super::*;
 use crate::commands::dead_letter::Sources;
 use crate::dead_letter::letter::Place;
+use crate::message::Topics;
 use crate::settings::{
-    AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation, LogMessages,
-    Security, TooOld, Window,
+    AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation, LogFormat,
+    LogMessages, Security, TooOld, Window,
 };
 
 #[test]
@@ -45,7 +46,7 @@ fn a_subcommand_of_a_subcommand_loads_the_settings() {
         panic!("it is not read");
     };
     assert_eq!(loaded.config.brokers, ["kafka:1"]);
-    assert_eq!(loaded.config.topic, "chat");
+    assert_eq!(loaded.config.topics.first(), "chat");
     assert_eq!(list.limit, Some(5));
     let sources = Sources::parse("3:7").expect("sources");
     assert_eq!(list.selection().sources, Some(sources));
@@ -99,7 +100,7 @@ fn the_defaults_are_the_documented_ones() {
         security: Security::default(),
         client_id: "job".into(),
         client_rack: None,
-        topic: "my-topic".into(),
+        topics: Topics::new(["my-topic".to_owned()]),
         group: "my_consumer_group".into(),
         auto_offset_reset: AutoOffsetReset::Earliest,
         group_instance_id: None,
@@ -122,6 +123,7 @@ fn the_defaults_are_the_documented_ones() {
         max_age: None,
         max_age_action: TooOld::Skip,
         log_messages: LogMessages::On,
+        log_format: LogFormat::Muduo,
         http: Http {
             address: Some("127.0.0.1:9093".into()),
             is_asked_for: false,

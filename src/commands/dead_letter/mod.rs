@@ -24,6 +24,7 @@ use crate::dead_letter::letter::{Place, StoredLetter};
 use crate::kafka::client::ConsumerRecord;
 use crate::observe::logging;
 use crate::settings::Config;
+use crossbeam_channel::Receiver;
 use index::{Index, Plan};
 use topic::Topic;
 
@@ -54,30 +55,55 @@ pub fn run(config: &Config, asked: &DeadLetter, out: &mut impl Write) -> Result<
         .build();
     let runtime = runtime
         .map_err(|error| format!("cannot start a runtime: {}", limits::explained(&error)))?;
+    if config.topics.are_several()
+        && let Some(place) = asked.place()
+    {
+        return Err(format!(
+            "{place} is a place in each of the topics {}: name one of them with --topic",
+            config.topics
+        ));
+    }
     runtime.block_on(async {
-        let Some(topic) = Topic::open(config).await? else {
-            let name = config.dead_letter_topic();
-            return match asked {
-                DeadLetter::Show(args) => Err(format!(
-                    "there is no letter {}: there is no topic {name}",
-                    args.place
-                )),
-                _ => {
-                    say(
-                        out,
-                        format_args!("no dead letters: there is no topic {name}"),
-                    );
-                    Ok(true)
-                }
-            };
-        };
-        match asked {
-            DeadLetter::List(args) => list(topic, args, out).await,
-            DeadLetter::Show(args) => show(topic, args, out).await,
-            DeadLetter::Replay(args) => replay::replay(config, topic, args, &stop, out).await,
-            DeadLetter::Discard(args) => discard::discard(topic, args, out).await,
+        let mut left = asked.limit();
+        let mut all_well = true;
+        for topic in config.topics.names() {
+            let of_it = config.of_topic(topic);
+            all_well &= one(&of_it, asked, &mut left, &stop, out).await?;
         }
+        Ok(all_well)
     })
+}
+
+/// Runs the command for the one topic of `config`. `left` is how many letters may still be listed.
+async fn one(
+    config: &Config,
+    asked: &DeadLetter,
+    left: &mut u64,
+    stop: &Receiver<()>,
+    out: &mut impl Write,
+) -> Result<bool, String> {
+    let Some(topic) = Topic::open(config).await? else {
+        let name = config.dead_letter_topic();
+        return match asked {
+            DeadLetter::Show(args) => Err(format!(
+                "there is no letter {}: there is no topic {name}",
+                args.place
+            )),
+            _ => {
+                say(
+                    out,
+                    format_args!("no dead letters: there is no topic {name}"),
+                );
+                Ok(true)
+            }
+        };
+    };
+    match asked {
+        DeadLetter::List(args) => list(topic, args, left, out).await,
+        DeadLetter::Show(args) => show(topic, args, out).await,
+        DeadLetter::Replay(args) => replay::replay(config, topic, args, stop, out).await,
+        DeadLetter::Discard(args) => discard::discard(topic, args, out).await,
+    }
 }
 
 /// Writes a line. Returns false when the reader has gone.
@@ -145,7 +171,15 @@ pub fn rest(plan: &Plan) -> String {
 }
 
 /// Reads the topic twice: markers follow the letters that they are about.
-async fn list(mut topic: Topic, args: &ListArgs, out: &mut impl Write) -> Result<bool, String> {
+async fn list(
+    mut topic: Topic,
+    args: &ListArgs,
+    left: &mut u64,
+    out: &mut impl Write,
+) -> Result<bool, String> {
+    if *left == 0 {
+        return Ok(true);
+    }
     let selection = args.selection();
     let mut index = Index::new(Selection::default());
     let bounds = topic.bounds().await?;
@@ -153,12 +187,11 @@ async fn list(mut topic: Topic, args: &ListArgs, out: &mut impl Write) -> Result
     let settled = index.settled();
     drop(index);
 
-    let mut left = args.limit.unwrap_or(u64::MAX);
     let mut listed = 0_u64;
     for (partition, range) in bounds {
         topic
             .read(partition, range, |record| {
-                if left == 0 {
+                if *left == 0 {
                     return ControlFlow::Break(());
                 }
                 let Some(letter) = StoredLetter::read(record) else {
@@ -166,11 +199,11 @@ async fn list(mut topic: Topic, args: &ListArgs, out: &mut impl Write) -> Result
                 };
                 let state = settled.state(&letter);
                 if selection.takes(&letter) && (args.history || state.waits()) {
-                    left -= 1;
+                    *left -= 1;
                     listed += 1;
                     let line = show::line(&letter, state);
                     if !say(out, format_args!("{line}")) {
-                        left = 0;
+                        *left = 0;
                     }
                 }
                 ControlFlow::Continue(())

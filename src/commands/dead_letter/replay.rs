@@ -66,7 +66,7 @@ pub async fn replay(
             out,
             format_args!(
                 "{count} would be replayed into {}{}",
-                config.topic,
+                config.topics,
                 rest(&plan)
             ),
         );
@@ -80,8 +80,8 @@ pub async fn replay(
         return Ok(true);
     }
     let mut replay = Replay {
-        main: &config.topic,
-        writer: Resender::open(&topic, &config.topic, partitions).await?,
+        main: config.topics.first(),
+        writer: Resender::open(&topic, config.topics.first(), partitions).await?,
         topic,
         index,
         read_to,
@@ -105,28 +105,26 @@ pub async fn replay(
             }
             say(
                 out,
-                format_args!("replayed {done_in} into {}{rest}", config.topic),
+                format_args!("replayed {done_in} into {}{rest}", config.topics),
             );
             Ok(skipped == 0)
         }
         Err(error) => Err(format!(
             "{error}\nreplayed {done_in} into {}; run it again for the rest",
-            config.topic
+            config.topics
         )),
     }
 }
 
 /// How many partitions the main topic has.
 async fn main_partitions(config: &Config, topic: &Topic) -> Result<usize, String> {
-    let asked = kafka::partitions(&topic.kafka, &config.topic).await;
+    let main = config.topics.first();
+    let asked = kafka::partitions(&topic.kafka, main).await;
     asked
-        .map_err(|error| topic.tried(&format!("asking for {}", config.topic), &error))?
+        .map_err(|error| topic.tried(&format!("asking for {main}"), &error))?
         .ok_or_else(|| {
-            let command = kafka::create_topic_command(&Cluster::of(config), &config.topic);
-            format!(
-                "there is no topic {} to replay into. To make it:\n  {command}",
-                config.topic
-            )
+            let command = kafka::create_topic_command(&Cluster::of(config), main);
+            format!("there is no topic {main} to replay into. To make it:\n  {command}")
         })
 }
 

@@ -45,12 +45,20 @@ async fn send_all(config: &Config, args: &SendArgs, out: &mut impl Write) -> Res
     let connected = cluster.connect_for_command("send");
     let kafka = connected.await.map_err(|trouble| trouble.to_string())?;
     let explain = |error: &KrafkaError| kafka::Trouble::new(&cluster, error).to_string();
-    let there = has_topic(&kafka, &config.topic).await;
+    let topic = config.topics.first();
+    if config.topics.are_several() {
+        // Nobody may be reading: the messages go there all the same.
+        let _ = writeln!(
+            out,
+            "to topic {topic}, the first of {}: --topic names another",
+            config.topics
+        );
+    }
+    let there = has_topic(&kafka, topic).await;
     if !there.map_err(|error| explain(&error))? {
-        let command = kafka::create_topic_command(&cluster, &config.topic);
+        let command = kafka::create_topic_command(&cluster, topic);
         return Err(format!(
-            "there is no topic {}. To make it:\n  {command}",
-            config.topic
+            "there is no topic {topic}. To make it:\n  {command}"
         ));
     }
     let producer = kafka
@@ -68,7 +76,7 @@ async fn send_all(config: &Config, args: &SendArgs, out: &mut impl Write) -> Res
     let failed = Cell::new(false);
     let begin = Instant::now();
     let (produced, report) = tokio::join!(
-        produce(&producer, &config.topic, &template, args, queue, &failed),
+        produce(&producer, topic, &template, args, queue, &failed),
         report(queued, &template, args.count <= LISTED, &failed, out),
     );
     // All are acknowledged or given up by now.
@@ -83,7 +91,7 @@ async fn send_all(config: &Config, args: &SendArgs, out: &mut impl Write) -> Res
             error if kafka::is_too_large(&error) => format!(
                 "topic {} refused a message of {} bytes as too large. Raise max.message.bytes of the topic (or \
                  message.max.bytes of the broker), or send less",
-                config.topic,
+                topic,
                 template.message(args.count).compute_size(),
             ),
             error => explain(&error),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::base::text::{escape_first, one_line};
-use crate::observe::status::{Delivery, Status, Verdict, conditions::lasting};
+use crate::observe::status::{Delivery, Partition, Status, Verdict, conditions::lasting};
 
 /// Bytes of a sentence that are shown.
 const SENTENCE: usize = 600;
@@ -140,10 +140,18 @@ fn bars(values: &[f64], most: f64) -> String {
     values.iter().map(bar).collect()
 }
 
+/// A partition's number, and its topic where there are several.
+fn name(partition: &Partition) -> String {
+    match &partition.topic {
+        Some(topic) => format!("{}[{}]", one_line(topic), partition.partition),
+        None => partition.partition.to_string(),
+    }
+}
+
 fn partitions(page: &mut Page, status: &Status) {
     let rows = status.partitions.iter().map(|partition| {
         [
-            partition.partition.to_string(),
+            name(partition),
             or_dash(partition.lag),
             partition.lag_seconds.map_or_else(dash, lasting),
             partition.offset.to_string(),

@@ -12,7 +12,7 @@ use crate::consumer::route::Router;
 use crate::figures::Figures;
 use crate::kafka::fetch::{Batch, Fetcher, Outcome};
 use crate::message::group::Read;
-use crate::message::{Assignment, PartitionId};
+use crate::message::{Assignment, PartitionId, Topics};
 use crate::settings::LogMessages;
 
 /// A consumer with partition 3 assigned at offset 7, its control channel, and what it tells the group.
@@ -44,7 +44,7 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
             group: unbounded().0,
             reads: record,
             workers: Vec::new(),
-            topic: "chat".into(),
+            topics: Topics::new(["chat".to_owned()]),
             figures: Arc::new(Figures::new(Vec::new(), 0, caps)),
             log_messages: LogMessages::On,
             received: Cell::new(0),

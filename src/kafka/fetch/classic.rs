@@ -25,7 +25,7 @@ use kafka::error::{Error, KafkaCode};
 use super::leaders::Leaders;
 use super::{Batch, FetchError, Fetcher, Outcome, Positions, Record};
 use crate::kafka::Cluster;
-use crate::message::PartitionId;
+use crate::message::{PartitionId, Topics};
 use crate::settings::{Coalesce, Config};
 use gap::{did_not_come, up_to_gap};
 
@@ -41,7 +41,7 @@ const CLOSED_IS_UNSUPPORTED: u32 = 2;
 
 pub struct Classic {
     cluster: Cluster,
-    topic: String,
+    topics: Topics,
     coalesce: Coalesce,
     leaders: Leaders,
     /// Dropped after any I/O error: a late answer would be taken for the next request's.
@@ -67,9 +67,9 @@ impl Classic {
     pub fn new(config: &Config, most_brokers: usize) -> Self {
         let cluster = Cluster::of(config);
         Self {
-            leaders: Leaders::new(&cluster, &config.topic, most_brokers),
+            leaders: Leaders::new(&cluster, &config.topics, most_brokers),
             cluster,
-            topic: config.topic.clone(),
+            topics: config.topics.clone(),
             coalesce: config.coalesce,
             client: None,
             enlarged: HashMap::new(),
@@ -90,7 +90,7 @@ impl Classic {
         }
     }
 
-    /// Makes a client with the topic of the last look.
+    /// Makes a client with the topics of the last look.
     fn make_client(&mut self) -> Result<(), FetchError> {
         let name = self.cluster.client_id();
         let connected = self.leaders.connect(|hosts| {
@@ -262,7 +262,7 @@ impl Fetcher for Classic {
                 self.client = None;
                 return Err(FetchError::Failed(format!(
                     "no partition of {} can be read now",
-                    self.topic
+                    self.topics
                 )));
             }
             Ok(responses) => {
@@ -299,12 +299,13 @@ impl Classic {
         usual: i32,
         wait: Duration,
     ) -> Result<Vec<Response>, FetchError> {
-        let topic = self.topic.clone();
+        let topics = self.topics.clone();
         let requests: Vec<FetchPartition<'_>> = positions
             .iter()
             .filter(|(p, _)| self.leaders.can_read(**p))
             .map(|(p, offset)| {
-                FetchPartition::new(&topic, p.index, *offset).with_max_bytes(self.asked(*p, usual))
+                FetchPartition::new(topics.name(p.topic), p.index, *offset)
+                    .with_max_bytes(self.asked(*p, usual))
             })
             .collect();
         let client = self.connected()?;
@@ -321,12 +322,17 @@ impl Classic {
             self.has_answered = true;
         }
         let mut batches = Vec::new();
-        for partition in responses
-            .iter()
-            .flat_map(Response::topics)
-            .flat_map(|t| t.partitions())
-        {
-            let id = PartitionId::of_first(partition.partition());
+        let topics = responses.iter().flat_map(Response::topics);
+        let all = topics.flat_map(|topic| {
+            let id = self.topics.id(topic.topic());
+            topic.partitions().iter().map(move |of| (id, of))
+        });
+        let all: Vec<_> = all.collect();
+        for (topic, partition) in all {
+            let index = partition.partition();
+            let Some(id) = topic.map(|topic| PartitionId { topic, index }) else {
+                continue;
+            };
             let Some(&from) = positions.get(&id) else {
                 continue;
             };

@@ -20,7 +20,7 @@ use crate::kafka::Cluster;
 use crate::kafka::ask::{Connection, text};
 use crate::kafka::bootstrap::Bootstrap;
 use crate::kafka::layout::Layout;
-use crate::message::PartitionId;
+use crate::message::{PartitionId, TopicId, Topics, by_topic};
 use crate::settings::{Config, Isolation};
 
 /// Protocol versions that Kafka 2.8 to 4.3 serve.
@@ -50,7 +50,7 @@ pub struct Inspector {
 struct Brokers {
     cluster: Cluster,
     bootstrap: Bootstrap,
-    topic: String,
+    topics: Topics,
     isolation: Isolation,
     /// The address of each partition's leader.
     leaders: BTreeMap<PartitionId, String>,
@@ -65,7 +65,7 @@ impl Inspector {
             brokers: Brokers {
                 bootstrap: Bootstrap::new(cluster.clone()),
                 cluster,
-                topic: config.topic.clone(),
+                topics: config.topics.clone(),
                 isolation: config.isolation,
                 leaders: BTreeMap::new(),
                 open: BTreeMap::new(),
@@ -256,7 +256,7 @@ impl Brokers {
             .with_session_epoch(-1)
             .with_topics(vec![
                 FetchTopic::default()
-                    .with_topic(self.topic())
+                    .with_topic(self.topic(partition.topic))
                     .with_partitions(vec![wanted]),
             ]);
         let leader = self.connected(partition).await?;
@@ -303,30 +303,37 @@ impl Brokers {
         const LATEST: i64 = -1;
         let mut ends = BTreeMap::new();
         for (leader, partitions) in self.by_leader(partitions).await? {
-            let asked = partitions.iter().map(|partition| {
-                ListOffsetsPartition::default()
+            let asked = by_topic(partitions.iter().map(|partition| {
+                let asked = ListOffsetsPartition::default()
                     .with_partition_index(partition.index)
                     .with_current_leader_epoch(-1)
-                    .with_timestamp(LATEST)
+                    .with_timestamp(LATEST);
+                (partition.topic, asked)
+            }));
+            let asked = asked.into_iter().map(|(topic, partitions)| {
+                ListOffsetsTopic::default()
+                    .with_name(self.topic(topic))
+                    .with_partitions(partitions)
             });
             let request = ListOffsetsRequest::default()
                 .with_replica_id(BrokerId(-1))
                 .with_isolation_level(self.isolation.level())
-                .with_topics(vec![
-                    ListOffsetsTopic::default()
-                        .with_name(self.topic())
-                        .with_partitions(asked.collect()),
-                ]);
+                .with_topics(asked.collect());
             let connection = self.connection(&leader).await?;
             let answer = within(connection.ask(&request, LIST_OFFSETS)).await?;
-            for listed in answer.topics.iter().flat_map(|t| &t.partitions) {
+            let all = answer.topics.iter();
+            let all = all.flat_map(|topic| topic.partitions.iter().map(|p| (&topic.name, p)));
+            for (topic, listed) in all {
+                let partition = self.topics.partition(topic, listed.partition_index);
+                let Some(partition) = partition else {
+                    continue;
+                };
                 if let Some(code) = listed.error_code.err() {
-                    let partition = listed.partition_index;
                     return Err(format!(
                         "Kafka at {leader} answered {code:?} for partition {partition}"
                     ));
                 }
-                ends.insert(PartitionId::of_first(listed.partition_index), listed.offset);
+                ends.insert(partition, listed.offset);
             }
         }
         Ok(ends)
@@ -337,17 +344,24 @@ impl Brokers {
         partitions: &[PartitionId],
     ) -> Result<Option<PartitionId>, String> {
         for (leader, partitions) in self.by_leader(partitions).await? {
-            let request = DescribeProducersRequest::default().with_topics(vec![
+            let asked = by_topic(partitions.iter().map(|p| (p.topic, p.index)));
+            let asked = asked.into_iter().map(|(topic, indexes)| {
                 TopicRequest::default()
-                    .with_name(self.topic())
-                    .with_partition_indexes(partitions.iter().map(|p| p.index).collect()),
-            ]);
+                    .with_name(self.topic(topic))
+                    .with_partition_indexes(indexes)
+            });
+            let request = DescribeProducersRequest::default().with_topics(asked.collect());
             let connection = self.connection(&leader).await?;
             let asked = connection.ask_within(&request, DESCRIBE_PRODUCERS, AROUND);
             let answer = within(asked).await?;
-            for described in answer.topics.iter().flat_map(|t| &t.partitions) {
+            let all = answer.topics.iter();
+            let all = all.flat_map(|topic| topic.partitions.iter().map(|p| (&topic.name, p)));
+            for (topic, described) in all {
+                let partition = self.topics.partition(topic, described.partition_index);
+                let Some(partition) = partition else {
+                    continue;
+                };
                 if let Some(code) = described.error_code.err() {
-                    let partition = described.partition_index;
                     return Err(format!(
                         "Kafka at {leader} answered {code:?} for partition {partition}"
                     ));
@@ -355,7 +369,7 @@ impl Brokers {
                 // A coordinator epoch means that a transaction marker was written.
                 let mut producers = described.active_producers.iter();
                 if producers.any(|p| p.coordinator_epoch >= 0 || p.current_txn_start_offset >= 0) {
-                    return Ok(Some(PartitionId::of_first(described.partition_index)));
+                    return Ok(Some(partition));
                 }
             }
         }
@@ -396,16 +410,16 @@ impl Brokers {
     }
 
     async fn find_leaders(&mut self) -> Result<(), String> {
-        let layout = Layout::ask(&self.bootstrap, &self.topic).await?;
+        let layout = Layout::ask(&self.bootstrap, &self.topics).await?;
         let leaders = layout.leaders.into_iter();
         self.leaders = leaders
-            .filter_map(|(p, leader)| Some((PartitionId::of_first(p), leader?)))
+            .filter_map(|(p, leader)| Some((p, leader?)))
             .collect();
         Ok(())
     }
 
-    fn topic(&self) -> TopicName {
-        TopicName(text(&self.topic))
+    fn topic(&self, topic: TopicId) -> TopicName {
+        TopicName(text(self.topics.name(topic)))
     }
 }
 

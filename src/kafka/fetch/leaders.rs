@@ -21,9 +21,9 @@ use crate::kafka::Cluster;
 use crate::kafka::ask::Connection;
 use crate::kafka::bootstrap::{ANSWER_TIMEOUT, Bootstrap};
 use crate::kafka::layout::Layout;
-use crate::message::PartitionId;
+use crate::message::{PartitionId, TopicId, Topics};
 
-/// Least time between two looks at the topic.
+/// Least time between two looks at the topics.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// And at least this many times the length of the last look: the readable partitions wait for a look.
@@ -38,7 +38,7 @@ pub(super) const LOOK_WITHIN: Duration = ANSWER_TIMEOUT.saturating_add(REACH);
 pub(super) struct Leaders {
     cluster: Cluster,
     bootstrap: Bootstrap,
-    topic: String,
+    topics: Topics,
     /// The client reads from no more brokers than this.
     most_brokers: usize,
     seen: Option<Seen>,
@@ -47,7 +47,7 @@ pub(super) struct Leaders {
     said: BTreeSet<PartitionId>,
 }
 
-/// The topic at the last look.
+/// The topics at the last look.
 struct Seen {
     layout: Layout,
     /// Unreachable leaders, and why.
@@ -70,7 +70,7 @@ impl Seen {
             return Some(why.clone());
         }
         let asked = &self.layout.asked;
-        match self.layout.leaders.get(&partition.index) {
+        match self.layout.leaders.get(&partition) {
             None => Some(format!("Kafka at {asked} doesn't know it")),
             Some(None) => Some(format!("it has no leader, as Kafka at {asked} says")),
             Some(Some(leader)) => self.unreachable.get(leader).cloned(),
@@ -79,11 +79,11 @@ impl Seen {
 }
 
 impl Leaders {
-    pub(super) fn new(cluster: &Cluster, topic: &str, most_brokers: usize) -> Self {
+    pub(super) fn new(cluster: &Cluster, topics: &Topics, most_brokers: usize) -> Self {
         Self {
             cluster: cluster.clone(),
             bootstrap: Bootstrap::new(cluster.clone()),
-            topic: topic.to_owned(),
+            topics: topics.clone(),
             most_brokers,
             seen: None,
             look_at: Instant::now(),
@@ -104,10 +104,10 @@ impl Leaders {
         }
     }
 
-    /// Looks at the topic if needed and due. Returns whether the connected client still fits.
+    /// Looks at the topics if needed and due. Returns whether the connected client still fits.
     ///
     /// # Errors
-    /// No broker answers, the crate can't read this topic, or no assigned partition is readable.
+    /// No broker answers, the crate can't read one of the topics, or no assigned partition is readable.
     pub(super) fn look(
         &mut self,
         positions: &Positions,
@@ -139,9 +139,8 @@ impl Leaders {
 
     /// Refuses a topic that the crate can never read.
     fn check_supported(&self, layout: &Layout) -> Result<(), FetchError> {
-        let topic = &self.topic;
-        if !layout.is_gapless() {
-            let partitions: Vec<i32> = layout.leaders.keys().copied().collect();
+        if let Some((topic, partitions)) = layout.with_gap() {
+            let topic = self.topics.name(topic);
             return Err(FetchError::Unsupported(format!(
                 "the partitions of {topic} are not numbered from 0 on without a gap: {partitions:?}"
             )));
@@ -149,7 +148,12 @@ impl Leaders {
         let brokers = layout.brokers().len();
         if brokers > self.most_brokers {
             return Err(FetchError::Unsupported(format!(
-                "the topic's partitions are on {brokers} brokers"
+                "the {} partitions are on {brokers} brokers",
+                if self.topics.are_several() {
+                    "topics'"
+                } else {
+                    "topic's"
+                }
             )));
         }
         Ok(())
@@ -161,7 +165,7 @@ impl Leaders {
             .build()
             .map_err(|error| format!("starting a runtime to ask Kafka: {error}"))?;
         let seen = runtime.block_on(async {
-            let layout = Layout::ask(&self.bootstrap, &self.topic).await?;
+            let layout = Layout::ask(&self.bootstrap, &self.topics).await?;
             let unreachable = unreachable(&self.cluster, &layout).await;
             Ok(Seen {
                 layout,
@@ -185,7 +189,7 @@ impl Leaders {
             .filter_map(|p| Some((*p, seen?.trouble(*p)?)))
             .collect();
         let partitions: BTreeSet<PartitionId> = troubles.keys().copied().collect();
-        let topic = &self.topic;
+        let topic = &self.topics;
         if let Some((partition, why)) = troubles.first_key_value() {
             if partitions.len() == positions.len() {
                 return Err(FetchError::Failed(format!(
@@ -194,6 +198,7 @@ impl Leaders {
             }
             if partitions != self.said {
                 log::warn!(
+                    topic:%, cause:% = why;
                     "partitions {partitions:?} of {topic} can't be read now (partition {partition}: {why}). The others are \
                      read, and these as soon as they can be"
                 );
@@ -218,14 +223,19 @@ impl Leaders {
         };
         let mut client = make(vec![seen.layout.asked.clone()]);
         // Asking by name may create a missing topic, where the broker does that. The topic was there just now.
-        client.load_metadata(&[&self.topic])?;
-        let known: BTreeMap<i32, String> = client
-            .topics()
-            .partitions(&self.topic)
-            .into_iter()
-            .flat_map(|partitions| partitions.iter().collect::<Vec<_>>())
-            .filter_map(|p| Some((p.id(), p.leader()?.host().to_owned())))
-            .collect();
+        let there: BTreeSet<TopicId> = seen.layout.leaders.keys().map(|p| p.topic).collect();
+        let names: Vec<&str> = there.iter().map(|topic| self.topics.name(*topic)).collect();
+        client.load_metadata(&names)?;
+        let mut known = BTreeMap::<PartitionId, String>::new();
+        for topic in there {
+            let all = client.topics();
+            let partitions = all.partitions(self.topics.name(topic));
+            let led = partitions.iter().flat_map(|partitions| partitions.iter());
+            known.extend(led.filter_map(|p| {
+                let index = p.id();
+                Some((PartitionId { topic, index }, p.leader()?.host().to_owned()))
+            }));
+        }
         // Excludes partitions that moved between the two questions: nobody has tried their leaders.
         for (partition, leader) in &seen.layout.leaders {
             if leader.is_some() && leader.as_ref() != known.get(partition) {
@@ -233,7 +243,7 @@ impl Leaders {
                     "its leader just changed, as Kafka at {} says",
                     seen.layout.asked
                 );
-                seen.disowned.insert(PartitionId::of_first(*partition), why);
+                seen.disowned.insert(*partition, why);
             }
         }
         Ok(client)

@@ -2,6 +2,7 @@
 
 mod undecodable;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,13 +13,13 @@ use tokio::runtime::Runtime;
 
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record, raw};
 use crate::kafka::{self, Cluster, explained, is_login_refused};
-use crate::message::PartitionId;
+use crate::message::{PartitionId, TopicId, Topics, by_topic};
 use crate::settings::{Config, Isolation};
 use undecodable::undecodable;
 
 pub struct Modern {
     cluster: Cluster,
-    topic: String,
+    topics: Topics,
     isolation: Isolation,
     /// What it asks for from one partition.
     bytes: usize,
@@ -36,7 +37,7 @@ impl Modern {
     pub fn with_bytes(config: &Config, bytes: usize) -> Self {
         Self {
             cluster: Cluster::of(config),
-            topic: config.topic.clone(),
+            topics: config.topics.clone(),
             isolation: config.isolation,
             bytes,
             runtime: None,
@@ -56,7 +57,7 @@ impl Modern {
             let reader = match &mut self.reader {
                 Some(reader) => reader,
                 None => {
-                    let of = (self.topic.as_str(), self.isolation);
+                    let of = (&self.topics, self.isolation);
                     let reader = Reader::with_bytes(&self.cluster, of, self.bytes).await?;
                     self.reader.insert(reader)
                 }
@@ -71,7 +72,7 @@ impl Modern {
             fetched
         });
         self.runtime = Some(runtime);
-        let (topic, brokers) = (&self.topic, self.cluster.joined());
+        let (topic, brokers) = (&self.topics, self.cluster.joined());
         outcome.map_err(|error| {
             let why = explained(&self.cluster, &error);
             format!("reading {topic} at {brokers}: {why}")
@@ -103,7 +104,9 @@ impl Fetcher for Modern {
 /// A connected consumer and its positions.
 pub(crate) struct Reader {
     consumer: Consumer,
-    topic: String,
+    topics: Topics,
+    /// Those of which the consumer has partitions.
+    assigned: BTreeSet<TopicId>,
     /// The consumer's partitions and positions.
     at: Positions,
     /// The time of the last records, or of the last seek of all partitions.
@@ -122,16 +125,16 @@ const SEEK_AFTER: Duration = Duration::from_secs(2);
 impl Reader {
     pub(crate) async fn connect(
         cluster: &Cluster,
-        topic: &str,
+        topics: &Topics,
         isolation: Isolation,
     ) -> Result<Self, KrafkaError> {
-        Self::with_bytes(cluster, (topic, isolation), super::PARTITION_BYTES).await
+        Self::with_bytes(cluster, (topics, isolation), super::PARTITION_BYTES).await
     }
 
     /// Asks for so many bytes of each partition.
     async fn with_bytes(
         cluster: &Cluster,
-        (topic, isolation): (&str, Isolation),
+        (topics, isolation): (&Topics, Isolation),
         bytes: usize,
     ) -> Result<Self, KrafkaError> {
         let kafka = cluster.connect().await?;
@@ -159,7 +162,8 @@ impl Reader {
             .await?;
         Ok(Self {
             consumer,
-            topic: topic.to_owned(),
+            topics: topics.clone(),
+            assigned: BTreeSet::new(),
             at: Positions::new(),
             heard: Instant::now(),
         })
@@ -187,22 +191,32 @@ impl Reader {
             self.heard = Instant::now();
         }
         for record in &records {
-            let partition = PartitionId::of_first(record.partition);
-            self.at.insert(partition, record.offset + 1);
+            if let Some(partition) = self.topics.partition(&record.topic, record.partition) {
+                self.at.insert(partition, record.offset + 1);
+            }
         }
         Ok(records)
     }
 
     async fn move_to(&mut self, positions: &Positions) -> Result<(), KrafkaError> {
         if !self.at.keys().eq(positions.keys()) {
-            let partitions = positions.keys().map(|p| p.index).collect();
-            self.consumer.assign(&self.topic, partitions).await?;
+            // A topic that isn't read any longer is left without a partition.
+            let wanted = by_topic(positions.keys().map(|p| (p.topic, p.index)));
+            let left: Vec<_> = self.assigned.iter().copied().collect();
+            for topic in left.into_iter().filter(|topic| !wanted.contains_key(topic)) {
+                self.assign(topic, Vec::new()).await?;
+                self.assigned.remove(&topic);
+            }
+            for (topic, partitions) in wanted {
+                self.assigned.insert(topic);
+                self.assign(topic, partitions).await?;
+            }
             self.at.retain(|p, _| positions.contains_key(p));
         }
         for (&partition, &offset) in positions {
             if self.at.get(&partition) != Some(&offset) {
                 self.consumer
-                    .seek(&self.topic, partition.index, offset)
+                    .seek(self.topics.name(partition.topic), partition.index, offset)
                     .await?;
                 self.at.insert(partition, offset);
             }
@@ -210,11 +224,17 @@ impl Reader {
         Ok(())
     }
 
+    async fn assign(&self, topic: TopicId, partitions: Vec<i32>) -> Result<(), KrafkaError> {
+        let topic = self.topics.name(topic);
+        self.consumer.assign(topic, partitions).await
+    }
+
     /// Where the logs end that it reads, as Kafka said last.
     async fn ends(&self) -> Positions {
         let lags = self.consumer.lag().await;
         let end = |(of, lag): (TopicPartition, krafka::consumer::PartitionLag)| {
-            Some((PartitionId::of_first(of.partition), lag.high_watermark?))
+            let partition = self.topics.partition(&of.topic, of.partition)?;
+            Some((partition, lag.high_watermark?))
         };
         lags.into_iter().filter_map(end).collect()
     }
@@ -228,14 +248,16 @@ impl Reader {
             Ok(records) => records,
             Err(KrafkaError::NoOffset { partitions }) => {
                 self.at.clear();
-                let astray = partitions.into_iter().map(|(_, partition)| Batch {
-                    partition: PartitionId::of_first(partition),
-                    outcome: Outcome::OutOfRange,
+                let astray = partitions.into_iter().filter_map(|(topic, index)| {
+                    Some(Batch {
+                        partition: self.topics.partition(&topic, index)?,
+                        outcome: Outcome::OutOfRange,
+                    })
                 });
                 return Ok(astray.collect());
             }
             Err(error) => {
-                if let Some((partition, why)) = undecodable(&error, &self.topic, &self.at) {
+                if let Some((partition, why)) = undecodable(&error, &self.topics, &self.at) {
                     let outcome = Outcome::Unreadable { last: None, why };
                     // The next fetch brings the other partitions' records.
                     return Ok(vec![Batch { partition, outcome }]);
@@ -247,15 +269,15 @@ impl Reader {
         };
         let mut by_partition = std::collections::BTreeMap::<PartitionId, Vec<Record>>::new();
         for record in records {
-            by_partition
-                .entry(PartitionId::of_first(record.partition))
-                .or_default()
-                .push(Record {
-                    offset: record.offset,
-                    size: size(&record),
-                    value: record.value,
-                    timestamp: record.timestamp,
-                });
+            let Some(partition) = self.topics.partition(&record.topic, record.partition) else {
+                continue;
+            };
+            by_partition.entry(partition).or_default().push(Record {
+                offset: record.offset,
+                size: size(&record),
+                value: record.value,
+                timestamp: record.timestamp,
+            });
         }
         let mut batches = Vec::with_capacity(by_partition.len());
         for (&partition, &from) in positions {
@@ -267,7 +289,7 @@ impl Reader {
             // Transaction markers move the position without a record.
             let after = self
                 .consumer
-                .position(&self.topic, partition.index)
+                .position(self.topics.name(partition.topic), partition.index)
                 .await
                 .unwrap_or(from);
             let next = records
@@ -308,7 +330,7 @@ impl Reader {
             return None;
         }
         let offsets: Vec<i64> = records.iter().map(|record| record.offset).collect();
-        let of = TopicPartition::new(self.topic.clone(), partition.index);
+        let of = TopicPartition::new(self.topics.name(partition.topic), partition.index);
         let lag = self.consumer.lag().await;
         let end = lag.get(&of).and_then(|lag| lag.high_watermark);
         // The caller handles a truncated log.

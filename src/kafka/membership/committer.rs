@@ -33,7 +33,7 @@ use crate::base::backoff::{Backoff, grows};
 use crate::kafka::Cluster;
 use crate::kafka::ask::{Connection, address_of, text};
 use crate::kafka::bootstrap::Bootstrap;
-use crate::message::{Commit, CommitOutcome};
+use crate::message::{Commit, CommitOutcome, Topics, by_topic};
 use crate::settings::{Config, GroupProtocol};
 
 /// For how long a commit is tried, and whether it is retried.
@@ -86,7 +86,7 @@ pub(super) struct Committer {
     cluster: Cluster,
     bootstrap: Bootstrap,
     group: String,
-    topic: String,
+    topics: Topics,
     version: i16,
     coordinator: Mutex<Option<Kept>>,
 }
@@ -103,7 +103,7 @@ impl Committer {
             bootstrap: Bootstrap::new(cluster.clone()),
             cluster,
             group: config.group.clone(),
-            topic: config.topic.clone(),
+            topics: config.topics.clone(),
             version: match config.group_protocol {
                 GroupProtocol::Classic => OFFSET_COMMIT,
                 GroupProtocol::Consumer => OFFSET_COMMIT_BY_EPOCH,
@@ -142,7 +142,10 @@ impl Committer {
             match self.send(kept, &self.request(member, attempt.left())).await {
                 Ok((connection, answer)) => {
                     let next = attempt.answered(&connection.address, |partition| {
-                        let mut partitions = answer.topics.iter().flat_map(|t| &t.partitions);
+                        let name = self.topics.name(partition.topic);
+                        let mut topics = answer.topics.iter();
+                        let topic = topics.find(|topic| topic.name.as_str() == name)?;
+                        let mut partitions = topic.partitions.iter();
                         let of_it = partitions.find(|p| p.partition_index == partition.index)?;
                         Some(of_it.error_code.err())
                     });
@@ -211,25 +214,24 @@ impl Committer {
     }
 
     fn request(&self, member: &ConsumerGroupMetadata, commits: &[Commit]) -> OffsetCommitRequest {
-        let partitions = commits
-            .iter()
-            .map(|commit| {
-                OffsetCommitRequestPartition::default()
-                    .with_partition_index(commit.partition.index)
-                    .with_committed_offset(commit.offset)
-                    .with_committed_leader_epoch(commit.leader_epoch.unwrap_or(-1))
-                    .with_committed_metadata(Some(text(&commit.metadata)))
-            })
-            .collect();
+        let topics = by_topic(commits.iter().map(|commit| {
+            let asked = OffsetCommitRequestPartition::default()
+                .with_partition_index(commit.partition.index)
+                .with_committed_offset(commit.offset)
+                .with_committed_leader_epoch(commit.leader_epoch.unwrap_or(-1))
+                .with_committed_metadata(Some(text(&commit.metadata)));
+            (commit.partition.topic, asked)
+        }));
+        let topics = topics.into_iter().map(|(topic, partitions)| {
+            OffsetCommitRequestTopic::default()
+                .with_name(text(self.topics.name(topic)).into())
+                .with_partitions(partitions)
+        });
         OffsetCommitRequest::default()
             .with_group_id(text(&self.group).into())
             .with_generation_id_or_member_epoch(member.generation_id())
             .with_member_id(text(member.member_id()))
             .with_group_instance_id(member.group_instance_id().map(text))
-            .with_topics(vec![
-                OffsetCommitRequestTopic::default()
-                    .with_name(text(&self.topic).into())
-                    .with_partitions(partitions),
-            ])
+            .with_topics(topics.collect())
     }
 }

@@ -8,7 +8,7 @@ use krafka::consumer::TopicPartition;
 use krafka::error::KrafkaError;
 
 use crate::kafka::standing::EARLIEST;
-use crate::message::PartitionId;
+use crate::message::{PartitionId, Topics};
 use crate::settings::AutoOffsetReset;
 
 /// Where to read a partition from.
@@ -36,10 +36,10 @@ pub(super) struct Committed {
 pub(super) async fn committed(
     kafka: &Kafka,
     group: &str,
-    topic: &str,
+    topics: &Topics,
     partitions: &[PartitionId],
 ) -> Result<Committed, KrafkaError> {
-    let of = |p: &PartitionId| TopicPartition::new(topic, p.index);
+    let of = |p: &PartitionId| TopicPartition::new(topics.name(p.topic), p.index);
     let options =
         ListConsumerGroupOffsetsOptions::default().partitions(partitions.iter().map(of).collect());
     let answer = kafka

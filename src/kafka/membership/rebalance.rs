@@ -24,13 +24,13 @@ use crate::kafka::Cluster;
 use crate::kafka::standing::Asker;
 use crate::message::group::Event;
 use crate::message::standing::{Question, Standing};
-use crate::message::{Commit, CommitOutcome, Failure, PartitionId, topic_tag};
+use crate::message::{Commit, CommitOutcome, Failure, PartitionId, Topics, by_topic, topic_tag};
 use crate::settings::{Config, GroupProtocol};
 use assignments::Assignments;
 
 /// Gets krafka's rebalance callbacks, and tells the group.
 pub(super) struct Listener {
-    topic: String,
+    topics: Topics,
     group: String,
     protocol: GroupProtocol,
     kafka: Kafka,
@@ -68,13 +68,13 @@ impl Listener {
         released: UnboundedSender<Vec<PartitionId>>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            topic: config.topic.clone(),
+            topics: config.topics.clone(),
             group: config.group.clone(),
             protocol: config.group_protocol,
             kafka: kafka.clone(),
             beginning,
             committer: Committer::new(cluster.clone(), config),
-            asker: tokio::sync::Mutex::new(Asker::new(cluster.clone(), config.topic.clone())),
+            asker: tokio::sync::Mutex::new(Asker::new(cluster.clone(), config.topics.clone())),
             consumer: OnceLock::new(),
             events,
             assignments: Mutex::default(),
@@ -97,6 +97,12 @@ impl Listener {
             let (reply, _) = oneshot::channel();
             let _ = self.events.send(Event::Lost { partitions, reply });
         }
+    }
+
+    /// What we call these partitions.
+    fn ours(&self, partitions: &[TopicPartition]) -> Vec<PartitionId> {
+        let named = |p: &TopicPartition| self.topics.partition(&p.topic, p.partition);
+        partitions.iter().filter_map(named).collect()
     }
 
     /// Commits for this member.
@@ -227,6 +233,7 @@ impl Listener {
     async fn commit_last(&self, commits: &[Commit]) {
         if let Some(failure) = self.commit(commits, LAST).await.failed {
             log::warn!(
+                cause = failure.why();
                 "the last commit of partitions that are handed over failed: {}; what was finished since the one \
                  before may be sent again",
                 failure.why()
@@ -253,10 +260,7 @@ impl ConsumerRebalanceListener for Callbacks {
         let Some(consumer) = self.0.consumer.get() else {
             return;
         };
-        let mut new: Vec<_> = partitions
-            .iter()
-            .map(|p| PartitionId::of_first(p.partition))
-            .collect();
+        let mut new = self.0.ours(partitions);
         let member = self.0.look_up_member().await;
         let member = member.map_or_else(String::new, |member| member.member_id().to_owned());
         let kept = lock(&self.0.assignments).end_silently_kept(&member);
@@ -267,8 +271,9 @@ impl ConsumerRebalanceListener for Callbacks {
             let _ = self.0.events.send(Event::Lost { partitions, reply });
         }
         // Pauses them before the first poll could return records.
-        let indexes: Vec<_> = new.iter().map(|p| p.index).collect();
-        consumer.pause(&self.0.topic, &indexes).await;
+        for (topic, indexes) in by_topic(new.iter().map(|p| (p.topic, p.index))) {
+            consumer.pause(self.0.topics.name(topic), &indexes).await;
+        }
         self.0.rejoin_if_it_was_lost(consumer);
         let assignments = lock(&self.0.assignments).begin(&new, &member);
         tokio::spawn(self.0.clone().find_positions(assignments));
@@ -277,7 +282,8 @@ impl ConsumerRebalanceListener for Callbacks {
     }
 
     async fn on_partitions_revoked(&self, partitions: &[TopicPartition]) {
-        let partitions = lock(&self.0.assignments).end(partitions);
+        let partitions = self.0.ours(partitions);
+        let partitions = lock(&self.0.assignments).end(&partitions);
         let released = partitions.clone();
         let commits = self.0.ask(|reply| Event::Revoked { partitions, reply });
         if let Some(commits) = commits.await {

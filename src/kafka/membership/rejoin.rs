@@ -10,15 +10,19 @@
 
 use krafka::consumer::Consumer;
 
+use crate::message::Topics;
+
 /// Makes the member join once more.
-pub(super) async fn rejoin(consumer: &Consumer, topic: &str) {
-    // A member without partitions would join at once, with the topic named twice.
+pub(super) async fn rejoin(consumer: &Consumer, topics: &Topics) {
+    // A member without partitions would join at once, with a topic named twice.
     if consumer.assignment().await.is_empty() {
         return;
     }
-    for topics in [&[topic, topic][..], &[topic]] {
-        if let Err(error) = consumer.subscribe(topics).await {
-            log::warn!("subscribing to {topic} failed: {error}");
+    let once: Vec<&str> = topics.names().collect();
+    let twice = once.iter().chain([&topics.first()]).copied().collect();
+    for names in [twice, once] {
+        if let Err(error) = consumer.subscribe(names).await {
+            log::warn!(topic:% = topics, cause:% = error; "subscribing to {topics} failed: {error}");
         }
     }
     consumer.wakeup();

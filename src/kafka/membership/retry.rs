@@ -11,7 +11,7 @@ const _: () = grows(RETRY_FIRST, RETRY_MOST);
 /// Logs, now and then, what failed, and waits before the next try.
 pub(super) async fn wait(retry: &mut Retry, why: &str) {
     let wait = retry.failed(why, |why| {
-        log::error!("{why}. Trying again until it works");
+        log::error!(cause = why; "{why}. Trying again until it works");
     });
     tokio::time::sleep(wait).await;
 }

@@ -27,6 +27,7 @@ use krafka::error::KrafkaError;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::HEARTBEAT;
+use super::absent::Absent;
 use super::rejoin::rejoin;
 use crate::base::backoff::Outage;
 use crate::kafka::{Cluster, Trouble, is_login_refused};
@@ -68,6 +69,7 @@ pub(super) async fn watch(
 ) -> Trouble {
     let mut watch = Watch::new(config.shutdown_timeout + BESIDE_REVOKE);
     let mut outage = Outage::new(SAY_EVERY, SAY_EVERY);
+    let mut absent = Absent::default();
     let mut told = None;
     loop {
         tokio::select! {
@@ -77,6 +79,7 @@ pub(super) async fn watch(
                 tokio::time::sleep(BESIDE_REVOKE).await;
             }
         }
+        absent.look(&kafka, &consumer, &config).await;
         let seen = match look(&kafka, &consumer, &config).await {
             Ok(seen) => {
                 say_works(&mut outage, &config);
@@ -109,29 +112,35 @@ pub(super) async fn watch(
             // Kafka itself assigns, and forgets none.
             Some(_) if config.group_protocol == GroupProtocol::Consumer => continue,
             Some(Why::Added) => log::info!(
-                "topic {} has {} partitions by now, of which {:?} have no owner: asking for a rebalance",
-                config.topic,
+                topic:% = config.topics;
+                "{} {} partitions by now, of which {:?} have no owner: asking for a rebalance",
+                match config.topics.are_several() {
+                    true => format!("topics {} have", config.topics),
+                    false => format!("topic {} has", config.topics),
+                },
                 seen.all.len(),
                 seen.unowned
             ),
             Some(Why::Forgotten) => log::warn!(
+                topic:% = config.topics, group = config.group;
                 "partitions {:?} of {} have no owner, though group {} is stable: asking for a rebalance",
                 seen.unowned,
-                config.topic,
+                config.topics,
                 config.group
             ),
         }
-        rejoin(&consumer, &config.topic).await;
+        rejoin(&consumer, &config.topics).await;
     }
 }
 
 fn say_failed(outage: &mut Outage, config: &Config, error: &KrafkaError) {
     if outage.failed(Instant::now()) {
         log::warn!(
+            topic:% = config.topics, group = config.group;
             "asking who of group {} has which partition of {} failed: {}. Until it works, a partition without an owner \
              goes unnoticed and isn't read",
             config.group,
-            config.topic,
+            config.topics,
             Trouble::new(&Cluster::of(config), error)
         );
     }
@@ -142,7 +151,7 @@ fn say_works(outage: &mut Outage, config: &Config) {
         log::info!(
             "asking who of group {} has which partition of {} works again, after {:.0} s",
             config.group,
-            config.topic,
+            config.topics,
             lasted.as_secs_f64()
         );
     }
@@ -231,7 +240,13 @@ async fn look(
     consumer: &Consumer,
     config: &Config,
 ) -> Result<Option<Seen>, KrafkaError> {
-    let topic = consumer.fetch_metadata(Some(&config.topic)).await?;
+    let mut all = BTreeSet::new();
+    for topic in config.topics.ids() {
+        let name = config.topics.name(topic);
+        let known = consumer.fetch_metadata(Some(name)).await?.topics;
+        let indexes = known.iter().flat_map(|topic| topic.partitions.keys());
+        all.extend(indexes.map(|&index| PartitionId { topic, index }));
+    }
     let options = DescribeConsumerGroupsOptions::default().timeout(ANSWER_WITHIN);
     let group = kafka
         .admin()
@@ -244,16 +259,14 @@ async fn look(
     if group.state != "Stable" {
         return Ok(None);
     }
-    let all: BTreeSet<PartitionId> = topic
-        .topics
-        .iter()
-        .flat_map(|topic| topic.partitions.keys().map(|p| PartitionId::of_first(*p)))
-        .collect();
     let (members, mut unowned) = (group.members.len(), all.clone());
     for member in group.members {
         for assigned in member.assignment.unwrap_or_default() {
-            if assigned.topic_name == config.topic {
-                unowned.retain(|partition| !assigned.partitions.contains(&partition.index));
+            let Some(topic) = config.topics.id(&assigned.topic_name) else {
+                continue;
+            };
+            for index in assigned.partitions {
+                unowned.remove(&PartitionId { topic, index });
             }
         }
     }

@@ -163,7 +163,7 @@ impl FarSide {
         let mut said = self.said();
         if said.get(address) != Some(&finding) {
             let Finding { cause, advice } = &finding;
-            log::warn!("TLS to Kafka at {address}: {cause}. {advice}");
+            log::warn!(cause; "TLS to Kafka at {address}: {cause}. {advice}");
             said.insert(address.to_owned(), finding);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::figures::Figures;
-use crate::message::{CometId, Held};
+use crate::message::{CometId, Held, Topics};
 
 struct Server {
     address: SocketAddr,
@@ -22,9 +22,9 @@ fn server() -> Server {
     let count = asked.clone();
     let source = Source {
         figures: figures.clone(),
-        topic: "chat".into(),
+        topics: Topics::new(["chat".to_owned()]),
         group: "job".into(),
-        dead_letter_topic: "chat.dead-letter".into(),
+        dead_letter_topics: vec!["chat.dead-letter".into()],
     };
     let ask = Box::new(move || {
         count.fetch_add(1, Ordering::Relaxed);

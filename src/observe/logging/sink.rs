@@ -4,7 +4,9 @@ use std::io::{self, ErrorKind, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{lost, own_line};
+use super::form::Form;
+use super::own_line;
+use super::trouble::{self, Kind};
 use crate::base::text::counted;
 
 /// After a failed write the next one is tried this much later: a full disk stays full for a while, and each attempt
@@ -17,6 +19,7 @@ const BUSY: Duration = Duration::from_millis(5);
 /// An output that may fail, as a full disk does, and work again.
 pub struct Sink<W> {
     output: W,
+    form: Form,
     retry_after: Duration,
     broken: Option<Broken>,
 }
@@ -32,9 +35,10 @@ struct Broken {
 }
 
 impl<W: Write> Sink<W> {
-    pub fn new(output: W, retry_after: Duration) -> Self {
+    pub fn new(output: W, form: Form, retry_after: Duration) -> Self {
         Self {
             output,
+            form,
             retry_after,
             broken: None,
         }
@@ -52,30 +56,44 @@ impl<W: Write> Sink<W> {
         if let Some(broken) = &mut self.broken
             && broken.tried.elapsed() < self.retry_after
         {
-            broken.lost_lines += lost(lines);
+            broken.lost_lines += lost(self.form, lines);
             return;
         }
         self.retry();
         match &mut self.broken {
-            Some(broken) => broken.lost_lines += lost(lines),
+            Some(broken) => broken.lost_lines += lost(self.form, lines),
             None => {
                 if let Err((written, error)) = write_all(&mut self.output, lines) {
-                    complain(format!(
-                        "writing the log to standard output failed: {error}; its lines are dropped until that works \
-                         again. {}. Delivery goes on",
-                        advice(error.kind())
-                    ));
-                    let (done, left) = lines.split_at(written);
-                    self.broken = Some(Broken {
-                        since: Instant::now(),
-                        tried: Instant::now(),
-                        error,
-                        lost_lines: lost(left),
-                        torn: done.last().is_some_and(|&byte| byte != b'\n'),
-                    });
+                    self.breaks(lines.split_at(written), error);
                 }
             }
         }
+    }
+
+    fn breaks(&mut self, (done, left): (&[u8], &[u8]), error: io::Error) {
+        let output = match self.form {
+            Form::Journal => "the journal",
+            _ => "standard output",
+        };
+        complain(
+            self.form,
+            format!(
+                "writing the log to {output} failed: {error}; its lines are dropped until that works again. {}. Delivery \
+                 goes on",
+                advice(self.form, error.kind())
+            ),
+        );
+        trouble::begins(
+            Kind::Fails,
+            format!("writing it to {output} fails: {error}"),
+        );
+        self.broken = Some(Broken {
+            since: Instant::now(),
+            tried: Instant::now(),
+            error,
+            lost_lines: lost(self.form, left),
+            torn: done.last().is_some_and(|&byte| byte != b'\n'),
+        });
     }
 
     /// Says in the output what it missed, if it works again.
@@ -85,6 +103,7 @@ impl<W: Write> Sink<W> {
         };
         let mut text = if broken.torn { vec![b'\n'] } else { Vec::new() };
         text.extend(own_line(
+            self.form,
             log::Level::Error,
             format_args!(
                 "writing the log failed for {:.1} s ({}); {} dropped. Delivery went on",
@@ -94,7 +113,10 @@ impl<W: Write> Sink<W> {
             ),
         ));
         match write_all(&mut self.output, &text) {
-            Ok(()) => self.broken = None,
+            Ok(()) => {
+                self.broken = None;
+                trouble::ends(Kind::Fails);
+            }
             Err((written, error)) => {
                 broken.tried = Instant::now();
                 broken.error = error;
@@ -107,8 +129,9 @@ impl<W: Write> Sink<W> {
 }
 
 /// What to do about an output that fails so.
-fn advice(error: ErrorKind) -> &'static str {
+fn advice(form: Form, error: ErrorKind) -> &'static str {
     match error {
+        _ if form == Form::Journal => "See that systemd-journald runs",
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             "Make room where it is written to"
         }
@@ -132,9 +155,11 @@ fn write_all(output: &mut impl Write, bytes: &[u8]) -> Result<(), (usize, io::Er
     output.flush().map_err(|error| (written, error))
 }
 
-/// How many lines end in `text`: a message at INFO is one record and five lines.
-pub fn count_lines(text: &[u8]) -> u64 {
-    text.iter().filter(|&&byte| byte == b'\n').count() as u64
+/// Notes that these lines are lost. Returns how many they are.
+pub fn lost(form: Form, lines: &[u8]) -> u64 {
+    let count = form.count(lines);
+    trouble::lost(count);
+    count
 }
 
 /// `1 line was`, `2 lines were`.
@@ -143,9 +168,10 @@ pub fn lines_were(count: u64) -> String {
 }
 
 /// Says something on standard error, on a thread of its own: it may be stuck as the log is.
-pub fn complain(text: String) {
+pub fn complain(form: Form, text: String) {
     let _ = thread::Builder::new().spawn(move || {
-        let line = own_line(log::Level::Error, format_args!("{text}"));
+        let form = form.on_terminal();
+        let line = own_line(form, log::Level::Error, format_args!("{text}"));
         let _ = io::stderr().write_all(&line);
     });
 }
@@ -192,7 +218,7 @@ mod tests {
 
     fn disk(room: usize, retry_after: Duration) -> Sink<Disk> {
         let text = Vec::new();
-        Sink::new(Disk { text, room }, retry_after)
+        Sink::new(Disk { text, room }, Form::Muduo, retry_after)
     }
 
     fn text(sink: &Sink<Disk>) -> String {
@@ -270,7 +296,7 @@ mod tests {
                 Ok(())
             }
         }
-        let mut sink = Sink::new(Busy(Vec::new(), 0), Duration::ZERO);
+        let mut sink = Sink::new(Busy(Vec::new(), 0), Form::Muduo, Duration::ZERO);
         sink.write(b"line\n");
         assert_eq!(sink.output.0, b"line\n");
     }

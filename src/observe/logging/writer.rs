@@ -1,15 +1,17 @@
 //! The log's own thread, so that whoever reads the log may be slow, or stuck, and the service goes on.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 
-use super::lost;
-use super::own_line;
-use super::recent;
-use super::sink::{RETRY_AFTER, Sink, complain, lines_were};
+use super::form::Form;
+use super::repeats::Repeats;
+use super::sink::{RETRY_AFTER, Sink, complain, lines_were, lost};
+use super::trouble::{self, Kind};
+use super::{own_line, recent};
 
 /// Records that wait to be written at most.
 const WAITING: usize = 4_096;
@@ -43,41 +45,43 @@ enum Entry {
 ///
 /// # Errors
 /// Where the system gives no thread.
-pub fn start(output: impl Write + Send + 'static) -> io::Result<(Queue, Flusher)> {
+pub fn start(
+    output: impl Write + Send + 'static,
+    form: Form,
+    repeats: Arc<Repeats>,
+) -> io::Result<(Queue, Flusher)> {
     let (entries, waiting) = bounded(WAITING);
     thread::Builder::new()
         .name("log".into())
-        .spawn(move || write(&waiting, output))?;
+        .spawn(move || write(&waiting, output, form, &repeats))?;
     let flusher = Flusher(entries.clone());
-    Ok((Queue::new(entries), flusher))
+    Ok((Queue::new(entries, form), flusher))
 }
 
-fn write(entries: &Receiver<Entry>, output: impl Write) {
-    let mut sink = Sink::new(output, RETRY_AFTER);
+fn write(entries: &Receiver<Entry>, output: impl Write, form: Form, repeats: &Repeats) {
+    let mut sink = Sink::new(output, form, RETRY_AFTER);
     let mut piece = Vec::new();
     let mut flushes = Vec::new();
     loop {
-        let first = match sink.retry_in() {
+        let repeats_due = repeats.due_in(Instant::now());
+        let wake = [sink.retry_in(), repeats_due].into_iter().flatten().min();
+        let first = match wake {
             None => entries.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(time) => entries.recv_timeout(time),
         };
         let first = match first {
-            Ok(first) => first,
-            // Nothing is logged just now; what was lost shall be said all the same.
-            Err(RecvTimeoutError::Timeout) => {
-                sink.retry();
-                continue;
-            }
+            Ok(first) => Some(first),
+            // Nothing is logged just now; what was counted or lost shall be said all the same.
+            Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        if matches!(first, Entry::Record(_)) && entries.len() < FEW {
+        if matches!(first, Some(Entry::Record(_))) && entries.len() < FEW {
             thread::sleep(GATHER);
         }
-        let mut next = Some(first);
+        let mut next = first;
         while let Some(entry) = next {
             match entry {
                 Entry::Record(record) => {
-                    recent::tap(&record);
                     piece.extend_from_slice(&record);
                 }
                 Entry::Flush(done) => flushes.push(done),
@@ -86,8 +90,12 @@ fn write(entries: &Receiver<Entry>, output: impl Write) {
                 .then(|| entries.try_recv().ok())
                 .flatten();
         }
-        if !flushes.is_empty() {
-            // It may be the last chance.
+        for repeated in repeats.due(Instant::now(), !flushes.is_empty()) {
+            recent::keep(&repeated.entry());
+            piece.extend(form.bytes(&repeated.entry()));
+        }
+        // A flush may be the last chance.
+        if !flushes.is_empty() || sink.retry_in() == Some(Duration::ZERO) {
             sink.retry();
         }
         if !piece.is_empty() {
@@ -101,6 +109,7 @@ fn write(entries: &Receiver<Entry>, output: impl Write) {
 /// Takes records, one with each `write`.
 pub struct Queue {
     entries: Sender<Entry>,
+    form: Form,
     stuck: Option<Stuck>,
 }
 
@@ -111,9 +120,10 @@ struct Stuck {
 }
 
 impl Queue {
-    fn new(entries: Sender<Entry>) -> Self {
+    fn new(entries: Sender<Entry>, form: Form) -> Self {
         Self {
             entries,
+            form,
             stuck: None,
         }
     }
@@ -124,7 +134,9 @@ impl Queue {
         if self.entries.len() <= WAITING / 2
             && let Some(Stuck { since, lost_lines }) = self.stuck.take()
         {
+            trouble::ends(Kind::Blocked);
             let line = own_line(
+                self.form,
                 log::Level::Warn,
                 format_args!(
                     "the log's reader was blocked for {:.1} s; {} dropped. Delivery went on",
@@ -141,16 +153,18 @@ impl Write for Queue {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
         self.go_on();
         if let Some(stuck) = &mut self.stuck {
-            stuck.lost_lines += lost(record);
+            stuck.lost_lines += lost(self.form, record);
             return Ok(record.len());
         }
         let entry = Entry::Record(record.to_vec());
         if let Err(SendTimeoutError::Timeout(_)) = self.entries.send_timeout(entry, SEND_WITHIN) {
+            trouble::begins(Kind::Blocked, "nobody reads it".into());
             self.stuck = Some(Stuck {
                 since: Instant::now(),
-                lost_lines: lost(record),
+                lost_lines: lost(self.form, record),
             });
             complain(
+                self.form,
                 "the log's reader on standard output is blocked: lines are dropped until it reads on. Delivery goes on"
                     .into(),
             );
@@ -213,7 +227,7 @@ mod tests {
     fn a_flush_waits_until_all_is_written_in_order() {
         let (output, allow, pieces) = output();
         drop(allow);
-        let (mut queue, flusher) = start(output).unwrap();
+        let (mut queue, flusher) = start(output, Form::Muduo, Arc::default()).unwrap();
         let mut expected = Vec::new();
         for n in 0..10_000 {
             let record = format!("record {n}\n");
@@ -228,7 +242,7 @@ mod tests {
     #[test]
     fn a_stuck_reader_costs_records_and_says_so_when_it_goes_on() {
         let (output, allow, pieces) = output();
-        let (mut queue, flusher) = start(output).unwrap();
+        let (mut queue, flusher) = start(output, Form::Muduo, Arc::default()).unwrap();
         // As many as wait, and some that the thread has in hand; then some more.
         let record = [&[b'x'; 99][..], b"\n"].concat();
         let (mut accepted, dropped) = (0, super::super::dropped());

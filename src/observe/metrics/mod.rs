@@ -12,15 +12,17 @@ use prometheus_client::encoding::{DescriptorEncoder, prometheus_text, text};
 use prometheus_client::registry::Registry;
 
 use crate::figures::Figures;
+use crate::message::Topics;
 use page::Page;
 
 /// What the figures don't know of themselves.
 #[derive(Clone, Debug)]
 pub struct Source {
     pub figures: Arc<Figures>,
-    pub topic: String,
+    pub topics: Topics,
     pub group: String,
-    pub dead_letter_topic: String,
+    /// In the order of the topics.
+    pub dead_letter_topics: Vec<String>,
 }
 
 /// How the page is written.

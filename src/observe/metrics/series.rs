@@ -27,7 +27,8 @@ impl Source {
     pub fn of_kafka(&self, page: &mut Page<'_>) -> fmt::Result {
         let (consumer, group) = (&self.figures.consumer, &self.figures.group);
         let (readings, account) = (consumer.partitions(), group.account());
-        let of = |partition: PartitionId| values([&self.topic, &partition.index.to_string()]);
+        let of =
+            |PartitionId { topic, index }| values([self.topics.name(topic), &index.to_string()]);
         let read = readings
             .iter()
             .map(|(partition, read)| (of(*partition), read.records));
@@ -173,8 +174,11 @@ impl Source {
 
     pub fn of_the_service_before(&self, page: &mut Page<'_>) -> fmt::Result {
         let (consumer, group) = (&self.figures.consumer, &self.figures.group);
-        let of = values([&self.topic, &self.group, SERVICE]);
-        page.counter(&KAFKA_CONSUMED, [(of, consumer.records.get())])?;
+        let of = |topic: &str| values([topic, &self.group, SERVICE]);
+        let consumed = self.topics.ids();
+        let consumed =
+            consumed.map(|topic| (of(self.topics.name(topic)), consumer.records_of(topic)));
+        page.counter(&KAFKA_CONSUMED, consumed)?;
         let totals = Totals(&self.figures.workers);
         let mut calls = BTreeMap::<[&str; 2], u64>::new();
         for method in METHODS {

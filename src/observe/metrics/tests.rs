@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::list::{ALL, Kind};
 use super::*;
 use crate::figures::{Account, Behind, CometAccount, GroupAccount, Method, Seen, Standing};
-use crate::message::{Cause, CometId, Held, PartitionId, Status};
+use crate::message::{Cause, CometId, Held, PartitionId, Status, Topics};
 
 /// Figures in which everything happened.
 fn source() -> Source {
@@ -81,9 +81,9 @@ fn source() -> Source {
     });
     Source {
         figures: Arc::new(figures),
-        topic: "chat".into(),
+        topics: Topics::new(["chat".to_owned()]),
         group: "job \"1\"".into(),
-        dead_letter_topic: "chat.dead-letter".into(),
+        dead_letter_topics: vec!["chat.dead-letter".into()],
     }
 }
 

@@ -135,8 +135,8 @@ function showTables(status) {
     status.comets.map((one) => [one.address, state(one.state), rate(one.calls_per_second), rate(one.failed_per_second),
       millis(one.p99_ms), number(one.calls_in_flight), number(one.missed)]), "none");
   table("partitions", ["Partition", "Lag", "Lag time", "Offset", "Committed", "Done above", "Held up for"],
-    status.partitions.map((one) => [String(one.partition), number(one.lag), lasting(one.lag_seconds), String(one.offset),
-      String(one.committed ?? "–"), number(one.finished_above), lasting(one.held_up_seconds)]), "This process has no partition.");
+    status.partitions.map((one) => [one.topic ? `${one.topic}[${one.partition}]` : String(one.partition), number(one.lag), lasting(one.lag_seconds),
+      String(one.offset), String(one.committed ?? "–"), number(one.finished_above), lasting(one.held_up_seconds)]), "This process has no partition.");
   table("workers", ["Worker", "State", "Calls/s", "In flight"],
     status.workers.map((one) => [one.name, state(one.state), rate(one.calls_per_second), number(one.calls_in_flight)]), "none");
   table("errors", ["Time (UTC)", "Level", "Text"],

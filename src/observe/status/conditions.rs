@@ -1,6 +1,8 @@
 //! Why job is slow, or doesn't deliver: conditions with a name, what is so, and what to do. They are found in the status alone,
 //! without a clock or a look at anything.
 
+mod log;
+
 use super::document::{Comet, Condition, Point, Severity, Status};
 use crate::base::text::counted;
 use crate::observe::health::NO_COMET;
@@ -34,6 +36,7 @@ pub fn conditions(status: &Status) -> Vec<Condition> {
     found.extend(held_up(status));
     found.extend(slow_comets(status));
     found.extend(lag_grows(status));
+    found.extend(log::not_written(status));
     // Those of the same severity stay in this order.
     found.sort_by_key(|condition| condition.severity);
     found
@@ -343,7 +346,7 @@ fn held_up(status: &Status) -> Option<Condition> {
         "Message held up",
         format!(
             "The message {}[{}]@{} has been held up for {}. {} behind it are finished; after a restart they are not sent again.",
-            status.topic,
+            longest.topic.as_ref().unwrap_or(&status.topic),
             longest.partition,
             longest.offset,
             lasting(seconds),

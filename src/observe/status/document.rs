@@ -14,6 +14,7 @@ pub struct Status {
     pub at_ms: u64,
     pub uptime_seconds: f64,
     pub group: String,
+    /// Several have commas between them.
     pub topic: String,
     /// As at `/healthz`.
     pub healthy: Verdict,
@@ -33,6 +34,7 @@ pub struct Status {
     pub standing_still: Vec<String>,
     pub held: Held,
     pub dead_letters: DeadLetters,
+    pub log: Log,
     /// The log's last lines at WARN or ERROR, the newest first.
     pub last_errors: Vec<LoggedLine>,
 }
@@ -127,6 +129,9 @@ pub struct Point {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Partition {
+    /// Where job reads several topics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
     pub partition: i32,
     /// Records between the first one that isn't finished and the log's end.
     pub lag: Option<u64>,
@@ -191,6 +196,20 @@ pub struct DeadLetters {
     /// Those that Kafka did not take yet.
     pub waiting: u64,
     pub waiting_seconds: Option<f64>,
+}
+
+/// How the log fares.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Log {
+    /// Lines that were lost since the start.
+    pub dropped: u64,
+    /// For how long it hasn't been written.
+    pub fails_seconds: Option<f64>,
+    /// What keeps it from being written.
+    pub why: Option<String>,
+    /// Lines that this cost so far.
+    pub dropped_since: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

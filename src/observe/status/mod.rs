@@ -15,8 +15,8 @@ use crate::base::wall;
 use crate::figures::{CometAccount, GroupAccount, Totals};
 use crate::message::CometId;
 pub use document::{
-    Comet, Condition, DeadLetters, Delivery, Held, Kafka, LoggedLine, Partition, Point, Severity,
-    Status, Verdict, Worker,
+    Comet, Condition, DeadLetters, Delivery, Held, Kafka, Log, LoggedLine, Partition, Point,
+    Severity, Status, Verdict, Worker,
 };
 use history::{Calls, History, Sample, per_second, tenths};
 
@@ -35,24 +35,25 @@ pub fn status(source: &Source, history: &History, pulse: &Pulse, now: Instant) -
         at_ms: wall::millis().unsigned_abs(),
         uptime_seconds: seconds(history.started, now),
         group: source.group.clone(),
-        topic: source.topic.clone(),
+        topic: source.topics.to_string(),
         healthy: verdict(pulse.is_healthy(figures)),
         ready: verdict(is_ready(figures)),
         conditions: Vec::new(),
         kafka: kafka(&account, history, now),
         delivery: delivery.unwrap_or_default(),
         series: history.points(),
-        partitions: partitions(&account, now),
+        partitions: partitions(source, &account, now),
         comets: comets(source, account, &sample, before),
         workers: workers(source, (&sample, before), &still),
         standing_still: still,
         held: held(source),
         dead_letters: DeadLetters {
-            topic: source.dead_letter_topic.clone(),
+            topic: source.dead_letter_topics.join(","),
             written: figures.letters.by_cause().map(|(_, count)| count).sum(),
             waiting: figures.letters.waiting.get(),
             waiting_seconds: lasts(history.since.letters_wait),
         },
+        log: log(now),
         last_errors: logging::last_errors(),
     };
     status.held.at_limit_seconds = lasts(history.since.at_limit);
@@ -85,10 +86,12 @@ fn kafka(account: &GroupAccount, history: &History, now: Instant) -> Kafka {
     }
 }
 
-fn partitions(account: &GroupAccount, now: Instant) -> Vec<Partition> {
+fn partitions(source: &Source, account: &GroupAccount, now: Instant) -> Vec<Partition> {
+    let topics = source.topics.are_several();
     let ours = account.partitions.iter();
     let mut all: Vec<_> = ours
         .map(|ours| Partition {
+            topic: topics.then(|| source.topics.name(ours.partition.topic).into()),
             partition: ours.partition.index,
             lag: ours.lag(),
             lag_seconds: ours.lag_seconds(now).map(tenths),
@@ -98,7 +101,7 @@ fn partitions(account: &GroupAccount, now: Instant) -> Vec<Partition> {
             held_up_seconds: ours.held_up_since.map(|since| seconds(since, now)),
         })
         .collect();
-    all.sort_by_key(|partition| partition.partition);
+    all.sort_by_key(|partition| (partition.topic.clone(), partition.partition));
     all
 }
 
@@ -170,6 +173,19 @@ fn held(source: &Source) -> Held {
         bytes_limit,
         at_limit_seconds: None,
     }
+}
+
+fn log(now: Instant) -> Log {
+    let mut log = Log {
+        dropped: logging::dropped(),
+        ..Log::default()
+    };
+    if let Some(trouble) = logging::trouble() {
+        log.fails_seconds = Some(seconds(trouble.since, now));
+        log.why = Some(trouble.why);
+        log.dropped_since = trouble.dropped;
+    }
+    log
 }
 
 #[cfg(test)]

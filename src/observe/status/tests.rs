@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::figures::{Account, Behind, Figures, GroupAccount, Method, Standing};
-use crate::message::{Cause, Held, PartitionId};
+use crate::message::{Cause, Held, PartitionId, Topics};
 
 fn source() -> Source {
     let limit = Held {
@@ -14,9 +14,9 @@ fn source() -> Source {
     };
     Source {
         figures: Arc::new(Figures::new(vec!["a:1".into(), "b:1".into()], 2, limit)),
-        topic: "chat".into(),
+        topics: Topics::new(["chat".to_owned()]),
         group: "g".into(),
-        dead_letter_topic: "chat.dead-letter".into(),
+        dead_letter_topics: vec!["chat.dead-letter".into()],
     }
 }
 

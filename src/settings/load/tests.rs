@@ -1,12 +1,13 @@
 //! All sources together.
 
 use super::*;
+use crate::message::Topics;
 use crate::settings::security::{
     self, ClientCertificate, Identification, Mechanism, Password, Sasl, Tls, TokenEndpoint,
 };
 use crate::settings::{
-    AutoOffsetReset, CatchUp, Coalesce, Fetch, GroupProtocol, Http, Isolation, LogMessages,
-    Security, TooOld, Window,
+    AutoOffsetReset, CatchUp, Coalesce, Fetch, GroupProtocol, Http, Isolation, LogFormat,
+    LogMessages, Security, TooOld, Window,
 };
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
         ("JOB_THREADS", ""),
     ];
     let loaded = load_all(&["--topic=flag"], &variables, Some(file)).expect("loads");
-    assert_eq!(loaded.config.topic, "flag");
+    assert_eq!(loaded.config.topics.first(), "flag");
     assert_eq!(loaded.config.group, "variable");
     assert_eq!(loaded.config.window, Window::Calls(7));
     assert_eq!(loaded.config.threads, 4);
@@ -73,7 +74,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         group-protocol = 'consumer'\nsession-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\ncork-calls = 'off'\nfetch = 'modern'\n\
         isolation-level = 'read_uncommitted'\n\
         coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
-        call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '7m'\nmax-age = '2h'\nmax-age-action = 'dead-letter'\nlog-messages = 'sample:100'\nhttp = '0.0.0.0:80'\n";
+        call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '7m'\nmax-age = '2h'\nmax-age-action = 'dead-letter'\nlog-messages = 'sample:100'\nlog-format = 'json'\nhttp = '0.0.0.0:80'\n";
     let expected = Config {
         brokers: vec!["a:1".into(), "b:2".into()],
         security: Security {
@@ -95,7 +96,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         },
         client_id: "n".into(),
         client_rack: Some("r".into()),
-        topic: "t".into(),
+        topics: Topics::new(["t".to_owned()]),
         group: "g".into(),
         auto_offset_reset: AutoOffsetReset::ByDuration(Duration::from_secs(3_600)),
         group_instance_id: Some("i".into()),
@@ -118,6 +119,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         max_age: Some(Duration::from_secs(7_200)),
         max_age_action: TooOld::DeadLetter,
         log_messages: LogMessages::Sample(100),
+        log_format: LogFormat::Json,
         http: Http {
             address: Some("0.0.0.0:80".into()),
             is_asked_for: true,
@@ -163,6 +165,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_MAX_AGE", "2h"),
         ("JOB_MAX_AGE_ACTION", "dead-letter"),
         ("JOB_LOG_MESSAGES", "sample:100"),
+        ("JOB_LOG_FORMAT", "json"),
         ("JOB_HTTP", "0.0.0.0:80"),
     ];
     // Those of OAUTHBEARER go with no other mechanism.

@@ -55,7 +55,10 @@ impl JobCommand {
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             let of_systemd = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
-            if name.starts_with("JOB_") || name == "MUDUO_LOG_LEVEL" || of_systemd.contains(&&*name)
+            let of_the_log = ["MUDUO_LOG_LEVEL", "RUST_LOG", "JOURNAL_STREAM"];
+            if name.starts_with("JOB_")
+                || of_the_log.contains(&&*name)
+                || of_systemd.contains(&&*name)
             {
                 command.env_remove(&*name);
             }

@@ -12,17 +12,18 @@
 use krafka::error::KrafkaError;
 
 use super::super::Positions;
-use crate::message::PartitionId;
+use crate::message::{PartitionId, Topics};
 
 /// Returns the partition that a poll failed for, of those at these positions, and why.
 pub(super) fn undecodable(
     error: &KrafkaError,
-    topic: &str,
+    topics: &Topics,
     at: &Positions,
 ) -> Option<(PartitionId, String)> {
     error.protocol_error_kind()?;
     let said = error.to_string();
     let is_at = |(partition, at): &(&PartitionId, &i64)| {
+        let topic = topics.name(partition.topic);
         said.contains(&format!(" at {topic}-{} offset {at};", partition.index))
     };
     let (&partition, _) = at.iter().find(is_at)?;

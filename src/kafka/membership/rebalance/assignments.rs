@@ -13,7 +13,6 @@
 use std::collections::HashMap;
 
 use crate::message::PartitionId;
-use krafka::consumer::TopicPartition;
 
 /// The partitions that are ours. Each has a number that tells this assignment from earlier ones.
 #[derive(Default)]
@@ -45,10 +44,10 @@ impl Assignments {
     }
 
     /// Ends the assignments of these partitions. Returns those that were ours.
-    pub(super) fn end(&mut self, partitions: &[TopicPartition]) -> Vec<PartitionId> {
+    pub(super) fn end(&mut self, partitions: &[PartitionId]) -> Vec<PartitionId> {
         partitions
             .iter()
-            .map(|p| PartitionId::of_first(p.partition))
+            .copied()
             .filter(|p| self.ours.remove(p).is_some())
             .collect()
     }

@@ -23,22 +23,23 @@ impl Listener {
             if partitions.is_empty() {
                 return;
             }
-            let why = match positions::committed(&self.kafka, &self.group, &self.topic, &partitions)
-                .await
-            {
-                Ok(positions::Committed { known, new, failed }) => {
-                    self.found(&mut left, known).await;
-                    // What the coordinator says of the others doesn't wait for the leaders.
-                    let mut rest = left.clone();
-                    rest.retain(|partition, _| new.contains(partition));
-                    if !rest.is_empty() {
-                        tokio::spawn(self.clone().find_beginning(rest));
+            let why =
+                match positions::committed(&self.kafka, &self.group, &self.topics, &partitions)
+                    .await
+                {
+                    Ok(positions::Committed { known, new, failed }) => {
+                        self.found(&mut left, known).await;
+                        // What the coordinator says of the others doesn't wait for the leaders.
+                        let mut rest = left.clone();
+                        rest.retain(|partition, _| new.contains(partition));
+                        if !rest.is_empty() {
+                            tokio::spawn(self.clone().find_beginning(rest));
+                        }
+                        left.retain(|partition, _| !new.contains(partition));
+                        failed
                     }
-                    left.retain(|partition, _| !new.contains(partition));
-                    failed
-                }
-                Err(error) => Some(error.to_string()),
-            };
+                    Err(error) => Some(error.to_string()),
+                };
             if let Some(why) = why {
                 let group = &self.group;
                 let why = format!("asking for the offsets of group {group} failed: {why}");
@@ -75,9 +76,10 @@ impl Listener {
         let mut new: Vec<PartitionId> = assignments.keys().copied().collect();
         new.sort_unstable();
         log::info!(
+            topic:% = self.topics, group = self.group;
             "group {} has committed nothing of partitions {new:?} of {}: it begins there as auto-offset-reset says",
             self.group,
-            self.topic
+            self.topics
         );
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
         let mut left = assignments;
@@ -115,10 +117,10 @@ impl Listener {
             partitions.sort_unstable();
             let why = format!(
                 "partitions {partitions:?} of {} can't be read yet, as nobody says where they begin: {why}",
-                self.topic
+                self.topics
             );
             let wait = retry.failed(&why, |why| {
-                log::warn!("{why}. The others are read, and these as soon as they can be");
+                log::warn!(cause = why; "{why}. The others are read, and these as soon as they can be");
             });
             tokio::time::sleep(wait).await;
         }

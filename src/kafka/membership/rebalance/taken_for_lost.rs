@@ -26,7 +26,8 @@ impl Listener {
     /// Tells the group that partitions are lost, and makes the parting commit.
     pub(super) async fn lose(&self, partitions: &[TopicPartition]) {
         self.lost.store(true, Ordering::Relaxed);
-        let partitions = lock(&self.assignments).end(partitions);
+        let partitions = self.ours(partitions);
+        let partitions = lock(&self.assignments).end(&partitions);
         let commits = self.ask(|reply| Event::Lost { partitions, reply });
         let Some(commits) = commits.await else { return };
         let CommitOutcome { taken, failed, .. } = self.commit_as_before(&commits).await;
@@ -55,8 +56,8 @@ impl Listener {
     /// lost waits for one.
     pub(super) fn rejoin_if_it_was_lost(&self, consumer: &Arc<Consumer>) {
         if self.lost.swap(false, Ordering::Relaxed) && self.protocol == GroupProtocol::Classic {
-            let (consumer, topic) = (consumer.clone(), self.topic.clone());
-            tokio::spawn(async move { rejoin(&consumer, &topic).await });
+            let (consumer, topics) = (consumer.clone(), self.topics.clone());
+            tokio::spawn(async move { rejoin(&consumer, &topics).await });
         }
     }
 }

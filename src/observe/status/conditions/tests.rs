@@ -1,4 +1,4 @@
-use super::super::document::{Kafka, Partition, Verdict};
+use super::super::document::{Kafka, Log, Partition, Verdict};
 use super::*;
 use crate::observe::health::NO_COMET;
 
@@ -322,4 +322,23 @@ fn the_worst_comes_first() {
 fn times_are_as_exact_as_they_need_to_be() {
     let texts = [4.4, 119.0, 120.0, 7_000.0, 9_000.0].map(lasting);
     assert_eq!(texts, ["4 s", "119 s", "2 min", "117 min", "2 h"]);
+}
+
+#[test]
+fn a_log_that_is_not_written_is_said_where_it_can_be_seen() {
+    let found = only(|status| {
+        status.log = Log {
+            dropped: 400,
+            fails_seconds: Some(12.3),
+            why: Some("writing it to standard output fails: No space left on device".into()),
+            dropped_since: 310,
+        };
+    });
+    assert_eq!(found.name, "Log not written");
+    assert_eq!(
+        found.what,
+        "The log has not been written for 12 s: writing it to standard output fails: No space left on device. 310 lines are \
+         lost so far. Messages are delivered."
+    );
+    assert_eq!(names(|status| status.log.dropped = 400), [""; 0]);
 }

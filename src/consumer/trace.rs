@@ -1,0 +1,32 @@
+//! Where each message goes, at TRACE.
+
+use crate::figures::method_of;
+use crate::message::call::Target;
+use crate::message::{Message, PartitionId, Topics, WorkerId};
+
+/// Says which worker gets each message, and for which Comets.
+pub fn routed(topics: &Topics, worker: WorkerId, messages: &[Message], comets: &[String]) {
+    if !log::log_enabled!(log::Level::Trace) {
+        return;
+    }
+    for message in messages {
+        let (PartitionId { topic, index }, offset) =
+            (message.record.assignment.partition, message.record.offset);
+        let topic = topics.name(topic);
+        let delivery = &message.delivery;
+        let key = format!("{:016x}", delivery.key.0);
+        let method = method_of(&delivery.call).name();
+        let comet = match delivery.target {
+            Target::All => None,
+            Target::One(comet) => comets.get(comet.0 as usize),
+        };
+        let whom = comet.map_or("every Comet", String::as_str);
+        let without = message.without.as_ref().map_or(0, |comets| comets.len());
+        let again = if message.again { ", read again" } else { "" };
+        log::trace!(
+            topic, partition = index, offset, key, method, comet;
+            "{topic}[{index}]@{offset}: {method} at {whom} without {without} that are behind{again}: key {key}, worker-{}",
+            worker.0
+        );
+    }
+}
