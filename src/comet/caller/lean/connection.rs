@@ -83,7 +83,8 @@ pub enum By {
     Client,
     /// The connection ended while it was under way. The server may have taken it.
     Lost,
-    /// No server took it, surely: it never left, or was refused before anything was done for it. It may be made again.
+    /// No server took it, surely: it never left, or was refused before anything was done for it. It may be made again; not at once
+    /// again and again, though, as a server may refuse each time.
     Unsent,
 }
 

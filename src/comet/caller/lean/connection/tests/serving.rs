@@ -146,6 +146,8 @@ impl Both {
             Step::Later(millis) => {
                 self.now += Duration::from_millis(millis);
                 self.client.advance(self.now);
+                // Or else whoever drives it would never sleep.
+                assert!(self.client.wake_at().is_none_or(|at| at > self.now));
             }
             Step::Goaway => self.server.goaway(),
         }
