@@ -2,7 +2,7 @@
 # One Kafka broker, for scripts/kafka: its jars, its folder, its settings, its processes. To be sourced after lib.sh.
 #
 # A broker lives in one folder, $dir:
-#   broker.env         version, port, mode, heap, and the cluster that it joined, written once by `start` and `hold`
+#   broker.env         version, port, mode, heap, and the cluster that it is in, written once
 #   fixed.properties   the settings, but for the ports chosen at each launch (controller, ZooKeeper)
 #   server.properties, zookeeper.properties    written anew at each launch
 #   kafka.pid, zookeeper.pid, kafka.log, zookeeper.log, data/, zookeeper-data/
@@ -105,7 +105,7 @@ find_broker() {
 
 load_broker() {
   [ -f "$dir/broker.env" ] || die "there is no broker in $dir" "scripts/kafka start --dir $dir starts one"
-  joins='' node=1 security='' listeners=()
+  joins='' node=1 cluster='' security='' listeners=()
   # shellcheck source=/dev/null
   . "$dir/broker.env"
 }
@@ -130,7 +130,7 @@ unregister() {
 write_settings() {
   mkdir -p "$dir/data"
   printf '%s=%q\n' version "$version" port "$port" zookeeper "$zookeeper" heap "$heap" \
-    joins "$joins" node "$node" security "$security" >"$dir/broker.env"
+    joins "$joins" node "$node" cluster "$cluster" security "$security" >"$dir/broker.env"
   [ ${#listeners[@]} -eq 0 ] || printf 'listeners+=(%q)\n' "${listeners[@]}" >>"$dir/broker.env"
   # It has passwords, where there is security.
   rm -f "$dir/fixed.properties"
@@ -142,15 +142,16 @@ num.partitions=$partitions
 auto.create.topics.enable=$auto_create
 group.initial.rebalance.delay.ms=0
 offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor=$replicas
 transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor=$replicas
+transaction.state.log.min.isr=$(((replicas + 1) / 2))
 SETTINGS
     case $version in
     3.*) ;;
-    *) printf '%s\n' share.coordinator.state.topic.num.partitions=4 share.coordinator.state.topic.replication.factor=1 share.coordinator.state.topic.min.isr=1 ;;
+    *) printf '%s\n' share.coordinator.state.topic.num.partitions=4 "share.coordinator.state.topic.replication.factor=$replicas" share.coordinator.state.topic.min.isr=1 ;;
     esac
+    [ -z "$cluster" ] || cluster_settings
     [ -z "$security" ] || write_security_settings
     [ ${#settings[@]} -eq 0 ] || printf '%s\n' "${settings[@]}"
   } >"$dir/fixed.properties"
@@ -181,6 +182,8 @@ write_logging() { # LEVEL STREAM
 write_server_properties() { # BESIDE
   if $zookeeper; then
     printf '%s\n' broker.id=1 "listeners=PLAINTEXT://127.0.0.1:$port" "zookeeper.connect=127.0.0.1:$1"
+  elif [ -n "$cluster" ]; then
+    member_properties
   elif [ -n "$security" ]; then
     printf '%s\n' process.roles=broker,controller node.id=1 "controller.quorum.voters=1@127.0.0.1:$1" \
       controller.listener.names=CONTROLLER broker.heartbeat.interval.ms=500 broker.session.timeout.ms=3000
@@ -219,7 +222,10 @@ short_java() { # CLASS ARGS…
 
 # serve NAME HEAP CLASS: in a session of its own (a Ctrl-C in the terminal isn't meant for it), with none of our files open.
 serve() {
-  setsid "$(java_command)" "-Xmx$2" "-Xms$2" "$(log_flag server)" -cp "$libs/*" "$3" "$dir/$(config_of "$1")" \
+  local spare=()
+  # Three of them share the machine.
+  [ -z "$cluster" ] || spare=(-XX:+UseSerialGC -XX:TieredStopAtLevel=1)
+  setsid "$(java_command)" "-Xmx$2" "-Xms$2" "${spare[@]}" "$(log_flag server)" -cp "$libs/*" "$3" "$dir/$(config_of "$1")" \
     </dev/null >>"$dir/$1.log" 2>&1 8>&- 9>&- &
   local child=$!
   disown # or bash reports it when it is killed
@@ -278,7 +284,7 @@ launch() {
     format >"$dir/format.log" 2>&1 ||
       { say "error: Kafka could not format $dir/data:"; grep -v '^\s*at ' "$dir/format.log" | head -n5 | cut -c1-300 | sed 's/^/  /' >&2; return 1; }
   fi
-  [ -z "$security" ] || { note_log && up=secured_is_up; }
+  [ -z "$security$cluster" ] || { note_log && up=says_it_is_up; }
   serve kafka "$heap" kafka.Kafka
   await kafka "$up" || { explain kafka; end kafka 0; end zookeeper 0; return 1; }
   touch "$dir/started"
@@ -288,13 +294,13 @@ launch() {
 format() {
   local -a arguments=(kafka.tools.StorageTool format -t "$(cluster_id)" -c "$dir/server.properties")
   [ -n "$security" ] || { short_java "${arguments[@]}" && return; }
-  (umask 077 && { printf '%s\n' "${arguments[@]}" && scram_arguments; } >"$dir/secrets/format")
-  short_java "@$dir/secrets/format"
-  rm "$dir/secrets/format"
+  (umask 077 && { printf '%s\n' "${arguments[@]}" && scram_arguments; } >"$dir/format")
+  short_java "@$dir/format"
+  rm "$dir/format"
 }
 
 cluster_id() {
-  if [ -n "$joins" ]; then sed -n 's/^cluster.id=//p' "$joins/data/meta.properties"; else new_cluster_id; fi
+  if [ -n "$cluster" ]; then sed -n 's/^cluster_id=//p' "$cluster/cluster.env"; elif [ -n "$joins" ]; then sed -n 's/^cluster.id=//p' "$joins/data/meta.properties"; else new_cluster_id; fi
 }
 
 # 16 random bytes in URL-safe base64; Kafka refuses an id that begins with a dash.

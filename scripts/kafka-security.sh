@@ -23,6 +23,10 @@ check_security() { # once the options are known
   [ -z "$joins" ] || die "--joins and --security don't go together"
   ! $mutual || [[ $security == *ssl ]] || die "--mutual needs TLS: --security ssl or sasl_ssl"
   for listener in "${listeners[@]}"; do
+    if $clustered; then
+      [[ $listener == [123]/* ]] || die "--listener $listener names no broker" "of a cluster it is N/PROTOCOL:PORT, with N from 1 to 3"
+      listener=${listener#*/}
+    fi
     [[ $listener == *:* ]] || die "--listener $listener is not PROTOCOL:PORT"
     [[ $listener == plaintext:* || $listener == mutual:* ]] || check_protocol "${listener%%:*}"
     ports=${listener#*:}
@@ -246,7 +250,7 @@ scram_arguments() {
   done
 }
 
-# It is up when it says so: it answers no stranger. Its log may have what it said at an earlier launch.
+# It is up when it says so: it answers no stranger, and in a cluster others speak of it before. Its log may have what it said at an earlier launch.
 note_log() { log_lines=$( (cat "$dir/kafka.log" 2>/dev/null || true) | wc -l); }
 
-secured_is_up() { owns kafka "$port" && tail -n "+$((log_lines + 1))" "$dir/kafka.log" | grep -q 'Kafka Server started'; }
+says_it_is_up() { owns kafka "$port" && tail -n "+$((log_lines + 1))" "$dir/kafka.log" | grep -q 'Kafka Server started'; }

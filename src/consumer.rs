@@ -290,7 +290,7 @@ impl Outputs {
             }
             Notice::Attached { partition, comet } => {
                 log::info!(
-                    partition = partition.index, comet;
+                    topic = partition.topic_name(), partition = partition.index, comet;
                     "partition {partition}: Comet {comet} gets what is new again, behind what it missed"
                 );
             }

@@ -34,6 +34,8 @@ fn job(folder: &Path) -> Command {
 fn service(folder: &Path) -> Command {
     let mut command = job(folder);
     command.args(["run", "--brokers", "127.0.0.1:1", "--comet", "127.0.0.1:1"]);
+    // The default port is one for the whole machine.
+    command.env("JOB_HTTP", "off");
     signals::hang_up_by_default(&mut command);
     command
 }

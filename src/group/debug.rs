@@ -18,7 +18,7 @@ pub fn heard(input: &Input, comets: &[String]) {
             log::debug!("Kafka has us as a member of the group, with {partitions} partitions");
         }
         Input::Told(Event::RevokeAck(assignment)) => log::debug!(
-            partition = assignment.partition.index;
+            topic = assignment.partition.topic_name(), partition = assignment.partition.index;
             "partition {}: a worker has drained it",
             assignment.partition
         ),
@@ -39,7 +39,7 @@ pub fn heard(input: &Input, comets: &[String]) {
                 partition, offset, ..
             } in &outcome.taken
             {
-                log::debug!(partition = partition.index, offset; "partition {partition}: Kafka took the commit of offset {offset}");
+                log::debug!(topic = partition.topic_name(), partition = partition.index, offset; "partition {partition}: Kafka took the commit of offset {offset}");
             }
         }
         _ => {}
@@ -55,7 +55,7 @@ pub fn does(effect: &Effect, comets: &[String]) {
             finished,
             behind,
         }) => log::debug!(
-            partition = assignment.partition.index,
+            topic = assignment.partition.topic_name(), partition = assignment.partition.index,
             offset = position;
             "partition {}: to be read from offset {position} on; {} runs of records above it are finished, {} Comets are behind",
             assignment.partition,
@@ -63,7 +63,7 @@ pub fn does(effect: &Effect, comets: &[String]) {
             behind.len()
         ),
         Effect::Consumer(Control::Revoke { partition }) => {
-            log::debug!(partition = partition.index; "partition {partition}: to be read no longer");
+            log::debug!(topic = partition.topic_name(), partition = partition.index; "partition {partition}: to be read no longer");
         }
         Effect::Consumer(Control::Detach(comet)) => {
             let comet = name(*comet, comets);
@@ -82,7 +82,7 @@ pub fn does(effect: &Effect, comets: &[String]) {
                 Order::Lapsed(_) => return,
             };
             let partition = assignment.partition;
-            log::debug!(partition = partition.index; "partition {partition}: each worker is told: {what}");
+            log::debug!(topic = partition.topic_name(), partition = partition.index; "partition {partition}: each worker is told: {what}");
         }
         Effect::Membership(Command::Commit(commits)) => commits.iter().for_each(commit),
         Effect::Reply { commits, .. } => commits.iter().for_each(commit),
@@ -98,7 +98,7 @@ fn commit(commit: &Commit) {
         ..
     } = commit;
     log::debug!(
-        partition = partition.index, offset;
+        topic = partition.topic_name(), partition = partition.index, offset;
         "partition {partition}: committing offset {offset}, with {} bytes of metadata",
         metadata.len()
     );

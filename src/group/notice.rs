@@ -160,7 +160,7 @@ impl Notice {
                 position,
                 why,
             } => log::warn!(
-                partition = partition.index, offset = position, cause = why; "the metadata of the offset committed for partition {partition} is not used: {why}; \
+                topic = partition.topic_name(), partition = partition.index, offset = position, cause = why; "the metadata of the offset committed for partition {partition} is not used: {why}; \
                  what had been finished above offset {position} may be sent again"
             ),
             Self::NotInFleet {
@@ -168,7 +168,7 @@ impl Notice {
                 comet,
                 offsets,
             } => log::warn!(
-                partition = partition.index, comet; "partition {partition}: Comet {} is no longer in --comet: what it had missed ({}) is not sent to it",
+                topic = partition.topic_name(), partition = partition.index, comet; "partition {partition}: Comet {} is no longer in --comet: what it had missed ({}) is not sent to it",
                 one_line(&comet),
                 counted(offsets, "offset")
             ),
@@ -176,13 +176,13 @@ impl Notice {
                 partition,
                 position,
             } => {
-                log::info!(partition = partition.index, offset = position; "partition {partition}: reading from offset {position}")
+                log::info!(topic = partition.topic_name(), partition = partition.index, offset = position; "partition {partition}: reading from offset {position}")
             }
             Self::StillOurs {
                 partition,
                 position,
             } => {
-                log::info!(partition = partition.index, offset = position; "partition {partition}: reading from offset {position}, still ours")
+                log::info!(topic = partition.topic_name(), partition = partition.index, offset = position; "partition {partition}: reading from offset {position}, still ours")
             }
             Self::Lost { partitions } => {
                 let list: Vec<_> = partitions.iter().map(ToString::to_string).collect();
@@ -207,7 +207,7 @@ impl Notice {
                 partition,
                 messages,
             } => log::warn!(
-                partition = partition.index; "partition {partition}: {} not finished in time, left to its next owner",
+                topic = partition.topic_name(), partition = partition.index; "partition {partition}: {} not finished in time, left to its next owner",
                 counted(messages, "message")
             ),
             Self::Released { partitions } => log::info!("partitions {partitions:?} are released"),
@@ -229,14 +229,14 @@ impl Notice {
                 offset,
                 left_out,
             } => log::warn!(
-                partition = partition.index, offset; "partition {partition}: too many separate runs of messages are finished behind the unfinished offset {offset}, or \
+                topic = partition.topic_name(), partition = partition.index, offset; "partition {partition}: too many separate runs of messages are finished behind the unfinished offset {offset}, or \
                  taken by a Comet that is behind: the metadata of a commit has no room for {} of them. These are sent again if \
                  job is killed, or if the partition goes to another member meanwhile. Find out what holds that up: a Comet \
                  that doesn't answer, or the dead-letter topic",
                 counted(left_out as u64, "run")
             ),
             Self::MapFits { partition } => log::info!(
-                partition = partition.index; "partition {partition}: the metadata of a commit has room again for all that is finished"
+                topic = partition.topic_name(), partition = partition.index; "partition {partition}: the metadata of a commit has room again for all that is finished"
             ),
             Self::GoneUndelivered { messages } => log::error!(
                 "{} that Kafka no longer has could not be delivered, and can't be read again",
@@ -251,7 +251,7 @@ impl Notice {
                 comet,
                 records,
             } => log::warn!(
-                partition = partition.index, comet; "partition {partition}: Comet {comet} missed {} before this process had it: it catches up on them when it answers",
+                topic = partition.topic_name(), partition = partition.index, comet; "partition {partition}: Comet {comet} missed {} before this process had it: it catches up on them when it answers",
                 counted(records, "record")
             ),
             Self::CometReturns {
@@ -316,12 +316,12 @@ impl Notice {
                 to,
                 records,
             } => log::error!(
-                partition = partition.index, offset = to; "partition {partition}: its log was cut back to offset {to} (a leader was elected that lacked its end, or a disk \
+                topic = partition.topic_name(), partition = partition.index, offset = to; "partition {partition}: its log was cut back to offset {to} (a leader was elected that lacked its end, or a disk \
                  lost it): {} that were read from there on are gone from Kafka. What it has there now is new, and is read",
                 counted(records, "record")
             ),
             Self::LogAnew { partition, at } => log::error!(
-                partition = partition.index, offset = at; "partition {partition}: its topic was deleted and made anew: reading the new one from its start, offset {at}"
+                topic = partition.topic_name(), partition = partition.index, offset = at; "partition {partition}: its topic was deleted and made anew: reading the new one from its start, offset {at}"
             ),
             Self::LogDeleted {
                 partition,
@@ -338,7 +338,7 @@ impl Notice {
                 position,
                 at,
             } => log::error!(
-                partition = partition.index, offset = position; "partition {partition} no longer has offset {position}, and Kafka doesn't say whether it was cut back or made \
+                topic = partition.topic_name(), partition = partition.index, offset = position; "partition {partition} no longer has offset {position}, and Kafka doesn't say whether it was cut back or made \
                  anew: reading it from its start, offset {at}"
             ),
         }

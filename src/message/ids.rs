@@ -22,6 +22,11 @@ impl PartitionId {
         let topic = TopicId(0);
         Self { topic, index }
     }
+
+    /// For what is printed; `None` before the topics' names are noted.
+    pub fn topic_name(self) -> Option<&'static str> {
+        topics::noted_name(self.topic)
+    }
 }
 
 #[cfg(test)]

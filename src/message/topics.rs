@@ -51,12 +51,10 @@ impl Topics {
         self.0.len() > 1
     }
 
-    /// Has partitions say from now on of which topic they are, where that isn't clear: each partition that this process
-    /// prints is then told from one of the same number. The names stay as they are while it runs.
+    /// Has partitions say from now on of which topic they are: each one that this process prints is then told from one of the
+    /// same number. The names stay as they are while it runs.
     pub fn name_partitions(&self) {
-        if self.are_several() {
-            let _ = NAMES.set(self.clone());
-        }
+        let _ = NAMES.set(self.clone());
     }
 }
 
@@ -79,6 +77,12 @@ impl fmt::Display for Topics {
 /// For what is printed. Nothing decides by it.
 static NAMES: OnceLock<Topics> = OnceLock::new();
 
+/// The topic's name, where the names are noted.
+pub(super) fn noted_name(topic: TopicId) -> Option<&'static str> {
+    let names = NAMES.get()?;
+    names.0.get(usize::from(topic.0)).map(String::as_str)
+}
+
 /// Writes a partition as a log line has it: `3`, or `3 of topic push` where there are several topics.
 pub(super) fn write_partition(partition: PartitionId, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write_named(partition, NAMES.get(), f)
@@ -91,8 +95,8 @@ fn write_named(
 ) -> fmt::Result {
     write!(f, "{index}")?;
     match names {
-        Some(names) => write!(f, " of topic {}", names.name(topic)),
-        None => Ok(()),
+        Some(names) if names.are_several() => write!(f, " of topic {}", names.name(topic)),
+        _ => Ok(()),
     }
 }
 

@@ -157,7 +157,7 @@ fn say(address: &str, failures: &FailureLog, said: Said<'_>) {
             comet::said(status)
         ),
         Said::Crashes(record) => log::error!(
-            comet = address, partition = record.assignment.partition.index, offset = record.offset;
+            comet = address, topic = record.assignment.partition.topic_name(), partition = record.assignment.partition.index, offset = record.offset;
             "partition {}, offset {}: the connection to Comet {address} broke each time that this message was tried alone. It seems \
              to crash that Comet, and becomes a dead letter",
             record.assignment.partition,

@@ -170,6 +170,43 @@ fn journald_gets_each_record_with_its_fields() {
     assert!(job.lines.recv_timeout(Duration::ZERO).is_err());
 }
 
+/// systemd's own, on machines that have it.
+const JOURNALD: &str = "/usr/lib/systemd/systemd-journald";
+
+#[test]
+fn the_real_journal_keeps_the_fields() {
+    if !std::path::Path::new(JOURNALD).exists() {
+        println!("not tried: there is no {JOURNALD}");
+        return;
+    }
+    let folder = folder();
+    let service = service(folder.path());
+    let mut command = Command::new("unshare");
+    // A journald of the test's own: it writes to /run, which is the test's too.
+    command
+        .args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c"])
+        .arg(format!(
+            "mount -t tmpfs none /run && mount -t tmpfs none /var/log && mkdir -p /run/systemd/journal && \
+             echo 0123456789abcdef0123456789abcdef > /run/id && mount --bind /run/id /etc/machine-id && \
+             {{ {JOURNALD} 2> /dev/null & }} && until [ -S /run/systemd/journal/socket ]; do sleep 0.1; done && \
+             \"$0\" \"$@\" --log-format journal & \
+             until journalctl -D /run/log/journal CODE_FILE=retry.rs PRIORITY=3 -o json -n 1 --no-pager | grep CAUSE; \
+             do sleep 0.1; done"
+        ))
+        .arg(service.get_program())
+        .args(service.get_args())
+        .current_dir(folder.path());
+    let job = Started::new(&mut command);
+    let lines = job.wait_for("CAUSE");
+    let record: Value = serde_json::from_str(&lines[0]).expect("it is JSON");
+    assert_eq!(record["SYSLOG_IDENTIFIER"], "job");
+    let message = record["MESSAGE"].as_str();
+    assert!(
+        message.is_some_and(|message| message.starts_with("Failed to initialize Kafka consumer")),
+        "{record}"
+    );
+}
+
 #[test]
 fn levels_by_module_hold_unless_there_is_one_for_all() {
     let folder = folder();

@@ -10,6 +10,7 @@ mod bad_records;
 mod catch_up;
 mod catch_up_faults;
 mod catch_up_too_old;
+mod cluster;
 mod coalescing;
 mod comet_faults;
 mod comet_names;

@@ -1,6 +1,7 @@
 //! `scripts/torture`: breaks everything on purpose while messages flow, and judges what arrived.
 
 mod children;
+mod cluster;
 mod corrupt;
 mod dead_addresses;
 mod director;
@@ -101,8 +102,13 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
     let _inside = runtime.enter();
     let mut screen = Screen::new();
     screen.say(&format!(
-        "torture: seed {seed}, {} min, Kafka {}, {} jobs, {} Comets, {} messages/s to {} rooms",
+        "torture: seed {seed}, {} min, {} Kafka {}, {} jobs, {} Comets, {} messages/s to {} rooms",
         settings.minutes,
+        if settings.cluster {
+            "three brokers of"
+        } else {
+            "one broker of"
+        },
         settings.kafka,
         settings.jobs,
         settings.comets,
@@ -240,11 +246,11 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
     fs::write(&report, verdict.text(usize::MAX))
         .map_err(|e| format!("cannot write {}: {e}", report.display()))?;
     if !passed {
-        // The broker's own log goes with its folder.
-        let _ = fs::copy(
-            director.kafka.folder.join("kafka.log"),
-            folder.join("kafka.log"),
-        );
+        // The brokers' own logs go with their folders.
+        for of in ["", "1", "2", "3"] {
+            let log = director.kafka.folder.join(of).join("kafka.log");
+            let _ = fs::copy(log, folder.join(format!("kafka{of}.log")));
+        }
         screen.say(&format!("logs and records are in {}", folder.display()));
     }
     drop(director);

@@ -143,7 +143,8 @@ pub struct JobCommand {
     pub slot: usize,
     /// All but the brokers.
     pub flags: Vec<String>,
-    pub kafka: SocketAddr,
+    /// The brokers' addresses.
+    pub kafka: String,
     /// An address at which no Kafka answers, to be tried before Kafka's.
     pub dead: Option<SocketAddr>,
     /// What is otherwise than for users, as job's failpoints.
@@ -162,7 +163,7 @@ impl JobCommand {
     pub fn start(&self) -> Result<Job, String> {
         let brokers = match self.dead {
             Some(dead) => format!("{dead},{}", self.kafka),
-            None => self.kafka.to_string(),
+            None => self.kafka.clone(),
         };
         let mut command = Command::new(&self.program);
         command

@@ -11,18 +11,22 @@ use std::time::Duration;
 use chatroom_job::message::offset_map;
 use krafka::Kafka as Client;
 use krafka::admin::{NewTopic, OffsetSpec};
+use krafka::auth::AuthConfig;
 use krafka::consumer::{AutoOffsetReset, ConsumerRecord, IsolationLevel, TopicPartition};
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
+pub const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
 
 pub const TOPIC: &str = "torture";
 pub const DEAD_LETTERS: &str = "torture.dead-letter";
 pub const GROUP: &str = "torture";
 
-/// A broker with a listener for the campaign itself, and one for each job.
+/// How many brokers a cluster has. Kafka counts them from 1.
+pub const BROKERS: usize = 3;
+
+/// One broker or several, with a listener for the campaign itself, and one for each job.
 pub struct Kafka {
     pub folder: PathBuf,
-    pub address: String,
+    pub entry: Entry,
     /// Ends the broker when its standard input closes, however this process ends.
     keeper: Child,
 }
@@ -82,6 +86,19 @@ impl Kafka {
         for setting in &set {
             command.args(["--set", setting]);
         }
+        let entry = Entry {
+            addresses: format!("127.0.0.1:{port}"),
+            password: None,
+        };
+        Kafka::held(command, folder, |_| Ok(entry))
+    }
+
+    /// Runs `scripts/kafka hold`, until it says where Kafka is.
+    pub fn held(
+        mut command: Command,
+        folder: &Path,
+        entry: impl FnOnce(&str) -> Result<Entry, String>,
+    ) -> Result<Kafka, String> {
         let mut keeper = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -97,38 +114,45 @@ impl Kafka {
             }
             String::from_utf8_lossy(&text).into_owned()
         });
-        let ready = keeper.stdout.take().is_some_and(|output| {
-            BufReader::new(output)
-                .lines()
-                .map_while(Result::ok)
-                .any(|line| line.starts_with("ready "))
+        let ready = keeper.stdout.take().and_then(|output| {
+            let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+            lines.find_map(|line| line.strip_prefix("ready ").map(str::to_owned))
         });
-        let kafka = Kafka {
-            folder: folder.to_owned(),
-            address: format!("127.0.0.1:{port}"),
-            keeper,
+        let Some(addresses) = ready else {
+            drop(keeper.stdin.take());
+            let said = said.join().unwrap_or_default();
+            return Err(format!("Kafka does not start: {said}"));
         };
-        if ready {
-            return Ok(kafka);
-        }
-        drop(kafka);
-        Err(format!(
-            "Kafka {version} does not start: {}",
-            said.join().unwrap_or_default()
-        ))
+        Ok(Kafka {
+            folder: folder.to_owned(),
+            entry: entry(&addresses)?,
+            keeper,
+        })
     }
 
     pub async fn client(&self) -> Result<Client, String> {
-        connect(&self.address).await
+        self.entry.connect().await
     }
 }
 
-pub async fn connect(address: &str) -> Result<Client, String> {
-    Client::builder(address)
-        .client_id("torture")
-        .connect()
-        .await
-        .map_err(|e| format!("Kafka at {address} can't be reached: {e}"))
+/// How the campaign itself comes to Kafka.
+#[derive(Clone)]
+pub struct Entry {
+    pub addresses: String,
+    /// Of the user admin, where there is one.
+    pub password: Option<String>,
+}
+
+impl Entry {
+    pub async fn connect(&self) -> Result<Client, String> {
+        let client = Client::builder(&self.addresses).client_id("torture");
+        let client = match &self.password {
+            Some(password) => client.security(AuthConfig::sasl_plain("admin", password)),
+            None => client,
+        };
+        let connected = client.connect().await;
+        connected.map_err(|e| format!("Kafka at {} can't be reached: {e}", self.addresses))
+    }
 }
 
 impl Drop for Kafka {
@@ -159,7 +183,8 @@ pub fn script(command: &str, folder: &Path) -> Result<(), String> {
 
 pub async fn create_topic(client: &Client, partitions: i32) -> Result<(), String> {
     let failed = |e| format!("the topic {TOPIC} can't be made: {e}");
-    let topic = NewTopic::new(TOPIC, partitions, 1).map_err(failed)?;
+    // As many replicas as is usual there.
+    let topic = NewTopic::new(TOPIC, partitions, -1).map_err(failed)?;
     let mut made = client
         .admin()
         .create_topics([topic], Default::default())

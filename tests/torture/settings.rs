@@ -29,7 +29,15 @@ Faults, as --only knows them:
   partitions-added    the topic gets one or two more, with rooms of their own; at most 8 in a campaign
   transaction-abort   some messages in a transaction that is aborted: none of them may come
   transaction-commit  some messages in a transaction that is committed: all of them are to come
-  poison              records that can't be delivered";
+  poison              records that can't be delivered
+
+With --cluster, in the place of kafka-kill, kafka-restart, kafka-freeze and kafka-corrupt:
+  broker-kill         SIGKILL for one broker, and started again
+  broker-restart      SIGTERM for one broker, and started again
+  broker-freeze       SIGSTOP for one broker, and SIGCONT later
+  brokers-rolling     SIGTERM for one broker after the other, each started again before the next
+  leaders-move        each partition gets another leader
+  certificate-expired the certificate that one broker shows to the jobs has expired; it gets a good one later";
 
 /// Breaks everything on purpose, at random but repeatably, while messages flow, and judges whether job kept its promises.
 ///
@@ -49,6 +57,9 @@ pub struct Settings {
     /// How members share the partitions: classic, or consumer (Kafka 4.0 and later)
     #[arg(long, value_name = "PROTOCOL", default_value = "classic", value_parser = ["classic", "consumer"])]
     pub group_protocol: String,
+    /// Three brokers, which the jobs reach over TLS with SCRAM
+    #[arg(long)]
+    pub cluster: bool,
     /// Processes in the group; one more comes and goes
     #[arg(long, default_value = "3", value_parser = clap::value_parser!(u8).range(1..=8))]
     pub jobs: u8,

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime::Runtime;
 
 use crate::children::{Comet, JobCommand, Lives, binary, free_port, free_ports};
+use crate::cluster::security_flags;
 use crate::dead_addresses::DeadAddresses;
 use crate::director::{Director, Slot, State};
-use crate::kafka::{self, GROUP, Kafka, TOPIC};
+use crate::kafka::{self, BROKERS, GROUP, Kafka, TOPIC};
 use crate::producer::Producer;
 use crate::proxy::{Peers, Proxy};
 use crate::record::Record;
@@ -55,19 +56,29 @@ pub fn set_up(
             row.push(runtime.block_on(proxy)?);
         }
         links.push(row);
-        let port = free_port();
-        let proxy =
-            runtime.block_on(Proxy::start(local(0), local(port), slot, Peers::default()))?;
-        listeners.push((port, proxy.address));
-        kafka_links.push(proxy);
+        let (mut of_job, mut links_of_job) = (Vec::new(), Vec::new());
+        for _ in 0..if settings.cluster { BROKERS } else { 1 } {
+            let port = free_port();
+            let proxy =
+                runtime.block_on(Proxy::start(local(0), local(port), slot, Peers::default()))?;
+            of_job.push((port, proxy.address));
+            links_of_job.push(proxy);
+        }
+        listeners.push(of_job);
+        kafka_links.push(links_of_job);
     }
-    let kafka = Kafka::start(
-        &settings.kafka,
-        &folder.join("kafka"),
-        free_port(),
-        free_port(),
-        &listeners,
-    )?;
+    let kafka_folder = folder.join("kafka");
+    let kafka = if settings.cluster {
+        Kafka::start_cluster(&settings.kafka, &kafka_folder, &listeners)?
+    } else {
+        let (port, controller) = (free_port(), free_port());
+        let listeners = listeners.concat();
+        Kafka::start(&settings.kafka, &kafka_folder, port, controller, &listeners)?
+    };
+    let security = match settings.cluster {
+        true => security_flags(&kafka_folder),
+        false => Vec::new(),
+    };
     let client = runtime.block_on(kafka.client())?;
     runtime.block_on(kafka::create_topic(&client, settings.partitions))?;
     let producer = runtime.block_on(Producer::start(
@@ -85,8 +96,12 @@ pub fn set_up(
                 program: job.clone(),
                 folder: folder.to_owned(),
                 slot,
-                flags: flags(slot, &named, &settings.group_protocol),
-                kafka: kafka_links[slot].address,
+                flags: [
+                    flags(slot, &named, &settings.group_protocol),
+                    security.clone(),
+                ]
+                .concat(),
+                kafka: addresses(&kafka_links[slot]),
                 dead: None,
                 trial: format!("comet-port-shift=return({slot})"),
                 lives: lives.clone(),
@@ -126,6 +141,11 @@ pub fn set_up(
         director.start_job(slot, window)?;
     }
     Ok(director)
+}
+
+fn addresses(links: &[Proxy]) -> String {
+    let addresses: Vec<String> = links.iter().map(|link| link.address.to_string()).collect();
+    addresses.join(",")
 }
 
 /// The flags of a job, but for the brokers.

@@ -20,6 +20,8 @@ pub fn now() -> Micros {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     Kafka,
+    /// One of several brokers, or what one leads: others take over.
+    Broker,
     /// Kafka, as one job sees it.
     KafkaOf {
         slot: usize,

@@ -134,7 +134,7 @@ impl Care {
         if let Some(trouble) = self.troubles.0.remove(&(partition, position)) {
             let seconds = trouble.since.elapsed().as_secs_f64();
             log::info!(
-                partition = partition.index, offset = position;
+                topic = partition.topic_name(), partition = partition.index, offset = position;
                 "partition {partition} is read on from offset {position}, after {seconds:.1} s"
             );
         }
@@ -160,7 +160,7 @@ impl Care {
         let now = Instant::now();
         let trouble = self.troubles.0.entry(place).or_insert_with(|| {
             log::warn!(
-                partition = partition.index, offset = position, cause = why;
+                topic = partition.topic_name(), partition = partition.index, offset = position, cause = why;
                 "partition {partition} can't be read at offset {position}: {why}; trying again for some seconds"
             );
             Trouble {
@@ -198,7 +198,7 @@ impl Care {
                 None
             }
             Err(other) => {
-                log::debug!(partition = partition.index, offset = position, cause = other; "partition {partition} at offset {position}: {other}");
+                log::debug!(topic = partition.topic_name(), partition = partition.index, offset = position, cause = other; "partition {partition} at offset {position}: {other}");
                 None
             }
         }
@@ -215,7 +215,7 @@ impl Care {
                  behind what is damaged: kafka-consumer-groups.sh --reset-offsets --to-offset",
             );
             log::error!(
-                partition = partition.index, offset = position, cause = why;
+                topic = partition.topic_name(), partition = partition.index, offset = position, cause = why;
                 "partition {partition} is stuck at offset {position}: {why}; {advice}. The other partitions go on, and this \
                  one is tried again, at least every {} s",
                 STUCK_WAIT.as_secs()

@@ -5,6 +5,7 @@ mod files;
 mod groups;
 mod records;
 pub mod secured;
+pub mod three;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -78,8 +79,13 @@ pub fn shared(version: Version) -> &'static Kafka {
 /// A broker that runs for as long as this value lives.
 pub struct Kafka {
     version: Version,
+    /// The first broker's, where there are several.
     port: u16,
     folder: PathBuf,
+    /// Of all brokers.
+    addresses: String,
+    /// How many of each partition of a new topic.
+    replicas: i16,
     /// Ends the broker and removes its folder when its standard input closes, however this process ends.
     keeper: Child,
     client: Client,
@@ -122,34 +128,20 @@ impl Kafka {
             version.name(),
             std::process::id()
         ));
-        let mut keeper = Command::new(SCRIPT)
-            .args(["hold", "--version", version.name(), "--port"])
-            .arg(port.to_string())
-            .arg("--dir")
-            .arg(&folder)
-            .args(options)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|e| panic!("{SCRIPT} does not start: {e}"));
-        let mut errors = keeper.stderr.take().expect("it is piped");
-        let said = thread::spawn(move || {
-            let mut text = Vec::new();
-            // What could be read of it is shown.
-            let _ = errors.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        });
-        let output = keeper.stdout.take().expect("it is piped");
-        let ready = BufReader::new(output)
-            .lines()
-            .map_while(Result::ok)
-            .any(|line| line.starts_with("ready "));
-        if !ready {
-            let said = said.join().expect("the reader ends");
-            panic!("Kafka {} does not start: {said}", version.name());
-        }
-        let client = Client::builder(address(port))
+        let port_of = port.to_string();
+        let options = [&["--port", &port_of][..], options].concat();
+        let (keeper, addresses) = hold(version, &folder, &options);
+        Kafka::connected(version, port, folder, keeper, addresses)
+    }
+
+    fn connected(
+        version: Version,
+        port: u16,
+        folder: PathBuf,
+        keeper: Child,
+        addresses: String,
+    ) -> Kafka {
+        let client = Client::builder(&addresses)
             .client_id("test")
             // So that `add_partitions` sees them.
             .metadata_max_age(Duration::from_millis(100));
@@ -164,6 +156,8 @@ impl Kafka {
             version,
             port,
             folder,
+            addresses,
+            replicas: 1,
             keeper,
             client,
         }
@@ -174,7 +168,7 @@ impl Kafka {
     }
 
     pub fn address(&self) -> String {
-        address(self.port)
+        self.addresses.clone()
     }
 
     pub fn port(&self) -> u16 {
@@ -201,12 +195,7 @@ impl Kafka {
     }
 
     fn script(&self, command: &str) {
-        let done = Command::new(SCRIPT)
-            .arg(command)
-            .arg(&self.folder)
-            .output()
-            .unwrap_or_else(|e| panic!("{SCRIPT} does not start: {e}"));
-        assert!(done.status.success(), "{SCRIPT} {command}: {done:?}");
+        script(command, &self.folder);
     }
 
     pub fn create_topic(&self, name: &str, partitions: i32) {
@@ -216,7 +205,7 @@ impl Kafka {
 
     /// Makes a topic that takes records up to so many bytes.
     pub fn create_limited_topic(&self, name: &str, partitions: i32, max_message_bytes: usize) {
-        let topic = NewTopic::new(name, partitions, 1)
+        let topic = NewTopic::new(name, partitions, self.replicas)
             .expect("a valid topic name")
             .with_config("max.message.bytes", max_message_bytes.to_string());
         await_until("the topic", || {
@@ -293,6 +282,45 @@ impl Drop for Kafka {
         // An error means that it has ended already, which is what is wanted.
         let _ = self.keeper.wait();
     }
+}
+
+/// Starts brokers, and comes back when they answer: with what ends them when it ends, and their addresses.
+fn hold(version: Version, folder: &Path, options: &[&str]) -> (Child, String) {
+    let mut keeper = Command::new(SCRIPT)
+        .args(["hold", "--version", version.name(), "--dir"])
+        .arg(folder)
+        .args(options)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{SCRIPT} does not start: {e}"));
+    let mut errors = keeper.stderr.take().expect("it is piped");
+    let said = thread::spawn(move || {
+        let mut text = Vec::new();
+        // What could be read of it is shown.
+        let _ = errors.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    let output = keeper.stdout.take().expect("it is piped");
+    let ready = BufReader::new(output)
+        .lines()
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("ready ").map(str::to_owned));
+    let addresses = ready.unwrap_or_else(|| {
+        let said = said.join().expect("the reader ends");
+        panic!("Kafka {} does not start: {said}", version.name());
+    });
+    (keeper, addresses)
+}
+
+fn script(command: &str, folder: &Path) {
+    let done = Command::new(SCRIPT)
+        .arg(command)
+        .arg(folder)
+        .output()
+        .unwrap_or_else(|e| panic!("{SCRIPT} does not start: {e}"));
+    assert!(done.status.success(), "{SCRIPT} {command}: {done:?}");
 }
 
 fn address(port: u16) -> String {

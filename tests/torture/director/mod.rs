@@ -1,5 +1,6 @@
 //! Breaks and repairs things at their time, and looks after the processes meanwhile.
 
+mod brokers;
 mod comets;
 mod jobs;
 mod work;
@@ -13,7 +14,7 @@ use crate::children::{Comet, Lives};
 use crate::corrupt::Corrupt;
 use crate::dead_addresses::DeadAddresses;
 use crate::kafka::Kafka;
-use crate::plan::{Fault, Planned};
+use crate::plan::{Fault, Planned, Target};
 use crate::producer::Producer;
 use crate::proxy::{Mode, Proxy};
 use crate::record::Record;
@@ -47,8 +48,8 @@ pub struct Director {
     pub producer: Producer,
     /// By job and Comet.
     pub links: Vec<Vec<Proxy>>,
-    /// By job.
-    pub kafka_links: Vec<Proxy>,
+    /// By job and broker.
+    pub kafka_links: Vec<Vec<Proxy>>,
     pub dead_addresses: DeadAddresses,
     /// Batches that were changed on Kafka's disk.
     pub corrupt: Arc<Mutex<Vec<Corrupt>>>,
@@ -144,14 +145,7 @@ impl Director {
 
     /// On a busy machine Kafka may take longer to start than the plan thought: its next fault comes some time after that.
     fn begin_or_put_off(&mut self, planned: Planned, since: Duration) -> Result<(), String> {
-        let is_kafkas = matches!(
-            planned.fault,
-            Fault::KafkaKill
-                | Fault::KafkaRestart
-                | Fault::KafkaFreeze
-                | Fault::KafkaCut { .. }
-                | Fault::KafkaCorrupt { .. }
-        );
+        let is_kafkas = planned.fault.target() == Target::Kafka;
         let is_busy = self.works.iter().any(|work| work.is_kafkas) || now() < self.kafka_rests;
         if is_kafkas && is_busy {
             let at = since + LATER;
@@ -247,7 +241,9 @@ impl Director {
                 let window = self.timeline.begin(what, scopes);
                 self.timeline.windows[window].echo = echo(*mode);
                 for &slot in &slots {
-                    self.kafka_links[slot].set(*mode);
+                    self.kafka_links[slot]
+                        .iter()
+                        .for_each(|link| link.set(*mode));
                 }
                 self.repairs
                     .push((until, Repair::ConnectKafka { slots, window }));
@@ -255,6 +251,12 @@ impl Director {
             Fault::KafkaKill => self.script(what, lasts, "kill", "again"),
             Fault::KafkaRestart => self.script(what, lasts, "stop", "again"),
             Fault::KafkaFreeze => self.script(what, lasts, "freeze", "thaw"),
+            &Fault::BrokerKill { broker } => self.broker(what, broker, lasts, ["kill", "again"]),
+            &Fault::BrokerRestart { broker } => self.broker(what, broker, lasts, ["stop", "again"]),
+            &Fault::BrokerFreeze { broker } => self.broker(what, broker, lasts, ["freeze", "thaw"]),
+            Fault::BrokersRolling => self.roll(what),
+            Fault::LeadersMove => self.move_leaders(what),
+            &Fault::CertificateExpired { broker } => self.expire(what, broker, lasts),
             &Fault::KafkaCorrupt { spot } => self.corrupt(what, spot, lasts),
             &Fault::PartitionsAdded { count } => self.add_partitions(what, count),
             &Fault::Transaction { count, commit } => self.transaction(what, count, commit, lasts),
@@ -302,7 +304,8 @@ impl Director {
             }
             Repair::ConnectKafka { slots, window } => {
                 for slot in slots {
-                    self.kafka_links[slot].set(Mode::Open);
+                    let links = &self.kafka_links[slot];
+                    links.iter().for_each(|link| link.set(Mode::Open));
                 }
                 self.timeline.end(window);
                 Ok(())

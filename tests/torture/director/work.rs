@@ -24,13 +24,13 @@ pub struct Work {
 }
 
 impl Director {
-    fn work(
+    pub fn work(
         &mut self,
         what: String,
         scopes: Vec<Scope>,
         work: impl FnOnce() -> Result<(), String> + Send + 'static,
     ) {
-        let is_kafkas = scopes.contains(&Scope::Kafka);
+        let is_kafkas = scopes.contains(&Scope::Kafka) || scopes.contains(&Scope::Broker);
         let window = self.timeline.begin(what, scopes);
         self.works.push(Work {
             thread: thread::spawn(work),
@@ -80,7 +80,7 @@ impl Director {
     /// Takes the jobs from Kafka, so that batches come which none has read, stops it, and changes one of them.
     pub fn corrupt(&mut self, what: String, spot: Spot, lasts: Duration) {
         let folder = self.kafka.folder.clone();
-        let links: Vec<Proxy> = self.kafka_links.clone();
+        let links: Vec<Proxy> = self.kafka_links.concat();
         let corrupt = self.corrupt.clone();
         self.work(what, vec![Scope::Kafka], move || {
             mend(&corrupt)?;
@@ -102,7 +102,7 @@ impl Director {
         let new = self.partitions..self.partitions + count;
         let work = self
             .producer
-            .add_partitions(self.kafka.address.clone(), self.partitions, count);
+            .add_partitions(self.kafka.entry.clone(), self.partitions, count);
         self.partitions += count;
         let runtime = Handle::current();
         self.work(what, new.map(Scope::Added).collect(), move || {
@@ -117,10 +117,10 @@ impl Director {
             .iter()
             .map(|stream| Scope::Open(self.producer.ledger.streams.partition(*stream)))
             .collect();
-        let address = self.kafka.address.clone();
+        let entry = self.kafka.entry.clone();
         let work = self
             .producer
-            .transaction(address, streams, count, lasts, commit, rng);
+            .transaction(entry, streams, count, lasts, commit, rng);
         let runtime = Handle::current();
         self.work(what, scopes, move || runtime.block_on(work));
     }

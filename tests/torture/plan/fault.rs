@@ -80,6 +80,24 @@ pub enum Fault {
     KafkaCorrupt {
         spot: Spot,
     },
+    /// SIGKILL for one of several brokers, and started again.
+    BrokerKill {
+        broker: usize,
+    },
+    BrokerRestart {
+        broker: usize,
+    },
+    BrokerFreeze {
+        broker: usize,
+    },
+    /// One broker after the other is restarted.
+    BrokersRolling,
+    /// Each partition gets another leader.
+    LeadersMove,
+    /// What a broker shows to the jobs for a while.
+    CertificateExpired {
+        broker: usize,
+    },
     /// The topic gets so many partitions more.
     PartitionsAdded {
         count: i32,
@@ -167,6 +185,12 @@ impl Fault {
             Fault::KafkaFreeze => "kafka-freeze",
             Fault::KafkaCut { .. } => "kafka-cut",
             Fault::KafkaCorrupt { .. } => "kafka-corrupt",
+            Fault::BrokerKill { .. } => "broker-kill",
+            Fault::BrokerRestart { .. } => "broker-restart",
+            Fault::BrokerFreeze { .. } => "broker-freeze",
+            Fault::BrokersRolling => "brokers-rolling",
+            Fault::LeadersMove => "leaders-move",
+            Fault::CertificateExpired { .. } => "certificate-expired",
             Fault::PartitionsAdded { .. } => "partitions-added",
             Fault::Transaction { commit: false, .. } => "transaction-abort",
             Fault::Transaction { commit: true, .. } => "transaction-commit",
@@ -202,7 +226,13 @@ impl Fault {
             | Fault::KafkaRestart
             | Fault::KafkaFreeze
             | Fault::KafkaCut { .. }
-            | Fault::KafkaCorrupt { .. } => Target::Kafka,
+            | Fault::KafkaCorrupt { .. }
+            | Fault::BrokerKill { .. }
+            | Fault::BrokerRestart { .. }
+            | Fault::BrokerFreeze { .. }
+            | Fault::BrokersRolling
+            | Fault::LeadersMove
+            | Fault::CertificateExpired { .. } => Target::Kafka,
             Fault::PartitionsAdded { .. } => Target::Topic,
             Fault::Transaction { .. } => Target::Transaction,
             Fault::Poison { .. } => Target::Nothing,
@@ -257,7 +287,15 @@ impl fmt::Display for Fault {
             Fault::Transaction { count, .. } | Fault::Poison { count } => {
                 write!(out, " {count} records")
             }
-            Fault::KafkaKill | Fault::KafkaRestart | Fault::KafkaFreeze => Ok(()),
+            Fault::BrokerKill { broker }
+            | Fault::BrokerRestart { broker }
+            | Fault::BrokerFreeze { broker }
+            | Fault::CertificateExpired { broker } => write!(out, " {broker}"),
+            Fault::KafkaKill
+            | Fault::KafkaRestart
+            | Fault::KafkaFreeze
+            | Fault::BrokersRolling
+            | Fault::LeadersMove => Ok(()),
         }
     }
 }

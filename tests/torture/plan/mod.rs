@@ -1,18 +1,18 @@
 //! Which faults come when: all of it follows from the seed.
 
 mod fault;
+mod kinds;
 
 use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::dead_addresses::Dead;
-use crate::proxy::Mode;
 use crate::settings::Settings;
 use crate::streams::ADDED_AT_MOST;
 
-use fault::Target;
-pub use fault::{Away, Fault, Spot};
+pub use fault::{Away, Fault, Spot, Target};
+pub use kinds::REFUSALS;
+use kinds::{CLUSTERS, Draw, KINDS, Kind, ONE_BROKERS};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Planned {
@@ -22,13 +22,6 @@ pub struct Planned {
     /// From the fault's begin to the beginning of its repair.
     pub lasts: Duration,
 }
-
-/// All gRPC statuses but OK, the likely ones more often.
-const STATUSES: [i32; 22] = [
-    14, 14, 14, 13, 13, 4, 8, 2, 2, 10, 1, 7, 12, 16, 5, 3, 3, 9, 11, 15, 6, 99,
-];
-/// Those with which a Comet refuses a message for good.
-pub const REFUSALS: [i32; 5] = [3, 6, 9, 11, 15];
 
 /// Stopping Kafka and starting it again takes about so many seconds, beside the time for which it is stopped.
 const KAFKA_STARTS: f64 = 5.0;
@@ -63,117 +56,6 @@ pub fn plan(settings: &Settings, seed: u64) -> Vec<Planned> {
     planner.plan
 }
 
-/// How a kind of fault is drawn, and how often in comparison with others.
-type Kind = (u32, fn(&mut Draw) -> Fault);
-
-const KINDS: [Kind; 23] = [
-    (16, |of| Fault::JobKill { slot: of.slot() }),
-    (12, |of| Fault::JobStop { slot: of.slot() }),
-    (6, |of| Fault::JobMore { slot: of.jobs }),
-    (5, |of| Fault::JobDeadAddress {
-        slot: of.slot(),
-        dead: of.one(&Dead::ALL),
-    }),
-    (7, |of| Fault::CometKill { comet: of.comet() }),
-    (4, |of| Fault::CometRestart { comet: of.comet() }),
-    (6, |of| Fault::CometFreeze { comet: of.comet() }),
-    (4, |of| Fault::CometHang { comet: of.comet() }),
-    (4, |of| Fault::CometSlow {
-        comet: of.comet(),
-        delay_ms: 20 << of.rng.u32(0..6),
-    }),
-    (10, errors),
-    (10, |of| Fault::CometCut {
-        comet: of.comet(),
-        slot: of.some_slot(),
-        mode: of.one(&Mode::FAULTS),
-    }),
-    (3, |of| Fault::CometsAway {
-        how: of.one(&Away::ALL),
-        order: of.order(),
-        apart_ms: 300 + of.rng.u64(0..1_700),
-    }),
-    (2, |of| Fault::CometGone {
-        comet: of.comet(),
-        how: of.one(&Away::ALL),
-    }),
-    (2, |of| Fault::CometsRolling {
-        order: of.order(),
-        apart_ms: 500 + of.rng.u64(0..4_000),
-    }),
-    (4, |_| Fault::KafkaKill),
-    (3, |_| Fault::KafkaRestart),
-    (4, |_| Fault::KafkaFreeze),
-    (7, |of| Fault::KafkaCut {
-        slot: of.some_slot(),
-        mode: of.one(&Mode::FAULTS),
-    }),
-    (3, |of| Fault::KafkaCorrupt {
-        spot: of.one(&[Spot::Checksum, Spot::Length]),
-    }),
-    (1, |of| Fault::PartitionsAdded {
-        count: 1 + of.rng.i32(0..2),
-    }),
-    (3, |of| Fault::Transaction {
-        count: 5 + of.rng.u32(0..60),
-        commit: false,
-    }),
-    (3, |of| Fault::Transaction {
-        count: 5 + of.rng.u32(0..60),
-        commit: true,
-    }),
-    (3, |of| Fault::Poison {
-        count: 1 + of.rng.u32(0..40),
-    }),
-];
-
-fn errors(of: &mut Draw) -> Fault {
-    let status = of.one(&STATUSES);
-    Fault::CometErrors {
-        comet: of.comet(),
-        status,
-        percent: match of.rng.u32(0..4) {
-            // Refused messages are dead letters: a few are enough.
-            _ if REFUSALS.contains(&status) => 2,
-            0 => 100,
-            _ => 5 + of.rng.u32(0..60),
-        },
-    }
-}
-
-/// What faults are drawn from.
-struct Draw {
-    rng: Rng,
-    jobs: usize,
-    comets: usize,
-}
-
-impl Draw {
-    fn slot(&mut self) -> usize {
-        self.rng.usize(0..self.jobs)
-    }
-
-    /// One job, or all.
-    fn some_slot(&mut self) -> Option<usize> {
-        (self.rng.u32(0..2) == 0).then(|| self.slot())
-    }
-
-    fn comet(&mut self) -> usize {
-        self.rng.usize(0..self.comets)
-    }
-
-    /// All Comets.
-    fn order(&mut self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.comets).collect();
-        self.rng.shuffle(&mut order);
-        order
-    }
-
-    fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.rng.usize(0..of.len())]
-    }
-}
-
 struct Planner {
     draw: Draw,
     rng: Rng,
@@ -203,9 +85,14 @@ impl Planner {
             jobs: settings.jobs as usize,
             comets: settings.comets as usize,
         };
+        let more: &[Kind] = if settings.cluster { &CLUSTERS } else { &[] };
         let kinds: Vec<Kind> = KINDS
             .into_iter()
-            .filter(|kind| settings.wants(kind.1(&mut draw).name()))
+            .chain(more.iter().copied())
+            .filter(|kind| {
+                let name = kind.1(&mut draw).name();
+                settings.wants(name) && !(settings.cluster && ONE_BROKERS.contains(&name))
+            })
             .collect();
         let mut deck = kinds.clone();
         rng.shuffle(&mut deck);
@@ -280,6 +167,10 @@ impl Planner {
             Fault::KafkaKill | Fault::KafkaRestart | Fault::KafkaCorrupt { .. } => {
                 until + KAFKA_STARTS + self.kafka_rests
             }
+            Fault::BrokerKill { .. } | Fault::BrokerRestart { .. } => {
+                until + KAFKA_STARTS + self.kafka_rests
+            }
+            Fault::BrokersRolling => until + 3.0 * KAFKA_STARTS + self.kafka_rests,
             Fault::CometsAway {
                 order, apart_ms, ..
             } => until + (order.len() as u64 * apart_ms) as f64 / 1e3 + 3.0,
@@ -310,7 +201,13 @@ impl Planner {
             Fault::JobKill { .. } | Fault::JobStop { .. } => 2.0 + some * at_most_25,
             Fault::JobDeadAddress { .. } => rng.f64() * 2.0,
             Fault::JobMore { .. } => 3.0 + some * longest,
-            Fault::KafkaKill | Fault::KafkaRestart => some * longest / 3.0,
+            Fault::KafkaKill
+            | Fault::KafkaRestart
+            | Fault::BrokerKill { .. }
+            | Fault::BrokerRestart { .. } => some * longest / 3.0,
+            Fault::BrokersRolling | Fault::LeadersMove => 0.0,
+            Fault::BrokerFreeze { .. } => 0.5 + some * longest,
+            Fault::CertificateExpired { .. } => 1.0 + some * longest / 2.0,
             // Until there is something that no job has read.
             Fault::KafkaCorrupt { .. } => 1.5 + some * 2.0,
             Fault::KafkaFreeze | Fault::KafkaCut { .. } => 0.5 + some * longest,
@@ -359,11 +256,23 @@ mod tests {
     }
 
     #[test]
+    fn a_campaign_with_a_cluster_has_the_faults_of_one() {
+        for seed in 0..20 {
+            let plan = planned(&["--minutes", "5", "--cluster"], seed);
+            let names = names(&plan);
+            let kinds = KINDS.len() + CLUSTERS.len() - ONE_BROKERS.len();
+            assert_eq!(names.len(), kinds, "seed {seed}: {names:?}");
+            assert!(!ONE_BROKERS.iter().any(|name| names.contains(name)));
+        }
+    }
+
+    #[test]
     fn the_help_names_each_kind_of_fault() {
         let help = <Settings as clap::CommandFactory>::command()
             .render_help()
             .to_string();
-        for name in names(&planned(&["--minutes", "3"], 1)) {
+        let all = [&["--minutes", "3"][..], &["--minutes", "5", "--cluster"]];
+        for name in all.iter().flat_map(|settings| names(&planned(settings, 1))) {
             assert!(help.contains(&format!("\n  {name} ")), "{name}");
         }
     }

@@ -4,14 +4,14 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use super::{Lane, PATIENCE, Producer, builder};
-use crate::kafka;
+use crate::kafka::{self, Entry};
 
 impl Producer {
-    /// Adds so many partitions to the topic at this address, and sends to their rooms from then on. `existing` is how
+    /// Adds so many partitions to the topic there, and sends to their rooms from then on. `existing` is how
     /// many there were. Waits for Kafka where it is out of reach.
     pub fn add_partitions(
         &self,
-        address: String,
+        entry: Entry,
         existing: i32,
         count: i32,
     ) -> impl Future<Output = Result<(), String>> + Send + use<> {
@@ -21,7 +21,7 @@ impl Producer {
             let deadline = Instant::now() + PATIENCE;
             let connection = loop {
                 let made = async {
-                    let client = kafka::connect(&address).await?;
+                    let client = entry.connect().await?;
                     kafka::grow_topic(&client, end).await?;
                     builder(&client)
                         .build()

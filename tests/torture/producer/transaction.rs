@@ -10,7 +10,7 @@ use krafka::producer::{DeliveryHandle, TransactionalProducer};
 
 use super::{Ledger, PATIENCE, Producer, Sent, builder};
 use crate::children::lock;
-use crate::kafka;
+use crate::kafka::Entry;
 use crate::streams::Stream;
 use crate::timeline::now;
 
@@ -48,7 +48,7 @@ impl Producer {
     /// out of reach.
     pub fn transaction(
         &self,
-        address: String,
+        entry: Entry,
         streams: Vec<Stream>,
         count: u32,
         lasts: Duration,
@@ -58,7 +58,7 @@ impl Producer {
         let ledger = self.ledger.clone();
         async move {
             let id = format!("torture-{:x}", rng.u64(..));
-            let producer = open(&address, &id).await?;
+            let producer = open(&entry, &id).await?;
             let mut sent = Vec::new();
             let written = write(&producer, &ledger, &streams, count, lasts, rng, &mut sent).await;
             let ended = match (written, commit) {
@@ -78,7 +78,7 @@ impl Producer {
             if ended.is_err() {
                 // Whoever has its name next ends it, and nobody waits for its end any more.
                 drop(producer);
-                open(&address, &id).await?;
+                open(&entry, &id).await?;
             }
             let acknowledged = now();
             for (message, (partition, offset)) in sent.iter().zip(ended.unwrap_or_default()) {
@@ -98,11 +98,11 @@ impl Producer {
     }
 }
 
-async fn open(address: &str, id: &str) -> Result<TransactionalProducer, String> {
+async fn open(entry: &Entry, id: &str) -> Result<TransactionalProducer, String> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let made = async {
-            let client = kafka::connect(address).await?;
+            let client = entry.connect().await?;
             builder(&client)
                 .delivery_timeout(OPEN_AT_MOST / 2)
                 .max_block(OPEN_AT_MOST / 2)

@@ -152,7 +152,7 @@ fn too_often(
     let reason = |scope| {
         matches!(
             scope,
-            Scope::Kafka | Scope::KafkaOf { .. } | Scope::Killed { .. }
+            Scope::Kafka | Scope::Broker | Scope::KafkaOf { .. } | Scope::Killed { .. }
         )
     };
     let since = from.saturating_sub(15 * SECOND);

@@ -56,7 +56,7 @@ fn reason(evidence: &Evidence<'_>, facts: &Facts, repeat: &Repeat) -> Option<&'s
         _ => {}
     }
     let kafka = |scope| match scope {
-        Scope::Kafka => true,
+        Scope::Kafka | Scope::Broker => true,
         // Either may not have heard yet who has the partition.
         Scope::KafkaOf { slot } => slot == old.slot || slot == new.slot,
         _ => false,

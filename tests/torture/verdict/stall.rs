@@ -15,6 +15,8 @@ const KAFKA_BACK: Micros = 5 * SECOND;
 
 /// How long after its cause a fault may be felt.
 const AFTER_KAFKA: Micros = 5 * SECOND;
+/// How soon the other brokers have taken over from one that is gone: they notice it after 3 s.
+const TAKEN_OVER: Micros = 3 * SECOND;
 const AFTER_COMET: Micros = 3 * SECOND / 2;
 /// A Comet that is detached gets messages so soon when it is back: it is asked once a second, and what it missed is read
 /// first. One that answered and took nothing waits for up to 10 s before it is tried again.
@@ -40,7 +42,7 @@ type Span = (Micros, Micros);
 
 pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     let mut finding = Finding::default();
-    let mut longest = 0;
+    let (mut longest, mut longest_in_all) = (0, 0);
     let mut excused = 0.0;
     let partitions = evidence
         .log
@@ -77,6 +79,7 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
                 if first <= from {
                     continue;
                 }
+                longest_in_all = longest_in_all.max(first - from);
                 let here = &spans[message.partition as usize];
                 let mut waited = (first - from) - covered(here, from, first);
                 if waited > AT_MOST {
@@ -105,10 +108,11 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     let is_kafkas = |w: &Window| w.touches(|s| s == Scope::Kafka);
     let kafka = back(evidence, facts, "Kafka", KAFKA_BACK, is_kafkas, violations);
     finding.figures = format!(
-        "the longest wait of a room's next message {:.1} s while all was well ({:.0} % of the time), {} allowed; {comet}; {kafka}",
+        "the longest wait of a room's next message {:.1} s while all was well ({:.0} % of the time), {} allowed, {:.1} s in all; {comet}; {kafka}",
         seconds(longest),
         100.0 * (1.0 - excused / whole.max(1.0)),
         AT_MOST / SECOND,
+        seconds(longest_in_all),
     );
     finding
 }
@@ -246,6 +250,12 @@ fn excuses(
             .iter()
             .any(|t| t.slot == slot && t.from <= to && t.to >= from)
     };
+    let is_gone = |s| {
+        matches!(
+            s,
+            Scope::Killed { .. } | Scope::Stopped { .. } | Scope::KafkaOf { .. }
+        )
+    };
     let mut spans: Vec<Span> = Vec::new();
     for window in &timeline.windows {
         for scope in &window.scopes {
@@ -253,18 +263,24 @@ fn excuses(
             let span = match *scope {
                 Scope::Kafka => {
                     // A broker that comes back gives those who are gone their session anew, and waits for its end.
-                    let gone = timeline.any(from.saturating_sub(SESSION), to, |s| {
-                        matches!(
-                            s,
-                            Scope::Killed { .. } | Scope::Stopped { .. } | Scope::KafkaOf { .. }
-                        )
-                    });
+                    let gone = timeline.any(from.saturating_sub(SESSION), to, is_gone);
                     let more = if gone {
                         SESSION + REBALANCE
                     } else {
                         AFTER_KAFKA
                     };
                     (from, to.saturating_add(more))
+                }
+                Scope::Broker => {
+                    let gone = timeline.any(from.saturating_sub(SESSION), to, is_gone);
+                    let more = if gone {
+                        SESSION + REBALANCE
+                    } else {
+                        AFTER_KAFKA
+                    };
+                    // Between these, what it led is with the others.
+                    spans.push((from, from + TAKEN_OVER + more));
+                    (to, to.saturating_add(more))
                 }
                 Scope::Comet(c) if c == comet => (
                     from,
@@ -368,7 +384,7 @@ fn unnoticed(timeline: &Timeline) -> impl Iterator<Item = Span> {
             .touches(|s| matches!(s, Scope::Killed { .. } | Scope::Stopped { .. }))
             .then_some(window.from);
         let out_of_reach = window
-            .touches(|s| matches!(s, Scope::Kafka | Scope::KafkaOf { .. }))
+            .touches(|s| matches!(s, Scope::Kafka | Scope::Broker | Scope::KafkaOf { .. }))
             .then(|| window.to.saturating_add(window.echo));
         let since = gone.max(out_of_reach)?;
         Some((window.from, since.saturating_add(SESSION + REBALANCE)))

@@ -10,10 +10,10 @@ use kafka_protocol::messages::{ProduceRequest, TopicName};
 use krafka::Record;
 use krafka::admin::OffsetSpec;
 use krafka::consumer::{AutoOffsetReset, ConsumerRecord, TopicPartition};
-use krafka::producer::TransactionalProducer;
+use krafka::producer::{Acks, TransactionalProducer};
 
 use super::Kafka;
-use crate::support::runtime;
+use crate::support::{PATIENCE, runtime};
 
 /// Limit for the leader of a partition to be known.
 const LEADER_WITHIN: Duration = Duration::from_secs(60);
@@ -38,6 +38,31 @@ impl Kafka {
             }
             producer.close().await.expect("the producer closes");
         });
+    }
+
+    /// Writes so many records a second, until there is none. Comes back when Kafka has acknowledged all, with their number.
+    /// Each is written once, whatever becomes of the brokers.
+    pub fn produce_at(&self, rate: u32, mut next: impl FnMut() -> Option<Record>) -> usize {
+        runtime().block_on(async {
+            let producer = self.client.producer().acks(Acks::All).idempotent(true);
+            let producer = producer.linger(Duration::from_millis(2));
+            let producer = producer.delivery_timeout(PATIENCE).max_block(PATIENCE);
+            let producer = producer.build().await.expect("a producer starts");
+            let mut acknowledged = Vec::new();
+            let mut tick = tokio::time::interval(Duration::from_secs(1) / rate);
+            while let Some(record) = next() {
+                tick.tick().await;
+                acknowledged.push(producer.enqueue(record).await.expect("a record is queued"));
+            }
+            producer.flush().await.expect("Kafka takes the records");
+            let written = acknowledged.len();
+            for handle in acknowledged {
+                let written = handle.await.expect("Kafka takes the record");
+                assert!(written.is_persisted(), "{written:?}");
+            }
+            producer.close().await.expect("the producer closes");
+            written
+        })
     }
 
     /// Deletes the records of all partitions of a topic, as its retention does after a time. Returns how many there were.
