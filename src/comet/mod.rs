@@ -26,4 +26,4 @@ pub use grpcio::redirect_log;
 pub use location::{Location, ONE_NAME_EACH};
 pub use names::find;
 pub use queues::Queues;
-pub use verdict::{Verdict, broke, verdict};
+pub use verdict::{Verdict, verdict};

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 pub use crate::base::heart::{Heart, Working};
 use crate::message::{Cause, CometId, Held, PartitionId, TopicId};
-pub use calls::{METHODS, Method, Seen, Totals, WorkerFigures, method_of};
+pub use crate::message::call::{METHODS, Method};
+pub use calls::{Seen, Totals, WorkerFigures};
 pub use histogram::{Histogram, Snapshot};
 use partitions::Known;
 pub use partitions::{Account, Behind, CometAccount, GroupAccount, Reading, Standing};

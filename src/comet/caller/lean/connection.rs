@@ -81,8 +81,11 @@ pub enum By {
     Server,
     /// This side: its deadline has passed, it was cancelled, or its answer can't be read. The server may have taken it.
     Client,
-    /// The connection ended while it was under way. The server may have taken it.
+    /// The connection broke while it was under way. The server may have taken it.
     Lost,
+    /// This side gave the connection up while it was under way: nothing came any more, or what no server may send. The server may
+    /// have taken it.
+    GivenUp,
     /// No server took it, surely: it never left, or was refused before anything was done for it. It may be made again; not at once
     /// again and again, though, as a server may refuse each time.
     Unsent,
@@ -112,6 +115,8 @@ struct Block {
 pub struct Connection {
     config: Config,
     state: State,
+    /// Whether the peer has said that it speaks HTTP/2.
+    is_greeted: bool,
     peer: Peer,
     streams: Streams,
     /// Calls that wait for a stream.
@@ -160,6 +165,7 @@ impl Connection {
             alive: Alive::new(&config, now),
             config,
             state: State::Greeting,
+            is_greeted: false,
             peer: Peer::new(),
             streams: Streams::default(),
             queued: VecDeque::new(),
@@ -190,7 +196,7 @@ impl Connection {
 
     /// Whether the peer has said that it speaks HTTP/2.
     pub fn is_greeted(&self) -> bool {
-        self.state != State::Greeting
+        self.is_greeted
     }
 
     /// Whether it is over: [`Self::output`] is to be sent as far as it goes at once, and the socket closed.

@@ -25,6 +25,8 @@ pub struct Link {
     /// Whether it waits to be flushed, and to be asked for what ended.
     pub is_touched: bool,
     pub has_events: bool,
+    /// Whether calls were made since it was flushed.
+    pub has_new_calls: bool,
 }
 
 /// The address that is being tried.
@@ -53,6 +55,7 @@ impl Link {
             token,
             is_touched: false,
             has_events: false,
+            has_new_calls: false,
         };
         link.try_next(registry, now);
         link

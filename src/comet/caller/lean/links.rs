@@ -26,8 +26,17 @@ pub struct LinkId(usize);
 #[derive(Debug)]
 pub enum Event {
     Finished(LinkId, Finished),
-    /// It is over, and all its calls have ended. `why` may come from outside.
-    Closed(LinkId, String),
+    /// It is over, and all its calls have ended.
+    Closed(LinkId, Closed),
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub struct Closed {
+    /// May come from outside.
+    pub why: String,
+    /// Whether it ever was one.
+    pub was_greeted: bool,
 }
 
 pub struct Links {
@@ -89,7 +98,46 @@ impl Links {
         now: Instant,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Option<Key> {
+        let link = self.links.get_mut(id.0)?.as_mut()?;
+        link.has_new_calls = true;
         self.with(id, |connection| connection.call(call, now, write))
+    }
+
+    /// Whether a connection takes calls.
+    pub fn takes_calls(&self, id: LinkId) -> bool {
+        self.get(id).is_some_and(Connection::takes_calls)
+    }
+
+    /// When anything came over a connection last.
+    pub fn heard(&self, id: LinkId) -> Option<Instant> {
+        self.get(id).map(Connection::heard)
+    }
+
+    /// Closes a connection as soon as the calls under way there have ended.
+    pub fn retire(&mut self, id: Option<LinkId>) {
+        if let Some(id) = id {
+            self.with(id, Connection::retire);
+        }
+    }
+
+    /// Takes a connection for dead.
+    pub fn give_up(&mut self, id: LinkId, why: String) {
+        self.with(id, |connection| connection.give_up(why));
+    }
+
+    /// Gives up the connections on which calls wait for the next [`Self::flush`], which then don't leave.
+    pub fn take_back(&mut self, why: &'static str, now: Instant) {
+        for place in &self.touched {
+            if let Some(link) = self.links[*place].as_mut().filter(|link| link.has_new_calls) {
+                link.connection.give_up(why);
+            }
+        }
+        self.flush(now);
+    }
+
+    fn get(&self, id: LinkId) -> Option<&Connection> {
+        let link = self.links.get(id.0)?.as_ref()?;
+        Some(&link.connection)
     }
 
     /// Does something with a connection: cancel, ask, retire, or see how it is.
@@ -116,6 +164,7 @@ impl Links {
         while let Some(place) = self.touched.pop() {
             if let Some(link) = &mut self.links[place] {
                 link.is_touched = false;
+                link.has_new_calls = false;
                 link.flush(&mut self.input, now);
                 let due = link.wake_at();
                 self.wake_at = self.wake_at.into_iter().chain(due).min();
@@ -138,10 +187,13 @@ impl Links {
             self.eventful.pop();
             if link.connection.is_closed() {
                 link.flush(&mut self.input, Instant::now());
-                let why = link.connection.why().to_owned();
+                let closed = Closed {
+                    why: link.connection.why().to_owned(),
+                    was_greeted: link.connection.is_greeted(),
+                };
                 self.links[place] = None;
                 self.free.push(place);
-                return Some(Event::Closed(id, why));
+                return Some(Event::Closed(id, closed));
             }
         }
         None

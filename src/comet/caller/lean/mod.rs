@@ -29,5 +29,5 @@ mod status;
 mod streams;
 
 pub use connection::{By, Call, Config, Connection, Finished, Key};
-pub use links::{Event, LinkId, Links};
+pub use links::{Closed, Event, LinkId, Links};
 pub use socket::Address;

@@ -84,12 +84,12 @@ impl Connection {
         if self.state == State::Greeting {
             if now >= self.alive.greeted_until {
                 let within = self.alive.greeted_within_text(self.config.greeted_within);
-                self.lost(within);
+                self.give_up(within);
             }
         } else if self.waits() && self.alive.due().is_some_and(|due| due <= now) {
             if self.alive.asked.is_some() {
                 let within = self.alive.answer_within.as_secs_f64();
-                return self.lost(format!("no sign of life came within {within} s"));
+                return self.give_up(format!("no sign of life came within {within} s"));
             }
             self.ask(now);
         }

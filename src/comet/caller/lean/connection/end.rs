@@ -148,15 +148,30 @@ impl Connection {
         if self.state == State::Closed {
             return;
         }
+        // What is in the output leaves with the goodbye.
+        let left_until = self.position();
         self.say_goodbye(fault.code, fault.what);
-        self.end_all(format!("what answers there sent {} ({})", fault.what, fault.code).into());
+        let why = format!("what answers there sent {} ({})", fault.what, fault.code);
+        self.end_all(why.into(), By::GivenUp, left_until);
     }
 
-    /// The connection is gone, or taken for that; `why` says how.
+    /// The connection is gone; `why` says how.
     pub fn lost(&mut self, why: impl Into<Cow<'static, str>>) {
+        self.over(why.into(), By::Lost);
+    }
+
+    /// Takes the connection for dead; `why` says on which grounds. What has not left doesn't leave.
+    pub fn give_up(&mut self, why: impl Into<Cow<'static, str>>) {
+        self.over(why.into(), By::GivenUp);
+    }
+
+    fn over(&mut self, why: Cow<'static, str>, by: By) {
         if self.state != State::Closed {
             self.state = State::Closed;
-            self.end_all(why.into());
+            let left_until = self.left_until();
+            // What ends as unsent must not leave after all.
+            self.output.truncate(self.sent);
+            self.end_all(why, by, left_until);
         }
     }
 
@@ -169,14 +184,14 @@ impl Connection {
         self.state = State::Closed;
     }
 
-    fn end_all(&mut self, why: Cow<'static, str>) {
+    /// Ends all calls. What is sent before `left_until` has left, or will.
+    fn end_all(&mut self, why: Cow<'static, str>, by: By, left_until: u64) {
         // What the peer said before tells more.
         if self.why.is_empty() {
             self.why = why;
         } else {
             self.why = format!("{}; then {why}", self.why).into();
         }
-        let left_until = self.left_until();
         let (lost, unsent) = (
             self.why.to_string(),
             format!("not sent, as the connection ended: {}", self.why),
@@ -184,7 +199,7 @@ impl Connection {
         for key in self.streams.keys(|_| true) {
             let opened = self.streams.get(key).and_then(|stream| stream.opened);
             if opened.is_some_and(|opened| opened.begin < left_until) {
-                self.finish(key, status::UNAVAILABLE, lost.clone(), By::Lost);
+                self.finish(key, status::UNAVAILABLE, lost.clone(), by);
             } else {
                 self.finish(key, status::UNAVAILABLE, unsent.clone(), By::Unsent);
             }

@@ -312,6 +312,7 @@ impl Connection {
             }
         }
         self.heads.resize(self.peer.header_table);
+        self.is_greeted = true;
         if self.state == State::Greeting {
             self.state = State::Open;
         }

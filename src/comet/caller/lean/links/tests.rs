@@ -70,7 +70,7 @@ impl Client {
         let mut tags = Vec::new();
         while let Some(event) = self.links.next_event() {
             match event {
-                Event::Closed(link, why) => self.closed.push((link, why)),
+                Event::Closed(link, closed) => self.closed.push((link, closed.why)),
                 Event::Finished(_, finished) => {
                     let tag = finished.tag;
                     tags.push(tag);

@@ -48,7 +48,7 @@ fn frames_that_no_call_needs_end_the_connection_when_they_are_a_flood() {
         let taken = flooded(&mut peer, kind, flags, stream, payload);
         assert!((5_000..20_000).contains(&taken), "{kind}: {taken}");
         assert_eq!(peer.closed_with(), Some(ENHANCE_YOUR_CALM), "{kind}");
-        assert_eq!(peer.ended(), [(1, 14, By::Lost)]);
+        assert_eq!(peer.ended(), [(1, 14, By::GivenUp)]);
     }
 }
 

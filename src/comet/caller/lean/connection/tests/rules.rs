@@ -23,7 +23,7 @@ fn assert_closes(code: u32, frames: &[Given<'_>]) {
     }
     assert_eq!(peer.closed_with(), Some(code), "{frames:?}");
     let finished = peer.finished();
-    assert_eq!((finished[0].code, finished[0].by), (14, By::Lost));
+    assert_eq!((finished[0].code, finished[0].by), (14, By::GivenUp));
     assert!(
         finished[0].text.starts_with("what answers there sent "),
         "{}",

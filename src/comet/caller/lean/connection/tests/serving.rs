@@ -213,7 +213,7 @@ impl Both {
                     "call {tag} was taken: {finished:?}"
                 ),
                 By::Client => assert!([1, 4].contains(&finished.code), "{finished:?}"),
-                By::Lost => assert_eq!(finished.code, 14),
+                By::Lost | By::GivenUp => assert_eq!(finished.code, 14),
             }
         }
     }
@@ -228,7 +228,7 @@ proptest! {
         steps.into_iter().for_each(|step| both.step(step));
         both.finish();
         both.check();
-        prop_assert!(both.ended.values().all(|finished| finished.by != By::Lost), "{:?}", both.client.why());
+        prop_assert!(both.ended.values().all(|finished| ![By::Lost, By::GivenUp].contains(&finished.by)), "{:?}", both.client.why());
     }
 
     #[test]
@@ -242,7 +242,7 @@ proptest! {
         after.into_iter().for_each(|step| both.step(step));
         both.finish();
         both.check();
-        prop_assert!(both.ended.values().all(|finished| finished.by != By::Lost));
+        prop_assert!(both.ended.values().all(|finished| ![By::Lost, By::GivenUp].contains(&finished.by)));
         prop_assert!(both.client.is_closed());
     }
 

@@ -138,7 +138,7 @@ fn a_silent_peer_is_asked_for_a_sign_of_life_and_given_up() {
     );
     peer.later(config().answer_within);
     let finished = peer.finished();
-    assert_eq!((finished[0].code, finished[0].by), (14, By::Lost));
+    assert_eq!((finished[0].code, finished[0].by), (14, By::GivenUp));
     assert!(
         finished[0].text.contains("no sign of life came within 2 s"),
         "{}",
