@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use crate::base::heart::{Heart, Working};
-use crate::message::{Cause, CometId, Held, PartitionId, TopicId};
 pub use crate::message::call::{METHODS, Method};
+use crate::message::{Cause, CometId, Held, PartitionId, TopicId};
 pub use calls::{Seen, Totals, WorkerFigures};
 pub use histogram::{Histogram, Snapshot};
 use partitions::Known;

@@ -8,8 +8,8 @@ use clap::{ArgAction, Args};
 
 use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Secret, Security};
 use super::{
-    Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation,
-    LogFormat, LogMessages, MaxAge, TooOld, Window,
+    Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http,
+    Isolation, LogFormat, LogMessages, MaxAge, TooOld, Window,
 };
 use crate::message::Topics;
 use crate::settings::{self, security};

@@ -49,7 +49,10 @@ struct Made {
 #[derive(Clone, Copy, Debug)]
 enum Purpose {
     /// The worker's.
-    Call { id: usize, method: Method },
+    Call {
+        id: usize,
+        method: Method,
+    },
     /// The worker asks whether the Comet is there.
     Probe,
     /// Whether a quiet connection still carries anything.
@@ -157,7 +160,8 @@ impl Direct {
 
     /// Gives up the connections over which calls of this turn have not left. They end as unsent.
     pub fn take_back(&mut self, now: Instant) {
-        self.links.take_back("this process did not run for a while", now);
+        self.links
+            .take_back("this process did not run for a while", now);
     }
 
     /// Waits until calls may have ended, the bell rings, or the time is up; or looks only, unless `nothing_came` for which the bell

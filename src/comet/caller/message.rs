@@ -108,13 +108,13 @@ mod tests {
         });
         let keys = prop::collection::vec(".{0,200}", 0..4);
         let speed = prop_oneof![Just(0), any::<i32>()];
-        (0..3, keys, ".{0,90}", speed, frame).prop_map(|(kind, keys, room, speed, frame)| {
-            match kind {
+        (0..3, keys, ".{0,90}", speed, frame).prop_map(
+            |(kind, keys, room, speed, frame)| match kind {
                 0 => Call::PushMsg { keys, frame },
                 1 => Call::BroadcastRoom { room, frame },
                 _ => Call::Broadcast { speed, frame },
-            }
-        })
+            },
+        )
     }
 
     proptest! {

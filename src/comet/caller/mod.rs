@@ -217,8 +217,7 @@ impl Caller {
         match self {
             Self::Grpcio { clients, tell } => {
                 let tell = tell.clone();
-                clients[comet.0 as usize]
-                    .probe(move |answer| tell(Ended::Probe { comet, answer }));
+                clients[comet.0 as usize].probe(move |answer| tell(Ended::Probe { comet, answer }));
             }
             Self::Lean(direct) => direct.probe(comet, now),
         }

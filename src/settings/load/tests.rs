@@ -6,7 +6,7 @@ use crate::settings::security::{
     self, ClientCertificate, Identification, Mechanism, Password, Sasl, Tls, TokenEndpoint,
 };
 use crate::settings::{
-    AutoOffsetReset, CatchUp, Coalesce, Fetch, GroupProtocol, Http, Isolation, LogFormat,
+    AutoOffsetReset, Caller, CatchUp, Coalesce, Fetch, GroupProtocol, Http, Isolation, LogFormat,
     LogMessages, Security, TooOld, Window,
 };
 use std::time::Duration;

@@ -147,4 +147,3 @@ pub fn config(location: &Location) -> Config {
         answer_within: SIGN_OF_LIFE_WITHIN,
     }
 }
-

@@ -128,7 +128,10 @@ impl Links {
     /// Gives up the connections on which calls wait for the next [`Self::flush`], which then don't leave.
     pub fn take_back(&mut self, why: &'static str, now: Instant) {
         for place in &self.touched {
-            if let Some(link) = self.links[*place].as_mut().filter(|link| link.has_new_calls) {
+            if let Some(link) = self.links[*place]
+                .as_mut()
+                .filter(|link| link.has_new_calls)
+            {
                 link.connection.give_up(why);
             }
         }
