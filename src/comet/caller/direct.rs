@@ -127,8 +127,7 @@ impl Direct {
                 true
             }
             Err(why) => {
-                let answer = Err(Status::new(UNAVAILABLE, why));
-                self.ended.extend(ended(made, answer, now));
+                self.over(made, Err(Status::new(UNAVAILABLE, why)), now);
                 false
             }
         }
@@ -146,11 +145,21 @@ impl Direct {
         let call = lean::Call { tag, path, within };
         if self.links.call(link, call, made.at, write).is_none() {
             // Its end is known to the peer before the next call: this is for the case alone that it isn't.
-            let why = "the connection is gone";
-            let answer = Err(Status::new(UNAVAILABLE, why));
             self.made.remove(tag as usize);
-            self.ended.extend(ended(made, answer, made.at));
+            let status = Status::new(UNAVAILABLE, "the connection is gone");
+            self.over(made, Err(status), made.at);
         }
+    }
+
+    /// A call of the worker's has ended.
+    fn over(&mut self, made: Made, answer: Answer, now: Instant) {
+        if let Err(status) = &answer
+            && !matches!(verdict(status.code), Verdict::Finished | Verdict::Refused)
+        {
+            // Another may have got its address.
+            self.peers[made.comet.0 as usize].location.failed();
+        }
+        self.ended.extend(ended(made, answer, now));
     }
 
     /// Sends what was called. Calls that start together leave together.
@@ -208,23 +217,14 @@ impl Direct {
         };
         let by = finished.by;
         let answer = answer(finished);
-        let peer = &mut self.peers[made.comet.0 as usize];
         if by == By::Server {
-            peer.heard(link, &mut self.links, now);
+            self.peers[made.comet.0 as usize].heard(link, &mut self.links, now);
         }
         match made.purpose {
             Purpose::Question => self.asked(made.comet, link, by, &answer, now),
             Purpose::Compared => self.compared(made.comet, link, (by, &answer), true, now),
             Purpose::Again => self.compared(made.comet, link, (by, &answer), false, now),
-            Purpose::Call { .. } | Purpose::Probe => {
-                if let Err(status) = &answer
-                    && !matches!(verdict(status.code), Verdict::Finished | Verdict::Refused)
-                {
-                    // Another may have got its address.
-                    peer.location.failed();
-                }
-                self.ended.extend(ended(made, answer, now));
-            }
+            Purpose::Call { .. } | Purpose::Probe => self.over(made, answer, now),
         }
     }
 

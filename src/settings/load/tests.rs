@@ -152,6 +152,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_COMET", "c:1, [::1]:2"),
         ("JOB_THREADS", "1"),
         ("JOB_WINDOW", "16"),
+        ("JOB_CALLER", "lean"),
         ("JOB_CORK_CALLS", "off"),
         ("JOB_FETCH", "modern"),
         ("JOB_ISOLATION_LEVEL", "read_uncommitted"),

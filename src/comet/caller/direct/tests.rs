@@ -127,7 +127,7 @@ fn each_call_has_the_answer_of_its_own_comet() {
             }
         }
     }
-    for comet in [first.0, second.0] {
+    for comet in [&first.0, &second.0] {
         assert_eq!(comet.calls.load(Ordering::Relaxed), 10);
     }
     direct.probe(COMET, Instant::now());
@@ -191,12 +191,15 @@ fn a_comet_that_moved_is_called_where_it_is_now() {
     let (old, address) = comet_at("127.0.0.1:0");
     let port = address.rsplit_once(':').expect("host and port").1;
     let (new, _) = comet_at(&format!("127.0.0.2:{port}"));
-    let location = located(&format!("comet:{port}"));
+    let (failed, lookups) = crossbeam_channel::unbounded();
+    let look_up = move || failed.send(()).expect("the test listens");
+    let location = Arc::new(Location::new(&format!("comet:{port}"), look_up));
     let at = |ip: &str| location.moved(vec![ip.parse().expect("an address")]);
     let mut direct = Direct::new(&[location.clone()], PATIENCE).expect("a poller");
     direct.start(COMET, 1, "r");
     let status = direct.await_call().2.expect_err("its name isn't known yet");
     assert!(status.text.contains("the name comet was not found"));
+    assert_eq!(lookups.len(), 1, "it is looked up");
     for (ip, id) in [("127.0.0.1", 2), ("127.0.0.2", 3)] {
         at(ip);
         direct.start(COMET, id, "r");
