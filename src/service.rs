@@ -58,11 +58,16 @@ pub fn open_files(config: &Config) -> u64 {
         Some(_) => http::FILES + config.comet.len(),
         None => 0,
     };
+    // Who waits for sockets itself has a poller and what wakes it.
+    let pollers = match config.caller {
+        CallerKind::Lean => 2 * (config.threads + 1),
+        CallerKind::Auto | CallerKind::Grpcio => 0,
+    };
     let each_broker = match config.security.takes_any_name() {
         true => EACH_BROKER * RELAYED,
         false => EACH_BROKER,
     };
-    (ALONE + watched + config.brokers.len() * each_broker + connections) as u64
+    (ALONE + pollers + watched + config.brokers.len() * each_broker + connections) as u64
 }
 
 /// Runs the service until `stop` gets a message and what follows from it is done.

@@ -93,7 +93,7 @@ impl Worker {
                 if let Event::Stop = event {
                     return;
                 }
-                self.handle(event);
+                self.handle(event, Instant::now());
                 taken += 1;
                 next = if taken < EVENTS_AT_ONCE {
                     self.events.try_recv().ok()
@@ -110,9 +110,10 @@ impl Worker {
 
     /// Handles what ended in this thread's own hands.
     fn take_ended(&mut self) {
+        let now = Instant::now();
         for _ in 0..EVENTS_AT_ONCE {
-            match self.shell.next_ended(Instant::now()) {
-                Some(event) => self.handle(event),
+            match self.shell.next_ended(now) {
+                Some(event) => self.handle(event, now),
                 None => return,
             }
         }
@@ -124,8 +125,7 @@ impl Worker {
         self.shell.caller.flush(holds);
     }
 
-    fn handle(&mut self, event: Event) {
-        let now = Instant::now();
+    fn handle(&mut self, event: Event, now: Instant) {
         match &event {
             Event::Answered { comet, answer, .. } | Event::Probed { comet, answer } => {
                 self.shell.caller.heard(*comet, answer, now);

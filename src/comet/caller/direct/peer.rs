@@ -57,10 +57,14 @@ impl Peer {
             self.moved(links);
         }
         if let Some(link) = self.link {
-            if links.takes_calls(link.id) {
-                return Ok(link.id);
+            match links.see(link.id) {
+                Some(connection) if connection.takes_calls() => return Ok(link.id),
+                // That it is over is about to be heard: until then there is no other.
+                Some(connection) if connection.is_closed() => {
+                    return Err(connection.why().to_owned());
+                }
+                _ => self.lost(links),
             }
-            self.lost(links);
         }
         if let Some((_, why)) = self.failed.as_ref().filter(|(until, _)| *until > now) {
             return Err(why.clone());

@@ -12,6 +12,7 @@ use grpcio::{
     ServiceBuilder, UnarySink,
 };
 
+use super::super::lean::Connection;
 use super::*;
 use crate::message::call::Frame;
 use crate::message::proto::comet::{BroadcastRoomReply, BroadcastRoomReq, RoomsReply};
@@ -235,7 +236,11 @@ fn a_comet_that_shuts_down_hands_its_calls_to_the_next_connection() {
     assert_eq!(direct.await_call(), (COMET, 1, Ok(())));
     let link = direct.peers[0].current();
     let stopped = comet.server.shutdown();
-    while direct.peers[0].current() == link && direct.links.takes_calls(link.expect("one")) {
+    let takes_calls = |direct: &Direct| {
+        let connection = link.and_then(|link| direct.links.see(link));
+        connection.is_some_and(Connection::takes_calls)
+    };
+    while takes_calls(&direct) {
         direct
             .wait(|| true, Some(Instant::now() + PATIENCE))
             .expect("it polls");
@@ -271,4 +276,18 @@ fn all_are_asked_once() {
     let mut answers: Vec<_> = answers.iter().collect();
     answers.sort();
     assert_eq!(answers, [(COMET, Ok(())), (CometId(1), Err(14))]);
+}
+
+#[test]
+fn one_attempt_is_made_at_a_time_where_it_fails_at_once() {
+    // Nothing can be sent there, which the system says before anything leaves.
+    let mut direct = direct(&["255.255.255.255:1"]);
+    direct.start(COMET, 1, "r");
+    let link = direct.peers[0].current();
+    direct.start(COMET, 2, "r");
+    assert!(link.is_some() && direct.peers[0].current() == link);
+    for _ in 0..2 {
+        let status = direct.await_call().2.expect_err("it can't be called");
+        assert_eq!((status.code, status.broke), (UNAVAILABLE, false));
+    }
 }

@@ -219,6 +219,11 @@ impl Connection {
         self.finished.pop_front()
     }
 
+    /// Whether a call ended, or the connection, since that was asked for.
+    pub fn has_news(&self) -> bool {
+        !self.finished.is_empty() || self.is_closed()
+    }
+
     /// What is to be sent.
     pub fn output(&self) -> &[u8] {
         &self.output[self.sent..]

@@ -103,14 +103,15 @@ impl Links {
         self.with(id, |connection| connection.call(call, now, write))
     }
 
-    /// Whether a connection takes calls.
-    pub fn takes_calls(&self, id: LinkId) -> bool {
-        self.get(id).is_some_and(Connection::takes_calls)
+    /// How a connection is, until its [`Event::Closed`].
+    pub fn see(&self, id: LinkId) -> Option<&Connection> {
+        let link = self.links.get(id.0)?.as_ref()?;
+        Some(&link.connection)
     }
 
     /// When anything came over a connection last.
     pub fn heard(&self, id: LinkId) -> Option<Instant> {
-        self.get(id).map(Connection::heard)
+        self.see(id).map(Connection::heard)
     }
 
     /// Closes a connection as soon as the calls under way there have ended.
@@ -136,11 +137,6 @@ impl Links {
             }
         }
         self.flush(now);
-    }
-
-    fn get(&self, id: LinkId) -> Option<&Connection> {
-        let link = self.links.get(id.0)?.as_ref()?;
-        Some(&link.connection)
     }
 
     /// Does something with a connection: cancel, ask, retire, or see how it is.
@@ -205,6 +201,7 @@ impl Links {
     /// Waits until something happens, the waker is used, or the time is up. Then takes all that came.
     pub fn wait(&mut self, now: Instant, longest: Option<Duration>) -> io::Result<()> {
         self.flush(now);
+        self.drop_uneventful();
         let until_due = self.wake_at.map(|at| at.saturating_duration_since(now));
         let timeout = match self.unread.is_empty() && self.eventful.is_empty() {
             true => until_due.into_iter().chain(longest).min(),
@@ -219,6 +216,18 @@ impl Links {
         self.take_events(now);
         self.advance(now);
         Ok(())
+    }
+
+    /// Forgets links on which nothing ended: there is nothing to be fetched, and no reason not to wait.
+    fn drop_uneventful(&mut self) {
+        let links = &mut self.links;
+        self.eventful.retain(|place| match &mut links[*place] {
+            Some(link) => {
+                link.has_events = link.connection.has_news();
+                link.has_events
+            }
+            None => false,
+        });
     }
 
     /// Reads where the last turn left something.
