@@ -29,22 +29,24 @@ struct Comet {
 fn comet_at(address: &str) -> (Comet, String) {
     let calls: Arc<AtomicUsize> = Arc::default();
     let counted = calls.clone();
-    let to_room = move |_: RpcContext<'_>,
+    let to_room = move |context: RpcContext<'_>,
                         request: BroadcastRoomReq,
                         answer: UnarySink<BroadcastRoomReply>| {
         counted.fetch_add(1, Ordering::Relaxed);
-        drop(match request.roomID.as_str() {
-            "nobody" => answer.fail(RpcStatus::with_message(
-                RpcStatusCode::NOT_FOUND,
-                "no room".into(),
-            )),
+        let answered = match request.roomID.as_str() {
+            "nobody" => {
+                let code = RpcStatusCode::NOT_FOUND;
+                answer.fail(RpcStatus::with_message(code, "no room".into()))
+            }
             _ => answer.success(BroadcastRoomReply::new()),
-        });
+        };
+        context.spawn(async move { drop(answered.await) });
     };
     let service = ServiceBuilder::new()
         .add_unary_handler(&methods::BROADCAST_ROOM, to_room)
-        .add_unary_handler(&methods::ROOMS, |_, _, answer| {
-            drop(answer.success(RoomsReply::new()));
+        .add_unary_handler(&methods::ROOMS, |context: RpcContext<'_>, _, answer| {
+            let answered = answer.success(RoomsReply::new());
+            context.spawn(async move { drop(answered.await) });
         });
     let environment = Arc::new(EnvBuilder::new().cq_count(1).build());
     let mut server = ServerBuilder::new(environment)
