@@ -131,6 +131,8 @@ impl Location {
         };
         let before = std::mem::replace(&mut *self.locked(), found);
         self.version.fetch_add(1, Ordering::Release);
+        // A lookup that was asked for doesn't come any more: what fails from now on asks anew.
+        self.lookup_begins();
         let address = &self.address;
         if !before.addresses.is_empty() {
             let before = listed(&before.addresses);
@@ -267,6 +269,9 @@ mod tests {
         location.lookup_begins();
         location.failed();
         assert_eq!(lookups.load(Ordering::Relaxed), 2);
+        location.moved(ips(&["10.0.0.1"]));
+        location.failed();
+        assert_eq!(lookups.load(Ordering::Relaxed), 3);
     }
 
     #[test]
