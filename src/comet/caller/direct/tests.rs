@@ -224,7 +224,8 @@ fn what_is_taken_back_never_leaves() {
     let (_, id, answer) = direct.await_call();
     let status = answer.expect_err("it was taken back");
     assert_eq!((id, status.code, status.broke), (2, UNAVAILABLE, false));
-    // The connection is a new one, and what was taken back isn't before the next call.
+    // The end of the connection is heard, too: the next one carries nothing of what was taken back.
+    assert!(direct.next_ended(Instant::now()).is_none());
     direct.start(COMET, 3, "r");
     assert_eq!(direct.await_call(), (COMET, 3, Ok(())));
     assert_eq!(comet.calls.load(Ordering::Relaxed), 2);
