@@ -14,7 +14,7 @@ use crate::comet::{self, FailureLog};
 use crate::figures::{Figures, WorkerFigures};
 use crate::message::call::Call;
 use crate::message::worker::Event;
-use crate::message::{Assignment, CometId, Settled, group};
+use crate::message::{Assignment, CometId, RecordId, Settled, group};
 use wall::Wall;
 
 /// Counts what ended on another thread, and tells the worker of that number.
@@ -143,6 +143,14 @@ impl Effects for Shell {
 
     fn answers(&mut self, comet: CometId) {
         let _ = self.group.send(group::Event::Answers(comet));
+    }
+
+    fn skipped(&mut self, record: RecordId, queued: Vec<CometId>, in_flight: Vec<CometId>) {
+        let _ = self.group.send(group::Event::Skipped {
+            record,
+            queued,
+            in_flight,
+        });
     }
 
     fn say(&mut self, comet: CometId, said: Said<'_>) {

@@ -1,6 +1,7 @@
 //! The `job` binary, run as its users run it.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -69,6 +70,7 @@ impl JobCommand {
         if let Some(caller) = std::env::var_os("JOB_TEST_CALLER") {
             command.env("JOB_CALLER", caller);
         }
+        command.env("JOB_CONTROL", "off");
         JobCommand { command, folder }
     }
 
@@ -85,6 +87,13 @@ impl JobCommand {
 
     pub fn env(mut self, name: &str, value: &str) -> JobCommand {
         self.command.env(name, value);
+        self
+    }
+
+    /// Takes commands in the runtime folder, which is this one. All others take none, unless told.
+    pub fn default_control(mut self, runtime: &Path) -> JobCommand {
+        self.command.env_remove("JOB_CONTROL");
+        self.command.env("XDG_RUNTIME_DIR", runtime);
         self
     }
 
