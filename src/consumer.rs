@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 use self::again::Again;
 use self::core::{Core, Effect, Event, Notice};
 use crate::base::backoff::{Retry, grows};
+use crate::base::mailbox::Mailbox;
 use crate::base::{text::one_line, wall};
 use crate::figures::Figures;
 use crate::kafka::fetch::{Batch, FetchError, Make, Outcome, Positions};
@@ -62,7 +63,7 @@ pub struct Consumer {
 struct Outputs {
     group: Sender<group::Event>,
     reads: Sender<group::Read>,
-    workers: Vec<Sender<worker::Event>>,
+    workers: Vec<Mailbox<worker::Event>>,
     topics: Topics,
     figures: Arc<Figures>,
     log_messages: LogMessages,
@@ -79,7 +80,7 @@ impl Consumer {
         config: &Config,
         (control, settings): (Receiver<Control>, Receiver<Arc<Config>>),
         (group, reads): (Sender<group::Event>, Sender<group::Read>),
-        workers: Vec<Sender<worker::Event>>,
+        workers: Vec<Mailbox<worker::Event>>,
         again: Arc<Make>,
         figures: Arc<Figures>,
     ) -> std::io::Result<Self> {

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, unbounded};
 
 use crate::base::lease::{BROKERS_SESSION, Lease, Moment};
+use crate::base::mailbox::Mailbox;
 use crate::base::text::counted;
 use crate::base::{limits, panics};
-use crate::comet::{self, Client, FailureLog, Location, Queues};
+use crate::comet::caller::{Callers, Kind};
+use crate::comet::{self, FailureLog, Location};
 use crate::consumer::{self, Consumer};
 use crate::control::{self, Desk, ReadAgain, Reload, Wires};
 use crate::dead_letter;
@@ -17,15 +19,15 @@ use crate::figures::Figures;
 use crate::group::{self, Channels, Counts};
 use crate::kafka::{fetch, membership};
 use crate::message;
+use crate::message::Held;
 use crate::message::consumer::Control;
 use crate::message::group::Event;
-use crate::message::{CometId, Held};
 use crate::observe::health::Pulse;
 use crate::observe::http::{self, Served};
 use crate::observe::metrics::Source;
 use crate::observe::pulse;
 use crate::settings::load::Loaded;
-use crate::settings::{Config, GroupProtocol, Http, security};
+use crate::settings::{Caller as CallerKind, Config, GroupProtocol, Http, security};
 use crate::worker::coalesce::Coalescer;
 use crate::worker::{self, EndpointStats, Fleet, Worker};
 
@@ -59,11 +61,17 @@ pub fn open_files(config: &Config) -> u64 {
         Some(_) => http::FILES + config.comet.len(),
         None => 0,
     };
+    // Who waits for sockets itself has a poller and what wakes it.
+    let pollers = match config.caller {
+        CallerKind::Lean => 2 * (config.threads + 1),
+        CallerKind::Auto | CallerKind::Grpcio => 0,
+    };
     let each_broker = match config.security.takes_any_name() {
         true => EACH_BROKER * RELAYED,
         false => EACH_BROKER,
     };
-    (ALONE + control::FILES + watched + config.brokers.len() * each_broker + connections) as u64
+    (ALONE + pollers + control::FILES + watched + config.brokers.len() * each_broker + connections)
+        as u64
 }
 
 /// Runs the service until `stop` gets a message and what follows from it is done. `read` reads the settings again.
@@ -92,7 +100,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
     let (to_membership, commands) = tokio::sync::mpsc::unbounded_channel();
 
     let locations = comet::find(&config.comet, NAMES_WITHIN).map_err(no_thread)?;
-    let queues = Queues::new(config.threads);
+    let callers = Arc::new(callers(&config));
     let fleet: Fleet = config
         .comet
         .iter()
@@ -114,20 +122,19 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
     };
     let figures = Arc::new(Figures::new(config.comet.clone(), config.threads, limit));
     let pulse = pulse::spawn(figures.clone()).map_err(no_thread)?;
-    watch(&config, &figures, &pulse, (&queues, &locations))?;
+    watch(&config, &figures, &pulse, (&callers, &locations))?;
     let mut workers = Vec::new();
     for n in 0..config.threads {
         let (own, events) = unbounded();
-        let connections = (0..config.comet.len())
-            .map(|comet| worker::Connection {
-                client: Client::new(queues.of(n), locations[comet].clone(), config.call_timeout),
-                failures: failures[comet].clone(),
-            })
-            .collect();
+        let tell = worker::tell(own.clone(), figures.clone(), n);
+        let caller = callers
+            .of(n, &locations, config.call_timeout, tell)
+            .map_err(no_thread)?;
+        workers.push(Mailbox::new(own, caller.bell()));
         let worker = Worker::new(
-            (own.clone(), events),
+            events,
             to_group.clone(),
-            connections,
+            (caller, &failures),
             &fleet,
             (
                 config.window.calls(config.comet.len()),
@@ -137,7 +144,6 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
             (figures.clone(), n),
         );
         start(&format!("worker-{n}"), move || worker.run())?;
-        workers.push(own);
     }
 
     let consumer = Consumer::new(
@@ -201,6 +207,21 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
     Ok(())
 }
 
+/// How Comets are called. The log says so.
+fn callers(config: &Config) -> Callers {
+    let (kind, why) = match config.caller {
+        CallerKind::Grpcio => (Kind::Grpcio, "as caller says"),
+        CallerKind::Lean => (Kind::Lean, "as caller says"),
+        CallerKind::Auto => (Kind::Grpcio, "caller is auto"),
+    };
+    let what = match kind {
+        Kind::Grpcio => "gRPC's own library",
+        Kind::Lean => "job's own HTTP/2, in the workers' threads",
+    };
+    log::info!(caller = kind.to_string(); "Comets are called through {kind} ({what}): {why}");
+    Callers::new(kind, config.threads)
+}
+
 /// Serves metrics and health, where that is wanted.
 ///
 /// # Errors
@@ -209,7 +230,7 @@ fn watch(
     config: &Config,
     figures: &Arc<Figures>,
     pulse: &Arc<Mutex<Pulse>>,
-    (queues, locations): (&Queues, &[Arc<Location>]),
+    (callers, locations): (&Arc<Callers>, &[Arc<Location>]),
 ) -> Result<(), String> {
     let Http {
         address,
@@ -236,7 +257,7 @@ fn watch(
         }
     };
     let at = http::address_of(&listener).map_or_else(|| address.clone(), |at| at.to_string());
-    let (queue, deadline) = (queues.of(0), config.call_timeout);
+    let (callers, deadline) = (callers.clone(), config.call_timeout);
     let (locations, asking) = (locations.to_vec(), figures.clone());
     let served = Served {
         source: Source {
@@ -247,14 +268,17 @@ fn watch(
         },
         pulse: pulse.clone(),
         ask: Box::new(move || {
-            for (comet, location) in (0..).map(CometId).zip(&locations) {
-                let figures = asking.clone();
-                let client = Client::new(queue.clone(), location.clone(), deadline);
-                client.probe_once(move |answer| {
-                    if answer.is_ok() {
-                        figures.answered(comet);
-                    }
-                });
+            let figures = asking.clone();
+            let asked = callers.ask_each(&locations, deadline, move |comet, answer| {
+                if answer.is_ok() {
+                    figures.answered(comet);
+                }
+            });
+            if let Err(error) = asked {
+                log::warn!(
+                    "the Comets can't be asked whether they are there: {}",
+                    limits::explained(&error)
+                );
             }
         }),
     };

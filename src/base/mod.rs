@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod heart;
 pub mod lease;
 pub mod limits;
+pub mod mailbox;
 pub mod notify;
 pub mod panics;
 pub mod signals;

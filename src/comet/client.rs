@@ -13,15 +13,19 @@ use super::location::Location;
 use super::methods;
 use super::quiet::{Asked, Quiet, SIGN_WITHIN, Sign};
 use super::request;
-use super::verdict::{Verdict, verdict};
+use super::verdict::{Verdict, by_its_words, verdict};
 use crate::base::panics;
 use crate::message::call::Call;
 use crate::message::proto::comet::{RoomsReply, RoomsReq};
 use crate::message::{Answer, Status};
-use channel::{CONNECT_WITHIN, connect};
+use channel::connect;
+// Another way to call keeps its connections in the same way.
+pub use channel::{
+    CONNECT_WITHIN, RECONNECT_FIRST, RECONNECT_MOST, SIGN_OF_LIFE_AFTER, SIGN_OF_LIFE_WITHIN,
+};
 
 /// How long another connection may take for each answer, with connecting.
-const COMPARED_WITHIN: Duration = Duration::from_secs(3);
+pub const COMPARED_WITHIN: Duration = Duration::from_secs(3);
 const _: () = assert!(
     COMPARED_WITHIN.as_millis() >= CONNECT_WITHIN.as_millis() + SIGN_WITHIN.as_millis(),
     "a Comet would be taken for one that hangs while the other connection is being made"
@@ -354,23 +358,16 @@ async fn received<T: Unpin>(receiver: &mut ClientUnaryReceiver<T>) -> grpcio::Re
 
 fn answer(result: grpcio::Result<()>) -> Answer {
     result.map_err(|error| match error {
-        grpcio::Error::RpcFailure(status) | grpcio::Error::RpcFinished(Some(status)) => Status {
-            code: status.code().into(),
-            text: status.message().to_owned(),
-        },
+        grpcio::Error::RpcFailure(status) | grpcio::Error::RpcFinished(Some(status)) => {
+            by_its_words(status.code().into(), status.message())
+        }
         // The answer can't be read, or the call couldn't be made: neither says that it wasn't taken.
-        other => Status {
-            code: RpcStatusCode::UNKNOWN.into(),
-            text: other.to_string(),
-        },
+        other => Status::new(RpcStatusCode::UNKNOWN.into(), other.to_string()),
     })
 }
 
 fn unavailable(text: String) -> Status {
-    Status {
-        code: RpcStatusCode::UNAVAILABLE.into(),
-        text,
-    }
+    Status::new(RpcStatusCode::UNAVAILABLE.into(), text)
 }
 
 #[cfg(test)]

@@ -95,10 +95,10 @@ mod tests {
 
     #[test]
     fn what_a_comet_says_is_one_short_line() {
-        let said = said(&Status {
-            code: RpcStatusCode::INVALID_ARGUMENT.into(),
-            text: format!("no\r\n\x1b[31m{}", "x".repeat(20_000)),
-        });
+        let said = said(&Status::new(
+            RpcStatusCode::INVALID_ARGUMENT.into(),
+            format!("no\r\n\x1b[31m{}", "x".repeat(20_000)),
+        ));
         assert!(
             said.starts_with("3-INVALID_ARGUMENT no\\r\\n\\u{1b}[31mxxx"),
             "{said}"

@@ -1,6 +1,6 @@
 //! Where one Comet is: what it is called, its IP addresses now, and how gRPC and people are told of them.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -76,12 +76,26 @@ impl Location {
     /// How gRPC takes the addresses, so that it has nothing to look up; `None` while there are none.
     pub fn target(&self) -> Option<String> {
         let addresses = self.locked().addresses.clone();
-        let port = host_and_port(&self.address).1;
+        let port = self.port().to_string();
+        (!addresses.is_empty()).then(|| target(&addresses, &port))
+    }
+
+    /// Its addresses, in the order in which they are tried.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let port = self.port();
+        let found = self.locked();
+        let with_port = |ip: &IpAddr| SocketAddr::new(*ip, port);
+        found.addresses.iter().map(with_port).collect()
+    }
+
+    fn port(&self) -> u16 {
+        // The settings take nothing that has none.
+        let port = host_and_port(&self.address).1.parse().unwrap_or_default();
         // In a trial each process has its own way to a Comet of one name.
-        let shifted = trial::number("comet-port-shift")
-            .and_then(|by| Some((port.parse::<u64>().ok()? + by).to_string()));
-        let port = shifted.as_deref().unwrap_or(port);
-        (!addresses.is_empty()).then(|| target(&addresses, port))
+        match trial::number("comet-port-shift") {
+            Some(by) => u16::try_from(u64::from(port) + by).unwrap_or(port),
+            None => port,
+        }
     }
 
     /// Why there is no address to connect to, as an error says it.
@@ -117,6 +131,8 @@ impl Location {
         };
         let before = std::mem::replace(&mut *self.locked(), found);
         self.version.fetch_add(1, Ordering::Release);
+        // A lookup that was asked for doesn't come any more: what fails from now on asks anew.
+        self.lookup_begins();
         let address = &self.address;
         if !before.addresses.is_empty() {
             let before = listed(&before.addresses);
@@ -220,7 +236,11 @@ mod tests {
                 "ipv6:%5B::ffff:127.0.0.1%5D:50051,%5B::1%5D:50051",
             ),
         ] {
-            assert_eq!(at(addresses).target().as_deref(), Some(expected));
+            let location = at(addresses);
+            assert_eq!(location.target().as_deref(), Some(expected));
+            let with_port = |ip| SocketAddr::new(ip, 50051);
+            let all: Vec<_> = ips(addresses).into_iter().map(with_port).collect();
+            assert_eq!(location.addresses(), all);
         }
     }
 
@@ -249,6 +269,9 @@ mod tests {
         location.lookup_begins();
         location.failed();
         assert_eq!(lookups.load(Ordering::Relaxed), 2);
+        location.moved(ips(&["10.0.0.1"]));
+        location.failed();
+        assert_eq!(lookups.load(Ordering::Relaxed), 3);
     }
 
     #[test]

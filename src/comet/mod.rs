@@ -1,5 +1,7 @@
 //! A Comet node: the calls to it, what its answers mean, and how it fares.
 
+// Public for the fuzz targets.
+pub mod caller;
 mod client;
 mod cork;
 mod failure_log;
@@ -24,4 +26,4 @@ pub use grpcio::redirect_log;
 pub use location::{Location, ONE_NAME_EACH};
 pub use names::find;
 pub use queues::Queues;
-pub use verdict::{Verdict, broke, verdict};
+pub use verdict::{Verdict, verdict};

@@ -78,6 +78,14 @@ fn proto(frame: &Frame) -> MessageField<Proto> {
     })
 }
 
+/// What a Comet gets.
+#[cfg(test)]
+pub fn bytes(call: &Call) -> Vec<u8> {
+    let mut slice = GrpcSlice::default();
+    serialize(call, &mut slice).expect("it can be written");
+    slice.as_slice().to_vec()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,9 +94,7 @@ mod tests {
 
     /// What a Comet reads.
     fn sent<M: Message>(call: &Call) -> M {
-        let mut slice = GrpcSlice::default();
-        serialize(call, &mut slice).expect("it can be written");
-        M::parse_from_bytes(slice.as_slice()).expect("a Comet can read it")
+        M::parse_from_bytes(&bytes(call)).expect("a Comet can read it")
     }
 
     fn frame(op: i32) -> Frame {

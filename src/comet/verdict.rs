@@ -37,11 +37,14 @@ pub fn verdict(code: i32) -> Verdict {
     }
 }
 
-/// Whether the connection broke after the call was written to it, as it does where the Comet crashes. By the words of gRPC's core
-/// 1.56, which has no other way to tell: a Comet that can't be reached, and one that says UNAVAILABLE itself, have the same code.
-pub fn broke(status: &Status) -> bool {
-    let is_of_connection = |text: &str| text == "Socket closed" || text.starts_with("recvmsg:");
-    verdict(status.code) == Verdict::Down && is_of_connection(&status.text)
+/// What gRPC's core 1.56 says of a call. Its words alone tell whether the connection broke after the call was written to it: a Comet
+/// that can't be reached, and one that says UNAVAILABLE itself, have the same code.
+pub fn by_its_words(code: i32, text: &str) -> Status {
+    let is_of_connection = text == "Socket closed" || text.starts_with("recvmsg:");
+    Status {
+        broke: is_of_connection && verdict(code) == Verdict::Down,
+        ..Status::new(code, text)
+    }
 }
 
 #[cfg(test)]
@@ -50,10 +53,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_breaks_is_told_from_one_that_is_not_made() {
-        let broke = |code, text: &str| {
-            let text = text.into();
-            broke(&Status { code, text })
-        };
+        let broke = |code, text| by_its_words(code, text).broke;
         assert!(broke(14, "Socket closed") && broke(14, "recvmsg:Connection reset by peer"));
         let refused = "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:1.2.3.4:5 Socket closed";
         assert!(!broke(14, refused) && !broke(14, "overloaded") && !broke(13, "Socket closed"));

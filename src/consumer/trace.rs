@@ -1,6 +1,5 @@
 //! Where each message goes, at TRACE.
 
-use crate::figures::method_of;
 use crate::message::call::Target;
 use crate::message::{Message, PartitionId, Topics, WorkerId};
 
@@ -15,7 +14,7 @@ pub fn routed(topics: &Topics, worker: WorkerId, messages: &[Message], comets: &
         let topic = topics.name(topic);
         let delivery = &message.delivery;
         let key = format!("{:016x}", delivery.key.0);
-        let method = method_of(&delivery.call).name();
+        let method = delivery.call.method().name();
         let comet = match delivery.target {
             Target::All => None,
             Target::One(comet) => comets.get(comet.0 as usize),

@@ -5,37 +5,8 @@ use std::time::Duration;
 
 use super::status::place_of;
 use super::{Counter, Heart, Histogram, STATUSES, Snapshot};
-use crate::message::call::Call;
+use crate::message::call::{METHODS, Method};
 use crate::message::{Answer, CometId};
-
-/// What is called at a Comet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    PushMsg,
-    BroadcastRoom,
-    Broadcast,
-}
-
-pub const METHODS: [Method; 3] = [Method::PushMsg, Method::BroadcastRoom, Method::Broadcast];
-
-/// The method of a call.
-pub fn method_of(call: &Call) -> Method {
-    match call {
-        Call::PushMsg { .. } => Method::PushMsg,
-        Call::BroadcastRoom { .. } => Method::BroadcastRoom,
-        Call::Broadcast { .. } => Method::Broadcast,
-    }
-}
-
-impl Method {
-    pub fn name(self) -> &'static str {
-        match self {
-            Method::PushMsg => "PushMsg",
-            Method::BroadcastRoom => "BroadcastRoom",
-            Method::Broadcast => "Broadcast",
-        }
-    }
-}
 
 /// How a worker sees a Comet. The last one is the worst.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -15,8 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use crate::base::heart::{Heart, Working};
+pub use crate::message::call::{METHODS, Method};
 use crate::message::{Cause, CometId, Held, PartitionId, TopicId};
-pub use calls::{METHODS, Method, Seen, Totals, WorkerFigures, method_of};
+pub use calls::{Seen, Totals, WorkerFigures};
 pub use histogram::{Histogram, Snapshot};
 use partitions::Known;
 pub use partitions::{Account, Behind, CometAccount, GroupAccount, Reading, Standing};

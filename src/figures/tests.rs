@@ -23,10 +23,7 @@ fn all_workers_calls_are_counted_together() {
         worker.starts(a, 5);
         worker.ends(a, Method::PushMsg, took, &Ok(()));
     }
-    let down = Err(Status {
-        code: 14,
-        text: String::new(),
-    });
+    let down = Err(Status::new(14, ""));
     figures.workers[1].starts(b, 1);
     figures.workers[1].starts(b, 1);
     figures.workers[1].ends(b, Method::Broadcast, took, &down);

@@ -11,6 +11,7 @@ use super::account::Shape;
 use super::effect::{Effect, Order, RequestId};
 use super::{COMMIT_EVERY, Counts, Group, Input, debug};
 use crate::base::lease::{Lease, Moment};
+use crate::base::mailbox::Mailbox;
 use crate::figures::Figures;
 use crate::message::consumer::Control;
 use crate::message::group::{Event, Read, Skip, Skipped};
@@ -25,7 +26,7 @@ pub struct Channels {
     /// Ends the service.
     pub stop: Receiver<()>,
     pub consumer: Sender<Control>,
-    pub workers: Vec<Sender<worker::Event>>,
+    pub workers: Vec<Mailbox<worker::Event>>,
     pub dead_letters: Sender<dead_letter::Event>,
     pub membership: UnboundedSender<Command>,
     /// The workers send under it.

@@ -90,7 +90,35 @@ pub enum Call {
     },
 }
 
+/// What is called at a Comet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    PushMsg,
+    BroadcastRoom,
+    Broadcast,
+}
+
+pub const METHODS: [Method; 3] = [Method::PushMsg, Method::BroadcastRoom, Method::Broadcast];
+
+impl Method {
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::PushMsg => "PushMsg",
+            Method::BroadcastRoom => "BroadcastRoom",
+            Method::Broadcast => "Broadcast",
+        }
+    }
+}
+
 impl Call {
+    pub fn method(&self) -> Method {
+        match self {
+            Self::PushMsg { .. } => Method::PushMsg,
+            Self::BroadcastRoom { .. } => Method::BroadcastRoom,
+            Self::Broadcast { .. } => Method::Broadcast,
+        }
+    }
+
     pub fn body_mut(&mut self) -> &mut Bytes {
         match self {
             Self::PushMsg { frame, .. }

@@ -8,8 +8,8 @@ use clap::{ArgAction, Args};
 
 use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Secret, Security};
 use super::{
-    Addresses, AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation,
-    LogFormat, LogMessages, MaxAge, Socket, TooOld, Window,
+    Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http,
+    Isolation, LogFormat, LogMessages, MaxAge, Socket, TooOld, Window,
 };
 use crate::message::Topics;
 use crate::settings::{self, security};
@@ -163,6 +163,9 @@ pub struct SettingArgs {
     /// Calls in flight at once for each worker and Comet, 1 to 4096; auto: 64 shared among a worker's Comets, 8 at least
     #[arg(long, value_name = "N", default_value = "auto", value_parser = settings::window)]
     window: Window,
+    /// How Comets are called: grpcio is gRPC's own library, lean is job's own HTTP/2, which needs less CPU; auto is grpcio
+    #[arg(long, value_name = "CALLER", default_value = "auto", value_parser = settings::caller())]
+    caller: Caller,
     /// Whether calls that start together leave together (src/comet/cork.rs). Off is for the day on which that is
     /// suspected of a fault: it only costs speed.
     #[arg(long, hide = true, value_name = "SWITCH", default_value = "on", action = ArgAction::Set, value_parser = settings::switch())]
@@ -238,6 +241,7 @@ impl SettingArgs {
             session_timeout: args.session_timeout,
             threads: args.threads,
             window: args.window,
+            caller: args.caller,
             cork_calls: args.cork_calls,
             comet: args.comet.0,
             fetch: args.fetch,

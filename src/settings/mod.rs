@@ -55,6 +55,8 @@ pub struct Config {
     pub threads: usize,
     /// Calls in flight at once, for each worker and Comet.
     pub window: Window,
+    /// How Comets are called.
+    pub caller: Caller,
     /// Whether calls that start together leave together.
     pub cork_calls: bool,
     /// How records are read.
@@ -172,6 +174,26 @@ pub fn fetch() -> impl TypedValueParser<Value = Fetch> {
         "classic" => Fetch::Classic,
         "modern" => Fetch::Modern,
         _ => Fetch::Auto,
+    })
+}
+
+/// How Comets are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// `Grpcio`.
+    Auto,
+    /// gRPC's own library.
+    Grpcio,
+    /// HTTP/2 of our own.
+    Lean,
+}
+
+/// Reads the name of a caller.
+pub fn caller() -> impl TypedValueParser<Value = Caller> {
+    PossibleValuesParser::new(["auto", "grpcio", "lean"]).map(|name| match name.as_str() {
+        "grpcio" => Caller::Grpcio,
+        "lean" => Caller::Lean,
+        _ => Caller::Auto,
     })
 }
 

@@ -13,7 +13,7 @@ use super::endpoint::{Endpoint, said};
 use super::endpoint_stats::Fleet;
 use super::scheduler::{Id, Outcome};
 use super::suspects::Suspects;
-use crate::comet::{Verdict, broke};
+use crate::comet::Verdict;
 use crate::message::call::Target;
 use crate::message::memory::Memory;
 use crate::message::worker::Event;
@@ -312,7 +312,7 @@ impl Core {
                     effects.count(Figure::Again { comet, code });
                 }
                 let mut crashes = false;
-                if answer.as_ref().is_err_and(broke) {
+                if answer.as_ref().is_err_and(|status| status.broke) {
                     for &id in &called {
                         let record = messages[id].message.record;
                         crashes |= self.suspects.broke(comet, record, on_trial, now);

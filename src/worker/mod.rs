@@ -25,14 +25,15 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use self::core::Core;
 use crate::base::lease::{Lease, Moment};
-use crate::comet::Cork;
+use crate::comet::caller::Caller;
+use crate::comet::{Cork, FailureLog};
 use crate::figures::Figures;
 use crate::message::worker::Event;
 use crate::message::{CometId, group};
 use coalesce::Coalescer;
 pub use endpoint_stats::{EndpointStats, Fleet};
-pub use shell::Connection;
 use shell::Shell;
+pub use shell::tell;
 
 /// Limits how many events are handled before calls start and results are reported.
 const EVENTS_AT_ONCE: usize = 256;
@@ -54,23 +55,23 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that calls the Comets of `fleet`, each over its one of `connections`, with at most `window` calls in flight. It
-    /// merges messages if there is a `coalescer`, and sends only while `lease` holds. `figures` come with the worker's number.
+    /// A worker that calls the Comets of `fleet` with `caller`, with at most `window` calls in flight at each. It merges messages if
+    /// there is a `coalescer`, and sends only while `lease` holds. `figures` come with the worker's number.
     pub fn new(
-        (own, events): (Sender<Event>, Receiver<Event>),
+        events: Receiver<Event>,
         group: Sender<group::Event>,
-        connections: Vec<Connection>,
+        (caller, failures): (Caller, &[Arc<FailureLog>]),
         fleet: &Fleet,
         (window, coalescer): (usize, Option<Coalescer>),
         lease: Arc<Lease>,
         figures: (Arc<Figures>, usize),
     ) -> Self {
-        let addresses = connections.iter().map(|one| one.client.address().into());
+        let addresses = caller.addresses();
         let (now, rng) = (Instant::now(), fastrand::Rng::new());
         Self {
             events,
             core: Core::new(addresses, fleet, window, coalescer, now, rng),
-            shell: Shell::new(own, group, connections, figures, now),
+            shell: Shell::new(group, caller, failures, figures, now),
             lease,
             lapses: 0,
         }
@@ -80,13 +81,8 @@ impl Worker {
     pub fn run(mut self) {
         loop {
             self.shell.figures().heart.rests();
-            let first = match self.core.wake_at() {
-                Some(wake_at) => self.events.recv_deadline(wake_at),
-                None => self
-                    .events
-                    .recv()
-                    .map_err(|_| RecvTimeoutError::Disconnected),
-            };
+            let until = self.core.wake_at();
+            let first = self.shell.caller.wait_for(&self.events, until);
             self.shell.figures().heart.works();
             let mut next = match first {
                 Ok(event) => Some(event),
@@ -98,7 +94,7 @@ impl Worker {
                 if let Event::Stop = event {
                     return;
                 }
-                self.handle(event);
+                self.handle(event, Instant::now());
                 taken += 1;
                 next = if taken < EVENTS_AT_ONCE {
                     self.events.try_recv().ok()
@@ -106,16 +102,34 @@ impl Worker {
                     None
                 };
             }
+            self.take_ended();
             self.drive();
+            self.flush();
             self.shell.report();
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    /// Handles what ended in this thread's own hands.
+    fn take_ended(&mut self) {
         let now = Instant::now();
+        for _ in 0..EVENTS_AT_ONCE {
+            match self.shell.next_ended(now) {
+                Some(event) => self.handle(event, now),
+                None => return,
+            }
+        }
+    }
+
+    /// Sends what was called, under the lease as well: a process that was halted meanwhile sends none of it.
+    fn flush(&mut self) {
+        let holds = self.lease.holds(Moment::now(), self.lapses);
+        self.shell.caller.flush(holds);
+    }
+
+    fn handle(&mut self, event: Event, now: Instant) {
         match &event {
             Event::Answered { comet, answer, .. } | Event::Probed { comet, answer } => {
-                self.shell.connection(*comet).client.heard(answer, now);
+                self.shell.caller.heard(*comet, answer, now);
             }
             Event::Lapsed(lapses) => self.lapses = *lapses,
             _ => {}
@@ -130,12 +144,13 @@ impl Worker {
         if !self.may_send() {
             return;
         }
+        self.shell.handles(now);
         self.core.wake(now);
         while let Some(comet) = self.core.next_ready() {
             self.core.drive(comet, now, &mut self.shell);
-            self.shell.connection(comet).client.look_after(now);
+            self.shell.caller.look_after(comet, now);
             self.start_calls(comet, now);
-            let look_at = self.shell.connection(comet).client.look_at();
+            let look_at = self.shell.caller.look_at(comet);
             self.core.rest(comet, look_at, now);
             let seen = self.core.sees(comet);
             self.shell.figures().sees(comet, seen);
@@ -146,7 +161,7 @@ impl Worker {
     fn start_calls(&mut self, comet: CometId, now: Instant) {
         while self.may_send() {
             // A single call leaves at once.
-            let several = self.core.startable(comet) > 1;
+            let several = self.shell.caller.needs_cork() && self.core.startable(comet) > 1;
             let _cork = several.then(Cork::put_in);
             let shell = &mut self.shell;
             if !self.core.start_calls(comet, CALLS_AT_ONCE, now, shell) {

@@ -9,24 +9,46 @@ use crossbeam_channel::Sender;
 
 use super::effects::{Effects, Figure, Said};
 use super::scheduler::Id;
-use crate::comet::{self, Client, FailureLog};
-use crate::figures::{Figures, WorkerFigures, method_of};
+use crate::comet::caller::{Caller, Ended, Tell};
+use crate::comet::{self, FailureLog};
+use crate::figures::{Figures, WorkerFigures};
 use crate::message::call::Call;
 use crate::message::worker::Event;
 use crate::message::{Assignment, CometId, RecordId, Settled, group};
 use wall::Wall;
 
-/// One Comet's connection of this worker, and what all workers' lines about it have in common.
-pub struct Connection {
-    pub client: Client,
-    pub failures: Arc<FailureLog>,
+/// Counts what ended on another thread, and tells the worker of that number.
+pub fn tell(own: Sender<Event>, figures: Arc<Figures>, number: usize) -> Tell {
+    Arc::new(move |ended| {
+        let _ = own.send(counted(ended, &figures, number));
+    })
+}
+
+/// Counts what ended. The event is what the worker's core is to hear.
+fn counted(ended: Ended, figures: &Figures, number: usize) -> Event {
+    match ended {
+        Ended::Call {
+            comet,
+            id,
+            method,
+            took,
+            answer,
+        } => {
+            figures.workers[number].ends(comet, method, took, &answer);
+            if answer.is_ok() {
+                figures.answered(comet);
+            }
+            Event::Answered { comet, id, answer }
+        }
+        Ended::Probe { comet, answer } => Event::Probed { comet, answer },
+    }
 }
 
 pub struct Shell {
-    /// For the answers to calls, which come on gRPC's threads.
-    own: Sender<Event>,
     group: Sender<group::Event>,
-    connections: Vec<Connection>,
+    pub caller: Caller,
+    /// By Comet. All workers' lines about one have it in common.
+    comets: Vec<(String, Arc<FailureLog>)>,
     settled: Vec<Settled>,
     figures: Arc<Figures>,
     /// Which of the workers this is.
@@ -39,18 +61,19 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// `connections` are in the order of the Comets' ids. This is the worker of that `number`.
+    /// `failures` are in the order of the Comets' ids. This is the worker of that `number`.
     pub fn new(
-        own: Sender<Event>,
         group: Sender<group::Event>,
-        connections: Vec<Connection>,
+        caller: Caller,
+        failures: &[Arc<FailureLog>],
         (figures, number): (Arc<Figures>, usize),
         now: Instant,
     ) -> Self {
+        let comets = caller.addresses().into_iter().zip(failures.to_vec());
         Self {
-            own,
+            comets: comets.collect(),
             group,
-            connections,
+            caller,
             settled: Vec::new(),
             figures,
             number,
@@ -58,10 +81,6 @@ impl Shell {
             now,
             wall: Wall::new(now),
         }
-    }
-
-    pub fn connection(&mut self, comet: CometId) -> &mut Connection {
-        &mut self.connections[comet.0 as usize]
     }
 
     /// An event is handled now.
@@ -72,6 +91,15 @@ impl Shell {
     /// This worker's figures.
     pub fn figures(&self) -> &WorkerFigures {
         &self.figures.workers[self.number]
+    }
+
+    /// What ended in the worker's own hands, if it has any.
+    pub fn next_ended(&mut self, now: Instant) -> Option<Event> {
+        let Caller::Lean(direct) = &mut self.caller else {
+            return None;
+        };
+        let ended = direct.next_ended(now)?;
+        Some(counted(ended, &self.figures, self.number))
     }
 
     /// Tells the group what was settled.
@@ -85,24 +113,12 @@ impl Shell {
 
 impl Effects for Shell {
     fn call(&mut self, comet: CometId, id: Id, call: &Call, doublings: u32, now: Instant) {
-        let (own, figures, number) = (self.own.clone(), self.figures.clone(), self.number);
         self.figures().starts(comet, self.carries);
-        let method = method_of(call);
-        let client = &mut self.connection(comet).client;
-        client.call(call, doublings, now, move |answer| {
-            figures.workers[number].ends(comet, method, now.elapsed(), &answer);
-            if answer.is_ok() {
-                figures.answered(comet);
-            }
-            let _ = own.send(Event::Answered { comet, id, answer });
-        });
+        self.caller.call(comet, id, call, doublings, now);
     }
 
     fn probe(&mut self, comet: CometId) {
-        let own = self.own.clone();
-        self.connection(comet).client.probe(move |answer| {
-            let _ = own.send(Event::Probed { comet, answer });
-        });
+        self.caller.probe(comet, self.now);
     }
 
     fn settled(&mut self, settled: Settled) {
@@ -138,8 +154,8 @@ impl Effects for Shell {
     }
 
     fn say(&mut self, comet: CometId, said: Said<'_>) {
-        let Connection { client, failures } = self.connection(comet);
-        say(client.address(), failures, said);
+        let (address, failures) = &self.comets[comet.0 as usize];
+        say(address, failures, said);
     }
 
     fn count(&mut self, figure: Figure) {

@@ -42,6 +42,8 @@ impl Trial {
             .start();
         self.topic.produce(over_rooms(ROOMS, 0, ROOMS));
         self.comet.await_delivered(ROOMS);
+        // The answers have come, too.
+        self.topic.await_no_lag();
         assert_eq!(self.proxy.connections(), WORKERS, "connections");
         job
     }
@@ -123,9 +125,9 @@ fn a_comet_that_is_slow_in_all_it_does_gets_no_message_twice() {
     assert_eq!(job.lines_with(&["RPC failed"]).len(), 0);
 }
 
-/// A new connection doesn't help it: there is one, and not one for each try.
+/// A new connection doesn't help it: there is one at most, and not one for each try. None where its HTTP/2 goes on, and job looks.
 #[test]
-fn a_comet_that_hangs_gets_one_new_connection() {
+fn a_comet_that_hangs_gets_one_new_connection_at_most() {
     let trial = Trial::new();
     let job = trial.start(JobCommand::new().flag("--call-timeout", "2s"));
     trial.comet.answer(|_| Answer::Hang);
@@ -135,6 +137,7 @@ fn a_comet_that_hangs_gets_one_new_connection() {
         tries if tries >= ROOMS + 4 => Ok(()),
         tries => Err(format!("{tries}")),
     });
-    assert_eq!(trial.proxy.connections(), WORKERS + 1, "connections");
+    let connections = trial.proxy.connections();
+    assert!(connections <= WORKERS + 1, "{connections} connections");
     drop(job);
 }

@@ -220,12 +220,9 @@ impl World<'_> {
 pub fn status(answer: Result<(), i32>) -> Answer {
     answer.map_err(|code| match code {
         BROKE => Status {
-            code: UNAVAILABLE,
-            text: "Socket closed".into(),
+            broke: true,
+            ..Status::new(UNAVAILABLE, "Socket closed")
         },
-        code => Status {
-            code,
-            text: "made up".into(),
-        },
+        code => Status::new(code, "made up"),
     })
 }

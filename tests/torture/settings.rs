@@ -57,6 +57,9 @@ pub struct Settings {
     /// How members share the partitions: classic, or consumer (Kafka 4.0 and later)
     #[arg(long, value_name = "PROTOCOL", default_value = "classic", value_parser = ["classic", "consumer"])]
     pub group_protocol: String,
+    /// How the jobs call Comets; mixed: some through grpcio, some through lean
+    #[arg(long, value_name = "CALLER", default_value = "mixed", value_parser = ["mixed", "grpcio", "lean"])]
+    pub caller: String,
     /// Three brokers, which the jobs reach over TLS with SCRAM
     #[arg(long)]
     pub cluster: bool,

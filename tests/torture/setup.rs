@@ -96,11 +96,7 @@ pub fn set_up(
                 program: job.clone(),
                 folder: folder.to_owned(),
                 slot,
-                flags: [
-                    flags(slot, &named, &settings.group_protocol),
-                    security.clone(),
-                ]
-                .concat(),
+                flags: [flags(slot, &named, settings), security.clone()].concat(),
                 kafka: addresses(&kafka_links[slot]),
                 dead: None,
                 trial: format!("comet-port-shift=return({slot})"),
@@ -149,10 +145,17 @@ fn addresses(links: &[Proxy]) -> String {
 }
 
 /// The flags of a job, but for the brokers.
-fn flags(slot: usize, comets: &[SocketAddr], protocol: &str) -> Vec<String> {
+fn flags(slot: usize, comets: &[SocketAddr], settings: &Settings) -> Vec<String> {
     let comets: Vec<String> = comets.iter().map(ToString::to_string).collect();
     let mut flags: Vec<String> = ["--topic", TOPIC, "--group", GROUP].map(Into::into).into();
-    flags.extend(["--group-protocol".into(), protocol.into()]);
+    flags.extend(["--group-protocol".into(), settings.group_protocol.clone()]);
+    let caller = match settings.caller.as_str() {
+        // One of them with few workers, one with many.
+        "mixed" if matches!(slot % 4, 1 | 2) => "lean",
+        "mixed" => "grpcio",
+        all => all,
+    };
+    flags.extend(["--caller", caller].map(Into::into));
     flags.extend(["--comet".into(), comets.join(",")]);
     // The tens of thousands of messages that an outage leaves reach the cap, and then one slow Comet delays all:
     // that is what the cap means, but not what the campaign is to show.

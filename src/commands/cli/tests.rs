@@ -6,8 +6,8 @@ use crate::commands::dead_letter::Sources;
 use crate::dead_letter::letter::Place;
 use crate::message::Topics;
 use crate::settings::{
-    AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation, LogFormat,
-    LogMessages, Security, Socket, TooOld, Window,
+    AutoOffsetReset, Caller, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation,
+    LogFormat, LogMessages, Security, Socket, TooOld, Window,
 };
 
 #[test]
@@ -109,6 +109,7 @@ fn the_defaults_are_the_documented_ones() {
         comet: vec!["localhost:50051".into()],
         threads: 4,
         window: Window::Auto,
+        caller: Caller::Auto,
         cork_calls: true,
         fetch: Fetch::Auto,
         isolation: Isolation::ReadCommitted,

@@ -45,7 +45,7 @@ impl Around {
             reads,
             stop,
             consumer,
-            workers: vec![to_worker],
+            workers: vec![to_worker.into()],
             dead_letters,
             membership,
             lease: lease.clone(),

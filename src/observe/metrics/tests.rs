@@ -31,10 +31,7 @@ fn source() -> Source {
     consumer.failures.add(2);
     consumer.reconnects.add(1);
     let worker = &figures.workers[1];
-    let down = Status {
-        code: 14,
-        text: "gone".into(),
-    };
+    let down = Status::new(14, "gone");
     for comet in [0, 1].map(CometId) {
         for _ in 0..3 {
             worker.starts(comet, 2);

@@ -1,5 +1,6 @@
 //! What is measured. Each case gives the rows of a table.
 
+mod callers;
 mod calls;
 mod catch_up;
 mod cluster;
@@ -40,7 +41,7 @@ pub struct Case {
     pub run: fn(&mut Stage) -> Result<Outcome, String>,
 }
 
-pub const CASES: [Case; 22] = [
+pub const CASES: [Case; 23] = [
     Case {
         name: "drain",
         about: "Waiting messages of 256 bytes over 1,000 rooms, one call a message, beside grpcio alone",
@@ -82,6 +83,12 @@ pub const CASES: [Case; 22] = [
         about: "The drain at INFO, with a block of five lines for each message written into a file, beside the drain at WARN",
         when: When::Quick,
         run: calls::logging,
+    },
+    Case {
+        name: "callers",
+        about: "The drain, and messages at a low rate, with each way to call a Comet (`--caller`), in turns",
+        when: When::Always,
+        run: callers::callers,
     },
     Case {
         name: "comets",

@@ -66,6 +66,10 @@ impl JobCommand {
         }
         // Many jobs run at once: they would fight for the default port.
         command.env("JOB_HTTP", "off");
+        // The whole suite can be run with another caller.
+        if let Some(caller) = std::env::var_os("JOB_TEST_CALLER") {
+            command.env("JOB_CALLER", caller);
+        }
         command.env("JOB_CONTROL", "off");
         JobCommand { command, folder }
     }

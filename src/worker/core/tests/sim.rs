@@ -231,10 +231,7 @@ pub fn messages(first: i64, keys: &[u64]) -> Event {
 }
 
 pub fn failed(code: i32) -> Answer {
-    Err(Status {
-        code,
-        text: "no".into(),
-    })
+    Err(Status::new(code, "no"))
 }
 
 pub fn called(comet: u32, offset: i64) -> Done {

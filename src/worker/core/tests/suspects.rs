@@ -8,8 +8,10 @@ use crate::message::Status;
 const RESTART: Duration = Duration::from_millis(700);
 
 fn failure(text: &str) -> Answer {
-    let text = text.into();
-    Err(Status { code: DOWN, text })
+    Err(Status {
+        broke: text == "Socket closed",
+        ..Status::new(DOWN, text)
+    })
 }
 
 /// Lets time go on to `end`. Whatever is in flight together with one of `crashers` ends with the Comet's crash. Returns how often it
@@ -128,8 +130,8 @@ fn a_crash_after_the_deadline_is_no_proof_against_the_next_suspect() {
             } else {
                 sim.now += Duration::from_secs(5);
                 crash = (offset == 0).then_some(sim.now + Duration::from_secs(5));
-                let text = "Deadline Exceeded".into();
-                sim.answer(0, offset, Err(Status { code: 4, text }));
+                let status = Status::new(4, "Deadline Exceeded");
+                sim.answer(0, offset, Err(status));
             }
         }
         // It is well again at once.

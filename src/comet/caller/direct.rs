@@ -1,0 +1,289 @@
+//! A worker's calls to all its Comets, made by its own thread.
+//!
+//! A turn of that thread is: [`Direct::wait`], [`Direct::next_ended`] until there is none, new calls, [`Direct::flush`].
+
+mod peer;
+mod question;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use super::Ended;
+use super::lean::{self, By, Event, Finished, LinkId, Links};
+use super::message;
+use crate::base::mailbox::Bell;
+use crate::comet::location::Location;
+use crate::comet::methods;
+use crate::comet::verdict::{Verdict, verdict};
+use crate::message::call::{Call, Method};
+use crate::message::{Answer, CometId, Status};
+use peer::Peer;
+
+/// gRPC's code for what can't be reached.
+const UNAVAILABLE: i32 = 14;
+
+pub struct Direct {
+    links: Links,
+    peers: Vec<Peer>,
+    /// Calls under way; the keys are their tags.
+    made: Slab<Made>,
+    ended: VecDeque<Ended>,
+    deadline: Duration,
+    bell: Arc<Bell>,
+}
+
+/// A call under way.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    comet: CometId,
+    purpose: Purpose,
+    at: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Purpose {
+    /// The worker's.
+    Call {
+        id: usize,
+        method: Method,
+    },
+    /// The worker asks whether the Comet is there.
+    Probe,
+    /// Whether a quiet connection still carries anything.
+    Question,
+    /// The same over another one, and there once more.
+    Compared,
+    Again,
+}
+
+impl Direct {
+    /// # Errors
+    /// The system has no poller left.
+    pub fn new(locations: &[Arc<Location>], deadline: Duration) -> io::Result<Self> {
+        let links = Links::new()?;
+        let waker = links.waker();
+        Ok(Self {
+            links,
+            peers: locations.iter().cloned().map(Peer::new).collect(),
+            made: Slab::new(),
+            ended: VecDeque::new(),
+            deadline,
+            bell: Bell::new(move || {
+                if let Err(error) = waker.wake() {
+                    log::error!("a worker that waits for answers could not be woken: {error}");
+                }
+            }),
+        })
+    }
+
+    pub fn addresses(&self) -> Vec<String> {
+        let address = |peer: &Peer| peer.location.address().to_owned();
+        self.peers.iter().map(address).collect()
+    }
+
+    pub fn bell(&self) -> Arc<Bell> {
+        self.bell.clone()
+    }
+
+    pub fn call(&mut self, comet: CometId, id: usize, call: &Call, doublings: u32, now: Instant) {
+        let method = call.method();
+        let purpose = Purpose::Call { id, method };
+        let within = self.deadline.saturating_mul(1 << doublings);
+        let path = message::path(method);
+        let made = self.make((comet, purpose), (path, within), now, |out| {
+            message::write(call, out);
+        });
+        // The question goes behind the call: it is to delay nothing.
+        if made {
+            self.ask_if_quiet(comet, now);
+        }
+    }
+
+    pub fn probe(&mut self, comet: CometId, now: Instant) {
+        let what = (methods::ROOMS.name, self.deadline);
+        self.make((comet, Purpose::Probe), what, now, |_| ());
+    }
+
+    /// Makes a call over the Comet's connection, a new one where there is none. Returns whether there is one; where not, the
+    /// call has ended.
+    fn make(
+        &mut self,
+        (comet, purpose): (CometId, Purpose),
+        what: (&str, Duration),
+        now: Instant,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let at = now;
+        let made = Made { comet, purpose, at };
+        match self.peers[comet.0 as usize].link(&mut self.links, now) {
+            Ok(link) => {
+                self.send(link, made, what, write);
+                true
+            }
+            Err(why) => {
+                self.over(made, Err(Status::new(UNAVAILABLE, why)), now);
+                false
+            }
+        }
+    }
+
+    /// Makes a call over this connection.
+    fn send(
+        &mut self,
+        link: LinkId,
+        made: Made,
+        (path, within): (&str, Duration),
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let tag = self.made.insert(made) as u64;
+        let call = lean::Call { tag, path, within };
+        if self.links.call(link, call, made.at, write).is_none() {
+            // Its end is known to the peer before the next call: this is for the case alone that it isn't.
+            self.made.remove(tag as usize);
+            let status = Status::new(UNAVAILABLE, "the connection is gone");
+            self.over(made, Err(status), made.at);
+        }
+    }
+
+    /// A call of the worker's has ended.
+    fn over(&mut self, made: Made, answer: Answer, now: Instant) {
+        if let Err(status) = &answer
+            && !matches!(verdict(status.code), Verdict::Finished | Verdict::Refused)
+        {
+            // Another may have got its address.
+            self.peers[made.comet.0 as usize].location.failed();
+        }
+        self.ended.extend(ended(made, answer, now));
+    }
+
+    /// Sends what was called. Calls that start together leave together.
+    pub fn flush(&mut self, now: Instant) {
+        self.links.flush(now);
+    }
+
+    /// Gives up the connections over which calls of this turn have not left. They end as unsent.
+    pub fn take_back(&mut self, now: Instant) {
+        self.links
+            .take_back("this process did not run for a while", now);
+    }
+
+    /// Waits until calls may have ended, the bell rings, or the time is up; or looks only, unless `nothing_came` for which the bell
+    /// would have rung.
+    ///
+    /// # Errors
+    /// The poller fails.
+    pub fn wait(
+        &mut self,
+        nothing_came: impl Fn() -> bool,
+        until: Option<Instant>,
+    ) -> io::Result<()> {
+        let now = Instant::now();
+        self.bell.rests();
+        let longest = match self.ended.is_empty() && nothing_came() {
+            true => until.map(|until| until.saturating_duration_since(now)),
+            false => Some(Duration::ZERO),
+        };
+        let waited = self.links.wait(now, longest);
+        self.bell.works();
+        waited
+    }
+
+    /// What ended, in this order.
+    pub fn next_ended(&mut self, now: Instant) -> Option<Ended> {
+        loop {
+            if let Some(ended) = self.ended.pop_front() {
+                return Some(ended);
+            }
+            match self.links.next_event()? {
+                Event::Finished(link, finished) => self.finished(link, finished, now),
+                Event::Closed(link, closed) => {
+                    for peer in &mut self.peers {
+                        peer.closed(link, &closed, &mut self.links, now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn finished(&mut self, link: LinkId, finished: Finished, now: Instant) {
+        let Some(made) = self.made.try_remove(finished.tag as usize) else {
+            return;
+        };
+        let by = finished.by;
+        let answer = answer(finished);
+        if by == By::Server {
+            self.peers[made.comet.0 as usize].heard(link, &mut self.links, now);
+        }
+        match made.purpose {
+            Purpose::Question => self.asked(made.comet, link, by, &answer, now),
+            Purpose::Compared => self.compared(made.comet, link, (by, &answer), true, now),
+            Purpose::Again => self.compared(made.comet, link, (by, &answer), false, now),
+            Purpose::Call { .. } | Purpose::Probe => self.over(made, answer, now),
+        }
+    }
+
+    /// When [`Self::look_after`] is due. May be too early.
+    pub fn look_at(&self, comet: CometId) -> Option<Instant> {
+        self.peers[comet.0 as usize].quiet.look_at()
+    }
+
+    /// Asks whether the connection is alive, if it wasn't used for long.
+    pub fn look_after(&mut self, comet: CometId, now: Instant) {
+        if self.look_at(comet).is_none_or(|at| at > now) {
+            return;
+        }
+        self.ask_if_quiet(comet, now);
+        self.peers[comet.0 as usize].quiet.asked(now);
+    }
+
+    /// Asks all Comets whether they are there, and ends.
+    pub fn ask_each(mut self, answered: impl Fn(CometId, Answer)) {
+        for comet in (0..self.peers.len() as u32).map(CometId) {
+            self.probe(comet, Instant::now());
+        }
+        let mut left = self.peers.len();
+        while left > 0 {
+            if let Err(error) = self.wait(|| true, None) {
+                return log::error!("waiting for the Comets' answers failed: {error}");
+            }
+            while let Some(ended) = self.next_ended(Instant::now()) {
+                if let Ended::Probe { comet, answer } = ended {
+                    left -= 1;
+                    answered(comet, answer);
+                }
+            }
+        }
+    }
+}
+
+fn ended(made: Made, answer: Answer, now: Instant) -> Option<Ended> {
+    let comet = made.comet;
+    match made.purpose {
+        Purpose::Call { id, method } => Some(Ended::Call {
+            comet,
+            id,
+            method,
+            took: now.saturating_duration_since(made.at),
+            answer,
+        }),
+        Purpose::Probe => Some(Ended::Probe { comet, answer }),
+        Purpose::Question | Purpose::Compared | Purpose::Again => None,
+    }
+}
+
+fn answer(finished: Finished) -> Answer {
+    match finished.code {
+        0 => Ok(()),
+        code => Err(Status {
+            code,
+            text: finished.text.into_owned(),
+            broke: finished.by == By::Lost,
+        }),
+    }
+}

@@ -1,0 +1,153 @@
+//! One Comet: its connection, and when the next attempt to make one may begin.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::super::lean::{Address, Closed, Config, LinkId, Links};
+use super::question::Question;
+use crate::base::backoff::Backoff;
+use crate::comet::client::{
+    CONNECT_WITHIN, RECONNECT_FIRST, RECONNECT_MOST, SIGN_OF_LIFE_AFTER, SIGN_OF_LIFE_WITHIN,
+};
+use crate::comet::location::Location;
+use crate::comet::quiet::Quiet;
+
+/// The most that an answer may have, as with gRPC's library. Only the list of rooms is longer than nothing, and nobody reads it.
+const LONGEST_ANSWER: u32 = 4 << 20;
+
+pub struct Peer {
+    pub location: Arc<Location>,
+    /// Of the addresses that the connection is for.
+    version: u64,
+    /// The connection that new calls take.
+    link: Option<Connected>,
+    backoff: Backoff,
+    /// The last attempt failed: none begins before this, and why.
+    failed: Option<(Instant, String)>,
+    pub quiet: Quiet,
+    /// Whether the connection is alive, while that is asked.
+    pub question: Option<Question>,
+}
+
+#[derive(Clone, Copy)]
+struct Connected {
+    id: LinkId,
+    since: Instant,
+}
+
+impl Peer {
+    pub fn new(location: Arc<Location>) -> Self {
+        Self {
+            version: location.version(),
+            location,
+            link: None,
+            backoff: Backoff::new(RECONNECT_FIRST, RECONNECT_MOST),
+            failed: None,
+            quiet: Quiet::new(fastrand::f64()),
+            question: None,
+        }
+    }
+
+    /// The connection that a call takes now. It begins to be made where there is none.
+    ///
+    /// # Errors
+    /// There is none for now: why.
+    pub fn link(&mut self, links: &mut Links, now: Instant) -> Result<LinkId, String> {
+        if self.location.version() != self.version {
+            self.moved(links);
+        }
+        if let Some(link) = self.link {
+            match links.see(link.id) {
+                Some(connection) if connection.takes_calls() => return Ok(link.id),
+                // That it is over is about to be heard: until then there is no other.
+                Some(connection) if connection.is_closed() => {
+                    return Err(connection.why().to_owned());
+                }
+                _ => self.lost(links),
+            }
+        }
+        if let Some((_, why)) = self.failed.as_ref().filter(|(until, _)| *until > now) {
+            return Err(why.clone());
+        }
+        let addresses: Vec<_> = self.location.addresses();
+        if addresses.is_empty() {
+            return Err(self.location.not_found());
+        }
+        let addresses = addresses.into_iter().map(Address::Tcp).collect();
+        let id = links.open(addresses, config(&self.location), now);
+        self.link = Some(Connected { id, since: now });
+        log::debug!(
+            comet = self.location.address();
+            "Comet {}: a new connection",
+            self.location.address()
+        );
+        Ok(id)
+    }
+
+    /// The connection that is there.
+    pub fn current(&self) -> Option<LinkId> {
+        self.link.map(|link| link.id)
+    }
+
+    /// The Comet is elsewhere. Calls under way stay on the old connection.
+    fn moved(&mut self, links: &mut Links) {
+        self.version = self.location.version();
+        links.retire(self.current());
+        self.lost(links);
+        self.failed = None;
+        self.backoff.reset();
+    }
+
+    /// It takes no calls any more, or not for new ones.
+    fn lost(&mut self, links: &mut Links) {
+        self.link = None;
+        self.quiet.lost();
+        links.retire(self.question.take().and_then(|question| question.other));
+    }
+
+    /// New calls take another connection, which works.
+    pub fn replace(&mut self, id: LinkId, now: Instant) {
+        self.link = Some(Connected { id, since: now });
+        self.quiet.lost();
+    }
+
+    /// The Comet answered over this connection.
+    pub fn heard(&mut self, link: LinkId, links: &mut Links, now: Instant) {
+        if self.current() == Some(link) {
+            self.quiet.heard(now);
+            // It is alive, so whatever was asked about that is answered.
+            links.retire(self.question.take().and_then(|question| question.other));
+        }
+    }
+
+    /// A connection is over.
+    pub fn closed(&mut self, link: LinkId, closed: &Closed, links: &mut Links, now: Instant) {
+        if let Some(question) = &mut self.question {
+            question.other.take_if(|other| *other == link);
+        }
+        let Some(of) = self.link.filter(|of| of.id == link) else {
+            return;
+        };
+        self.lost(links);
+        self.location.failed();
+        if closed.was_greeted {
+            self.failed = None;
+            self.backoff.reset();
+        } else {
+            let until = (of.since + self.backoff.wait()).max(now);
+            self.failed = Some((until, closed.why.clone()));
+        }
+    }
+}
+
+/// How a connection is made and kept: as a channel of gRPC's library is.
+pub fn config(location: &Location) -> Config {
+    Config {
+        authority: location.address().to_owned(),
+        user_agent: concat!("job/", env!("CARGO_PKG_VERSION")).to_owned(),
+        max_answer: LONGEST_ANSWER,
+        greeted_within: CONNECT_WITHIN,
+        ask_after: SIGN_OF_LIFE_AFTER,
+        answer_within: SIGN_OF_LIFE_WITHIN,
+    }
+}

@@ -1,0 +1,142 @@
+//! Whether a quiet connection still carries anything (see `comet::quiet`).
+//!
+//! The question is a call behind the one that woke the doubt. Where nothing comes over the connection in time, a new one is asked: a
+//! slow Comet, or one that was halted, is as silent there. Where the new one answers, the old one is dead. It has to answer twice:
+//! that gives a late answer on the old one the time to arrive first.
+
+use std::time::{Duration, Instant};
+
+use super::super::lean::{Address, By, LinkId};
+use super::peer::config;
+use super::{Direct, Made, Purpose};
+use crate::comet::client::COMPARED_WITHIN;
+use crate::comet::methods;
+use crate::comet::quiet::SIGN_WITHIN;
+use crate::message::{Answer, CometId};
+
+const DEADLINE_EXCEEDED: i32 = 4;
+
+/// A question under way.
+pub struct Question {
+    at: Instant,
+    /// For how long nothing had come.
+    quiet: Duration,
+    /// The connection that it is about, and the one that it is compared with.
+    link: LinkId,
+    pub other: Option<LinkId>,
+}
+
+impl Direct {
+    /// Asks whether the connection is alive, where it was quiet for too long to be trusted.
+    pub(super) fn ask_if_quiet(&mut self, comet: CometId, now: Instant) {
+        let peer = &mut self.peers[comet.0 as usize];
+        let (None, Some(link)) = (&peer.question, peer.current()) else {
+            return;
+        };
+        let Some(quiet) = peer.quiet.untrusted(now) else {
+            return;
+        };
+        peer.question = Some(Question {
+            at: now,
+            quiet,
+            link,
+            other: None,
+        });
+        self.ask(comet, link, Purpose::Question, SIGN_WITHIN, now);
+    }
+
+    fn ask(
+        &mut self,
+        comet: CometId,
+        link: LinkId,
+        purpose: Purpose,
+        within: Duration,
+        at: Instant,
+    ) {
+        let made = Made { comet, purpose, at };
+        self.send(link, made, (methods::ROOMS.name, within), |_| ());
+    }
+
+    /// The question came back.
+    pub(super) fn asked(
+        &mut self,
+        comet: CometId,
+        link: LinkId,
+        by: By,
+        answer: &Answer,
+        now: Instant,
+    ) {
+        let peer = &mut self.peers[comet.0 as usize];
+        let Some(question) = peer.question.take_if(|question| question.link == link) else {
+            return;
+        };
+        if by != By::Server {
+            peer.location.failed();
+        }
+        if !hangs(answer) {
+            // It broke, and whatever is in flight with it.
+            return;
+        }
+        if self.links.heard(link) > Some(question.at) {
+            peer.quiet.alive(question.at);
+            return;
+        }
+        let addresses: Vec<_> = peer.location.addresses();
+        let addresses = addresses.into_iter().map(Address::Tcp).collect();
+        let other = self.links.open(addresses, config(&peer.location), now);
+        peer.question = Some(Question {
+            other: Some(other),
+            ..question
+        });
+        self.ask(comet, other, Purpose::Compared, COMPARED_WITHIN, now);
+    }
+
+    /// An answer came over the other connection, the first one or the second, or none.
+    pub(super) fn compared(
+        &mut self,
+        comet: CometId,
+        other: LinkId,
+        (by, answer): (By, &Answer),
+        is_first: bool,
+        now: Instant,
+    ) {
+        let peer = &mut self.peers[comet.0 as usize];
+        let is_this = |question: &mut Question| question.other == Some(other);
+        let Some(question) = peer.question.take_if(is_this) else {
+            return;
+        };
+        if self.links.heard(question.link) > Some(question.at) {
+            peer.quiet.alive(question.at);
+            return self.links.retire(Some(other));
+        }
+        if hangs(answer) {
+            // It is the Comet.
+            peer.quiet.lost();
+            return self.links.retire(Some(other));
+        }
+        if is_first && by == By::Server {
+            peer.question = Some(question);
+            self.ask(comet, other, Purpose::Again, COMPARED_WITHIN, now);
+            return;
+        }
+        let within = SIGN_WITHIN.as_secs();
+        log::info!(
+            comet = peer.location.address();
+            "Comet {}: nothing came over a connection for {:.0} s, nor an answer within {within} s: taken for dead, the next call goes \
+             over a new one",
+            peer.location.address(),
+            question.quiet.as_secs_f64(),
+        );
+        peer.replace(other, now);
+        self.links.give_up(
+            question.link,
+            format!("the connection was quiet, and nothing came over it within {within} s: taken for dead"),
+        );
+    }
+}
+
+/// Whether nothing came back.
+fn hangs(answer: &Answer) -> bool {
+    let status = answer.as_ref().err();
+    status.is_some_and(|status| status.code == DEADLINE_EXCEEDED)
+}

@@ -1,0 +1,296 @@
+//! Against gRPC's own server, and against nobody.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use grpcio::{
+    EnvBuilder, RpcContext, RpcStatus, RpcStatusCode, Server, ServerBuilder, ServerCredentials,
+    ServiceBuilder, UnarySink,
+};
+
+use super::super::lean::Connection;
+use super::*;
+use crate::message::call::Frame;
+use crate::message::proto::comet::{BroadcastRoomReply, BroadcastRoomReq, RoomsReply};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const COMET: CometId = CometId(0);
+
+/// A Comet that knows every room but "nobody".
+struct Comet {
+    server: Server,
+    calls: Arc<AtomicUsize>,
+}
+
+fn comet_at(address: &str) -> (Comet, String) {
+    let calls: Arc<AtomicUsize> = Arc::default();
+    let counted = calls.clone();
+    let to_room = move |context: RpcContext<'_>,
+                        request: BroadcastRoomReq,
+                        answer: UnarySink<BroadcastRoomReply>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let answered = match request.roomID.as_str() {
+            "nobody" => {
+                let code = RpcStatusCode::NOT_FOUND;
+                answer.fail(RpcStatus::with_message(code, "no room".into()))
+            }
+            _ => answer.success(BroadcastRoomReply::new()),
+        };
+        context.spawn(async move { drop(answered.await) });
+    };
+    let service = ServiceBuilder::new()
+        .add_unary_handler(&methods::BROADCAST_ROOM, to_room)
+        .add_unary_handler(&methods::ROOMS, |context: RpcContext<'_>, _, answer| {
+            let answered = answer.success(RoomsReply::new());
+            context.spawn(async move { drop(answered.await) });
+        });
+    let environment = Arc::new(EnvBuilder::new().cq_count(1).build());
+    let mut server = ServerBuilder::new(environment)
+        .register_service(service.build())
+        .build()
+        .expect("a server");
+    let port = server
+        .add_listening_port(address, ServerCredentials::insecure())
+        .expect("a free port");
+    server.start();
+    let (host, _) = address.rsplit_once(':').expect("host and port");
+    (Comet { server, calls }, format!("{host}:{port}"))
+}
+
+fn located(address: &str) -> Arc<Location> {
+    Arc::new(Location::new(address, || ()))
+}
+
+fn direct(addresses: &[&str]) -> Direct {
+    let locations: Vec<_> = addresses.iter().map(|one| located(one)).collect();
+    Direct::new(&locations, PATIENCE).expect("a poller")
+}
+
+/// An address at which nobody listens.
+fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its address").to_string()
+}
+
+fn to_room(room: &str) -> Call {
+    let body = "hello".into();
+    Call::BroadcastRoom {
+        room: room.into(),
+        frame: Frame { op: 4, body },
+    }
+}
+
+impl Direct {
+    fn start(&mut self, comet: CometId, id: usize, room: &str) {
+        self.call(comet, id, &to_room(room), 0, Instant::now());
+    }
+
+    fn await_ended(&mut self) -> Ended {
+        let begin = Instant::now();
+        self.flush(begin);
+        loop {
+            if let Some(ended) = self.next_ended(Instant::now()) {
+                return ended;
+            }
+            assert!(begin.elapsed() < PATIENCE, "it hangs");
+            self.wait(|| true, Some(begin + PATIENCE))
+                .expect("it polls");
+        }
+    }
+
+    fn await_call(&mut self) -> (CometId, usize, Answer) {
+        match self.await_ended() {
+            Ended::Call {
+                comet, id, answer, ..
+            } => (comet, id, answer),
+            Ended::Probe { .. } => panic!("nobody probed"),
+        }
+    }
+}
+
+#[test]
+fn each_call_has_the_answer_of_its_own_comet() {
+    let (first, second) = (comet_at("127.0.0.1:0"), comet_at("127.0.0.1:0"));
+    let mut direct = direct(&[&first.1, &second.1]);
+    for id in 0..10 {
+        direct.start(COMET, id, "r");
+        direct.start(CometId(1), id, if id == 3 { "nobody" } else { "r" });
+    }
+    for _ in 0..20 {
+        let (comet, id, answer) = direct.await_call();
+        match answer {
+            Ok(()) => assert!(comet == COMET || id != 3),
+            Err(status) => {
+                assert_eq!((comet, id, status.code), (CometId(1), 3, 5));
+                assert!(status.text == "no room" && !status.broke, "{status:?}");
+            }
+        }
+    }
+    for comet in [&first.0, &second.0] {
+        assert_eq!(comet.calls.load(Ordering::Relaxed), 10);
+    }
+    direct.probe(COMET, Instant::now());
+    let ended = direct.await_ended();
+    assert!(
+        matches!(&ended, Ended::Probe { comet, answer: Ok(()) } if *comet == COMET),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn where_nobody_is_calls_end_at_once_until_the_next_attempt() {
+    let address = nobody();
+    let mut direct = direct(&[&address]);
+    direct.start(COMET, 1, "r");
+    let (_, _, answer) = direct.await_call();
+    let status = answer.expect_err("nobody is there");
+    assert_eq!((status.code, status.broke), (UNAVAILABLE, false));
+    assert!(status.text.contains("Connection refused"), "{status:?}");
+    // The end of the connection is heard, too.
+    assert!(direct.next_ended(Instant::now()).is_none());
+    assert!(direct.peers[0].current().is_none());
+
+    let now = Instant::now();
+    direct.call(COMET, 2, &to_room("r"), 0, now);
+    assert!(direct.peers[0].current().is_none(), "it is too early");
+    let (_, id, answer) = direct.await_call();
+    assert_eq!((id, answer.expect_err("nobody is there").code), (2, 14));
+
+    let (_comet, _) = comet_at(&address);
+    direct.call(COMET, 3, &to_room("r"), 0, now + Duration::from_secs(1));
+    assert!(direct.peers[0].current().is_some(), "it is time");
+    assert_eq!(direct.await_call(), (COMET, 3, Ok(())));
+}
+
+#[test]
+fn a_comet_that_crashes_over_a_call_broke_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address").to_string();
+    let comet = thread::spawn(move || {
+        let mut socket = listener.accept().expect("a client").0;
+        socket
+            .write_all(b"\0\0\0\x04\0\0\0\0\0")
+            .expect("it is there");
+        let mut bytes = Vec::new();
+        while !bytes.windows(5).any(|five| five == b"hello") {
+            let mut more = [0; 100];
+            let length = socket.read(&mut more).expect("more");
+            bytes.extend_from_slice(&more[..length]);
+        }
+    });
+    let mut direct = direct(&[&address]);
+    direct.start(COMET, 1, "r");
+    let status = direct.await_call().2.expect_err("it crashed");
+    assert_eq!((status.code, status.broke), (UNAVAILABLE, true));
+    comet.join().expect("it crashed as it should");
+}
+
+#[test]
+fn a_comet_that_moved_is_called_where_it_is_now() {
+    let (old, address) = comet_at("127.0.0.1:0");
+    let port = address.rsplit_once(':').expect("host and port").1;
+    let (new, _) = comet_at(&format!("127.0.0.2:{port}"));
+    let (failed, lookups) = crossbeam_channel::unbounded();
+    let look_up = move || failed.send(()).expect("the test listens");
+    let location = Arc::new(Location::new(&format!("comet:{port}"), look_up));
+    let at = |ip: &str| location.moved(vec![ip.parse().expect("an address")]);
+    let mut direct = Direct::new(std::slice::from_ref(&location), PATIENCE).expect("a poller");
+    direct.start(COMET, 1, "r");
+    let status = direct.await_call().2.expect_err("its name isn't known yet");
+    assert!(status.text.contains("the name comet was not found"));
+    assert_eq!(lookups.len(), 1, "it is looked up");
+    for (ip, id) in [("127.0.0.1", 2), ("127.0.0.2", 3)] {
+        at(ip);
+        direct.start(COMET, id, "r");
+        assert_eq!(direct.await_call(), (COMET, id, Ok(())));
+    }
+    for comet in [&old, &new] {
+        assert_eq!(comet.calls.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[test]
+fn what_is_taken_back_never_leaves() {
+    let (comet, address) = comet_at("127.0.0.1:0");
+    let mut direct = direct(&[&address]);
+    direct.start(COMET, 1, "r");
+    assert_eq!(direct.await_call(), (COMET, 1, Ok(())));
+    direct.start(COMET, 2, "r");
+    direct.take_back(Instant::now());
+    let (_, id, answer) = direct.await_call();
+    let status = answer.expect_err("it was taken back");
+    assert_eq!((id, status.code, status.broke), (2, UNAVAILABLE, false));
+    // The end of the connection is heard, too: the next one carries nothing of what was taken back.
+    assert!(direct.next_ended(Instant::now()).is_none());
+    direct.start(COMET, 3, "r");
+    assert_eq!(direct.await_call(), (COMET, 3, Ok(())));
+    assert_eq!(comet.calls.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_comet_that_shuts_down_hands_its_calls_to_the_next_connection() {
+    let (mut comet, address) = comet_at("127.0.0.1:0");
+    let mut direct = direct(&[&address]);
+    direct.start(COMET, 1, "r");
+    assert_eq!(direct.await_call(), (COMET, 1, Ok(())));
+    let link = direct.peers[0].current();
+    let stopped = comet.server.shutdown();
+    let takes_calls = |direct: &Direct| {
+        let connection = link.and_then(|link| direct.links.see(link));
+        connection.is_some_and(Connection::takes_calls)
+    };
+    while takes_calls(&direct) {
+        direct
+            .wait(|| true, Some(Instant::now() + PATIENCE))
+            .expect("it polls");
+        assert!(direct.next_ended(Instant::now()).is_none());
+    }
+    drop(stopped);
+    direct.start(COMET, 2, "r");
+    let status = direct.await_call().2.expect_err("it is gone");
+    assert_eq!((status.code, status.broke), (UNAVAILABLE, false));
+}
+
+#[test]
+fn the_bell_ends_the_wait() {
+    let mut direct = direct(&[]);
+    let (bell, (told, words)) = (direct.bell(), crossbeam_channel::unbounded());
+    let mailbox = crate::base::mailbox::Mailbox::new(told, Some(bell));
+    let teller = thread::spawn(move || mailbox.send(7).expect("the test listens"));
+    while words.is_empty() {
+        direct.wait(|| words.is_empty(), None).expect("it polls");
+    }
+    teller.join().expect("it told");
+}
+
+#[test]
+fn all_are_asked_once() {
+    let ((_comet, here), gone) = (comet_at("127.0.0.1:0"), nobody());
+    let (heard, answers) = mpsc::channel();
+    direct(&[&here, &gone]).ask_each(move |comet, answer| {
+        heard
+            .send((comet, answer.map_err(|status| status.code)))
+            .expect("the test listens");
+    });
+    let mut answers: Vec<_> = answers.iter().collect();
+    answers.sort();
+    assert_eq!(answers, [(COMET, Ok(())), (CometId(1), Err(14))]);
+}
+
+#[test]
+fn one_attempt_is_made_at_a_time_where_it_fails_at_once() {
+    // Nothing can be sent there, which the system says before anything leaves.
+    let mut direct = direct(&["255.255.255.255:1"]);
+    direct.start(COMET, 1, "r");
+    let link = direct.peers[0].current();
+    direct.start(COMET, 2, "r");
+    assert!(link.is_some() && direct.peers[0].current() == link);
+    for _ in 0..2 {
+        let status = direct.await_call().2.expect_err("it can't be called");
+        assert_eq!((status.code, status.broke), (UNAVAILABLE, false));
+    }
+}

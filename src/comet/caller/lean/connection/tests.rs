@@ -1,0 +1,9 @@
+mod calls;
+mod floods;
+mod flow;
+mod goodbye;
+mod mutated;
+mod peer;
+mod rules;
+mod serving;
+mod time;

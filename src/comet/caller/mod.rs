@@ -1,0 +1,252 @@
+//! How calls to Comets are made. There are two ways, and they look the same to a worker:
+//!
+//! - [`Kind::Grpcio`]: gRPC's own library. Each worker has a channel to each Comet; answers come on gRPC's threads (`Client`).
+//! - [`Kind::Lean`]: HTTP/2 of our own, for unary calls alone (`lean`). The worker's own thread writes and reads (`direct`).
+
+mod direct;
+// Public for the fuzz targets.
+pub mod lean;
+mod message;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+
+use super::{Client, Location, Queues};
+use crate::base::mailbox::Bell;
+use crate::message::call::{Call, Method};
+use crate::message::{Answer, CometId};
+use direct::Direct;
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Grpcio,
+    Lean,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Grpcio => "grpcio",
+            Kind::Lean => "lean",
+        })
+    }
+}
+
+/// What came of what a worker asked for.
+#[derive(Debug)]
+pub enum Ended {
+    Call {
+        comet: CometId,
+        /// The worker's own name for it.
+        id: usize,
+        method: Method,
+        took: Duration,
+        answer: Answer,
+    },
+    Probe {
+        comet: CometId,
+        answer: Answer,
+    },
+}
+
+/// Told what ended, on whatever thread that is heard. It must be quick.
+pub type Tell = Arc<dyn Fn(Ended) + Send + Sync>;
+
+/// What the callers of a process have in common.
+pub enum Callers {
+    Grpcio(Queues),
+    Lean,
+}
+
+impl Callers {
+    /// For so many workers.
+    pub fn new(kind: Kind, workers: usize) -> Self {
+        match kind {
+            Kind::Grpcio => Self::Grpcio(Queues::new(workers)),
+            Kind::Lean => Self::Lean,
+        }
+    }
+
+    /// The caller of one worker. `deadline` bounds each call. `tell` hears of what ends on other threads.
+    ///
+    /// # Errors
+    /// The system has no poller left.
+    pub fn of(
+        &self,
+        worker: usize,
+        locations: &[Arc<Location>],
+        deadline: Duration,
+        tell: Tell,
+    ) -> io::Result<Caller> {
+        Ok(match self {
+            Self::Grpcio(queues) => {
+                let client = |location: &Arc<Location>| {
+                    Client::new(queues.of(worker), location.clone(), deadline)
+                };
+                let clients = locations.iter().map(client).collect();
+                Caller::Grpcio { clients, tell }
+            }
+            Self::Lean => Caller::Lean(Box::new(Direct::new(locations, deadline)?)),
+        })
+    }
+
+    /// Asks each Comet once whether it is there, over connections that end with the answers.
+    ///
+    /// # Errors
+    /// The system has no poller or thread left.
+    pub fn ask_each(
+        &self,
+        locations: &[Arc<Location>],
+        deadline: Duration,
+        answered: impl Fn(CometId, Answer) + Clone + Send + 'static,
+    ) -> io::Result<()> {
+        match self {
+            Self::Grpcio(queues) => {
+                for (comet, location) in (0..).map(CometId).zip(locations) {
+                    let answered = answered.clone();
+                    Client::new(queues.of(0), location.clone(), deadline)
+                        .probe_once(move |answer| answered(comet, answer));
+                }
+            }
+            Self::Lean => {
+                let direct = Direct::new(locations, deadline)?;
+                thread::Builder::new()
+                    .name("ask".into())
+                    .spawn(move || direct.ask_each(answered))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How one worker calls its Comets.
+pub enum Caller {
+    Grpcio { clients: Vec<Client>, tell: Tell },
+    Lean(Box<Direct>),
+}
+
+impl Caller {
+    /// The Comets' addresses, `host:port`, as configured.
+    pub fn addresses(&self) -> Vec<String> {
+        match self {
+            Self::Grpcio { clients, .. } => clients
+                .iter()
+                .map(|client| client.address().to_owned())
+                .collect(),
+            Self::Lean(direct) => direct.addresses(),
+        }
+    }
+
+    /// Wakes the worker where it has to wait with [`Self::wait`]; `None` where nothing ends on its own thread.
+    pub fn bell(&self) -> Option<Arc<Bell>> {
+        match self {
+            Self::Grpcio { .. } => None,
+            Self::Lean(direct) => Some(direct.bell()),
+        }
+    }
+
+    /// Waits for the next event, until then at the longest. Calls that ended on the caller's own thread end the wait as well: they
+    /// are taken with [`Direct::next_ended`].
+    ///
+    /// # Errors
+    /// None came.
+    pub fn wait_for<T>(
+        &mut self,
+        events: &Receiver<T>,
+        until: Option<Instant>,
+    ) -> Result<T, RecvTimeoutError> {
+        match (self, until) {
+            (Self::Grpcio { .. }, Some(until)) => events.recv_deadline(until),
+            (Self::Grpcio { .. }, None) => {
+                events.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            }
+            (Self::Lean(direct), until) => {
+                let nothing_came = || events.is_empty();
+                if let Err(error) = direct.wait(nothing_came, until) {
+                    panic!("waiting for answers of the Comets failed: {error}");
+                }
+                events.try_recv().map_err(|error| match error {
+                    TryRecvError::Empty => RecvTimeoutError::Timeout,
+                    TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+                })
+            }
+        }
+    }
+
+    /// Whether calls that start together leave together only in a [`Cork`](super::Cork).
+    pub fn needs_cork(&self) -> bool {
+        matches!(self, Self::Grpcio { .. })
+    }
+
+    /// Sends the calls that were made. Where this `may_send` no more, those that have not left end as unsent.
+    pub fn flush(&mut self, may_send: bool) {
+        match self {
+            Self::Grpcio { .. } => {}
+            Self::Lean(direct) if may_send => direct.flush(Instant::now()),
+            Self::Lean(direct) => direct.take_back(Instant::now()),
+        }
+    }
+
+    /// Starts a call. Its deadline is the usual one, doubled `doublings` times.
+    pub fn call(&mut self, comet: CometId, id: usize, call: &Call, doublings: u32, now: Instant) {
+        match self {
+            Self::Grpcio { clients, tell } => {
+                let (method, tell) = (call.method(), tell.clone());
+                clients[comet.0 as usize].call(call, doublings, now, move |answer| {
+                    tell(Ended::Call {
+                        comet,
+                        id,
+                        method,
+                        took: now.elapsed(),
+                        answer,
+                    });
+                });
+            }
+            Self::Lean(direct) => direct.call(comet, id, call, doublings, now),
+        }
+    }
+
+    /// Asks whether the Comet is there, with the one call that sends nobody anything.
+    pub fn probe(&mut self, comet: CometId, now: Instant) {
+        match self {
+            Self::Grpcio { clients, tell } => {
+                let tell = tell.clone();
+                clients[comet.0 as usize].probe(move |answer| tell(Ended::Probe { comet, answer }));
+            }
+            Self::Lean(direct) => direct.probe(comet, now),
+        }
+    }
+
+    /// An answer of the Comet's is being handled.
+    pub fn heard(&mut self, comet: CometId, answer: &Answer, now: Instant) {
+        // The other one hears by itself.
+        if let Self::Grpcio { clients, .. } = self {
+            clients[comet.0 as usize].heard(answer, now);
+        }
+    }
+
+    /// When [`Self::look_after`] is due, though nothing happens until then. May be too early.
+    pub fn look_at(&self, comet: CometId) -> Option<Instant> {
+        match self {
+            Self::Grpcio { clients, .. } => clients[comet.0 as usize].look_at(),
+            Self::Lean(direct) => direct.look_at(comet),
+        }
+    }
+
+    /// Asks whether the connection is alive, if it wasn't used for long.
+    pub fn look_after(&mut self, comet: CometId, now: Instant) {
+        match self {
+            Self::Grpcio { clients, .. } => clients[comet.0 as usize].look_after(now),
+            Self::Lean(direct) => direct.look_after(comet, now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
