@@ -9,8 +9,8 @@ use crate::support::comet::Comet;
 use crate::support::dead_address::DropsPackets;
 use crate::support::kafka::Version;
 use crate::support::kafka::three::{Over, three};
-use crate::support::messages::{assert_each_once_in_order, over_rooms};
-use crate::support::{free_port, is};
+use crate::support::messages::{assert_each_once_in_order, over_rooms, to_room};
+use crate::support::{await_until, free_port, is};
 
 const ROOMS: usize = 40;
 
@@ -131,7 +131,7 @@ fn a_partition_without_a_leader_holds_up_no_other() {
     });
     assert!(!held.is_empty() && !free.is_empty());
     three.kill(2);
-    crate::support::await_until("a partition without a leader", || {
+    await_until("a partition without a leader", || {
         is(three.leader(&topic, 1), None)
     });
     let written = free.len();
@@ -143,4 +143,28 @@ fn a_partition_without_a_leader_holds_up_no_other() {
     topic.await_no_lag();
     job.stop();
     assert_each_once_in_order(&comet.calls(), ROOMS, 600);
+}
+
+/// The broker in job's own rack has the records too, and is read.
+#[test]
+fn a_replica_in_the_same_rack_is_read() {
+    const SIZE: usize = 5_000;
+    let three = three(Version::V4_3_1);
+    let topic = three.placed_topic([vec![1, 2, 3]]);
+    let comet = Comet::start();
+    let job = three.job(&topic, Over::Counted, &comet);
+    let mut job = job.flag("--client-rack", "rack-2").start();
+    let passed = || [0, 1].map(|n: usize| three.counting[n].passed());
+    for round in 1..=4 {
+        let large = |n: usize| to_room("room", format!("{}/{n}", "x".repeat(SIZE)));
+        topic.produce((0..100).map(large));
+        comet.await_delivered(100 * round);
+    }
+    topic.await_no_lag();
+    job.stop();
+    let [leader, other] = passed();
+    assert!(
+        other > 300 * SIZE && leader < 200 * SIZE,
+        "{leader}, {other}"
+    );
 }

@@ -278,9 +278,9 @@ fn excuses(
                     } else {
                         AFTER_KAFKA
                     };
-                    // Between these, what it led is with the others.
+                    // After that, what it led is with the others, and stays there when it comes back.
                     spans.push((from, from + TAKEN_OVER + more));
-                    (to, to.saturating_add(more))
+                    (to, to.saturating_add(AFTER_KAFKA))
                 }
                 Scope::Comet(c) if c == comet => (
                     from,

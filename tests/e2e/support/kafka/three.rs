@@ -15,6 +15,7 @@ use krafka::admin::{
 use super::{Kafka, SCRIPT, Version, hold, script};
 use crate::support::comet::Comet;
 use crate::support::job::JobCommand;
+use crate::support::proxy::Proxy;
 use crate::support::topic::Topic;
 use crate::support::{await_until, free_port, is, runtime};
 
@@ -26,6 +27,8 @@ pub enum Over {
     Plain,
     /// TLS with SCRAM-SHA-512.
     SaslSsl,
+    /// The same, by way of [`Three::counting`].
+    Counted,
 }
 
 pub struct Three {
@@ -33,6 +36,8 @@ pub struct Three {
     folder: PathBuf,
     plain: [u16; 3],
     sasl_ssl: [u16; 3],
+    /// By broker, what counts the bytes of [`Over::Counted`].
+    pub counting: [Proxy; 3],
     /// Those that a test ended or halted.
     broken: Mutex<BTreeSet<i32>>,
 }
@@ -78,22 +83,23 @@ impl Drop for Turn {
 
 impl Three {
     fn start(version: Version) -> Three {
-        let [plain, sasl_ssl] = [(); 2].map(|()| BROKERS.map(|_| free_port()));
+        let [plain, sasl_ssl, counted] = [(); 3].map(|()| BROKERS.map(|_| free_port()));
+        let counting = counted.map(|port| Proxy::start(format!("127.0.0.1:{port}")));
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
             "kafka-three-{}-{}",
             version.name(),
             std::process::id()
         ));
-        let listeners: Vec<String> = BROKERS
-            .iter()
-            .zip(plain.iter().zip(&sasl_ssl))
-            .flat_map(|(n, (plain, sasl_ssl))| {
-                [
-                    format!("{n}/plaintext:{plain}"),
-                    format!("{n}/sasl_ssl:{sasl_ssl}@localhost:{sasl_ssl}"),
-                ]
-            })
-            .collect();
+        let listeners_of = |n: usize| {
+            let (plain, sasl_ssl, counted) = (plain[n], sasl_ssl[n], counted[n]);
+            [
+                format!("plaintext:{plain}"),
+                format!("sasl_ssl:{sasl_ssl}@localhost:{sasl_ssl}"),
+                format!("sasl_ssl:{counted}@{}", counting[n].address()),
+            ]
+            .map(|listener| format!("{}/{listener}", BROKERS[n]))
+        };
+        let listeners: Vec<String> = (0..3).flat_map(listeners_of).collect();
         let mut options = vec![
             "--cluster",
             "--heap",
@@ -117,6 +123,7 @@ impl Three {
             folder,
             plain,
             sasl_ssl,
+            counting,
             broken: Mutex::default(),
         }
     }
@@ -180,6 +187,7 @@ impl Three {
         let of = |&broker: &i32| match over {
             Over::Plain => format!("127.0.0.1:{}", self.plain[broker as usize - 1]),
             Over::SaslSsl => format!("localhost:{}", self.sasl_ssl[broker as usize - 1]),
+            Over::Counted => self.counting[broker as usize - 1].address(),
         };
         brokers.iter().map(of).collect()
     }
@@ -213,7 +221,7 @@ impl Three {
         };
         match over {
             Over::Plain => job,
-            Over::SaslSsl => job
+            Over::SaslSsl | Over::Counted => job
                 .flag("--security-protocol", "SASL_SSL")
                 .flag("--ssl-ca-location", &secret("ca.pem"))
                 .flag("--sasl-mechanism", "SCRAM-SHA-512")

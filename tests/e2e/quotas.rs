@@ -1,0 +1,102 @@
+//! Kafka holds job to a quota: it listens to it only now and then. Job is slow then, and nothing else.
+
+use crate::support::comet::Comet;
+use crate::support::job::Job;
+use crate::support::kafka::{Kafka, Version, shared};
+use crate::support::messages::{assert_each_once_in_order, numbered, over_rooms, to_room};
+use crate::support::topic::Topic;
+use crate::support::{await_until, is};
+
+/// As long as its session, at least.
+const SESSION: &str = "6s";
+
+fn start(topic: &Topic<'_>, comet: &Comet) -> Job {
+    let job = topic.job(&[comet]).flag("--client-id", &topic.name);
+    job.flag("--session-timeout", SESSION).start()
+}
+
+/// The only member's number.
+fn member(topic: &Topic<'_>) -> String {
+    await_until("the member", || {
+        let members = topic.kafka.members(&topic.group);
+        is(members.len(), 1).map(|()| members[0].member_id.clone())
+    })
+}
+
+fn assert_only_slow(job: &Job) {
+    for words in [
+        "is given up",
+        "can't be read",
+        "lost partitions",
+        "still ours",
+        "dead letter",
+    ] {
+        let lines = job.lines_with(&[words]);
+        let lines: Vec<_> = lines
+            .iter()
+            .filter(|line| !line.contains("stopped after"))
+            .collect();
+        assert!(lines.is_empty(), "{lines:?}");
+    }
+}
+
+/// The broker takes nothing from the reader for a quarter of a minute after each record.
+fn is_muted_for_long(kafka: &Kafka) {
+    let topic = Topic::new(kafka, 1);
+    let comet = Comet::start();
+    kafka.limit(&topic.name, "consumer_byte_rate", 10_000.0);
+    let large = |n: usize| to_room("room", format!("{}/{n}", "x".repeat(250_000)));
+    // Each in a batch of its own.
+    (0..2).for_each(|n| topic.produce([large(n)]));
+    let mut job = start(&topic, &comet);
+    let id = member(&topic);
+    comet.await_delivered(2);
+    topic.await_no_lag();
+    assert_eq!(member(&topic), id);
+    // Nothing waits any longer than it must.
+    kafka.limit(&topic.name, "consumer_byte_rate", 1e9);
+    topic.produce([numbered("room", 2)]);
+    comet.await_delivered(3);
+    job.stop();
+    assert_eq!(comet.calls().len(), 3);
+    assert_only_slow(&job);
+}
+
+#[test]
+fn is_muted_for_long_on_3_9_1() {
+    is_muted_for_long(shared(Version::V3_9_1));
+}
+
+#[test]
+fn is_muted_for_long_on_4_3_1() {
+    is_muted_for_long(shared(Version::V4_3_1));
+}
+
+/// Each request costs it up to a second of silence.
+fn has_little_of_the_brokers_time(kafka: &Kafka) {
+    const MESSAGES: usize = 200;
+    let topic = Topic::new(kafka, 2);
+    let comet = Comet::start();
+    kafka.limit(&topic.name, "request_percentage", 0.01);
+    topic.produce(over_rooms(10, 0, MESSAGES / 2));
+    let mut job = start(&topic, &comet);
+    comet.await_delivered(MESSAGES / 2);
+    let id = member(&topic);
+    topic.produce(over_rooms(10, MESSAGES / 2, MESSAGES / 2));
+    comet.await_delivered(MESSAGES);
+    topic.await_no_lag();
+    assert_eq!(member(&topic), id);
+    job.stop();
+    assert_each_once_in_order(&comet.calls(), 10, MESSAGES);
+    assert_only_slow(&job);
+}
+
+#[test]
+fn has_little_of_the_brokers_time_on_3_9_1() {
+    has_little_of_the_brokers_time(shared(Version::V3_9_1));
+}
+
+#[test]
+fn has_little_of_the_brokers_time_on_4_3_1() {
+    has_little_of_the_brokers_time(shared(Version::V4_3_1));
+}
