@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, never, select, tick};
+use tokio::sync::oneshot;
 
 use self::again::Again;
 use self::core::{Core, Effect, Event, Notice};
@@ -28,7 +29,7 @@ use crate::base::backoff::{Retry, grows};
 use crate::base::{text::one_line, wall};
 use crate::figures::Figures;
 use crate::kafka::fetch::{Batch, FetchError, Make, Outcome, Positions};
-use crate::message::consumer::Control;
+use crate::message::consumer::{Control, Paused};
 use crate::message::{Held, PartitionId, RecordId, Topics, group, worker};
 use crate::observe::logging;
 use crate::settings::{Config, LogMessages};
@@ -49,6 +50,8 @@ pub use watchdog::spawn;
 pub struct Consumer {
     core: Core,
     control: Receiver<Control>,
+    /// Settings that hold from now on.
+    settings: Receiver<Arc<Config>>,
     ticks: Receiver<Instant>,
     again: Again,
     outputs: Outputs,
@@ -74,16 +77,13 @@ impl Consumer {
     /// The system refuses a thread.
     pub fn new(
         config: &Config,
-        control: Receiver<Control>,
+        (control, settings): (Receiver<Control>, Receiver<Arc<Config>>),
         (group, reads): (Sender<group::Event>, Sender<group::Read>),
         workers: Vec<Sender<worker::Event>>,
         again: Arc<Make>,
         figures: Arc<Figures>,
     ) -> std::io::Result<Self> {
-        let caps = Held {
-            messages: config.hold_messages,
-            bytes: config.hold_bytes,
-        };
+        let caps = caps(config);
         Ok(Self {
             again: again::spawn(again)?,
             core: Core::new(
@@ -93,7 +93,8 @@ impl Consumer {
                 Ages::from(config),
             ),
             control,
-            ticks: config.max_age.map_or_else(never, |_| tick(TICK)),
+            settings,
+            ticks: ticks(config),
             outputs: Outputs {
                 group,
                 reads,
@@ -124,6 +125,14 @@ impl Consumer {
                 recv(self.again.answers) -> answer => {
                     self.works();
                     self.read_again(answer.ok()?);
+                }
+                recv(self.settings) -> config => {
+                    self.works();
+                    match config {
+                        Ok(config) => self.take_settings(&config),
+                        // Nobody changes them.
+                        Err(_) => self.settings = never(),
+                    }
                 }
                 recv(self.ticks) -> _ => {
                     self.works();
@@ -193,6 +202,9 @@ impl Consumer {
         if let Ok(answer) = self.again.answers.try_recv() {
             self.read_again(answer);
         }
+        if let Ok(config) = self.settings.try_recv() {
+            self.take_settings(&config);
+        }
         if self.ticks.try_recv().is_ok() {
             self.step(Event::Tick {
                 now: wall::millis(),
@@ -218,8 +230,33 @@ impl Consumer {
         });
     }
 
+    /// Goes on with other settings, as far as they can change.
+    fn take_settings(&mut self, config: &Config) {
+        let (caps, ages) = (caps(config), Ages::from(config));
+        self.outputs.log_messages = config.log_messages;
+        self.outputs.figures.consumer.may_hold(caps);
+        self.ticks = ticks(config);
+        self.step(Event::Limits { caps, ages });
+    }
+
+    fn pause(&mut self, paused: bool, reply: oneshot::Sender<Paused>) {
+        let was_paused = self.core.is_paused();
+        self.step(Event::Pause(paused));
+        self.outputs.figures.consumer.paused.set(paused.into());
+        let held = self.core.held();
+        // Who asked may have gone.
+        let _ = reply.send(Paused { was_paused, held });
+    }
+
     /// Returns `None` when stopped.
     fn apply(&mut self, control: Control) -> Option<()> {
+        let control = match control {
+            Control::Pause { paused, reply } => {
+                self.pause(paused, reply);
+                return Some(());
+            }
+            control => control,
+        };
         match &control {
             Control::Stop => return None,
             Control::Assign { assignment, .. } => {
@@ -252,6 +289,18 @@ impl Consumer {
         let figures = &self.outputs.figures.consumer;
         figures.ends(ends, Instant::now());
     }
+}
+
+fn caps(config: &Config) -> Held {
+    Held {
+        messages: config.hold_messages,
+        bytes: config.hold_bytes,
+    }
+}
+
+/// Nothing gets too old where no limit is set.
+fn ticks(config: &Config) -> Receiver<Instant> {
+    config.max_age.map_or_else(never, |_| tick(TICK))
 }
 
 impl Outputs {

@@ -8,6 +8,7 @@ pub mod base;
 pub mod comet;
 pub mod commands;
 pub mod consumer;
+pub mod control;
 pub mod dead_letter;
 pub mod figures;
 pub mod group;

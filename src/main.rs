@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use chatroom_job::base::{limits, signals};
 use chatroom_job::commands::cli::{self, Invocation};
-use chatroom_job::commands::{check, dead_letter, send, status};
+use chatroom_job::commands::{check, ctl, dead_letter, send, status};
 use chatroom_job::observe::logging::{self, Format};
 use chatroom_job::settings::LogFormat;
 use chatroom_job::settings::load::Loaded;
@@ -57,9 +57,10 @@ fn main() -> ExitCode {
     let invocation = cli::invocation();
     let files = match &invocation {
         Invocation::Run(loaded) | Invocation::Check(loaded) => service::open_files(&loaded.config),
-        Invocation::Send(..) | Invocation::Status(..) | Invocation::DeadLetter(..) => {
-            limits::OF_A_COMMAND
-        }
+        Invocation::Send(..)
+        | Invocation::Status(..)
+        | Invocation::Ctl(..)
+        | Invocation::DeadLetter(..) => limits::OF_A_COMMAND,
     };
     if let Err(error) = limits::enough_open_files(files) {
         return command(Err(error));
@@ -77,6 +78,11 @@ fn main() -> ExitCode {
         Invocation::Status(loaded, args) => command(
             status::status(&loaded.config.http, &args, &mut std::io::stdout()).map(|()| true),
         ),
+        Invocation::Ctl(loaded, args) => command(ctl::ctl(
+            &loaded.config.control,
+            &args,
+            &mut std::io::stdout(),
+        )),
         Invocation::DeadLetter(loaded, asked) => command(dead_letter::run(
             &loaded.config,
             &asked,
@@ -121,7 +127,7 @@ fn service(loaded: Loaded) -> i32 {
         log::info!("{line}");
     }
     let ended = match stop {
-        Ok(stop) => service::run(loaded.config, stop),
+        Ok(stop) => service::run(loaded, Box::new(cli::again()), stop),
         Err(error) => Err(format!(
             "Cannot take over SIGINT, SIGTERM and SIGHUP: {}",
             limits::explained(&error)

@@ -11,17 +11,20 @@ use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::{self, Client, FailureLog, Location, Queues};
 use crate::consumer::{self, Consumer};
+use crate::control::{self, Desk, ReadAgain, Reload, Wires};
 use crate::dead_letter;
 use crate::figures::Figures;
 use crate::group::{self, Channels, Counts};
 use crate::kafka::{fetch, membership};
 use crate::message;
 use crate::message::consumer::Control;
+use crate::message::group::Event;
 use crate::message::{CometId, Held};
 use crate::observe::health::Pulse;
 use crate::observe::http::{self, Served};
 use crate::observe::metrics::Source;
 use crate::observe::pulse;
+use crate::settings::load::Loaded;
 use crate::settings::{Config, GroupProtocol, Http, security};
 use crate::worker::coalesce::Coalescer;
 use crate::worker::{self, EndpointStats, Fleet, Worker};
@@ -60,18 +63,20 @@ pub fn open_files(config: &Config) -> u64 {
         true => EACH_BROKER * RELAYED,
         false => EACH_BROKER,
     };
-    (ALONE + watched + config.brokers.len() * each_broker + connections) as u64
+    (ALONE + control::FILES + watched + config.brokers.len() * each_broker + connections) as u64
 }
 
-/// Runs the service until `stop` gets a message and what follows from it is done.
+/// Runs the service until `stop` gets a message and what follows from it is done. `read` reads the settings again.
 ///
 /// The channels have no bound of their own: what is in them is bounded by the caps on what is held.
 ///
 /// # Errors
 /// A sentence, where what is wrong can't heal.
-pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
+pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), String> {
     let started = Instant::now();
+    let config = loaded.config.clone();
     panics::abort();
+    let control = control::listen(&config.control)?;
     config.topics.name_partitions();
     if !config.cork_calls {
         comet::forbid_cork();
@@ -81,7 +86,8 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     }
     let (to_group, group_events) = unbounded();
     let (record, reads) = unbounded();
-    let (to_consumer, control) = unbounded();
+    let (to_consumer, controls) = unbounded();
+    let (change, changes) = unbounded();
     let (to_dead_letters, letters) = unbounded();
     let (to_membership, commands) = tokio::sync::mpsc::unbounded_channel();
 
@@ -136,7 +142,7 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
 
     let consumer = Consumer::new(
         &config,
-        control,
+        (controls, changes),
         (to_group.clone(), record),
         workers.clone(),
         fetch::modern_fetchers(&config),
@@ -145,8 +151,34 @@ pub fn run(config: Config, stop: Receiver<()>) -> Result<(), String> {
     .map_err(no_thread)?;
     consumer::spawn(consumer, fetch::fetchers(&config)).map_err(no_thread)?;
     dead_letter::spawn(&config, letters, to_group.clone(), figures.clone()).map_err(no_thread)?;
-    membership::spawn(&config, commands, to_group, figures.membership.clone())
-        .map_err(no_thread)?;
+    membership::spawn(
+        &config,
+        commands,
+        to_group.clone(),
+        figures.membership.clone(),
+    )
+    .map_err(no_thread)?;
+    let _place = match control {
+        Some((place, listener)) => {
+            let desk = Desk::new(Wires {
+                consumer: to_consumer.clone(),
+                group: to_group.clone(),
+                topics: config.topics.clone(),
+                comets: config.comet.clone(),
+                reload: Reload {
+                    current: loaded,
+                    read,
+                    apply: Box::new(move |config| {
+                        let _ = to_group.send(Event::ShutdownWithin(config.shutdown_timeout));
+                        let _ = change.send(Arc::new(config.clone()));
+                    }),
+                },
+            });
+            control::spawn(listener, desk).map_err(no_thread)?;
+            Some(place)
+        }
+        None => None,
+    };
 
     let channels = Channels {
         events: group_events,

@@ -34,8 +34,9 @@ fn job(folder: &Path) -> Command {
 fn service(folder: &Path) -> Command {
     let mut command = job(folder);
     command.args(["run", "--brokers", "127.0.0.1:1", "--comet", "127.0.0.1:1"]);
-    // The default port is one for the whole machine.
+    // The default port is one for the whole machine, and the default socket for all of the user's jobs.
     command.env("JOB_HTTP", "off");
+    command.env("JOB_CONTROL", "off");
     signals::hang_up_by_default(&mut command);
     command
 }

@@ -1,7 +1,8 @@
-//! The command line: `job [run]`, `job send`, `job check`, `job status` and `job dead-letter`.
+//! The command line: `job [run]`, `job send`, `job check`, `job status`, `job ctl` and `job dead-letter`.
 //!
 //! `settings::args` describes the settings.
 
+mod ctl;
 mod dead_letter;
 
 use clap::error::ErrorKind;
@@ -11,6 +12,8 @@ use crate::kafka::Cluster;
 use crate::settings;
 use crate::settings::args::{ServedArgs, SettingArgs, SourceArgs};
 use crate::settings::load::{self, Loaded};
+pub use ctl::CtlArgs;
+use ctl::CtlCommand;
 use dead_letter::DeadLetterCommand;
 pub use dead_letter::{ChosenArgs, DeadLetter, ListArgs, ShowArgs};
 
@@ -25,6 +28,8 @@ pub enum Invocation {
     Check(Loaded),
     /// `job status`.
     Status(Loaded, StatusArgs),
+    /// `job ctl`.
+    Ctl(Loaded, CtlArgs),
     /// `job dead-letter`.
     DeadLetter(Loaded, DeadLetter),
 }
@@ -60,6 +65,9 @@ enum Command {
     /// Show how a running job stands, and why it is slow
     #[command(after_help = STATUS_HELP)]
     Status(StatusCommand),
+    /// Steer a running job: pause it, skip a message, change its log level or settings
+    #[command(subcommand)]
+    Ctl(CtlCommand),
     /// See the messages that could not be delivered; send them again, or discard them
     #[command(subcommand)]
     DeadLetter(DeadLetterCommand),
@@ -176,9 +184,8 @@ fn read(
     environment: &load::Environment,
 ) -> Result<Invocation, clap::Error> {
     let matches = command().try_get_matches_from(args)?;
-    let (name, matches) = matches.subcommand().unwrap_or(("run", &matches));
-    let (name, matches) = matches.subcommand().unwrap_or((name, matches));
-    let wrong = |message| clap::Error::raw(ErrorKind::ValueValidation, message + "\n");
+    let (command, matches) = matches.subcommand().unwrap_or(("run", &matches));
+    let (name, matches) = matches.subcommand().unwrap_or((command, matches));
     let loaded = load::load(matches, environment).map_err(wrong)?;
     if name == "status" {
         // It reads none of the files that are for Kafka.
@@ -186,6 +193,9 @@ fn read(
             loaded,
             StatusArgs::from_arg_matches(matches)?,
         ));
+    }
+    if command == "ctl" {
+        return Ok(Invocation::Ctl(loaded, CtlArgs::of(name, matches)?));
     }
     // The files that settings name are settings too. Later on, one that can't be read is waited for.
     Cluster::of(&loaded.config).check_files().map_err(wrong)?;
@@ -197,6 +207,27 @@ fn read(
         }
         _ => Invocation::Run(loaded),
     })
+}
+
+fn wrong(message: String) -> clap::Error {
+    clap::Error::raw(ErrorKind::ValueValidation, message + "\n")
+}
+
+/// Returns what reads the settings again as [`invocation`] did: the same flags and environment, and the file as it is then.
+pub fn again() -> impl FnMut() -> Result<Loaded, String> + Send {
+    let environment = load::Environment::of_process();
+    let args: Vec<_> = std::env::args_os().collect();
+    move || {
+        let read = read(args.clone(), &environment).map_err(|error| {
+            let text = error.to_string();
+            text.trim_start_matches("error: ").trim_end().to_owned()
+        });
+        match read? {
+            Invocation::Run(loaded) => Ok(loaded),
+            // A command line stays what it is.
+            _ => Err("it isn't the service's command line".into()),
+        }
+    }
 }
 
 /// The command line, its settings' help completed by the names of their environment variables.

@@ -62,6 +62,11 @@ impl CatchUp {
         }
     }
 
+    /// Other caps hold, of which this has its share.
+    pub fn limit(&mut self, caps: Held, comets: usize) {
+        self.caps = caps.part(SHARE * comets.max(1));
+    }
+
     /// All that was read again and is held.
     pub fn held(&self) -> Held {
         let mut all = Held::default();
@@ -97,6 +102,9 @@ impl Core {
     /// The partitions and Comets take turns: none waits until another one has caught up. What others miss of the same records goes
     /// to them, too.
     pub fn positions_again(&mut self) -> Option<Positions> {
+        if self.is_paused() {
+            return None;
+        }
         let place = |(assignment, comet): &(Assignment, CometId)| (assignment.partition, *comet);
         let last = self.catch_up.asked.as_ref().map(place);
         let due = self.partitions.values().flat_map(|reading| {
@@ -130,6 +138,10 @@ impl Core {
         now: i64,
         perform: &mut impl FnMut(Effect<'_>),
     ) {
+        if self.is_paused() {
+            // It is asked for once more later.
+            return;
+        }
         for Batch { partition, outcome } in batches {
             let (Some(&from), Some(reading)) = (
                 positions.get(&partition),

@@ -24,8 +24,12 @@ use crate::message::{Held, PartitionId, RecordId, WorkerId, group, worker};
 
 /// What the core is told.
 pub enum Event<'a> {
-    /// A control message, but for `Stop`, which ends the thread and is not the core's.
+    /// A control message, but for `Stop` and `Pause`, which are the thread's.
     Control(Control),
+    /// Nothing is read from now on; or reading goes on.
+    Pause(bool),
+    /// Other limits hold.
+    Limits { caps: Held, ages: Ages },
     /// A fetch from `positions` brought these batches. `now` is in milliseconds since 1970.
     Fetched {
         positions: &'a Positions,
@@ -95,6 +99,8 @@ pub struct Core {
     pub(super) rounds: Rounds,
     pub(super) catch_up: CatchUp,
     pub(super) ages: Ages,
+    /// Whether an operator wants nothing read.
+    paused: bool,
     /// Whether the workers know that a cap is reached.
     said_full: bool,
     pub(super) homes: Homes,
@@ -114,15 +120,16 @@ impl Core {
             rounds: Rounds::default(),
             catch_up: CatchUp::new(caps, comets),
             ages,
+            paused: false,
             said_full: false,
             homes: Homes::new(),
         }
     }
 
-    /// Returns the positions to fetch next, or `None` while no partition is assigned or a cap is reached. Only a control
-    /// message changes that.
+    /// Returns the positions to fetch next, or `None` while no partition is assigned, a cap is reached or reading is paused. Only
+    /// a control message changes that.
     pub fn positions(&self) -> Option<Positions> {
-        if self.partitions.is_empty() || self.is_full() {
+        if self.paused || self.partitions.is_empty() || self.is_full() {
             return None;
         }
         let positions = self.partitions.iter();
@@ -135,6 +142,11 @@ impl Core {
             true => SHORT_WAIT,
             false => MAX_WAIT,
         }
+    }
+
+    /// Whether an operator wants nothing read.
+    pub fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Tells the workers when a cap is reached, and when half of it is free.
@@ -166,6 +178,15 @@ impl Core {
     pub fn step(&mut self, event: Event<'_>, perform: &mut impl FnMut(Effect<'_>)) {
         match event {
             Event::Control(control) => self.apply(control, perform),
+            Event::Pause(paused) => {
+                self.catch_up.forget_kept();
+                self.paused = paused;
+            }
+            Event::Limits { caps, ages } => {
+                self.caps = caps;
+                self.catch_up.limit(caps, self.router.comets());
+                self.ages = ages;
+            }
             Event::Fetched {
                 positions,
                 batches,
@@ -286,14 +307,15 @@ impl Core {
                 };
                 *held -= Held { messages, bytes };
             }
-            Control::Stop => {}
+            Control::Pause { .. } | Control::Stop => {}
         }
     }
 
     /// Whether what a fetch from `positions` brought of a partition is what is to be read next. If the partition went away and
-    /// came back during the fetch, it belongs to an earlier assignment.
+    /// came back during the fetch, it belongs to an earlier assignment. If reading was paused meanwhile, it is fetched once more
+    /// later.
     pub fn is_next(&self, partition: PartitionId, positions: &Positions) -> bool {
-        let reading = self.partitions.get(&partition);
+        let reading = self.partitions.get(&partition).filter(|_| !self.paused);
         reading.is_some_and(|reading| positions.get(&partition) == Some(&reading.position))
     }
 

@@ -86,6 +86,8 @@ pub struct ConsumerFigures {
     pub reconnects: Counter,
     held: (Gauge, Gauge),
     limit: (Gauge, Gauge),
+    /// 1 while an operator wants nothing read.
+    pub paused: Gauge,
 }
 
 /// Written by the group's thread.
@@ -122,9 +124,7 @@ impl Figures {
             answered: comets.iter().map(|_| Counter::default()).collect(),
             comets,
         };
-        let (messages, bytes) = &figures.consumer.limit;
-        messages.set(limit.messages as u64);
-        bytes.set(limit.bytes as u64);
+        figures.consumer.may_hold(limit);
         figures
     }
 
@@ -246,6 +246,12 @@ impl ConsumerFigures {
     pub fn holds(&self, held: Held) {
         self.held.0.set(held.messages as u64);
         self.held.1.set(held.bytes as u64);
+    }
+
+    /// Sets how much may be held.
+    pub fn may_hold(&self, limit: Held) {
+        self.limit.0.set(limit.messages as u64);
+        self.limit.1.set(limit.bytes as u64);
     }
 
     /// What is held, and how much that may be: messages and bytes each.

@@ -79,6 +79,11 @@ pub fn does(effect: &Effect, comets: &[String]) {
                 Order::Suspend(assignment) => ("send nothing more of it for now", assignment),
                 Order::Resume(assignment) => ("go on with it", assignment),
                 Order::Forget(assignment) => ("drop what is held of it", assignment),
+                Order::Skip { record, .. } => {
+                    let (partition, offset) = (record.assignment.partition, record.offset);
+                    log::debug!(partition = partition.index, offset; "partition {partition}: each worker is told to skip offset {offset}");
+                    return;
+                }
                 Order::Lapsed(_) => return,
             };
             let partition = assignment.partition;

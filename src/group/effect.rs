@@ -6,8 +6,9 @@ use super::notice::Notice;
 use super::partition::Partition;
 use crate::message::consumer::Control;
 use crate::message::dead_letter::Letter;
+use crate::message::group::Skipped;
 use crate::message::membership::Command;
-use crate::message::{Assignment, CometId, Commit};
+use crate::message::{Assignment, CometId, Commit, RecordId};
 
 /// One thing to do.
 pub enum Effect {
@@ -21,11 +22,16 @@ pub enum Effect {
         request: RequestId,
         commits: Vec<Commit>,
     },
+    /// The answer to an operator's request.
+    Skipped {
+        request: RequestId,
+        skipped: Skipped,
+    },
     /// A line for the log.
     Say(Notice),
 }
 
-/// Names a request of the membership, which waits for its reply.
+/// Names a request of the membership or of an operator, who wait for the reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
@@ -36,6 +42,11 @@ pub enum Order {
     Suspend(Assignment),
     Resume(Assignment),
     Forget(Assignment),
+    /// The user of this number doesn't want it sent.
+    Skip {
+        record: RecordId,
+        uid: u32,
+    },
     /// The lease ran out for the nth time, and is renewed.
     Lapsed(u64),
 }

@@ -1,6 +1,7 @@
 //! One partition's account: what was read, what is finished, and so what may be committed.
 
 mod missing;
+mod stands;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -8,6 +9,7 @@ use std::ops::Range;
 use super::identity::Verdict;
 use crate::message::{CometId, Offsets};
 use missing::Missing;
+pub use stands::Stands;
 
 /// The offsets of one partition between the watermark and the reading position.
 ///

@@ -19,6 +19,7 @@ mod partition;
 mod revoke;
 mod settle;
 mod shell;
+mod skip;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +42,7 @@ pub use lost::GRACE;
 use partition::{Partition, Phase};
 use revoke::Revocation;
 pub use shell::{Channels, run};
+use skip::Asked;
 
 /// Of the time for a stop, this much is kept for the last commit and for leaving the group.
 pub const LEAVING: Duration = Duration::from_millis(1500);
@@ -72,6 +74,15 @@ pub(crate) enum Input {
         request: RequestId,
         partitions: Vec<PartitionId>,
     },
+    /// An operator doesn't want a record sent, and waits for [`Effect::Skipped`].
+    Skip {
+        request: RequestId,
+        partition: PartitionId,
+        offset: i64,
+        uid: u32,
+    },
+    /// Other bounds hold for a stop, and for each revocation that begins.
+    ShutdownWithin(Duration),
     /// Comes every [`COMMIT_EVERY`]; `lapse` where this process did not run for so long that the lease ran out.
     Tick { lapse: Option<Lapse> },
     /// This process is to end.
@@ -92,6 +103,8 @@ pub(crate) struct Group {
     /// and not committed isn't sent again.
     lost: BTreeMap<PartitionId, (Instant, Partition)>,
     revocations: Vec<Revocation>,
+    /// What the workers were told to skip, and have not all answered yet.
+    skips: Vec<Asked>,
     /// When lost partitions that are not back by then are given up.
     grace_until: Option<Instant>,
     /// Counts the assignments of any partition.
@@ -133,6 +146,13 @@ fn next_assignment(epochs: &mut u64, partition: PartitionId) -> Assignment {
     }
 }
 
+/// What a revocation may take of the time for a stop.
+fn revocation_timeout(shutdown_timeout: Duration) -> Duration {
+    shutdown_timeout
+        .saturating_sub(LEAVING)
+        .max(shutdown_timeout / 2)
+}
+
 impl Group {
     /// `shutdown_timeout` bounds a stop, and with it each revocation.
     pub(crate) fn new(workers: usize, names: Vec<String>, shutdown_timeout: Duration) -> Self {
@@ -140,12 +160,11 @@ impl Group {
         Self {
             workers,
             names,
-            timeout: shutdown_timeout
-                .saturating_sub(LEAVING)
-                .max(shutdown_timeout / 2),
+            timeout: revocation_timeout(shutdown_timeout),
             partitions: BTreeMap::new(),
             lost: BTreeMap::new(),
             revocations: Vec::new(),
+            skips: Vec::new(),
             grace_until: None,
             epochs: 0,
             commit_in_flight: false,
@@ -190,6 +209,13 @@ impl Group {
                 self.joined = None;
                 self.lose(request, partitions, now);
             }
+            Input::Skip {
+                request,
+                partition,
+                offset,
+                uid,
+            } => self.skip(request, (partition, offset), uid),
+            Input::ShutdownWithin(timeout) => self.timeout = revocation_timeout(timeout),
             Input::Tick { lapse } => {
                 if let Some(lapse) = lapse {
                     self.was_halted(lapse, now);
@@ -286,6 +312,11 @@ impl Group {
             Event::Answers(comet) => self.answers(comet, now),
             Event::ReadAgain(read) => self.read_again(read),
             Event::AgainAstray(assignment) => self.is_again_astray(assignment, now),
+            Event::Skipped {
+                record,
+                queued,
+                in_flight,
+            } => self.skipped(record, queued, in_flight),
             Event::RevokeAck(assignment) => {
                 if let Some(owned) = self.partitions.get_mut(&assignment.partition)
                     && owned.assignments().any(|one| one == assignment)
@@ -297,7 +328,12 @@ impl Group {
             Event::Committed(outcome) => self.committed(outcome, now),
             Event::ShorterMaps(map_len) => self.shorten_maps(map_len),
             // The shell's.
-            Event::Revoked { .. } | Event::Lost { .. } | Event::Left | Event::Impossible(_) => {}
+            Event::Revoked { .. }
+            | Event::Lost { .. }
+            | Event::Skip(_)
+            | Event::ShutdownWithin(_)
+            | Event::Left
+            | Event::Impossible(_) => {}
         }
     }
 

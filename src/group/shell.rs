@@ -13,7 +13,7 @@ use super::{COMMIT_EVERY, Counts, Group, Input, debug};
 use crate::base::lease::{Lease, Moment};
 use crate::figures::Figures;
 use crate::message::consumer::Control;
-use crate::message::group::{Event, Read};
+use crate::message::group::{Event, Read, Skip, Skipped};
 use crate::message::membership::Command;
 use crate::message::{Commit, dead_letter, worker};
 
@@ -47,6 +47,7 @@ pub fn run(
         group: Group::new(channels.workers.len(), comets, shutdown_timeout),
         channels,
         replies: BTreeMap::new(),
+        skips: BTreeMap::new(),
         requests: 0,
         shape: None,
         commits_fail: false,
@@ -59,7 +60,9 @@ struct Shell {
     channels: Channels,
     /// Where the membership waits for a reply.
     replies: BTreeMap<RequestId, oneshot::Sender<Vec<Commit>>>,
-    /// Counts its requests.
+    /// Where an operator waits for one.
+    skips: BTreeMap<RequestId, oneshot::Sender<Skipped>>,
+    /// Counts the requests.
     requests: u64,
     /// What was ours when the account was published.
     shape: Option<Shape>,
@@ -68,7 +71,7 @@ struct Shell {
 }
 
 impl Shell {
-    fn run(mut self, shutdown_timeout: Duration) -> Result<Counts, String> {
+    fn run(mut self, mut shutdown_timeout: Duration) -> Result<Counts, String> {
         let tick = crossbeam_channel::tick(COMMIT_EVERY);
         let mut stop = self.channels.stop.clone();
         let mut end = crossbeam_channel::never();
@@ -87,6 +90,15 @@ impl Shell {
                     }
                     Ok(Event::Lost { partitions, reply }) => {
                         Input::Lost { request: self.keep(reply), partitions }
+                    }
+                    Ok(Event::Skip(Skip { partition, offset, uid, reply })) => {
+                        let request = self.next_request();
+                        self.skips.insert(request, reply);
+                        Input::Skip { request, partition, offset, uid }
+                    }
+                    Ok(Event::ShutdownWithin(timeout)) => {
+                        shutdown_timeout = timeout;
+                        Input::ShutdownWithin(timeout)
                     }
                     Ok(event) => Input::Told(event),
                 },
@@ -120,10 +132,14 @@ impl Shell {
 
     /// Keeps where a request is answered, and names it.
     fn keep(&mut self, reply: oneshot::Sender<Vec<Commit>>) -> RequestId {
-        self.requests += 1;
-        let request = RequestId(self.requests);
+        let request = self.next_request();
         self.replies.insert(request, reply);
         request
+    }
+
+    fn next_request(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId(self.requests)
     }
 
     /// The ledgers have to know of a record before they hear what became of it.
@@ -191,6 +207,11 @@ impl Shell {
                         let _ = reply.send(commits);
                     }
                 }
+                Effect::Skipped { request, skipped } => {
+                    if let Some(reply) = self.skips.remove(&request) {
+                        let _ = reply.send(skipped);
+                    }
+                }
                 Effect::Say(notice) => notice.log(),
             }
         }
@@ -204,6 +225,7 @@ impl From<Order> for worker::Event {
             Order::Suspend(assignment) => Self::Suspend(assignment),
             Order::Resume(assignment) => Self::Resume(assignment),
             Order::Forget(assignment) => Self::Forget(assignment),
+            Order::Skip { record, uid } => Self::Skip { record, uid },
             Order::Lapsed(number) => Self::Lapsed(number),
         }
     }
@@ -218,6 +240,6 @@ fn of_letters(order: Order) -> Option<dead_letter::Event> {
             Some(dead_letter::Event::Resume(assignment))
         }
         Order::Forget(assignment) => Some(dead_letter::Event::Forget(assignment)),
-        Order::Lapsed(_) => None,
+        Order::Skip { .. } | Order::Lapsed(_) => None,
     }
 }

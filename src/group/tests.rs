@@ -8,6 +8,7 @@ mod lost;
 mod missing;
 mod revoke;
 mod shell;
+mod skip;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -19,7 +20,7 @@ use super::{COMMIT_EVERY, Group, Input};
 use crate::base::lease::Lapse;
 use crate::message::consumer::Control;
 use crate::message::dead_letter::Letter;
-use crate::message::group::{Event, Read, ReadAgain, Written};
+use crate::message::group::{Event, Read, ReadAgain, Skipped, Written};
 use crate::message::membership::Command;
 use crate::message::standing::{Question, Standing};
 use crate::message::{
@@ -42,6 +43,7 @@ struct Core {
     commands: VecDeque<Command>,
     replies: BTreeMap<RequestId, Vec<Commit>>,
     notices: Vec<Notice>,
+    skipped: Vec<(RequestId, Skipped)>,
     /// Comets that live records are not sent to.
     behind: Vec<CometId>,
 }
@@ -58,6 +60,7 @@ impl Core {
             commands: VecDeque::new(),
             replies: BTreeMap::new(),
             notices: Vec::new(),
+            skipped: Vec::new(),
             behind: Vec::new(),
         }
     }
@@ -73,6 +76,7 @@ impl Core {
                     let answered = self.replies.insert(request, commits);
                     assert!(answered.is_none(), "{request:?} is answered twice");
                 }
+                Effect::Skipped { request, skipped } => self.skipped.push((request, skipped)),
                 Effect::Say(notice) => self.notices.push(notice),
             }
         }

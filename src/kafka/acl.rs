@@ -39,6 +39,13 @@ pub fn denied(cluster: &Cluster, code: ErrorCode) -> Option<Finding> {
     ))
 }
 
+/// The end of a sentence that says with which error code Kafka answered: empty, but where an ACL is the reason.
+pub fn why(cluster: &Cluster, code: i16) -> String {
+    denied(cluster, ErrorCode::from_i16(code)).map_or_else(String::new, |found| {
+        format!(": {}. {}", found.cause, found.advice)
+    })
+}
+
 /// What is allowed to this process, as Kafka's command takes it.
 fn command(cluster: &Cluster, allow: &str) -> String {
     format!(
@@ -133,6 +140,10 @@ mod tests {
         );
         let nobody = said(Security::default(), ErrorCode::TopicAuthorizationFailed);
         assert!(nobody.advice.contains("User:ANONYMOUS"), "{nobody:?}");
+        let cluster = Cluster::secured(&["a:1"], Security::default());
+        let said = why(&cluster, 29);
+        assert!(said.starts_with(": an ACL keeps"), "{said}");
+        assert_eq!(why(&cluster, 16), "");
         let other = denied(&Cluster::plain(&["a:1"]), ErrorCode::NotLeaderForPartition);
         assert_eq!(other, None);
     }

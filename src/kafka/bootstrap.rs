@@ -32,6 +32,10 @@ impl Bootstrap {
         }
     }
 
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// Takes the first answer that comes. Its connection goes with it.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 
 use super::ask::text;
 use super::bootstrap::Bootstrap;
+use crate::kafka::acl;
 use crate::message::{PartitionId, TopicId, Topics, by_topic};
 
 /// The first version that can ask without making the topic (Kafka 0.11); Kafka 4 takes it too.
@@ -55,7 +56,8 @@ impl Layout {
                 }
                 Some((_, Some(error))) => {
                     failed = Some(format!(
-                        "Kafka at {asked} answered {error:?} when asked for topic {name}"
+                        "Kafka at {asked} answered {error:?} when asked for topic {name}{}",
+                        acl::why(bootstrap.cluster(), error.code())
                     ));
                 }
                 None => failed = Some(format!("Kafka at {asked} said nothing of topic {name}")),

@@ -78,10 +78,12 @@ pub enum Cause {
     Crashes,
     /// It was too old when its turn came. The log counts these; it says others one by one.
     TooOld,
+    /// An operator skipped it.
+    Skipped,
 }
 
 impl Cause {
-    pub const ALL: [Cause; 7] = [
+    pub const ALL: [Cause; 8] = [
         Cause::Undecodable,
         Cause::Unroutable,
         Cause::Unreadable,
@@ -89,6 +91,7 @@ impl Cause {
         Cause::Failed,
         Cause::Crashes,
         Cause::TooOld,
+        Cause::Skipped,
     ];
 
     /// Its name for metrics.
@@ -101,6 +104,7 @@ impl Cause {
             Cause::Failed => "failed",
             Cause::Crashes => "crashes",
             Cause::TooOld => "too_old",
+            Cause::Skipped => "skipped",
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::{Assignment, CometId, PartitionId};
+use tokio::sync::oneshot;
+
+use super::{Assignment, CometId, Held, PartitionId};
 
 /// What the group tells the consumer.
 pub enum Control {
@@ -34,8 +36,20 @@ pub enum Control {
         /// The Comet that they were read again for.
         again: Option<CometId>,
     },
+    /// Read nothing for now, also not again for a Comet; or go on.
+    Pause {
+        paused: bool,
+        reply: oneshot::Sender<Paused>,
+    },
     /// End the thread.
     Stop,
+}
+
+/// How it stood when the consumer paused, or went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paused {
+    pub was_paused: bool,
+    pub held: Held,
 }
 
 /// A Comet that is behind in a partition, and the offsets to read again for it (ascending ranges). The last one has no end: it

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -65,6 +66,17 @@ pub enum Event {
     ReadAgain(ReadAgain),
     /// The broker no longer holds what is to be read again next.
     AgainAstray(Assignment),
+    /// An operator doesn't want a record sent.
+    Skip(Skip),
+    /// A worker was told to skip a record. The Comets that it was queued for don't get it, and those that a call is under way to
+    /// get it by that call or not at all. None of either: the worker doesn't have it.
+    Skipped {
+        record: RecordId,
+        queued: Vec<CometId>,
+        in_flight: Vec<CometId>,
+    },
+    /// A stop or a revoke may take so long from now on.
+    ShutdownWithin(Duration),
     /// A worker gave back what it had not sent of a revoked partition.
     RevokeAck(Assignment),
     /// What became of a commit.
@@ -75,6 +87,37 @@ pub enum Event {
     Left,
     /// The membership can't be: for the log, why, and what to do.
     Impossible(String),
+}
+
+/// A record that isn't to be sent.
+pub struct Skip {
+    pub partition: PartitionId,
+    pub offset: i64,
+    /// Who says so, by the system's number.
+    pub uid: u32,
+    pub reply: oneshot::Sender<Skipped>,
+}
+
+/// What became of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Skipped {
+    /// The partition isn't ours.
+    NotOurs,
+    /// It may be another's.
+    Suspect,
+    /// It is not read yet: that begins at `next`.
+    Unread { next: i64 },
+    /// It is finished, or there is no such record. The Comets that `missed` it have yet to get it.
+    Finished { missed: Vec<CometId> },
+    /// It isn't finished, and no worker has it.
+    NotHeld,
+    /// It is a dead letter for the Comets that it was `queued` for. Those that a call is under way to get it by that call or not
+    /// at all. Those that `missed` it may still get it.
+    Taken {
+        queued: Vec<CometId>,
+        in_flight: Vec<CometId>,
+        missed: Vec<CometId>,
+    },
 }
 
 /// A dead letter that is written.

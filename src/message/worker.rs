@@ -1,6 +1,6 @@
 //! What a worker is told.
 
-use super::{Answer, Assignment, CometId, Message};
+use super::{Answer, Assignment, CometId, Message, RecordId};
 
 /// What a worker hears of.
 pub enum Event {
@@ -36,6 +36,8 @@ pub enum Event {
     Forget(Assignment),
     /// The lease under which it sends had run out so many times, and is renewed.
     Lapsed(u64),
+    /// An operator, the user of this number, doesn't want this record sent: it becomes a dead letter.
+    Skip { record: RecordId, uid: u32 },
     /// End the thread.
     Stop,
 }

@@ -11,7 +11,7 @@ mod trouble;
 mod writer;
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use env_logger::{Builder, Target};
@@ -31,6 +31,8 @@ use writer::Flusher;
 
 /// The crates whose records are job's own.
 const OWN: [&str; 2] = ["chatroom_job", "job"];
+/// Sends a library's own log here, by the level that holds then.
+static REDIRECT: OnceLock<fn()> = OnceLock::new();
 /// How many users of one message are shown.
 const KEYS_SHOWN: usize = 20;
 /// How krafka's advice begins to whoever writes a program with it. It means nothing to an operator.
@@ -111,19 +113,33 @@ fn start(
     redirect: fn(),
 ) {
     let mut builder = Builder::new();
+    // What is logged is for `levels` to say: it may change.
     builder
         .target(target)
+        .filter_level(LevelFilter::Trace)
         .format(move |out, record| form.write(out, &Entry::now(record)));
-    levels.filter(&mut builder, unless_asked);
     let logger = builder.build();
-    log::set_max_level(logger.filter());
+    let level = levels.put(unless_asked);
     if log::set_boxed_logger(Box::new(Logger { logger, service })).is_ok() {
-        // gRPC's core takes "off" for "to standard error, as it is the default": it is filtered here instead.
-        let wanted = log::max_level();
-        log::set_max_level(wanted.max(LevelFilter::Error));
-        redirect();
-        log::set_max_level(wanted);
+        let _ = REDIRECT.set(redirect);
+        show(level);
     }
+}
+
+/// Changes how much is logged, whatever the environment asked for.
+pub fn set_level(level: LevelFilter) {
+    levels::put(level);
+    show(level);
+}
+
+/// Nothing above this level is logged anywhere.
+fn show(level: LevelFilter) {
+    // gRPC's core takes "off" for "to standard error, as it is the default": it is filtered here instead.
+    log::set_max_level(level.max(LevelFilter::Error));
+    if let Some(redirect) = REDIRECT.get() {
+        redirect();
+    }
+    log::set_max_level(level);
 }
 
 /// env_logger's logger, and what the service's log has beside it.
@@ -139,14 +155,17 @@ struct Service {
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.logger.enabled(metadata)
+        levels::enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
+        if !levels::matches(record) {
+            return;
+        }
         if record.level() > Level::Warn {
             return self.logger.log(record);
         }
-        if !self.logger.matches(record) || is_advice(record) {
+        if is_advice(record) {
             return;
         }
         let Some(service) = &self.service else {

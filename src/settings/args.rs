@@ -9,7 +9,7 @@ use clap::{ArgAction, Args};
 use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Secret, Security};
 use super::{
     Addresses, AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation,
-    LogFormat, LogMessages, MaxAge, TooOld, Window,
+    LogFormat, LogMessages, MaxAge, Socket, TooOld, Window,
 };
 use crate::message::Topics;
 use crate::settings::{self, security};
@@ -42,6 +42,17 @@ pub struct ServedArgs {
     /// Where the job serves its status
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9093", value_parser = settings::http)]
     http: Http,
+}
+
+/// The flags that say where a job takes commands: all that `job ctl` needs.
+#[derive(Debug, Args)]
+pub struct ControlledArgs {
+    /// TOML file with settings [default: job.toml in the working folder, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The socket where the job takes commands
+    #[arg(long, value_name = "PATH", default_value = "auto", value_parser = settings::socket)]
+    control: Socket,
 }
 
 /// The flags that say how Kafka is spoken to. They are named as librdkafka's settings.
@@ -202,6 +213,9 @@ pub struct SettingArgs {
     /// Where metrics, health and the status page are served over HTTP, or off. A default port that is taken is only warned about
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9093", value_parser = settings::http)]
     http: Http,
+    /// Unix socket where job ctl reaches this process: a path, off, or auto (job.sock in the runtime folder)
+    #[arg(long, value_name = "PATH", default_value = "auto", value_parser = settings::socket)]
+    control: Socket,
 }
 
 impl SettingArgs {
@@ -241,6 +255,7 @@ impl SettingArgs {
             log_messages: args.log_messages,
             log_format: args.log_format,
             http: args.http,
+            control: args.control,
         };
         config.check()?;
         Ok(config)

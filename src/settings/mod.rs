@@ -3,6 +3,7 @@
 mod address;
 pub(crate) mod args;
 mod ascii;
+mod control;
 mod http;
 pub mod load;
 mod log_messages;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 pub use address::{Addresses, addresses, distinct_addresses};
+pub use control::{Socket, socket};
 pub use http::{Http, http};
 pub use log_messages::{LogMessages, log_messages};
 pub use quantity::{bytes, count, duration, duration_or_none};
@@ -85,6 +87,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Where metrics and health are served.
     pub http: Http,
+    /// Where `job ctl` reaches this process.
+    pub control: Socket,
 }
 
 /// Suffix of the dead-letter topic's name.

@@ -62,6 +62,8 @@ pub(super) struct Pending {
     pub dropped: bool,
     /// Whether a Comet doesn't get it because it is too old.
     pub too_old: bool,
+    /// The operator's user id, where one skipped it: what is in flight isn't tried again.
+    pub skipped_by: Option<u32>,
     /// Why Comets can't get it, and which.
     undeliverable: Option<Box<Reason>>,
     /// Comets that were detached while a call with it was in flight. It stays until these calls are back.
@@ -80,6 +82,7 @@ impl Pending {
             forgotten: false,
             dropped: false,
             too_old: false,
+            skipped_by: None,
             undeliverable: None,
             late: Vec::new(),
         }
@@ -153,6 +156,7 @@ impl Core {
                 self.endpoints[place].mark_ready(place, &mut self.ready);
             }
             Event::Expire { before, letter } => self.expire(before, letter.as_deref(), effects),
+            Event::Skip { record, uid } => self.skip(record, uid, effects),
             Event::Detach(comet) => self.detach(comet, now, effects),
             Event::Return(comet) => {
                 let place = self.place(comet);
@@ -324,13 +328,16 @@ impl Core {
                 // What isn't tried again leaves its KeyQueue; the others stay there.
                 called.retain(|&id| {
                     let pending = &messages[id];
-                    crashes || pending.forgotten || pending.late.contains(&comet)
+                    crashes || pending.is_given_up(comet)
                 });
                 if !called.is_empty() {
                     scheduler.take(|id| called.contains(&id));
                 }
                 for &id in &called {
                     messages[id].dropped |= messages[id].forgotten;
+                    if !crashes {
+                        messages[id].skip_at(comet);
+                    }
                 }
             }
         }

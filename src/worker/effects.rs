@@ -31,6 +31,9 @@ pub trait Effects {
     /// Tell the group that a Comet which is detached answers.
     fn answers(&mut self, comet: CometId);
 
+    /// Answer what an operator wants skipped: the Comets that it was queued for, and those that a call is under way to.
+    fn skipped(&mut self, record: RecordId, queued: Vec<CometId>, in_flight: Vec<CometId>);
+
     /// Tell the log.
     fn say(&mut self, comet: CometId, said: Said<'_>);
 

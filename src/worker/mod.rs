@@ -15,6 +15,7 @@ mod expire;
 mod key_queue;
 pub(crate) mod scheduler;
 mod shell;
+mod skip;
 mod suspects;
 
 use std::sync::Arc;

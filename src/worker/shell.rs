@@ -13,7 +13,7 @@ use crate::comet::{self, Client, FailureLog};
 use crate::figures::{Figures, WorkerFigures, method_of};
 use crate::message::call::Call;
 use crate::message::worker::Event;
-use crate::message::{Assignment, CometId, Settled, group};
+use crate::message::{Assignment, CometId, RecordId, Settled, group};
 use wall::Wall;
 
 /// One Comet's connection of this worker, and what all workers' lines about it have in common.
@@ -127,6 +127,14 @@ impl Effects for Shell {
 
     fn answers(&mut self, comet: CometId) {
         let _ = self.group.send(group::Event::Answers(comet));
+    }
+
+    fn skipped(&mut self, record: RecordId, queued: Vec<CometId>, in_flight: Vec<CometId>) {
+        let _ = self.group.send(group::Event::Skipped {
+            record,
+            queued,
+            in_flight,
+        });
     }
 
     fn say(&mut self, comet: CometId, said: Said<'_>) {

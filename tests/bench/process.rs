@@ -27,6 +27,7 @@ impl Process {
         }
         // As in production, and on a port that nobody else has.
         command.env("JOB_HTTP", "127.0.0.1:0");
+        command.env("JOB_CONTROL", "off");
         // A Ctrl-C in the terminal is the benchmark's to deal with.
         command.process_group(0);
         let ask = || nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(std::io::Error::from);

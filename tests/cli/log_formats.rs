@@ -135,6 +135,7 @@ fn journald_gets_each_record_with_its_fields() {
         .arg(service.get_program())
         .args(service.get_args())
         .args(["--log-format", "journal"])
+        .args(["--http", "off", "--control", "off"])
         .env("JOB_GROUP", ODD)
         .current_dir(folder.path());
     let mut job = Started::new(&mut command);

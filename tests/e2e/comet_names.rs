@@ -64,15 +64,19 @@ fn a_comet_that_moved_gets_everything() {
     topic.await_no_lag();
     job.await_line(&["is at 127.0.0.2 now, no longer at 127.0.0.1"]);
 
-    // While all is well nobody asks.
-    let questions = dns.questions();
-    topic.produce(over_rooms(ROOMS, 200, 100));
-    new.await_delivered(200);
+    // While all is well nobody asks. The last question of the outage may still be on its way.
+    let mut sent = 200;
+    await_until("messages for which nobody asks", || {
+        let questions = dns.questions();
+        topic.produce(over_rooms(ROOMS, sent, 100));
+        sent += 100;
+        new.await_delivered(sent - 100);
+        is(dns.questions(), questions)
+    });
     topic.await_no_lag();
-    assert_eq!(dns.questions(), questions);
     job.stop();
     let all = [old.delivered(), new.delivered()].concat();
-    assert_in_order(&all, ROOMS, 300);
+    assert_in_order(&all, ROOMS, sent);
     assert_eq!(topic.dead_letters(), 0);
 }
 

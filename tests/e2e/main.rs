@@ -17,6 +17,8 @@ mod comet_names;
 mod comet_outages;
 mod comet_tries;
 mod commits;
+mod control;
+mod control_socket;
 mod cork;
 mod crashing_messages;
 mod dead_letter;

@@ -63,7 +63,9 @@ impl World<'_> {
             let Some(cores) = self.cores(member) else {
                 return;
             };
-            if let Some(control) = cores.controls.pop_front() {
+            if let Some(paused) = cores.pauses.pop_front() {
+                self.step_consumer(member, consumer::Event::Pause(paused));
+            } else if let Some(control) = cores.controls.pop_front() {
                 if let Control::CatchUp { .. } | Control::Assign { .. } | Control::Detach(_) =
                     &control
                 {

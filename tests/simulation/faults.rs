@@ -97,6 +97,13 @@ impl World<'_> {
                     false => bad.retain(|one| *one != (job, worker)),
                 }
             }
+            Kind::Paused(job) => {
+                self.pause(member(self, job), begins);
+                by(&mut self.jobs[job].paused);
+                self.jobs[job].calm_since = self.now;
+            }
+            Kind::Skip if begins => self.skip_some(),
+            Kind::Skip => {}
             Kind::JobBusy(job) => {
                 by(&mut self.jobs[job].busy);
                 self.jobs[job].calm_since = self.now;

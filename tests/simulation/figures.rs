@@ -16,6 +16,7 @@ pub struct Figures {
     pub letters: u64,
     pub detached: u64,
     pub sent_again: u64,
+    pub skipped: u64,
 }
 
 impl Figures {
@@ -30,6 +31,7 @@ impl Figures {
         self.letters += other.letters;
         self.detached += other.detached;
         self.sent_again += other.sent_again;
+        self.skipped += other.skipped;
     }
 
     pub fn minutes(&self) -> f64 {
@@ -42,7 +44,7 @@ impl fmt::Display for Figures {
         write!(
             f,
             "{} lives, {:.0} minutes, {} faults, {} records, {} deliveries, {} of them again (one of them {} times), {} dead letters, {} times detached, \
-             {} read again",
+             {} read again, {} skipped",
             self.lives,
             self.minutes(),
             self.faults,
@@ -52,7 +54,8 @@ impl fmt::Display for Figures {
             self.most,
             self.letters,
             self.detached,
-            self.sent_again
+            self.sent_again,
+            self.skipped
         )
     }
 }

@@ -9,7 +9,7 @@ use super::world::{What, World};
 use crate::group::Input;
 use crate::group::effect::{Effect, Order};
 use crate::group::notice::Notice;
-use crate::message::group::{Event, Written};
+use crate::message::group::{Event, Skipped, Written};
 use crate::message::membership::Command;
 use crate::message::standing::{Log, Standing};
 use crate::message::{CometId, Commit, Completion, PartitionId, Settled};
@@ -105,6 +105,10 @@ impl World<'_> {
                         self.parts(member, partitions, commits);
                     }
                 }
+            }
+            Effect::Skipped { skipped, .. } => {
+                self.judge.figures.skipped += u64::from(matches!(skipped, Skipped::Taken { .. }));
+                self.tell(|| format!("job {member:?}: {skipped:?}"));
             }
             Effect::Say(notice) => {
                 if matches!(notice, Notice::CometDetached { .. }) {

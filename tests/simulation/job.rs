@@ -40,15 +40,17 @@ pub struct Job {
     pub cores: Option<Cores>,
     /// When it began to live without a break.
     pub alive_since: Option<Duration>,
-    /// While this isn't 0, its threads often stand still; and when that began or ended last.
+    /// While this isn't 0, its threads often stand still; and when that or a pause began or ended last.
     pub busy: u32,
+    /// While this isn't 0, somebody may have it read nothing.
+    pub paused: u32,
     pub calm_since: Duration,
 }
 
 impl Job {
     /// Whether it lives and isn't about to end.
     pub fn is_well(&self) -> bool {
-        let is_well = |cores: &Cores| !cores.stopping && self.busy == 0;
+        let is_well = |cores: &Cores| !cores.stopping && self.busy == 0 && self.paused == 0;
         self.cores.as_ref().is_some_and(is_well)
     }
 }
@@ -58,6 +60,7 @@ pub struct Cores {
     pub consumer: consumer::Core,
     pub workers: Vec<Worker>,
     pub controls: VecDeque<Control>,
+    pub pauses: VecDeque<bool>,
     pub again: VecDeque<(Positions, Result<Vec<crate::kafka::fetch::Batch>, ()>)>,
     pub events: VecDeque<Input>,
     pub reads: VecDeque<Read>,
@@ -120,6 +123,7 @@ impl World<'_> {
             consumer: consumer::Core::new(WORKERS, Router::new(names), caps, Ages::ALL),
             workers,
             controls: VecDeque::new(),
+            pauses: VecDeque::new(),
             again: VecDeque::new(),
             events: VecDeque::new(),
             reads: VecDeque::new(),

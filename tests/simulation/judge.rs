@@ -1,5 +1,7 @@
 //! Knows the promises, and what each Comet really took. It must not know what a job thinks.
 
+mod letters;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
@@ -77,6 +79,8 @@ pub struct Judge {
     lost: HashSet<(Member, PartitionId)>,
     heard: AllHeard,
     pub tries: AllTries,
+    /// Records that an operator wanted skipped.
+    skipped: HashSet<Place>,
     /// Records that crash each Comet.
     crashing: HashSet<Place>,
     pub broken: Option<String>,
@@ -100,6 +104,7 @@ impl Judge {
             lost: HashSet::new(),
             heard: AllHeard::default(),
             tries: AllTries::default(),
+            skipped: HashSet::new(),
             crashing: HashSet::new(),
             broken: None,
         }
@@ -306,34 +311,6 @@ impl Judge {
         }
     }
 
-    pub fn has_letter(&mut self, place: Place) {
-        self.given_up.insert(place);
-    }
-
-    /// A dead letter is written, about these `comets`. `may_lack` says whether a Comet was so sick that a good message that was
-    /// written at that time may be given up.
-    pub fn letter(
-        &mut self,
-        now: Duration,
-        place: Place,
-        comets: &[CometId],
-        may_lack: impl Fn(usize, Duration) -> bool,
-    ) {
-        self.figures.letters += 1;
-        self.due.remove(&(place, Due::Letter));
-        let record = &self.written[&place];
-        for comet in comets.iter().map(|comet| comet.0 as usize) {
-            self.due.remove(&(place, Due::At(comet)));
-            let is_due = record.refused_by == Some(comet) || self.crashing.contains(&place);
-            if !is_due && !may_lack(comet, record.at) {
-                return self.breaks(
-                    now,
-                    format!("{place:?} is a dead letter for Comet {comet}, and nothing is wrong with either"),
-                );
-            }
-        }
-    }
-
     /// Kafka takes a commit.
     pub fn committed(
         &mut self,
@@ -394,7 +371,9 @@ impl Judge {
             };
             let record = &self.written[place];
             let at = record.at;
-            if self.refused.contains(&(comet, *place)) || self.crashing.contains(place) {
+            let is_given_up =
+                self.refused.contains(&(comet, *place)) || self.skipped.contains(place);
+            if is_given_up || self.crashing.contains(place) {
                 continue;
             }
             if let Some(since) = well_since(comet)

@@ -15,6 +15,7 @@ mod heard;
 mod job;
 mod judge;
 mod kafka;
+mod operator;
 mod plan;
 mod records;
 mod tries;

@@ -76,6 +76,10 @@ pub enum Kind {
     JobBusy(usize),
     /// A message is written that crashes each Comet which gets it.
     Crashing,
+    /// An operator has it read nothing. A job that is started reads.
+    Paused(usize),
+    /// An operator has each job skip some of what is on its way.
+    Skip,
 }
 
 impl Plan {
@@ -114,6 +118,15 @@ impl Plan {
         if apart.u8(..6) == 0 {
             faults.extend(restless(&mut apart, jobs));
         }
+        let mut apart = fastrand::Rng::with_seed(seed ^ 0x9c71);
+        if apart.u8(..3) == 0 {
+            let more = (0..apart.usize(1..6)).map(|_| {
+                let at = faults[apart.usize(..faults.len())].at;
+                operated(&mut apart, jobs, at)
+            });
+            let more: Vec<Fault> = more.collect();
+            faults.extend(more);
+        }
         faults.sort_by_key(|fault| fault.at);
         let topics = fastrand::Rng::with_seed(seed ^ 0x2709).i32(1..3);
         Self {
@@ -150,6 +163,19 @@ fn fault(rng: &mut fastrand::Rng, comets: usize, jobs: usize, within: u64) -> Fa
     Fault {
         at: Duration::from_millis(rng.u64(5_000..within)),
         lasts: Duration::from_millis(rng.u64(200..longest)),
+        kind,
+    }
+}
+
+/// An operator steers the jobs, some time after something went wrong.
+fn operated(rng: &mut fastrand::Rng, jobs: usize, near: Duration) -> Fault {
+    let kind = match rng.u8(..3) {
+        0 => Kind::Paused(rng.usize(..jobs)),
+        _ => Kind::Skip,
+    };
+    Fault {
+        at: near + Duration::from_millis(rng.u64(..10_000)),
+        lasts: Duration::from_millis(rng.u64(200..60_000)),
         kind,
     }
 }

@@ -12,7 +12,7 @@ use crate::message::call::Call as Wanted;
 use crate::message::group::Event;
 use crate::message::worker::Event as Told;
 use crate::message::{
-    Answer, Assignment, CometId, Completion, PartitionId, Settled, Status, TopicId,
+    Answer, Assignment, Cause, CometId, Completion, PartitionId, RecordId, Settled, Status, TopicId,
 };
 use crate::worker::effects::{Effects, Said};
 /// A Comet that hangs leaves a probe unanswered for this long.
@@ -68,6 +68,14 @@ impl Effects for Outbox {
     }
     fn answers(&mut self, comet: CometId) {
         self.events.push(Event::Answers(comet));
+    }
+    fn skipped(&mut self, record: RecordId, queued: Vec<CometId>, in_flight: Vec<CometId>) {
+        self.report();
+        self.events.push(Event::Skipped {
+            record,
+            queued,
+            in_flight,
+        });
     }
     fn say(&mut self, comet: CometId, said: Said<'_>) {
         self.said.push(format!("Comet {}: {said:?}", comet.0));
@@ -153,7 +161,11 @@ impl World<'_> {
                     self.tell(|| format!("job {member:?} worker {n}: {one:?}"));
                     if let Completion::Undeliverable { why, at } = &one.completion {
                         let place = (one.record.assignment.partition, one.record.offset);
-                        self.gives_up((member, n), place, &why.comets, at.is_some());
+                        if why.cause == Cause::Skipped {
+                            self.judge.gives_up_skipped(self.now, place);
+                        } else {
+                            self.gives_up((member, n), place, &why.comets, at.is_some());
+                        }
                     }
                 }
             }

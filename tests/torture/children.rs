@@ -80,6 +80,7 @@ impl Process {
         }
         // Several jobs run at once: they would fight for the default port.
         command.env("JOB_HTTP", "off");
+        command.env("JOB_CONTROL", "off");
         // A Ctrl-C in the terminal is the campaign's to deal with.
         command.process_group(0).stdin(Stdio::null());
         let ask = || nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(std::io::Error::from);

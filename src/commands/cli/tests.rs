@@ -7,7 +7,7 @@ use crate::dead_letter::letter::Place;
 use crate::message::Topics;
 use crate::settings::{
     AutoOffsetReset, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation, LogFormat,
-    LogMessages, Security, TooOld, Window,
+    LogMessages, Security, Socket, TooOld, Window,
 };
 
 #[test]
@@ -128,6 +128,7 @@ fn the_defaults_are_the_documented_ones() {
             address: Some("127.0.0.1:9093".into()),
             is_asked_for: false,
         },
+        control: Socket::Auto,
     };
     assert_eq!(loaded.config, expected);
 }
@@ -184,4 +185,33 @@ fn the_status_is_asked_for_where_the_settings_say() {
     let refused = read_with(&[], &["job", "status", "--http", "nonsense"]);
     let error = refused.expect_err("no address").to_string();
     assert!(error.contains("nonsense"), "{error}");
+}
+
+#[test]
+fn a_job_is_told_what_the_words_say() {
+    let told = |args: &[&str]| match read_with(&[("JOB_CONTROL", "/a.sock")], args) {
+        Ok(Invocation::Ctl(loaded, args)) => {
+            (loaded.config.control, args.request.to_string(), args.json)
+        }
+        other => panic!("{other:?}"),
+    };
+    let at = |path: &str| Socket::At(path.into());
+    let pause = ["job", "ctl", "pause"];
+    assert_eq!(told(&pause), (at("/a.sock"), "pause".into(), false));
+    let skip = "job ctl skip rooms 3 12 --json --control /b.sock".split(' ');
+    let skip: Vec<_> = skip.collect();
+    let text = "skip rooms 3 12".into();
+    assert_eq!(told(&skip), (at("/b.sock"), text, true));
+    let level = ["job", "ctl", "log-level", "warning"];
+    assert_eq!(told(&level).1, "log-level WARN");
+    for wrong in [
+        &["job", "ctl"][..],
+        &["job", "ctl", "stop"],
+        &["job", "ctl", "log-level", "loud"],
+        &["job", "ctl", "skip", "3"],
+        &["job", "ctl", "skip", "3", "x"],
+        &["job", "ctl", "pause", "--threads", "3"],
+    ] {
+        assert!(read_with(&[], wrong).is_err(), "{wrong:?}");
+    }
 }

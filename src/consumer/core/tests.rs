@@ -1,3 +1,4 @@
+mod pause;
 mod too_old;
 
 use std::ops::Range;

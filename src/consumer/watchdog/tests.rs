@@ -39,6 +39,7 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
         again: again::spawn(fetchers).unwrap(),
         core: Core::new(0, Router::new(Vec::new()), caps, Ages::ALL),
         control,
+        settings: crossbeam_channel::never(),
         ticks: crossbeam_channel::never(),
         outputs: Outputs {
             group: unbounded().0,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::inspect::Inspector;
 use super::raw::Look;
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions};
-use crate::base::backoff::grows;
+use crate::base::backoff::{Outage, grows};
 use crate::base::trial::limit;
 use crate::message::PartitionId;
 use crate::settings::{Config, Fetch};
@@ -33,6 +33,8 @@ const REMEMBER: Duration = Duration::from_secs(30);
 
 /// Compares a partition with the end of its log when it has brought nothing for this long.
 const QUIET: Duration = Duration::from_secs(3);
+/// How often the log says that Kafka doesn't answer for quiet partitions.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 /// A partition that was not fetched for this long (reading paused at a cap) doesn't count as quiet.
 const ASKED_AGAIN: Duration = Duration::from_secs(1);
 const _: () = assert!(
@@ -45,6 +47,8 @@ pub struct Care {
     inspector: Inspector,
     troubles: Troubles,
     quiet: Quiet,
+    /// Of the questions what is in quiet partitions.
+    unanswered: Outage,
     /// Advice for what this client can't read and another could.
     other_way: Option<&'static str>,
     try_for: Duration,
@@ -100,6 +104,7 @@ impl Care {
             inspector: Inspector::new(config),
             troubles: Troubles::default(),
             quiet: Quiet::default(),
+            unanswered: Outage::new(SAY_EVERY, SAY_EVERY),
             other_way: (config.fetch == Fetch::Classic).then_some("use --fetch auto or modern"),
             try_for: limit("unreadable-after", TRY_FOR),
         }
@@ -227,14 +232,19 @@ impl Care {
     fn inspect_quiet(&mut self, positions: &Positions) -> Vec<Batch> {
         let now = Instant::now();
         let mut suspects: Vec<PartitionId> = Vec::new();
-        if let Some(quiet) = self.quiet.look(positions, now) {
+        let mut failed = None;
+        let quiet = self.quiet.look(positions, now);
+        let asks = quiet.is_some();
+        if let Some(quiet) = quiet {
             let troubles = &self.troubles.0;
             let in_trouble = |partition: &PartitionId| {
                 troubles.contains_key(&(*partition, positions[partition]))
             };
             let quiet: Vec<PartitionId> = quiet.into_iter().filter(|p| !in_trouble(p)).collect();
-            // If Kafka doesn't answer, the client fails too, and reports it.
-            let ends = self.inspector.ends(&quiet).unwrap_or_default();
+            let ends = self.inspector.ends(&quiet).unwrap_or_else(|why| {
+                failed = Some(why);
+                BTreeMap::new()
+            });
             let goes_on = |partition: &PartitionId| ends.get(partition) > positions.get(partition);
             suspects.extend(quiet.into_iter().filter(goes_on));
         }
@@ -251,11 +261,40 @@ impl Care {
                     self.troubles.0.remove(&(partition, position));
                     None
                 }
-                Err(_) => None,
+                Err(why) => {
+                    failed = Some(why);
+                    None
+                }
             };
             batches.extend(outcome.map(|outcome| Batch { partition, outcome }));
         }
+        match failed {
+            Some(why) => self.tell_unanswered(&why, now),
+            None if asks => self.tell_answered(now),
+            None => {}
+        }
         batches
+    }
+
+    /// krafka reports nothing where it may not read a partition.
+    fn tell_unanswered(&mut self, why: &str, now: Instant) {
+        if self.unanswered.failed(now) {
+            log::warn!(
+                cause = why;
+                "partitions bring nothing, and asking Kafka whether there is something in them failed: {why}. They are asked again \
+                 every {} s",
+                QUIET.as_secs()
+            );
+        }
+    }
+
+    fn tell_answered(&mut self, now: Instant) {
+        if let Some(lasted) = self.unanswered.worked(now) {
+            log::info!(
+                "Kafka answers again what is in partitions that bring nothing, after {:.0} s",
+                lasted.as_secs_f64()
+            );
+        }
     }
 }
 

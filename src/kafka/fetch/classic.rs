@@ -25,6 +25,7 @@ use kafka::error::{Error, KafkaCode};
 use super::leaders::Leaders;
 use super::{Batch, FetchError, Fetcher, Outcome, Positions, Record};
 use crate::kafka::Cluster;
+use crate::kafka::acl;
 use crate::message::{PartitionId, Topics};
 use crate::settings::{Coalesce, Config};
 use gap::{did_not_come, up_to_gap};
@@ -382,7 +383,10 @@ impl Classic {
         if *code != KafkaCode::OffsetOutOfRange {
             // New metadata may name a new leader.
             self.client = None;
-            let said = format!("reading partition {partition}: {code:?}");
+            let said = format!(
+                "reading partition {partition}: {code:?}{}",
+                acl::why(&self.cluster, *code as i16)
+            );
             return match self.refused(*code, said) {
                 FetchError::Unsupported(why) => {
                     self.accused.push(partition);

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::raw::{self, Look};
 use crate::kafka::Cluster;
+use crate::kafka::acl;
 use crate::kafka::ask::{Connection, text};
 use crate::kafka::bootstrap::Bootstrap;
 use crate::kafka::layout::Layout;
@@ -279,10 +280,13 @@ impl Brokers {
             Some(code @ (ResponseError::CorruptMessage | ResponseError::UnknownServerError)) => {
                 Ok(self.read(data, Some(code)))
             }
-            Some(code) => Err(format!(
-                "Kafka at {address} answered {code:?} for partition {partition}"
-            )),
+            Some(code) => Err(self.answered(&address, code, partition)),
         }
+    }
+
+    fn answered(&self, address: &str, code: ResponseError, partition: PartitionId) -> String {
+        let why = acl::why(&self.cluster, code.code());
+        format!("Kafka at {address} answered {code:?} for partition {partition}{why}")
     }
 
     fn read(&self, data: PartitionData, refused: Option<ResponseError>) -> Read {
@@ -329,9 +333,7 @@ impl Brokers {
                     continue;
                 };
                 if let Some(code) = listed.error_code.err() {
-                    return Err(format!(
-                        "Kafka at {leader} answered {code:?} for partition {partition}"
-                    ));
+                    return Err(self.answered(&leader, code, partition));
                 }
                 ends.insert(partition, listed.offset);
             }
@@ -362,9 +364,7 @@ impl Brokers {
                     continue;
                 };
                 if let Some(code) = described.error_code.err() {
-                    return Err(format!(
-                        "Kafka at {leader} answered {code:?} for partition {partition}"
-                    ));
+                    return Err(self.answered(&leader, code, partition));
                 }
                 // A coordinator epoch means that a transaction marker was written.
                 let mut producers = described.active_producers.iter();

@@ -40,10 +40,11 @@ impl Attempt {
         self.outcome.failed = Some(Failure::Other(why));
     }
 
-    /// Notes Kafka's answer from `address`: the error of each partition, or none; `None` for partitions that it doesn't speak of.
+    /// Notes Kafka's answer from `address`, where `why` says more of an error: the error of each partition, or none; `None` for partitions that it doesn't speak of.
     pub fn answered(
         &mut self,
         address: &str,
+        why: impl Fn(ResponseError) -> String,
         answer: impl Fn(PartitionId) -> Option<Option<ResponseError>>,
     ) -> Next {
         use ResponseError::{
@@ -52,7 +53,8 @@ impl Attempt {
             RequestTimedOut, StaleMemberEpoch, UnknownMemberId,
         };
         let said = |error: ResponseError, partition: PartitionId| {
-            format!("Kafka at {address} answered {error:?} for partition {partition}")
+            let why = why(error);
+            format!("Kafka at {address} answered {error:?} for partition {partition}{why}")
         };
         let (mut failed, mut not_member, mut later) = (None, None, None);
         let mut old_epoch = None;
@@ -153,9 +155,11 @@ mod tests {
     }
 
     fn answer(attempt: &mut Attempt, errors: &[Option<ResponseError>]) -> Next {
-        attempt.answered("127.0.0.1:9092", |partition| {
-            errors.get(partition.index as usize).copied()
-        })
+        attempt.answered(
+            "127.0.0.1:9092",
+            |_| String::new(),
+            |partition| errors.get(partition.index as usize).copied(),
+        )
     }
 
     #[test]
@@ -166,11 +170,15 @@ mod tests {
             loop {
                 tries += 1;
                 let sizes: Vec<_> = attempt.left().to_vec();
-                let next = attempt.answered("127.0.0.1:9092", |partition| {
-                    let sent = sizes.iter().find(|sent| sent.partition == partition)?;
-                    let too_large = sent.metadata.len() > limit;
-                    Some(too_large.then_some(ResponseError::OffsetMetadataTooLarge))
-                });
+                let next = attempt.answered(
+                    "127.0.0.1:9092",
+                    |_| String::new(),
+                    |partition| {
+                        let sent = sizes.iter().find(|sent| sent.partition == partition)?;
+                        let too_large = sent.metadata.len() > limit;
+                        Some(too_large.then_some(ResponseError::OffsetMetadataTooLarge))
+                    },
+                );
                 match next {
                     Next::AtOnce => {}
                     Next::Done => break,

@@ -18,7 +18,7 @@
 
 use std::time::{Duration, Instant};
 
-use kafka_protocol::error::ParseResponseErrorCode;
+use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -31,6 +31,7 @@ use tokio::sync::Mutex;
 use super::attempt::{Attempt, Next};
 use crate::base::backoff::{Backoff, grows};
 use crate::kafka::Cluster;
+use crate::kafka::acl;
 use crate::kafka::ask::{Connection, address_of, text};
 use crate::kafka::bootstrap::Bootstrap;
 use crate::message::{Commit, CommitOutcome, Topics, by_topic};
@@ -141,7 +142,8 @@ impl Committer {
             let was_kept = kept.is_some();
             match self.send(kept, &self.request(member, attempt.left())).await {
                 Ok((connection, answer)) => {
-                    let next = attempt.answered(&connection.address, |partition| {
+                    let why = |error: ResponseError| acl::why(&self.cluster, error.code());
+                    let next = attempt.answered(&connection.address, why, |partition| {
                         let name = self.topics.name(partition.topic);
                         let mut topics = answer.topics.iter();
                         let topic = topics.find(|topic| topic.name.as_str() == name)?;
@@ -205,8 +207,10 @@ impl Committer {
             None => address_of(&answer.host, answer.port),
             Some(error) => {
                 return Err(format!(
-                    "Kafka at {} answered {error:?} when asked for the coordinator of group {}",
-                    asked.address, self.group
+                    "Kafka at {} answered {error:?} when asked for the coordinator of group {}{}",
+                    asked.address,
+                    self.group,
+                    acl::why(&self.cluster, error.code())
                 ));
             }
         };

@@ -1,9 +1,10 @@
 //! How much is logged: `MUDUO_LOG_LEVEL` for all, or `RUST_LOG` by module.
 
 use std::env::var_os;
+use std::sync::{PoisonError, RwLock};
 
-use env_logger::Builder;
-use log::LevelFilter;
+use env_logger::{Builder, Logger};
+use log::{LevelFilter, Log, Metadata, Record};
 
 use super::OWN;
 use crate::base::text::escape_body;
@@ -18,6 +19,38 @@ const REPEATED: [&str; 3] = [
     "krafka::metadata",
     "krafka::network::pool",
 ];
+
+/// Says what is logged. It may change while the log is written.
+static FILTER: RwLock<Option<Logger>> = RwLock::new(None);
+
+/// Whether a record is logged.
+pub fn matches(record: &Record<'_>) -> bool {
+    let filter = FILTER.read().unwrap_or_else(PoisonError::into_inner);
+    filter.as_ref().is_some_and(|filter| filter.matches(record))
+}
+
+/// Whether such records are logged.
+pub fn enabled(metadata: &Metadata<'_>) -> bool {
+    let filter = FILTER.read().unwrap_or_else(PoisonError::into_inner);
+    filter
+        .as_ref()
+        .is_some_and(|filter| filter.enabled(metadata))
+}
+
+/// Has this level hold from now on: for job, and for the others no more than what matters.
+pub fn put(level: LevelFilter) {
+    let mut builder = Builder::new();
+    overall(&mut builder, level);
+    put_filter(builder);
+}
+
+/// Returns the highest level that is logged.
+fn put_filter(mut builder: Builder) -> LevelFilter {
+    let filter = builder.build();
+    let level = filter.filter();
+    *FILTER.write().unwrap_or_else(PoisonError::into_inner) = Some(filter);
+    level
+}
 
 /// What the environment asks for. An empty variable counts as not set.
 pub struct Levels {
@@ -37,8 +70,15 @@ impl Levels {
         }
     }
 
+    /// Has this hold from now on. Returns the highest level that is logged.
+    pub fn put(&self, unless_asked: LevelFilter) -> LevelFilter {
+        let mut builder = Builder::new();
+        self.filter(&mut builder, unless_asked);
+        put_filter(builder)
+    }
+
     /// Sets the filters. `MUDUO_LOG_LEVEL` wins where both are set.
-    pub fn filter(&self, builder: &mut Builder, unless_asked: LevelFilter) {
+    fn filter(&self, builder: &mut Builder, unless_asked: LevelFilter) {
         match (&self.level, &self.by_module) {
             (Some(level), _) => overall(builder, parse(level).unwrap_or(LevelFilter::Info)),
             (None, Some(by_module)) => drop(builder.parse_filters(by_module)),
@@ -93,7 +133,7 @@ fn parse(level: &str) -> Option<LevelFilter> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use log::{Level, Log, Metadata};
+    use log::Level;
 
     fn shows(
         [level, by_module]: [Option<&str>; 2],

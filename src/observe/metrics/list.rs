@@ -78,6 +78,8 @@ metrics! {
         "Bytes of the messages held";
     BYTES_HELD_LIMIT = Gauge "job_bytes_held_limit" []
         "Where reading pauses (hold-bytes)";
+    PAUSED = Gauge "job_paused" []
+        "1 while reading is paused by job ctl pause, else 0";
     ASSIGNED_PARTITIONS = Gauge "job_assigned_partitions" []
         "Partitions that are this process's";
     GROUP_MEMBER = Gauge "job_group_member" []
@@ -107,7 +109,7 @@ metrics! {
     CAUGHT_UP = Counter "job_caught_up_total" ["comet"]
         "Times that the Comet got all that it had missed";
     DEAD_LETTERS = Counter "job_dead_letters_total" ["reason"]
-        "Dead letters written: undecodable, unroutable, unreadable (Kafka's record itself), refused (by a Comet), failed (again and again at a Comet that took others), crashes (the Comet, it seems), too_old";
+        "Dead letters written: undecodable, unroutable, unreadable (Kafka's record itself), refused (by a Comet), failed (again and again at a Comet that took others), crashes (the Comet, it seems), too_old, skipped (by job ctl skip)";
     DEAD_LETTERS_WAITING = Gauge "job_dead_letters_waiting" []
         "Dead letters that Kafka did not take yet; they are tried again";
     SKIPPED = Counter "job_skipped_total" ["reason"]

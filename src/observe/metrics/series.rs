@@ -69,6 +69,7 @@ impl Source {
         page.number(&MESSAGES_HELD_LIMIT, messages_limit)?;
         page.number(&BYTES_HELD, bytes)?;
         page.number(&BYTES_HELD_LIMIT, bytes_limit)?;
+        page.number(&PAUSED, consumer.paused.get())?;
         page.number(&ASSIGNED_PARTITIONS, account.partitions.len() as u64)?;
         page.number(&GROUP_MEMBER, u64::from(account.is_member))?;
         let rebalances = [

@@ -99,6 +99,7 @@ fn what_was_counted_is_on_the_page() {
         "job_finished_above_watermark 4.0",
         "job_messages_held 3.0",
         "job_bytes_held_limit 33554432.0",
+        "job_paused 0.0",
         "job_assigned_partitions 1.0",
         "job_rebalances_total{kind=\"assigned\"} 2",
         "job_kafka_reconnects_total 1",

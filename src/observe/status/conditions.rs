@@ -29,6 +29,7 @@ pub fn conditions(status: &Status) -> Vec<Condition> {
     found.extend(stands_still(status));
     found.extend(membership(status));
     found.extend(reading_fails(status));
+    found.extend(paused(status));
     found.extend(comets(status));
     found.extend(letters_wait(status));
     found.extend(commits_fail(status));
@@ -151,6 +152,21 @@ fn reading_fails(status: &Status) -> Option<Condition> {
         "Kafka unreachable",
         format!("Reading from Kafka has failed for {lasts}. job tries until it works; what isn't read stays in Kafka."),
         "See that the brokers run and can be reached from here: job check. The last errors name the broker and its answer.".into(),
+    ))
+}
+
+fn paused(status: &Status) -> Option<Condition> {
+    let lasts = lasting(status.kafka.paused_seconds?);
+    let lags = status.partitions.iter().filter_map(|ours| ours.lag);
+    Some(condition(
+        Severity::Warning,
+        "Paused",
+        format!(
+            "Reading has been paused by job ctl pause for {lasts}. What comes stays in Kafka: {} or more are not finished.",
+            counted(lags.sum::<u64>(), "record")
+        ),
+        "job ctl resume goes on. job ctl journal says who paused it. A restart goes on, too."
+            .into(),
     ))
 }
 
@@ -375,6 +391,9 @@ fn slow_comets(status: &Status) -> Option<Condition> {
 }
 
 fn lag_grows(status: &Status) -> Option<Condition> {
+    if status.kafka.paused_seconds.is_some() {
+        return None;
+    }
     let from = status.series.len().checked_sub(POINTS)?;
     let recent: &[Point] = &status.series[from..];
     let (first, last) = (recent.first()?, recent.last()?);

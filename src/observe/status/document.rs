@@ -97,6 +97,8 @@ pub struct Kafka {
     /// Of the topic, likewise.
     pub partitions: Option<usize>,
     pub reading_fails_seconds: Option<f64>,
+    /// For how long reading has been paused by `job ctl pause`.
+    pub paused_seconds: Option<f64>,
     pub commits_fail_seconds: Option<f64>,
 }
 

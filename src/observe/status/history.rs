@@ -30,6 +30,7 @@ pub struct Since {
     commits: Failing,
     pub no_member: Option<Instant>,
     pub at_limit: Option<Instant>,
+    pub paused: Option<Instant>,
     pub letters_wait: Option<Instant>,
 }
 
@@ -175,8 +176,9 @@ impl History {
         let since = &mut self.since;
         let reading = [consumer.failures.get(), consumer.reconnects.get()];
         since.reading.look(reading, now);
-        if account.is_member && account.partitions.is_empty() {
-            // There is nothing to read, so nothing fails.
+        let is_paused = consumer.paused.get() > 0;
+        if is_paused || account.is_member && account.partitions.is_empty() {
+            // Nothing is read, so nothing fails.
             since.reading.since = None;
         }
         let commits = [group.failed_commits.get(), group.reconnects.get()];
@@ -186,6 +188,7 @@ impl History {
         for (since, is_so) in [
             (&mut since.no_member, !account.is_member),
             (&mut since.at_limit, is_at_limit),
+            (&mut since.paused, is_paused),
             (&mut since.letters_wait, figures.letters.waiting.get() > 0),
         ] {
             *since = is_so.then(|| since.unwrap_or(now));

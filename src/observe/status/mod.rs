@@ -82,6 +82,7 @@ fn kafka(account: &GroupAccount, history: &History, now: Instant) -> Kafka {
         members: account.size.map(|[members, _]| members),
         partitions: account.size.map(|[_, partitions]| partitions),
         reading_fails_seconds: lasts(history.since.reading_fails()),
+        paused_seconds: lasts(history.since.paused),
         commits_fail_seconds: lasts(history.since.commits_fail()),
     }
 }

@@ -89,6 +89,24 @@ enum Origin {
     Flag(String),
 }
 
+/// A setting that is not what it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    pub key: String,
+    before: String,
+    after: String,
+    origin: Origin,
+}
+
+impl fmt::Display for Change {
+    /// As `max-age: off → 10m (job.toml)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [before, after] =
+            [&self.before, &self.after].map(|value| escape_body(value.as_bytes()));
+        write!(f, "{}: {before} → {after} ({})", self.key, self.origin)
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -113,6 +131,19 @@ impl Loaded {
                 format!("{key} = {} ({origin})", escape_body(value.as_bytes()))
             })
             .chain(ignored)
+    }
+
+    /// The settings that have other values in `newer`.
+    pub fn changes(&self, newer: &Loaded) -> Vec<Change> {
+        let pairs = self.settings.iter().zip(&newer.settings);
+        let changed = pairs.filter(|(before, after)| before.value != after.value);
+        let changes = changed.map(|(before, after)| Change {
+            key: after.key.clone(),
+            before: before.value.clone(),
+            after: after.value.clone(),
+            origin: after.origin.clone(),
+        });
+        changes.collect()
     }
 }
 

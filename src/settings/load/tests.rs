@@ -7,7 +7,7 @@ use crate::settings::security::{
 };
 use crate::settings::{
     AutoOffsetReset, CatchUp, Coalesce, Fetch, GroupProtocol, Http, Isolation, LogFormat,
-    LogMessages, Security, TooOld, Window,
+    LogMessages, Security, Socket, TooOld, Window,
 };
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         group-protocol = 'consumer'\nsession-timeout = '6s'\ncomet = 'c:1,[::1]:2'\nthreads = 1\nwindow = 0x10\ncork-calls = 'off'\nfetch = 'modern'\n\
         isolation-level = 'read_uncommitted'\n\
         coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
-        call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '7m'\nmax-age = '2h'\nmax-age-action = 'dead-letter'\nlog-messages = 'sample:100'\nlog-format = 'json'\nhttp = '0.0.0.0:80'\n";
+        call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '7m'\nmax-age = '2h'\nmax-age-action = 'dead-letter'\nlog-messages = 'sample:100'\nlog-format = 'json'\nhttp = '0.0.0.0:80'\ncontrol = '/run/j.sock'\n";
     let expected = Config {
         brokers: vec!["a:1".into(), "b:2".into()],
         security: Security {
@@ -124,6 +124,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
             address: Some("0.0.0.0:80".into()),
             is_asked_for: true,
         },
+        control: Socket::At("/run/j.sock".into()),
     };
     assert_eq!(
         load_all(&[], &[], Some(file)).expect("loads").config,
@@ -167,6 +168,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_LOG_MESSAGES", "sample:100"),
         ("JOB_LOG_FORMAT", "json"),
         ("JOB_HTTP", "0.0.0.0:80"),
+        ("JOB_CONTROL", "/run/j.sock"),
     ];
     // Those of OAUTHBEARER go with no other mechanism.
     assert_eq!(variables.len() + OAUTH.len(), Parser::new().keys.len());

@@ -1,6 +1,7 @@
 mod detach;
 mod expire;
 mod sim;
+mod skip;
 mod suspects;
 
 use std::collections::{HashMap, HashSet};

@@ -191,7 +191,7 @@ fn what_is_taken_away_and_given_back_stops_nothing() {
     ] {
         secured.forbid(kind, name, Read);
         written(secured, &topic, "r1", text);
-        job.await_line(&[denied]);
+        job.await_line(&[denied, "bin/kafka-acls.sh", name]);
         secured.allow(JOB, kind, name, Read);
         expected.insert(text.to_owned());
         super::await_arrived(&comet, &expected);

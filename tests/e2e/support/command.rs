@@ -1,13 +1,20 @@
 //! The commands of `job`, as people type them.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 /// Runs `job` with these arguments to its end, away from any settings of whoever runs the tests.
 pub fn job(args: &[&str]) -> Ended {
+    job_with(&[], args)
+}
+
+/// With these variables, and no others.
+pub fn job_with(variables: &[(&str, &Path)], args: &[&str]) -> Ended {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let output = Command::new(env!("CARGO_BIN_EXE_job"))
         .args(args)
         .env_clear()
+        .envs(variables.iter().copied())
         .current_dir(&folder)
         .output()
         .expect("job starts");

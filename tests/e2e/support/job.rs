@@ -1,6 +1,7 @@
 //! The `job` binary, run as its users run it.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -65,6 +66,7 @@ impl JobCommand {
         }
         // Many jobs run at once: they would fight for the default port.
         command.env("JOB_HTTP", "off");
+        command.env("JOB_CONTROL", "off");
         JobCommand { command, folder }
     }
 
@@ -81,6 +83,13 @@ impl JobCommand {
 
     pub fn env(mut self, name: &str, value: &str) -> JobCommand {
         self.command.env(name, value);
+        self
+    }
+
+    /// Takes commands in the runtime folder, which is this one. All others take none, unless told.
+    pub fn default_control(mut self, runtime: &Path) -> JobCommand {
+        self.command.env_remove("JOB_CONTROL");
+        self.command.env("XDG_RUNTIME_DIR", runtime);
         self
     }
 

@@ -15,6 +15,7 @@ pub mod messages;
 pub mod prometheus;
 pub mod proxy;
 pub mod signals;
+pub mod socket;
 pub mod sockets;
 pub mod stream;
 pub mod tokens;

@@ -325,6 +325,25 @@ fn times_are_as_exact_as_they_need_to_be() {
 }
 
 #[test]
+fn a_pause_says_what_waits_and_how_to_go_on() {
+    let paused = only(|status| {
+        status.kafka.paused_seconds = Some(90.0);
+        status.partitions = [Some(20), None, Some(3)]
+            .map(|lag| Partition {
+                lag,
+                ..Partition::default()
+            })
+            .into();
+    });
+    assert_eq!(
+        (paused.name.as_str(), paused.severity),
+        ("Paused", Severity::Warning)
+    );
+    assert!(paused.what.contains("for 90 s") && paused.what.contains("23 records"));
+    assert!(paused.advice.starts_with("job ctl resume"));
+}
+
+#[test]
 fn a_log_that_is_not_written_is_said_where_it_can_be_seen() {
     let found = only(|status| {
         status.log = Log {

@@ -34,6 +34,8 @@ pub enum Done {
     Away(u32),
     Detached(u32),
     Answers(u32),
+    /// Where it was queued, and where a call is under way.
+    Skipped(i64, Vec<u32>, Vec<u32>),
     Said(u32, String),
 }
 
@@ -82,6 +84,13 @@ impl Effects for Recorder {
 
     fn answers(&mut self, comet: CometId) {
         self.done.push(Done::Answers(comet.0));
+    }
+
+    fn skipped(&mut self, record: RecordId, queued: Vec<CometId>, in_flight: Vec<CometId>) {
+        let [queued, in_flight] =
+            [queued, in_flight].map(|comets| comets.iter().map(|comet| comet.0).collect());
+        self.done
+            .push(Done::Skipped(record.offset, queued, in_flight));
     }
 
     fn say(&mut self, comet: CometId, said: Said<'_>) {
