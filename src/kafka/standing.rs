@@ -116,7 +116,7 @@ impl Asker {
     /// [`EARLIEST`]. A partition whose leader doesn't say it is left out; the other value says why, where one failed.
     ///
     /// # Errors
-    /// No broker answers, or none has the topic. Each has a second for each answer.
+    /// No broker answers, or none has the topic.
     pub async fn find(
         &mut self,
         partitions: &[PartitionId],
