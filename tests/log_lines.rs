@@ -141,6 +141,23 @@ fn both_books_have_the_same_rows() {
     assert_eq!(english, chinese);
 }
 
+/// The status page's conditions and fields, by what stands first in each row.
+#[test]
+fn both_pages_of_the_status_have_the_same_rows() {
+    let [english, chinese] = ["docs/STATUS.md", "docs/STATUS.zh-CN.md"].map(|page| {
+        let text = read(&root().join(page));
+        let rows = text.lines().filter(|line| line.starts_with("| "));
+        let firsts = rows.filter_map(|row| row.split(" | ").next());
+        let is_head = |first: &&str| !["| name", "| field", "| 名称", "| 字段"].contains(first);
+        firsts
+            .filter(is_head)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    });
+    assert!(english.len() > 30, "{english:?}");
+    assert_eq!(english, chinese);
+}
+
 #[test]
 fn texts_are_taken_out_of_a_source() {
     let source = "log::warn!(comet; \"Comet {comet} \\\"is\\\" (away), \\\n        or slow\", a(\")\"));\n\

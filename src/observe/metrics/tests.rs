@@ -220,3 +220,17 @@ fn the_documentation_has_the_metrics() {
          WRITE_METRICS=1 cargo test --lib the_documentation_has_the_metrics"
     );
 }
+
+/// The Chinese page is written by hand: it has the same metrics, kinds and labels.
+#[test]
+fn the_chinese_page_has_the_same_metrics() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/METRICS.zh-CN.md");
+    let text = std::fs::read_to_string(&path).expect("docs/METRICS.zh-CN.md is there");
+    // All but the last cell, which is the meaning.
+    let facts = |row: &str| row.rsplitn(3, " | ").last().unwrap_or_default().to_owned();
+    let rows = |text: &str| -> Vec<String> {
+        let rows = text.lines().filter(|line| line.starts_with("| `"));
+        rows.map(facts).collect()
+    };
+    assert_eq!(rows(&text), rows(&table()));
+}
