@@ -12,6 +12,7 @@ mod rebalance;
 mod refusal;
 mod rejoin;
 mod retry;
+mod rival;
 mod served;
 mod unowned;
 
@@ -115,8 +116,10 @@ pub fn spawn(
 enum End {
     /// It was told to leave.
     Left,
-    /// Another process took its name.
-    Fenced(String),
+    /// Another process took its name, as Kafka says: what failed, and what to do about it.
+    Fenced(String, String),
+    /// krafka forgot who it is (`rival.rs`).
+    Forgot(String),
     /// Kafka still has a member of its name. A later join may find the name free.
     NameTaken(String),
     /// The broker doesn't take the password that krafka has. The next krafka reads it again.
@@ -153,7 +156,11 @@ impl Membership {
             fail::fail_point!("membership");
             match self.be_member(connected, &mut commands).await? {
                 End::Left => return Ok(()),
-                End::Fenced(why) => {
+                End::Forgot(failed) => {
+                    log::warn!(cause = failed; "{failed}. Another broker looks after the group now; joining anew");
+                }
+                End::Fenced(failed, advice) => {
+                    let why = format!("{failed}. {advice}");
                     fenced.retain(|at| at.elapsed() < FENCED_WITHIN);
                     fenced.push(Instant::now());
                     if fenced.len() >= FENCED_MOST {
@@ -213,7 +220,12 @@ impl Membership {
                     // Its partitions are the other process's, or soon the next member's of this one: there is nothing to release.
                     listener.lose_all();
                     let _ = consumer.close_with(CloseOptions::new().timeout(RETRY_MOST)).await;
-                    return Ok(end);
+                    return Ok(match end {
+                        End::Fenced(failed, _) if !self.has_rival(kafka, &listener).await => {
+                            End::Forgot(failed)
+                        }
+                        end => end,
+                    });
                 }
                 Some(Ok(trouble)) = watching.join_next() => {
                     // krafka's heartbeats fail silently then.
@@ -248,6 +260,16 @@ impl Membership {
                 () = &mut leave => return Ok(End::Left),
                 Some(command) = commands.recv() => self.apply(command, &listener),
             }
+        }
+    }
+
+    /// Whether another process has the name of the member that this one was.
+    async fn has_rival(&self, kafka: &Kafka, listener: &Listener) -> bool {
+        match (&self.name, listener.last_member_id()) {
+            (Some(name), Some(own)) => {
+                rival::has_rival(kafka, &self.config.group, name, &own).await
+            }
+            _ => true,
         }
     }
 
@@ -401,7 +423,7 @@ impl Membership {
                 Err(error) => {
                     let name = self.name.as_deref().unwrap_or_default();
                     if let Some(advice) = refusal::fenced(&error, &self.config, name) {
-                        return Ok(End::Fenced(format!("{}. {advice}", self.failed(&error))));
+                        return Ok(End::Fenced(self.failed(&error), advice));
                     }
                     if let Some(advice) = refusal::name_taken(&error, &self.config, name) {
                         return Ok(End::NameTaken(format!("{}. {advice}", self.failed(&error))));

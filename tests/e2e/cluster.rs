@@ -83,6 +83,40 @@ fn modern_follows_its_leader_on_4_3_1() {
     follows_its_leader(Version::V4_3_1, Over::SaslSsl, "modern");
 }
 
+/// More often within a minute than another process may take a member's name.
+fn stays_a_member_where_its_group_moves(version: Version) {
+    let three = three(version);
+    let topic = three.topic(3);
+    let comet = Comet::start();
+    let mut job = three.job(&topic, Over::SaslSsl, &comet).start();
+    topic.produce(over_rooms(ROOMS, 0, 100));
+    comet.await_delivered(100);
+    topic.await_no_lag();
+    for round in 1..=5 {
+        three.move_group(&topic.group);
+        topic.produce(over_rooms(ROOMS, 100 * round, 100));
+        comet.await_delivered(100 * (round + 1));
+        topic.await_no_lag();
+        await_until("the member", || {
+            is(three.kafka.members(&topic.group).len(), 1)
+        });
+    }
+    job.stop();
+    let lines = job.lines_with(&["Another process is in group"]);
+    assert!(lines.is_empty(), "{lines:?}");
+    assert_each_once_in_order(&comet.calls(), ROOMS, 600);
+}
+
+#[test]
+fn stays_a_member_where_its_group_moves_on_3_9_1() {
+    stays_a_member_where_its_group_moves(Version::V3_9_1);
+}
+
+#[test]
+fn stays_a_member_where_its_group_moves_on_4_3_1() {
+    stays_a_member_where_its_group_moves(Version::V4_3_1);
+}
+
 /// Of three addresses one refuses and one swallows what it gets; the brokers then tell where the others are.
 #[test]
 fn one_good_address_is_enough() {

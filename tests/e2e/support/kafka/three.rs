@@ -21,6 +21,9 @@ use crate::support::{await_until, free_port, is, runtime};
 
 pub const BROKERS: [i32; 3] = [1, 2, 3];
 
+/// The topic of what groups commit.
+const OFFSETS: &str = "__consumer_offsets";
+
 /// What job speaks with the brokers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
@@ -49,7 +52,7 @@ pub fn three(version: Version) -> Turn {
     let turn = TURNS[version as usize].lock();
     let turn = turn.unwrap_or_else(PoisonError::into_inner);
     let three = CLUSTERS[version as usize].get_or_init(|| Three::start(version));
-    three.await_in_sync("__consumer_offsets");
+    three.await_in_sync(OFFSETS);
     Turn { three, _turn: turn }
 }
 
@@ -232,14 +235,22 @@ impl Three {
 
     /// The broker that looks after a group.
     pub fn coordinator(&self, group: &str) -> i32 {
-        // As Java counts them, and Kafka after it.
+        let leader = self.partitions(OFFSETS)[&self.place_of(group)].leader;
+        leader.expect("the group's partition has a leader")
+    }
+
+    /// Has another broker look after a group.
+    #[track_caller]
+    pub fn move_group(&self, group: &str) {
+        let next = self.coordinator(group) % 3 + 1;
+        self.move_leader_of(OFFSETS, self.place_of(group), next);
+    }
+
+    /// The partition of [`OFFSETS`] that has what a group commits, as Java counts, and Kafka after it.
+    fn place_of(&self, group: &str) -> i32 {
         let units = group.encode_utf16().map(i32::from);
         let hash = units.fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit));
-        let partitions = self.partitions("__consumer_offsets");
-        let its = (hash & i32::MAX) % partitions.len() as i32;
-        partitions[&its]
-            .leader
-            .expect("the group's partition has a leader")
+        (hash & i32::MAX) % self.partitions(OFFSETS).len() as i32
     }
 
     /// The broker that leads a partition, where one does.
@@ -278,8 +289,8 @@ impl Three {
     }
 
     /// Asks for an election, which may not come to anything yet.
-    pub fn elect(&self, how: ElectionType, topic: &Topic<'_>, partition: i32) {
-        let of = TopicPartition::new(&topic.name, partition);
+    pub fn elect(&self, how: ElectionType, topic: &str, partition: i32) {
+        let of = TopicPartition::new(topic, partition);
         let admin = self.kafka.client.admin();
         let elected = admin.elect_leaders(how, Some(vec![of]), ElectLeadersOptions::default());
         let _ = runtime().block_on(elected);
@@ -288,8 +299,13 @@ impl Three {
     /// Has another broker lead a partition.
     #[track_caller]
     pub fn move_leader(&self, topic: &Topic<'_>, partition: i32, to: i32) {
-        let of = TopicPartition::new(&topic.name, partition);
-        let mut replicas = self.partitions(&topic.name)[&partition].replicas.clone();
+        self.move_leader_of(&topic.name, partition, to);
+    }
+
+    #[track_caller]
+    fn move_leader_of(&self, topic: &str, partition: i32, to: i32) {
+        let of = TopicPartition::new(topic, partition);
+        let mut replicas = self.partitions(topic)[&partition].replicas.clone();
         replicas.sort_by_key(|&broker| broker != to);
         let admin = self.kafka.client.admin();
         let options = AlterPartitionReassignmentsOptions::default();
@@ -303,7 +319,7 @@ impl Three {
         }
         await_until("another leader", || {
             self.elect(ElectionType::Preferred, topic, partition);
-            is(self.leader(topic, partition), Some(to))
+            is(self.partitions(topic)[&partition].leader, Some(to))
         });
     }
 }
