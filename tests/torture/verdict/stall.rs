@@ -42,7 +42,7 @@ type Span = (Micros, Micros);
 
 pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     let mut finding = Finding::default();
-    let (mut longest, mut longest_in_all) = (0, 0);
+    let (mut longest, mut longest_in_all) = (0, (0, 0));
     let mut excused = 0.0;
     let partitions = evidence
         .log
@@ -79,7 +79,7 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
                 if first <= from {
                     continue;
                 }
-                longest_in_all = longest_in_all.max(first - from);
+                longest_in_all = longest_in_all.max((first - from, from));
                 let here = &spans[message.partition as usize];
                 let mut waited = (first - from) - covered(here, from, first);
                 if waited > AT_MOST {
@@ -108,11 +108,12 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     let is_kafkas = |w: &Window| w.touches(|s| s == Scope::Kafka);
     let kafka = back(evidence, facts, "Kafka", KAFKA_BACK, is_kafkas, violations);
     finding.figures = format!(
-        "the longest wait of a room's next message {:.1} s while all was well ({:.0} % of the time), {} allowed, {:.1} s in all; {comet}; {kafka}",
+        "the longest wait of a room's next message {:.1} s while all was well ({:.0} % of the time), {} allowed, {:.1} s in all (at {}); {comet}; {kafka}",
         seconds(longest),
         100.0 * (1.0 - excused / whole.max(1.0)),
         AT_MOST / SECOND,
-        seconds(longest_in_all),
+        seconds(longest_in_all.0),
+        evidence.timeline.at(longest_in_all.1),
     );
     finding
 }
