@@ -263,16 +263,6 @@ impl Membership {
         }
     }
 
-    /// Whether another process has the name of the member that this one was.
-    async fn has_rival(&self, kafka: &Kafka, listener: &Listener) -> bool {
-        match (&self.name, listener.last_member_id()) {
-            (Some(name), Some(own)) => {
-                rival::has_rival(kafka, &self.config.group, name, &own).await
-            }
-            _ => true,
-        }
-    }
-
     /// Starts what the group asks for. Each commit and each look is answered.
     fn apply(&self, command: Command, listener: &Arc<Listener>) {
         let (listener, events) = (listener.clone(), self.events.clone());

@@ -12,11 +12,24 @@ use std::time::Duration;
 use krafka::Kafka;
 use krafka::admin::{ConsumerGroupMember, DescribeConsumerGroupsOptions};
 
+use super::Membership;
+use super::rebalance::Listener;
+
 /// A group that moved is there again within a second or two.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+impl Membership {
+    /// Whether another process has the name of the member that this one was.
+    pub(super) async fn has_rival(&self, kafka: &Kafka, listener: &Listener) -> bool {
+        match (&self.name, listener.last_member_id()) {
+            (Some(name), Some(own)) => has_rival(kafka, &self.config.group, name, &own).await,
+            _ => true,
+        }
+    }
+}
+
 /// Whether Kafka knows a member of this name with another id than `own`. Where it doesn't answer, it may.
-pub async fn has_rival(kafka: &Kafka, group: &str, name: &str, own: &str) -> bool {
+async fn has_rival(kafka: &Kafka, group: &str, name: &str, own: &str) -> bool {
     let options = DescribeConsumerGroupsOptions::default().timeout(ANSWER_WITHIN);
     let admin = kafka.admin();
     let described = admin.describe_consumer_groups([group], options).await;
