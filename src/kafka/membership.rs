@@ -74,11 +74,6 @@ const POLL: Duration = Duration::from_secs(1);
 /// says so: with equal limits either of the two could be first.
 const BEYOND_STOP: Duration = Duration::from_secs(10);
 
-/// Gives up after this many fencings within this time. One alone proves nothing: a broker that comes back may remember
-/// the process that had the name before this one.
-const FENCED_MOST: usize = 3;
-const FENCED_WITHIN: Duration = Duration::from_secs(60);
-
 /// Starts the thread that keeps the membership until [`Command::Leave`].
 ///
 /// # Errors
@@ -143,7 +138,7 @@ impl Membership {
     /// The broker refuses the settings for good, or another process keeps taking this member's name.
     async fn keep(self: Arc<Self>, mut commands: UnboundedReceiver<Command>) -> Result<(), String> {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
-        let mut fenced: Vec<Instant> = Vec::new();
+        let mut fencings = rival::Fencings::default();
         let mut kafka = None;
         loop {
             let connected = match &kafka {
@@ -161,9 +156,7 @@ impl Membership {
                 }
                 End::Fenced(failed, advice) => {
                     let why = format!("{failed}. {advice}");
-                    fenced.retain(|at| at.elapsed() < FENCED_WITHIN);
-                    fenced.push(Instant::now());
-                    if fenced.len() >= FENCED_MOST {
+                    if fencings.are_too_many(Instant::now()) {
                         return Err(why);
                     }
                     log::warn!(cause = why; "{why}; or Kafka remembered one that is gone. Joining anew");

@@ -5,9 +5,9 @@
 //! When another broker looks after the group than before, krafka forgets its member id, though Kafka still knows it: its next
 //! heartbeat has the name alone, and Kafka answers that another one has that name. One sees it where the brokers are
 //! restarted one after the other: a member is fenced each time that the group moves. Once krafka keeps its id, delete
-//! this, and count each fencing in `membership.rs`.
+//! [`Membership::has_rival`], and count each fencing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use krafka::Kafka;
 use krafka::admin::{ConsumerGroupMember, DescribeConsumerGroupsOptions};
@@ -17,6 +17,24 @@ use super::rebalance::Listener;
 
 /// A group that moved is there again within a second or two.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Gives up after this many fencings within this time. One alone proves nothing: a broker that comes back may remember
+/// the process that had the name before this one.
+const MOST: usize = 3;
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// When another process took this member's name.
+#[derive(Default)]
+pub struct Fencings(Vec<Instant>);
+
+impl Fencings {
+    /// Notes one more.
+    pub fn are_too_many(&mut self, now: Instant) -> bool {
+        self.0.retain(|at| now.duration_since(*at) < WITHIN);
+        self.0.push(now);
+        self.0.len() >= MOST
+    }
+}
 
 impl Membership {
     /// Whether another process has the name of the member that this one was.
@@ -44,4 +62,17 @@ fn is_among(members: &[ConsumerGroupMember], name: &str, own: &str) -> bool {
         .iter()
         .filter(|member| member.instance_id.as_deref() == Some(name));
     of_name.any(|member| member.member_id != own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_fencings_within_a_minute_are_too_many() {
+        let (mut fencings, begin) = (Fencings::default(), Instant::now());
+        let mut at = |seconds| fencings.are_too_many(begin + Duration::from_secs(seconds));
+        assert_eq!([0, 50, 61, 115].map(&mut at), [false; 4]);
+        assert!(at(118));
+    }
 }
