@@ -23,13 +23,13 @@ each_broker() {
   return $failed
 }
 
-prepare_cluster() { # PORT PORT PORT; once home is known
-  local all=("${listeners[@]}") listener
+prepare_cluster() { # PORT PORT PORT; once home and all listeners (in all) are known
+  local listener
   replicas=3 home=$(realpath "$home")
   printf '%s=%q\n' cluster_id "$(new_cluster_id)" controllers "$(free_port) $(free_port) $(free_port)" \
     internals "$(free_port) $(free_port) $(free_port)" >"$home/cluster.env"
   port=$1 dir=$home
-  [ -z "$security" ] || make_secrets
+  [ -z "$security" ] || [ -d "$dir/secrets" ] || make_secrets
   cluster=$home
   for node in 1 2 3; do
     dir=$home/$node port=$1 listeners=()
@@ -77,6 +77,24 @@ member_properties() {
 # Starts all three: none is up before another one is.
 launch_cluster() { each_broker again >/dev/null; }
 
+# For hold.
+hold_cluster() {
+  home=$dir all=("${listeners[@]}")
+  prepare_cluster "$(free_port)" "$(free_port)" "$(free_port)"
+  until launch_cluster; do
+    # Someone else may have taken a port since it was found free.
+    ((--tries > 0)) || exit 1
+    for dir in "$home"/{1,2,3}; do
+      load_broker
+      end kafka 0
+      unregister
+    done
+    rm -rf "$home"/{1,2,3}
+    prepare_cluster "$(free_port)" "$(free_port)" "$(free_port)"
+  done
+  dir=$home
+}
+
 addresses_of() { # FOLDER
   local folder
   for folder in $(brokers_in "$1"); do
@@ -95,6 +113,7 @@ start_cluster() {
   check_dir
   jars "$version" >/dev/null || exit 1
   mkdir -p "$home"
+  all=("${listeners[@]}")
   prepare_cluster "$first" $((first + 1)) $((first + 2))
   launch_cluster || exit 1
   echo "Kafka $version answers on $(addresses_of "$home") (folders: $home/1 to 3)"

@@ -21,17 +21,18 @@ die() {
 listening() { timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; }
 
 # A port of 127.0.0.1 that nothing listens on. It is taken below the range from which the kernel hands out ports
-# for outgoing connections, so that a broker which was stopped finds its port free when it comes back.
+# for outgoing connections, so that a broker which was stopped finds its port free when it comes back. The end-to-end tests
+# take theirs below 25000.
 free_port() {
   local port
   for _ in $(seq 100); do
-    port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
+    port=$((25000 + (RANDOM * 32768 + RANDOM) % 7000))
     if ! listening 127.0.0.1 "$port"; then
       echo "$port"
       return
     fi
   done
-  die "found no free port between 20000 and 32000 in 100 tries"
+  die "found no free port between 25000 and 32000 in 100 tries"
 }
 
 # is_number TEXT LOW HIGH

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use super::Consumer;
 use crate::kafka::fetch::{FetchError, LONGEST_LOOK, Make, Positions};
 
-/// Limits a fetch; its connection is given up after this. A broker under load takes seconds.
+/// Limits a fetch, where the fetcher says nothing else; its connection is given up after this. A broker under load takes
+/// seconds.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const _: () = assert!(
     LONGEST_LOOK.as_millis() < TIMEOUT.as_millis(),
@@ -52,7 +53,8 @@ impl Reader {
         let mut fetcher = (self.fetchers)();
         while let Some((positions, wait)) = consumer.next_fetch() {
             consumer.rests();
-            let ticket = self.parking.park(consumer);
+            let limit = fetcher.longest().unwrap_or(self.timeout);
+            let ticket = self.parking.park(consumer, limit);
             let answer = fetcher.fetch(&positions, wait);
             let Some(back) = self.parking.unpark(ticket) else {
                 return;
@@ -73,8 +75,8 @@ impl Reader {
             // A second more or less doesn't matter, and an idle job should sleep.
             while self.parking.is_open() {
                 thread::sleep(self.timeout / 10);
-                if let Some(consumer) = self.parking.take_over(self.timeout) {
-                    return self.replace(consumer);
+                if let Some((consumer, limit)) = self.parking.take_over() {
+                    return self.replace(consumer, limit);
                 }
             }
         };
@@ -85,8 +87,8 @@ impl Reader {
     }
 
     /// Goes on with the consumer of a thread that hangs.
-    fn replace(&self, mut consumer: Box<Consumer>) {
-        let seconds = self.timeout.as_secs();
+    fn replace(&self, mut consumer: Box<Consumer>, limit: Duration) {
+        let seconds = limit.as_secs();
         let mut why = format!("no answer within {seconds} s: the connection is given up");
         if let Err(error) = self.clone().watch() {
             why = format!("{why}, and nobody watches the next one: starting a thread: {error}");
@@ -117,6 +119,7 @@ struct Parked {
     /// Keeps a late thread from taking the consumer that another thread parked.
     ticket: u64,
     since: Instant,
+    limit: Duration,
 }
 
 impl Parking {
@@ -126,13 +129,14 @@ impl Parking {
     }
 
     /// Parks the consumer. Returns the ticket to unpark it.
-    fn park(&self, consumer: Box<Consumer>) -> u64 {
+    fn park(&self, consumer: Box<Consumer>, limit: Duration) -> u64 {
         let mut state = self.state();
         state.ticket += 1;
         state.parked = Some(Parked {
             consumer,
             ticket: state.ticket,
             since: Instant::now(),
+            limit,
         });
         state.ticket
     }
@@ -144,11 +148,11 @@ impl Parking {
         Some(parked.consumer)
     }
 
-    /// Returns the consumer if it has been parked for `timeout` or longer.
-    fn take_over(&self, timeout: Duration) -> Option<Box<Consumer>> {
+    /// Returns the consumer if it has been parked for as long as its limit, and that.
+    fn take_over(&self) -> Option<(Box<Consumer>, Duration)> {
         let parked = &mut self.state().parked;
-        let parked = parked.take_if(|parked| parked.since.elapsed() >= timeout)?;
-        Some(parked.consumer)
+        let parked = parked.take_if(|parked| parked.since.elapsed() >= parked.limit)?;
+        Some((parked.consumer, parked.limit))
     }
 
     fn close(&self) {

@@ -12,6 +12,7 @@ mod rebalance;
 mod refusal;
 mod rejoin;
 mod retry;
+mod rival;
 mod served;
 mod unowned;
 
@@ -73,11 +74,6 @@ const POLL: Duration = Duration::from_secs(1);
 /// says so: with equal limits either of the two could be first.
 const BEYOND_STOP: Duration = Duration::from_secs(10);
 
-/// Gives up after this many fencings within this time. One alone proves nothing: a broker that comes back may remember
-/// the process that had the name before this one.
-const FENCED_MOST: usize = 3;
-const FENCED_WITHIN: Duration = Duration::from_secs(60);
-
 /// Starts the thread that keeps the membership until [`Command::Leave`].
 ///
 /// # Errors
@@ -115,8 +111,10 @@ pub fn spawn(
 enum End {
     /// It was told to leave.
     Left,
-    /// Another process took its name.
-    Fenced(String),
+    /// Another process took its name, as Kafka says: what failed, and what to do about it.
+    Fenced(String, String),
+    /// krafka forgot who it is (`rival.rs`).
+    Forgot(String),
     /// Kafka still has a member of its name. A later join may find the name free.
     NameTaken(String),
     /// The broker doesn't take the password that krafka has. The next krafka reads it again.
@@ -140,7 +138,7 @@ impl Membership {
     /// The broker refuses the settings for good, or another process keeps taking this member's name.
     async fn keep(self: Arc<Self>, mut commands: UnboundedReceiver<Command>) -> Result<(), String> {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
-        let mut fenced: Vec<Instant> = Vec::new();
+        let mut fencings = rival::Fencings::default();
         let mut kafka = None;
         loop {
             let connected = match &kafka {
@@ -153,10 +151,12 @@ impl Membership {
             fail::fail_point!("membership");
             match self.be_member(connected, &mut commands).await? {
                 End::Left => return Ok(()),
-                End::Fenced(why) => {
-                    fenced.retain(|at| at.elapsed() < FENCED_WITHIN);
-                    fenced.push(Instant::now());
-                    if fenced.len() >= FENCED_MOST {
+                End::Forgot(failed) => {
+                    log::warn!(cause = failed; "{failed}. Another broker looks after the group now; joining anew");
+                }
+                End::Fenced(failed, advice) => {
+                    let why = format!("{failed}. {advice}");
+                    if fencings.are_too_many(Instant::now()) {
                         return Err(why);
                     }
                     log::warn!(cause = why; "{why}; or Kafka remembered one that is gone. Joining anew");
@@ -213,7 +213,12 @@ impl Membership {
                     // Its partitions are the other process's, or soon the next member's of this one: there is nothing to release.
                     listener.lose_all();
                     let _ = consumer.close_with(CloseOptions::new().timeout(RETRY_MOST)).await;
-                    return Ok(end);
+                    return Ok(match end {
+                        End::Fenced(failed, _) if !self.has_rival(kafka, &listener).await => {
+                            End::Forgot(failed)
+                        }
+                        end => end,
+                    });
                 }
                 Some(Ok(trouble)) = watching.join_next() => {
                     // krafka's heartbeats fail silently then.
@@ -401,7 +406,7 @@ impl Membership {
                 Err(error) => {
                     let name = self.name.as_deref().unwrap_or_default();
                     if let Some(advice) = refusal::fenced(&error, &self.config, name) {
-                        return Ok(End::Fenced(format!("{}. {advice}", self.failed(&error))));
+                        return Ok(End::Fenced(self.failed(&error), advice));
                     }
                     if let Some(advice) = refusal::name_taken(&error, &self.config, name) {
                         return Ok(End::NameTaken(format!("{}. {advice}", self.failed(&error))));

@@ -3,8 +3,9 @@
 //!
 //! One small request tells whether anything changed; only of a partition where something did, its leader is asked more.
 
+mod patience;
+
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use kafka_protocol::error::ParseResponseErrorCode;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -22,9 +23,7 @@ use super::ask::{Connection, address_of, text};
 use super::cluster::Cluster;
 use crate::message::standing::{Log, Question, Standing, TopicTag};
 use crate::message::{PartitionId, Topics, by_topic};
-
-/// How long one broker may take for one answer, with connecting to it.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+use patience::Patience;
 
 /// The versions asked for, oldest and newest. The topic's id comes with version 10 of the metadata (Kafka 2.8).
 const METADATA: (i16, i16) = (4, 10);
@@ -42,6 +41,7 @@ pub struct Asker {
     cluster: Cluster,
     topics: Topics,
     connections: HashMap<String, Negotiated>,
+    patience: Patience,
     /// Whether it was said that the brokers give topics no ids.
     said: bool,
 }
@@ -58,6 +58,7 @@ impl Asker {
             cluster,
             topics,
             connections: HashMap::new(),
+            patience: Patience::new(),
             said: false,
         }
     }
@@ -65,7 +66,7 @@ impl Asker {
     /// Partitions that Kafka doesn't have, or has no topic for, are left out.
     ///
     /// # Errors
-    /// A sentence, where no broker answers. Each has a second for each answer.
+    /// A sentence, where no broker answers in time.
     pub async fn look(
         &mut self,
         questions: &[Question],
@@ -115,7 +116,7 @@ impl Asker {
     /// [`EARLIEST`]. A partition whose leader doesn't say it is left out; the other value says why, where one failed.
     ///
     /// # Errors
-    /// No broker answers, or none has the topic. Each has a second for each answer.
+    /// No broker answers, or none has the topic.
     pub async fn find(
         &mut self,
         partitions: &[PartitionId],
@@ -357,7 +358,10 @@ impl Asker {
         // Taken out: a connection whose answer didn't come is not used again.
         let kept = self.connections.remove(address);
         let answer = match kept {
-            Some(served) => within(address, served.ask(request, versions)).await.ok(),
+            Some(served) => {
+                let asking = served.ask(request, versions);
+                self.patience.wait(address, asking).await.ok()
+            }
             None => None,
         };
         let (served, answer) = match answer {
@@ -369,24 +373,13 @@ impl Asker {
                         .ask(request, versions)
                         .await
                 };
-                within(address, asking).await.map_err(Refusal::Failed)?
+                let answer = self.patience.wait(address, asking).await;
+                answer.map_err(Refusal::Failed)?
             }
         };
         self.connections.insert(address.into(), served);
         answer
     }
-}
-
-async fn within<T>(
-    address: &str,
-    asking: impl Future<Output = Result<T, String>>,
-) -> Result<T, String> {
-    let answer = tokio::time::timeout(ANSWER_WITHIN, asking).await;
-    answer.unwrap_or_else(|_| {
-        Err(format!(
-            "Kafka at {address} gave no answer within {ANSWER_WITHIN:?}"
-        ))
-    })
 }
 
 /// Why there is no answer.

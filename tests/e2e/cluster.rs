@@ -9,8 +9,8 @@ use crate::support::comet::Comet;
 use crate::support::dead_address::DropsPackets;
 use crate::support::kafka::Version;
 use crate::support::kafka::three::{Over, three};
-use crate::support::messages::{assert_each_once_in_order, over_rooms};
-use crate::support::{free_port, is};
+use crate::support::messages::{assert_each_once_in_order, over_rooms, to_room};
+use crate::support::{await_until, free_port, is};
 
 const ROOMS: usize = 40;
 
@@ -83,6 +83,40 @@ fn modern_follows_its_leader_on_4_3_1() {
     follows_its_leader(Version::V4_3_1, Over::SaslSsl, "modern");
 }
 
+/// More often within a minute than another process may take a member's name.
+fn stays_a_member_where_its_group_moves(version: Version) {
+    let three = three(version);
+    let topic = three.topic(3);
+    let comet = Comet::start();
+    let mut job = three.job(&topic, Over::SaslSsl, &comet).start();
+    topic.produce(over_rooms(ROOMS, 0, 100));
+    comet.await_delivered(100);
+    topic.await_no_lag();
+    for round in 1..=5 {
+        three.move_group(&topic.group);
+        topic.produce(over_rooms(ROOMS, 100 * round, 100));
+        comet.await_delivered(100 * (round + 1));
+        topic.await_no_lag();
+        await_until("the member", || {
+            is(three.kafka.members(&topic.group).len(), 1)
+        });
+    }
+    job.stop();
+    let lines = job.lines_with(&["Another process is in group"]);
+    assert!(lines.is_empty(), "{lines:?}");
+    assert_each_once_in_order(&comet.calls(), ROOMS, 600);
+}
+
+#[test]
+fn stays_a_member_where_its_group_moves_on_3_9_1() {
+    stays_a_member_where_its_group_moves(Version::V3_9_1);
+}
+
+#[test]
+fn stays_a_member_where_its_group_moves_on_4_3_1() {
+    stays_a_member_where_its_group_moves(Version::V4_3_1);
+}
+
 /// Of three addresses one refuses and one swallows what it gets; the brokers then tell where the others are.
 #[test]
 fn one_good_address_is_enough() {
@@ -131,7 +165,7 @@ fn a_partition_without_a_leader_holds_up_no_other() {
     });
     assert!(!held.is_empty() && !free.is_empty());
     three.kill(2);
-    crate::support::await_until("a partition without a leader", || {
+    await_until("a partition without a leader", || {
         is(three.leader(&topic, 1), None)
     });
     let written = free.len();
@@ -143,4 +177,28 @@ fn a_partition_without_a_leader_holds_up_no_other() {
     topic.await_no_lag();
     job.stop();
     assert_each_once_in_order(&comet.calls(), ROOMS, 600);
+}
+
+/// The broker in job's own rack has the records too, and is read.
+#[test]
+fn a_replica_in_the_same_rack_is_read() {
+    const SIZE: usize = 5_000;
+    let three = three(Version::V4_3_1);
+    let topic = three.placed_topic([vec![1, 2, 3]]);
+    let comet = Comet::start();
+    let job = three.job(&topic, Over::Counted, &comet);
+    let mut job = job.flag("--client-rack", "rack-2").start();
+    let passed = || [0, 1].map(|n: usize| three.counting[n].passed());
+    for round in 1..=4 {
+        let large = |n: usize| to_room("room", format!("{}/{n}", "x".repeat(SIZE)));
+        topic.produce((0..100).map(large));
+        comet.await_delivered(100 * round);
+    }
+    topic.await_no_lag();
+    job.stop();
+    let [leader, other] = passed();
+    assert!(
+        other > 300 * SIZE && leader < 200 * SIZE,
+        "{leader}, {other}"
+    );
 }

@@ -245,7 +245,7 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
     let report = folder.join("verdict.txt");
     fs::write(&report, verdict.text(usize::MAX))
         .map_err(|e| format!("cannot write {}: {e}", report.display()))?;
-    if !passed {
+    if !passed || settings.keep {
         // The brokers' own logs go with their folders.
         for of in ["", "1", "2", "3"] {
             let log = director.kafka.folder.join(of).join("kafka.log");
@@ -254,7 +254,7 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
         screen.say(&format!("logs and records are in {}", folder.display()));
     }
     drop(director);
-    if passed {
+    if passed && !settings.keep {
         let _ = fs::remove_dir_all(&folder);
     }
     Ok(passed)

@@ -84,6 +84,9 @@ pub struct Settings {
     /// One fault at a time, and all well for so many seconds after each: shows how soon messages flow again
     #[arg(long, value_name = "SECONDS")]
     pub pause: Option<u32>,
+    /// Keep the logs and records where all promises were kept, too
+    #[arg(long)]
+    pub keep: bool,
     /// Print the faults of the campaign, and run nothing
     #[arg(long)]
     pub plan: bool,

@@ -73,7 +73,17 @@ impl Fetcher for Auto {
                 },
             },
         };
-        self.switch_to_modern(&why, positions, wait)
+        // It reads the classic client's last batches again, in a fetch of its own.
+        log::info!("reading with the modern fetcher: {why}");
+        self.reader = Reader::Modern(Box::new(Modern::new(&self.config)));
+        Ok(Vec::new())
+    }
+
+    fn longest(&self) -> Option<Duration> {
+        match &self.reader {
+            Reader::Classic { client, .. } => client.longest(),
+            Reader::Modern(modern) => modern.longest(),
+        }
     }
 
     fn ends(&mut self) -> Positions {
@@ -81,22 +91,6 @@ impl Fetcher for Auto {
             Reader::Classic { client, .. } => client.ends(),
             Reader::Modern(modern) => modern.ends(),
         }
-    }
-}
-
-impl Auto {
-    /// Switches to the modern client. It reads the classic client's last batches again.
-    fn switch_to_modern(
-        &mut self,
-        why: &str,
-        positions: &Positions,
-        wait: Duration,
-    ) -> Result<Vec<Batch>, FetchError> {
-        log::info!("reading with the modern fetcher: {why}");
-        let mut modern = Box::new(Modern::new(&self.config));
-        let outcome = modern.fetch(positions, wait);
-        self.reader = Reader::Modern(modern);
-        outcome
     }
 }
 

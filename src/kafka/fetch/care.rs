@@ -299,6 +299,10 @@ impl Care {
 }
 
 impl Fetcher for Care {
+    fn longest(&self) -> Option<Duration> {
+        self.reader.longest()
+    }
+
     fn fetch(&mut self, positions: &Positions, wait: Duration) -> Result<Vec<Batch>, FetchError> {
         let mut batches = Vec::new();
         for Batch { partition, outcome } in self.read(positions, wait)? {

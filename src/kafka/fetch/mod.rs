@@ -112,6 +112,12 @@ pub trait Fetcher {
     /// No partition could be read. The caller owns the positions, so a retry loses nothing.
     fn fetch(&mut self, positions: &Positions, wait: Duration) -> Result<Vec<Batch>, FetchError>;
 
+    /// How long a fetch may take where it ends by itself in any case, and only slowly: each answer that it needs has a limit
+    /// of its own. `None` where nothing but the watchdog ends one that hangs.
+    fn longest(&self) -> Option<Duration> {
+        None
+    }
+
     /// Where the logs of partitions end, as Kafka said with the last fetch. Leaves out what it didn't say.
     fn ends(&mut self) -> Positions {
         Positions::new()

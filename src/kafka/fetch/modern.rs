@@ -92,7 +92,14 @@ impl Drop for Modern {
     }
 }
 
+/// The first fetch needs a dozen answers, each of which may come late from a broker that holds this client to a quota.
+const LONGEST: Duration = Duration::from_secs(40);
+
 impl Fetcher for Modern {
+    fn longest(&self) -> Option<Duration> {
+        Some(LONGEST)
+    }
+
     fn fetch(&mut self, positions: &Positions, wait: Duration) -> Result<Vec<Batch>, FetchError> {
         self.try_fetch(positions, wait).map_err(FetchError::Failed)
     }
@@ -206,9 +213,11 @@ impl Reader {
             self.heard = now;
         }
         self.at.retain(|p, _| !self.quiet.is_due(*p, now));
-        self.move_to(positions).await?;
-        let poll = self.consumer.poll(wait);
-        let records = timeout(HELD_BACK, poll).await.unwrap_or_else(held_back)?;
+        let polled = async {
+            self.move_to(positions).await?;
+            self.consumer.poll(wait).await
+        };
+        let records = timeout(HELD_BACK, polled).await.unwrap_or_else(held_back)?;
         let mut came = Positions::new();
         for record in &records {
             if let Some(partition) = self.topics.partition(&record.topic, record.partition) {

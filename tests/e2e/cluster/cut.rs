@@ -34,7 +34,7 @@ fn cut(three: &Turn, topic: &Topic<'_>) {
     three.kill(1);
     three.again(2);
     await_until("an unclean election", || {
-        three.elect(ElectionType::Unclean, topic, 0);
+        three.elect(ElectionType::Unclean, &topic.name, 0);
         is(three.leader(topic, 0), Some(2))
     });
     assert_eq!(three.kafka.end_offsets(&topic.name)[&0], KEPT as i64);

@@ -3,11 +3,12 @@
 mod cluster;
 mod files;
 mod groups;
+mod quotas;
 mod records;
 pub mod secured;
 pub mod three;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -262,6 +263,24 @@ impl Kafka {
         for result in changed.into_values() {
             result.expect("the topic's configuration changes");
         }
+    }
+
+    /// Runs one of Kafka's own tools that reads this.
+    pub fn tool_with_input(&self, tool: &str, args: &[&str], input: &[u8]) -> Output {
+        let mut child = Command::new(SCRIPT)
+            .arg("tool")
+            .arg(&self.folder)
+            .arg(tool)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{SCRIPT} does not start: {e}"));
+        let mut stdin = child.stdin.take().expect("it is piped");
+        stdin.write_all(input).expect("the tool takes it");
+        drop(stdin);
+        child.wait_with_output().expect("the tool ends")
     }
 
     /// Runs one of Kafka's own tools against this broker.

@@ -10,6 +10,7 @@ pub mod dns;
 pub mod http;
 pub mod job;
 pub mod kafka;
+pub mod kcat;
 pub mod messages;
 pub mod prometheus;
 pub mod proxy;

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -10,6 +10,8 @@ use std::thread;
 pub struct Proxy {
     address: SocketAddr,
     connections: Arc<Mutex<Vec<Connection>>>,
+    /// Bytes that went through it, either way.
+    passed: Arc<AtomicUsize>,
 }
 
 struct Connection {
@@ -29,6 +31,8 @@ impl Proxy {
         let address = listener.local_addr().expect("it has an address");
         let connections = Arc::new(Mutex::new(Vec::new()));
         let made = Arc::clone(&connections);
+        let passed = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&passed);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 // Nobody there: the connection ends at once.
@@ -43,12 +47,13 @@ impl Proxy {
                 made.lock()
                     .expect("no holder of it panics")
                     .push(connection);
-                connect(client, server, forgotten);
+                connect(client, server, forgotten, &counted);
             }
         });
         Proxy {
             address,
             connections,
+            passed,
         }
     }
 
@@ -78,6 +83,11 @@ impl Proxy {
         connections[0].forgotten.store(true, Ordering::Relaxed);
     }
 
+    /// How many bytes went through it so far, either way.
+    pub fn passed(&self) -> usize {
+        self.passed.load(Ordering::Relaxed)
+    }
+
     /// How many connections were made so far.
     pub fn connections(&self) -> usize {
         let connections = self.connections.lock().expect("no holder of it panics");
@@ -85,22 +95,29 @@ impl Proxy {
     }
 }
 
-fn connect(client: TcpStream, server: TcpStream, forgotten: Arc<AtomicBool>) {
+fn connect(
+    client: TcpStream,
+    server: TcpStream,
+    forgotten: Arc<AtomicBool>,
+    passed: &Arc<AtomicUsize>,
+) {
     for socket in [&client, &server] {
         socket.set_nodelay(true).expect("a socket takes the option");
     }
     let again = |socket: &TcpStream| socket.try_clone().expect("a socket can be shared");
     let (from_client, to_client) = (again(&client), client);
     let (from_server, to_server) = (again(&server), server);
-    let also = Arc::clone(&forgotten);
-    thread::spawn(move || pump(from_client, to_server, &forgotten));
-    thread::spawn(move || pump(from_server, to_client, &also));
+    for (from, to) in [(from_client, to_server), (from_server, to_client)] {
+        let (forgotten, passed) = (Arc::clone(&forgotten), Arc::clone(passed));
+        thread::spawn(move || pump(from, to, &forgotten, &passed));
+    }
 }
 
 /// Passes on what comes, until its end. Of what was forgotten the other side hears nothing.
-fn pump(mut from: TcpStream, mut to: TcpStream, forgotten: &AtomicBool) {
+fn pump(mut from: TcpStream, mut to: TcpStream, forgotten: &AtomicBool, passed: &AtomicUsize) {
     let mut buffer = [0; 16 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
+        passed.fetch_add(length, Ordering::Relaxed);
         if !forgotten.load(Ordering::Relaxed) && to.write_all(&buffer[..length]).is_err() {
             break;
         }

@@ -10,6 +10,7 @@ mod repeats;
 mod stall;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::fmt::Write;
 

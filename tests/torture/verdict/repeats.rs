@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::facts::finished::answer_lost;
 use super::facts::{Facts, Repeat, name, pid};
-use super::stall::lists;
+use super::turns::lists;
 use super::{Evidence, Finding, context};
 use crate::children::{End, Life};
 use crate::timeline::{Micros, SECOND, Scope};

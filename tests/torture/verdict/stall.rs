@@ -3,6 +3,7 @@
 use super::behind::Behind;
 use super::facts::{Facts, name};
 use super::older::Older;
+use super::turns::{Span, Turn, apart, covered, gaps, turns};
 use super::{Evidence, Finding, context};
 use crate::timeline::{Micros, SECOND, Scope, Timeline, Window};
 
@@ -38,11 +39,9 @@ const SESSION: Micros = 10 * SECOND;
 /// How long a hand-over may take while a Comet answers nothing.
 const HAND_OVER: Micros = 9 * SECOND;
 
-type Span = (Micros, Micros);
-
 pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     let mut finding = Finding::default();
-    let (mut longest, mut longest_in_all) = (0, 0);
+    let (mut longest, mut longest_in_all) = (0, (0, 0));
     let mut excused = 0.0;
     let partitions = evidence
         .log
@@ -79,7 +78,7 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
                 if first <= from {
                     continue;
                 }
-                longest_in_all = longest_in_all.max(first - from);
+                longest_in_all = longest_in_all.max((first - from, from));
                 let here = &spans[message.partition as usize];
                 let mut waited = (first - from) - covered(here, from, first);
                 if waited > AT_MOST {
@@ -108,11 +107,12 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     let is_kafkas = |w: &Window| w.touches(|s| s == Scope::Kafka);
     let kafka = back(evidence, facts, "Kafka", KAFKA_BACK, is_kafkas, violations);
     finding.figures = format!(
-        "the longest wait of a room's next message {:.1} s while all was well ({:.0} % of the time), {} allowed, {:.1} s in all; {comet}; {kafka}",
+        "the longest wait of a room's next message {:.1} s while all was well ({:.0} % of the time), {} allowed, {:.1} s in all (at {}); {comet}; {kafka}",
         seconds(longest),
         100.0 * (1.0 - excused / whole.max(1.0)),
         AT_MOST / SECOND,
-        seconds(longest_in_all),
+        seconds(longest_in_all.0),
+        evidence.timeline.at(longest_in_all.1),
     );
     finding
 }
@@ -182,54 +182,6 @@ fn back(
     }
 }
 
-/// A time for which a job had a partition.
-struct Turn {
-    life: usize,
-    slot: usize,
-    has_dead_address: bool,
-    from: Micros,
-    to: Micros,
-}
-
-/// Whether a line is about a partition: `partitions [1, 3] are released`, `lost partitions 1, 3: …`.
-pub fn lists(line: &str, partition: i32) -> bool {
-    let list = line.split_once("partitions ").map_or("", |(_, list)| list);
-    let end = list.find(|c: char| c.is_alphabetic() || c == ':');
-    let mut numbers = list[..end.unwrap_or(list.len())].split(|c: char| !c.is_ascii_digit());
-    numbers.any(|number| number == partition.to_string())
-}
-
-/// Who had a partition when, as the jobs said it.
-fn turns(evidence: &Evidence<'_>, partition: i32) -> Vec<Turn> {
-    let begins = format!("partition {partition}: reading from offset");
-    let mut turns: Vec<Turn> = Vec::new();
-    for (place, life) in evidence.lives.iter().enumerate() {
-        let ended = life.ended.unwrap_or(Micros::MAX);
-        let first = turns.len();
-        for (at, line) in &life.notes {
-            let begun = line.contains(&begins);
-            let over = (line.contains("are released") || line.contains("lost partitions"))
-                && lists(line, partition);
-            if (begun || over)
-                && let Some(last) = turns[first..].last_mut()
-                && last.to == ended
-            {
-                last.to = *at;
-            }
-            if begun {
-                turns.push(Turn {
-                    life: place,
-                    slot: life.slot,
-                    has_dead_address: life.has_dead_address,
-                    from: *at,
-                    to: ended,
-                });
-            }
-        }
-    }
-    turns
-}
-
 /// The times in which nothing can be asked of what a Comet should get from a partition, ascending and apart.
 fn excuses(
     evidence: &Evidence<'_>,
@@ -278,9 +230,9 @@ fn excuses(
                     } else {
                         AFTER_KAFKA
                     };
-                    // Between these, what it led is with the others.
+                    // After that, what it led is with the others, and stays there when it comes back.
                     spans.push((from, from + TAKEN_OVER + more));
-                    (to, to.saturating_add(more))
+                    (to, to.saturating_add(AFTER_KAFKA))
                 }
                 Scope::Comet(c) if c == comet => (
                     from,
@@ -368,14 +320,6 @@ fn there_again(
     until.min(at_most)
 }
 
-/// The times in which no job had the partition.
-fn gaps(turns: &[Turn]) -> Vec<Span> {
-    let had = apart(turns.iter().map(|turn| (turn.from, turn.to)).collect());
-    let begins = std::iter::once(0).chain(had.iter().map(|span| span.1));
-    let ends = had.iter().map(|span| span.0).chain([Micros::MAX]);
-    begins.zip(ends).collect()
-}
-
 /// The times in which Kafka may take a member that is gone for a living one: it hands nothing over until that one's
 /// session is over, whoever it is that waits for a partition.
 fn unnoticed(timeline: &Timeline) -> impl Iterator<Item = Span> {
@@ -391,46 +335,6 @@ fn unnoticed(timeline: &Timeline) -> impl Iterator<Item = Span> {
     })
 }
 
-/// The same times, ascending, joined where they touch.
-fn apart(mut spans: Vec<Span>) -> Vec<Span> {
-    spans.sort();
-    let mut apart: Vec<Span> = Vec::new();
-    for (from, to) in spans {
-        match apart.last_mut() {
-            Some(last) if last.1 >= from => last.1 = last.1.max(to),
-            _ => apart.push((from, to)),
-        }
-    }
-    apart
-}
-
-/// How much of a time lies within the spans.
-fn covered(spans: &[Span], from: Micros, to: Micros) -> Micros {
-    let start = spans.partition_point(|span| span.1 <= from);
-    spans[start..]
-        .iter()
-        .take_while(|span| span.0 < to)
-        .map(|span| span.1.min(to).saturating_sub(span.0.max(from)))
-        .sum()
-}
-
 fn seconds(time: Micros) -> f64 {
     time as f64 / SECOND as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_lists_its_partitions() {
-        for line in [
-            "INFO  partitions [1, 13] are released - notice.rs:138",
-            "WARN  lost partitions 1, 13: stopped sending their messages - notice.rs:109",
-        ] {
-            let listed: Vec<i32> = (0..300).filter(|&p| lists(line, p)).collect();
-            assert_eq!(listed, [1, 13], "{line}");
-        }
-        assert!(!lists("partition 1: reading from offset 5", 1));
-    }
 }

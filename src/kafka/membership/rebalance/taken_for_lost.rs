@@ -40,6 +40,12 @@ impl Listener {
         }
     }
 
+    /// The id of the member that it was last.
+    pub fn last_member_id(&self) -> Option<String> {
+        let member = lock(&self.member);
+        member.as_ref().map(|member| member.member_id().to_owned())
+    }
+
     /// Commits as the member that had the lost partitions. Kafka may still know it. If it doesn't, it refuses the commit.
     async fn commit_as_before(&self, commits: &[Commit]) -> CommitOutcome {
         let member = lock(&self.member).clone();

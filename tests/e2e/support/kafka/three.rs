@@ -15,10 +15,14 @@ use krafka::admin::{
 use super::{Kafka, SCRIPT, Version, hold, script};
 use crate::support::comet::Comet;
 use crate::support::job::JobCommand;
+use crate::support::proxy::Proxy;
 use crate::support::topic::Topic;
 use crate::support::{await_until, free_port, is, runtime};
 
 pub const BROKERS: [i32; 3] = [1, 2, 3];
+
+/// The topic of what groups commit.
+const OFFSETS: &str = "__consumer_offsets";
 
 /// What job speaks with the brokers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub enum Over {
     Plain,
     /// TLS with SCRAM-SHA-512.
     SaslSsl,
+    /// The same, by way of [`Three::counting`].
+    Counted,
 }
 
 pub struct Three {
@@ -33,6 +39,8 @@ pub struct Three {
     folder: PathBuf,
     plain: [u16; 3],
     sasl_ssl: [u16; 3],
+    /// By broker, what counts the bytes of [`Over::Counted`].
+    pub counting: [Proxy; 3],
     /// Those that a test ended or halted.
     broken: Mutex<BTreeSet<i32>>,
 }
@@ -44,7 +52,7 @@ pub fn three(version: Version) -> Turn {
     let turn = TURNS[version as usize].lock();
     let turn = turn.unwrap_or_else(PoisonError::into_inner);
     let three = CLUSTERS[version as usize].get_or_init(|| Three::start(version));
-    three.await_in_sync("__consumer_offsets");
+    three.await_in_sync(OFFSETS);
     Turn { three, _turn: turn }
 }
 
@@ -78,22 +86,23 @@ impl Drop for Turn {
 
 impl Three {
     fn start(version: Version) -> Three {
-        let [plain, sasl_ssl] = [(); 2].map(|()| BROKERS.map(|_| free_port()));
+        let [plain, sasl_ssl, counted] = [(); 3].map(|()| BROKERS.map(|_| free_port()));
+        let counting = counted.map(|port| Proxy::start(format!("127.0.0.1:{port}")));
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
             "kafka-three-{}-{}",
             version.name(),
             std::process::id()
         ));
-        let listeners: Vec<String> = BROKERS
-            .iter()
-            .zip(plain.iter().zip(&sasl_ssl))
-            .flat_map(|(n, (plain, sasl_ssl))| {
-                [
-                    format!("{n}/plaintext:{plain}"),
-                    format!("{n}/sasl_ssl:{sasl_ssl}@localhost:{sasl_ssl}"),
-                ]
-            })
-            .collect();
+        let listeners_of = |n: usize| {
+            let (plain, sasl_ssl, counted) = (plain[n], sasl_ssl[n], counted[n]);
+            [
+                format!("plaintext:{plain}"),
+                format!("sasl_ssl:{sasl_ssl}@localhost:{sasl_ssl}"),
+                format!("sasl_ssl:{counted}@{}", counting[n].address()),
+            ]
+            .map(|listener| format!("{}/{listener}", BROKERS[n]))
+        };
+        let listeners: Vec<String> = (0..3).flat_map(listeners_of).collect();
         let mut options = vec![
             "--cluster",
             "--heap",
@@ -117,6 +126,7 @@ impl Three {
             folder,
             plain,
             sasl_ssl,
+            counting,
             broken: Mutex::default(),
         }
     }
@@ -180,6 +190,7 @@ impl Three {
         let of = |&broker: &i32| match over {
             Over::Plain => format!("127.0.0.1:{}", self.plain[broker as usize - 1]),
             Over::SaslSsl => format!("localhost:{}", self.sasl_ssl[broker as usize - 1]),
+            Over::Counted => self.counting[broker as usize - 1].address(),
         };
         brokers.iter().map(of).collect()
     }
@@ -213,7 +224,7 @@ impl Three {
         };
         match over {
             Over::Plain => job,
-            Over::SaslSsl => job
+            Over::SaslSsl | Over::Counted => job
                 .flag("--security-protocol", "SASL_SSL")
                 .flag("--ssl-ca-location", &secret("ca.pem"))
                 .flag("--sasl-mechanism", "SCRAM-SHA-512")
@@ -224,14 +235,22 @@ impl Three {
 
     /// The broker that looks after a group.
     pub fn coordinator(&self, group: &str) -> i32 {
-        // As Java counts them, and Kafka after it.
+        let leader = self.partitions(OFFSETS)[&self.place_of(group)].leader;
+        leader.expect("the group's partition has a leader")
+    }
+
+    /// Has another broker look after a group.
+    #[track_caller]
+    pub fn move_group(&self, group: &str) {
+        let next = self.coordinator(group) % 3 + 1;
+        self.move_leader_of(OFFSETS, self.place_of(group), next);
+    }
+
+    /// The partition of [`OFFSETS`] that has what a group commits, as Java counts, and Kafka after it.
+    fn place_of(&self, group: &str) -> i32 {
         let units = group.encode_utf16().map(i32::from);
         let hash = units.fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit));
-        let partitions = self.partitions("__consumer_offsets");
-        let its = (hash & i32::MAX) % partitions.len() as i32;
-        partitions[&its]
-            .leader
-            .expect("the group's partition has a leader")
+        (hash & i32::MAX) % self.partitions(OFFSETS).len() as i32
     }
 
     /// The broker that leads a partition, where one does.
@@ -270,8 +289,8 @@ impl Three {
     }
 
     /// Asks for an election, which may not come to anything yet.
-    pub fn elect(&self, how: ElectionType, topic: &Topic<'_>, partition: i32) {
-        let of = TopicPartition::new(&topic.name, partition);
+    pub fn elect(&self, how: ElectionType, topic: &str, partition: i32) {
+        let of = TopicPartition::new(topic, partition);
         let admin = self.kafka.client.admin();
         let elected = admin.elect_leaders(how, Some(vec![of]), ElectLeadersOptions::default());
         let _ = runtime().block_on(elected);
@@ -280,8 +299,13 @@ impl Three {
     /// Has another broker lead a partition.
     #[track_caller]
     pub fn move_leader(&self, topic: &Topic<'_>, partition: i32, to: i32) {
-        let of = TopicPartition::new(&topic.name, partition);
-        let mut replicas = self.partitions(&topic.name)[&partition].replicas.clone();
+        self.move_leader_of(&topic.name, partition, to);
+    }
+
+    #[track_caller]
+    fn move_leader_of(&self, topic: &str, partition: i32, to: i32) {
+        let of = TopicPartition::new(topic, partition);
+        let mut replicas = self.partitions(topic)[&partition].replicas.clone();
         replicas.sort_by_key(|&broker| broker != to);
         let admin = self.kafka.client.admin();
         let options = AlterPartitionReassignmentsOptions::default();
@@ -295,7 +319,7 @@ impl Three {
         }
         await_until("another leader", || {
             self.elect(ElectionType::Preferred, topic, partition);
-            is(self.leader(topic, partition), Some(to))
+            is(self.partitions(topic)[&partition].leader, Some(to))
         });
     }
 }
