@@ -6,8 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::lean::{Address, By, LinkId};
-use super::peer::config;
+use super::super::lean::{By, LinkId};
 use super::{Direct, Made, Purpose};
 use crate::comet::client::COMPARED_WITHIN;
 use crate::comet::methods;
@@ -81,9 +80,9 @@ impl Direct {
             peer.quiet.alive(question.at);
             return;
         }
-        let addresses: Vec<_> = peer.location.addresses();
-        let addresses = addresses.into_iter().map(Address::Tcp).collect();
-        let other = self.links.open(addresses, config(&peer.location), now);
+        let Ok(other) = peer.open(&mut self.links, now) else {
+            return;
+        };
         peer.question = Some(Question {
             other: Some(other),
             ..question

@@ -12,6 +12,7 @@ use mio::{Events, Poll, Token, Waker};
 use super::connection::{Call, Config, Connection, Finished, Key};
 use super::link::Link;
 use super::socket::Address;
+use crate::comet::tls::Certificate;
 
 /// Wakes the thread.
 const WAKE: Token = Token(usize::MAX);
@@ -109,6 +110,11 @@ impl Links {
         Some(&link.connection)
     }
 
+    /// The certificate of a connection's peer, where it is spoken to with TLS.
+    pub fn certificate(&self, id: LinkId) -> Option<Certificate> {
+        self.links.get(id.0)?.as_ref()?.certificate()
+    }
+
     /// When anything came over a connection last.
     pub fn heard(&self, id: LinkId) -> Option<Instant> {
         self.see(id).map(Connection::heard)
@@ -164,7 +170,7 @@ impl Links {
             if let Some(link) = &mut self.links[place] {
                 link.is_touched = false;
                 link.has_new_calls = false;
-                link.flush(&mut self.input, now);
+                link.flush(&mut self.input, self.poll.registry(), now);
                 let due = link.wake_at();
                 self.wake_at = self.wake_at.into_iter().chain(due).min();
             }
@@ -185,7 +191,7 @@ impl Links {
             link.has_events = false;
             self.eventful.pop();
             if link.connection.is_closed() {
-                link.flush(&mut self.input, Instant::now());
+                link.flush(&mut self.input, self.poll.registry(), Instant::now());
                 let closed = Closed {
                     why: link.connection.why().to_owned(),
                     was_greeted: link.connection.is_greeted(),
@@ -234,7 +240,9 @@ impl Links {
     fn read_on(&mut self, now: Instant) {
         for place in std::mem::take(&mut self.unread) {
             if let Some(link) = &mut self.links[place] {
-                if link.read(&mut self.input, true, now) && !self.unread.contains(&place) {
+                if link.read(&mut self.input, true, self.poll.registry(), now)
+                    && !self.unread.contains(&place)
+                {
                     self.unread.push(place);
                 }
                 self.touch(place);
@@ -253,8 +261,8 @@ impl Links {
                 link.ready(self.poll.registry(), now);
             }
             let to_end = event.is_read_closed() || event.is_error();
-            let is_unread =
-                (event.is_readable() || to_end) && link.read(&mut self.input, to_end, now);
+            let is_unread = (event.is_readable() || to_end)
+                && link.read(&mut self.input, to_end, self.poll.registry(), now);
             if is_unread && !self.unread.contains(&place) {
                 self.unread.push(place);
             }
