@@ -188,7 +188,7 @@ pub struct SettingArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = settings::duration)]
     session_timeout: Duration,
     /// The Comet nodes, separated by commas: host:port, or unix:/path of a Unix socket
-    #[arg(long, value_name = "ADDRESS,…", default_value = "localhost:50051", value_parser = settings::distinct_addresses)]
+    #[arg(long, value_name = "HOST:PORT,…", default_value = "localhost:50051", value_parser = settings::distinct_addresses)]
     comet: Addresses,
     #[command(flatten)]
     comet_tls: CometTlsArgs,

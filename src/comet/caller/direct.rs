@@ -28,6 +28,7 @@ use peer::Peer;
 
 /// gRPC's code for what can't be reached.
 const UNAVAILABLE: i32 = 14;
+const DEADLINE_EXCEEDED: i32 = 4;
 
 pub struct Direct {
     links: Links,
@@ -224,7 +225,13 @@ impl Direct {
             return;
         };
         let by = finished.by;
-        let answer = answer(finished);
+        let mut answer = answer(finished);
+        if let (By::Unsent, Purpose::Call { .. }, Err(status)) = (by, made.purpose, &mut answer)
+            && status.code == DEADLINE_EXCEEDED
+        {
+            // Its time was over before there was a connection, or a stream: that says nothing about the message.
+            status.code = UNAVAILABLE;
+        }
         if by == By::Server {
             self.peers[made.comet.0 as usize].heard(link, &mut self.links, now);
         }

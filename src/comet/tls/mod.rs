@@ -4,6 +4,7 @@
 #[path = "../../../tests/e2e/support/certificates.rs"]
 pub mod certificates;
 #[cfg(test)]
+#[path = "../../../tests/e2e/support/tls_server.rs"]
 pub mod server;
 mod watch;
 pub mod words;

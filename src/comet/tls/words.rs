@@ -12,8 +12,8 @@ pub const NO_TLS: &str = "TLS: what answers there doesn't speak TLS: set comet-t
 /// Of a server that takes the connection and doesn't answer.
 pub const SILENT: &str =
     "TLS: no handshake came within its time: does what listens there speak TLS, and is it stuck?";
-pub const ENDED: &str =
-    "TLS: the server ended the connection while TLS began: does it speak TLS there?";
+pub const ENDED: &str = "TLS: the server ended the connection while TLS began: does it speak TLS there? If not, set \
+                         comet-tls = off";
 
 /// Of an error of TLS.
 pub fn said(error: &Error, settings: &CometTls, name: &ServerName<'_>) -> String {
@@ -83,6 +83,8 @@ fn of_alert(alert: Alert, settings: &CometTls) -> String {
                 certificate.display()
             ),
         },
+        // Its CA has the name of another one.
+        Alert::DecryptError if settings.client.is_some() => of_alert(Alert::UnknownCA, settings),
         Alert::UnrecognisedName => {
             "TLS: the server knows no such name: set comet-server-name to the one that it has"
                 .into()

@@ -199,10 +199,10 @@ pub fn of_krafka(sasl: &Sasl, message: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::pki_types::UnixTime;
     use crate::settings::security::{Password, Secret};
     use krafka::error::KrafkaError;
     use rustls::pki_types::ServerName;
+    use rustls::pki_types::UnixTime;
     use std::time::Duration;
 
     fn sasl() -> Sasl {

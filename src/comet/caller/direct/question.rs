@@ -7,13 +7,11 @@
 use std::time::{Duration, Instant};
 
 use super::super::lean::{By, LinkId};
-use super::{Direct, Made, Purpose};
+use super::{DEADLINE_EXCEEDED, Direct, Made, Purpose};
 use crate::comet::client::COMPARED_WITHIN;
 use crate::comet::methods;
 use crate::comet::quiet::SIGN_WITHIN;
 use crate::message::{Answer, CometId};
-
-const DEADLINE_EXCEEDED: i32 = 4;
 
 /// A question under way.
 pub struct Question {

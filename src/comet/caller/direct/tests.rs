@@ -1,5 +1,7 @@
 //! Against gRPC's own server, and against nobody.
 
+mod one_stream;
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;

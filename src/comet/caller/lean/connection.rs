@@ -216,6 +216,12 @@ impl Connection {
         &self.why
     }
 
+    /// Whether calls wait that have not left, or not all of them: for a stream, for the peer's window, or for the socket.
+    pub fn holds_calls(&self) -> bool {
+        let waits = !self.queued.is_empty() || !self.blocked.is_empty();
+        self.streams.len() > 0 && (waits || !self.output().is_empty())
+    }
+
     /// Calls under way.
     pub fn calls(&self) -> usize {
         self.streams.len()

@@ -27,8 +27,6 @@ pub struct Link {
     /// Whether it waits to be flushed, and to be asked for what ended.
     pub is_touched: bool,
     pub has_events: bool,
-    /// Whether calls were made since it was flushed.
-    pub has_new_calls: bool,
 }
 
 /// The address that is being tried.
@@ -59,7 +57,6 @@ impl Link {
             token,
             is_touched: false,
             has_events: false,
-            has_new_calls: false,
         };
         link.try_next(registry, now);
         link
@@ -121,6 +118,11 @@ impl Link {
         let (Some(attempt), Some(stream)) = (&mut self.attempt, &mut self.stream) else {
             return;
         };
+        if attempt.is_connected {
+            // What is wrong is told by what can still be read.
+            let _ = stream.flush();
+            return;
+        }
         // TLS begins with what this side sends.
         let connected = stream.is_connected().and_then(|is_connected| {
             attempt.is_connected = is_connected;

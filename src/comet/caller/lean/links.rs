@@ -99,8 +99,6 @@ impl Links {
         now: Instant,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Option<Key> {
-        let link = self.links.get_mut(id.0)?.as_mut()?;
-        link.has_new_calls = true;
         self.with(id, |connection| connection.call(call, now, write))
     }
 
@@ -132,14 +130,14 @@ impl Links {
         self.with(id, |connection| connection.give_up(why));
     }
 
-    /// Gives up the connections on which calls wait for the next [`Self::flush`], which then don't leave.
+    /// Gives up the connections on which calls wait: for the next [`Self::flush`], for a stream, or for room. They don't leave.
     pub fn take_back(&mut self, why: &'static str, now: Instant) {
-        for place in &self.touched {
-            if let Some(link) = self.links[*place]
-                .as_mut()
-                .filter(|link| link.has_new_calls)
+        for place in 0..self.links.len() {
+            if let Some(link) = &mut self.links[place]
+                && link.connection.holds_calls()
             {
                 link.connection.give_up(why);
+                self.touch(place);
             }
         }
         self.flush(now);
@@ -169,7 +167,6 @@ impl Links {
         while let Some(place) = self.touched.pop() {
             if let Some(link) = &mut self.links[place] {
                 link.is_touched = false;
-                link.has_new_calls = false;
                 link.flush(&mut self.input, self.poll.registry(), now);
                 let due = link.wake_at();
                 self.wake_at = self.wake_at.into_iter().chain(due).min();

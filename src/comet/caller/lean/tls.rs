@@ -71,14 +71,18 @@ impl Tls {
             if let Some(error) = self.broken.take() {
                 return Err(error);
             }
-            let Some(came) = self.socket.read(ciphered)? else {
+            let came = match self.socket.read(ciphered) {
+                Err(error) if self.session.is_handshaking() => return Err(ended(Some(&error))),
+                came => came?,
+            };
+            let Some(came) = came else {
                 self.is_drained = true;
                 return Ok(None);
             };
             self.is_drained = came < ciphered.len();
             if came == 0 {
                 return match self.session.is_handshaking() {
-                    true => Err(io::Error::other(words::ENDED)),
+                    true => Err(ended(None)),
                     false => Ok(Some(0)),
                 };
             }
@@ -178,4 +182,22 @@ impl Tls {
         }
         Ok(true)
     }
+}
+
+impl Drop for Tls {
+    /// Says goodbye, unless that would send something that was not to leave any more.
+    fn drop(&mut self) {
+        if !self.session.is_handshaking() && !self.session.wants_write() {
+            self.session.send_close_notify();
+            let _ = self.send();
+        }
+    }
+}
+
+/// The server is gone before TLS began.
+fn ended(error: Option<&io::Error>) -> io::Error {
+    io::Error::other(match error {
+        None => words::ENDED.into(),
+        Some(error) => format!("{} ({error})", words::ENDED),
+    })
 }
