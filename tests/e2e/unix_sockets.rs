@@ -2,7 +2,7 @@
 
 use crate::send_check::check;
 use crate::support::comet::Comet;
-use crate::support::command::{complains, job};
+use crate::support::command::complains;
 use crate::support::front::Front;
 use crate::support::job::JobCommand;
 use crate::support::kafka::{Version, shared};
@@ -30,10 +30,10 @@ fn a_comet_at_a_unix_socket_gets_everything_beside_one_at_a_port() {
     ]);
     topic.produce(over_rooms(ROOMS, 0, 200));
     far.await_delivered(200);
-    job.await_line(&["RPC failed: UNAVAILABLE", &address, "No such file"]);
+    job.await_line(&["RPC failed: 14-UNAVAILABLE", &address, "No such file"]);
     let said = complains(check(&topic, &comets), 1);
     assert!(
-        said.contains(&format!("Comet {address}: UNAVAILABLE")),
+        said.contains(&format!("Comet {address}: 14-UNAVAILABLE")),
         "{said}"
     );
 
@@ -52,14 +52,4 @@ fn a_comet_at_a_unix_socket_gets_everything_beside_one_at_a_port() {
         assert_each_once_in_order(&comet.delivered(), ROOMS, 400);
     }
     assert_eq!(topic.dead_letters(), 0);
-}
-
-#[test]
-fn grpcs_library_is_not_asked_to_call_one() {
-    let said = complains(
-        job(&["--caller", "grpcio", "--comet", "unix:/run/comet.sock"]),
-        2,
-    );
-    let expected = "caller = grpcio calls Comets over plain TCP only, and a Comet is at a Unix socket: set caller = auto or lean";
-    assert!(said.contains(expected), "{said}");
 }
