@@ -15,6 +15,7 @@ mod queues;
 mod quiet;
 // Public for the fuzz targets.
 pub mod request;
+pub mod tls;
 mod verdict;
 
 pub use client::Client;
