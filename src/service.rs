@@ -52,7 +52,7 @@ const NAMES_WITHIN: Duration = Duration::from_secs(2);
 /// connections that take the place of broken ones.
 pub fn open_files(config: &Config) -> u64 {
     const ALONE: usize = 40;
-    const EACH_BROKER: usize = 8;
+    const EACH_BROKER: usize = 9;
     /// krafka's connection, the relay's end of it, and the broker's.
     const RELAYED: usize = 3;
     let connections = config.threads * config.comet.len();
@@ -288,6 +288,7 @@ fn watch(
     };
     http::spawn(listener, served).map_err(no_thread)?;
     consumer::log_ends::spawn(config, figures.clone()).map_err(no_thread)?;
+    dead_letter::counter::spawn(config, figures.clone()).map_err(no_thread)?;
     log::info!("status page, metrics and health at http://{at}/");
     Ok(())
 }
