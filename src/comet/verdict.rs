@@ -1,7 +1,6 @@
 //! What a gRPC status means for the message and for the Comet that gave it.
 
 use super::code::RpcStatusCode;
-use crate::message::Status;
 
 /// Two questions decide: is it this message, or is it this Comet?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,27 +35,9 @@ pub fn verdict(code: i32) -> Verdict {
     }
 }
 
-/// What gRPC's core 1.56 says of a call. Its words alone tell whether the connection broke after the call was written to it: a Comet
-/// that can't be reached, and one that says UNAVAILABLE itself, have the same code.
-pub fn by_its_words(code: i32, text: &str) -> Status {
-    let is_of_connection = text == "Socket closed" || text.starts_with("recvmsg:");
-    Status {
-        broke: is_of_connection && verdict(code) == Verdict::Down,
-        ..Status::new(code, text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_connection_that_breaks_is_told_from_one_that_is_not_made() {
-        let broke = |code, text| by_its_words(code, text).broke;
-        assert!(broke(14, "Socket closed") && broke(14, "recvmsg:Connection reset by peer"));
-        let refused = "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:1.2.3.4:5 Socket closed";
-        assert!(!broke(14, refused) && !broke(14, "overloaded") && !broke(13, "Socket closed"));
-    }
 
     #[test]
     fn every_status_has_its_row() {

@@ -249,5 +249,5 @@ impl Caller {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "grpcio"))]
 mod tests;
