@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, unbounded};
 
 use crate::base::lease::{BROKERS_SESSION, Lease, Moment};
 use crate::base::mailbox::Mailbox;
+use crate::base::notify::{self, READY};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::caller::{self, Callers, Kind};
@@ -52,7 +53,7 @@ const NAMES_WITHIN: Duration = Duration::from_secs(2);
 /// connections that take the place of broken ones.
 pub fn open_files(config: &Config) -> u64 {
     const ALONE: usize = 40;
-    const EACH_BROKER: usize = 8;
+    const EACH_BROKER: usize = 9;
     /// krafka's connection, the relay's end of it, and the broker's.
     const RELAYED: usize = 3;
     let connections = config.threads * config.comet.len();
@@ -197,6 +198,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         lease,
         figures,
     };
+    notify::tell(READY);
     let outcome = group::run(channels, config.comet.clone(), config.shutdown_timeout);
     let _ = to_consumer.send(Control::Stop);
     for worker in &workers {
@@ -288,6 +290,7 @@ fn watch(
     };
     http::spawn(listener, served).map_err(no_thread)?;
     consumer::log_ends::spawn(config, figures.clone()).map_err(no_thread)?;
+    dead_letter::counter::spawn(config, figures.clone()).map_err(no_thread)?;
     log::info!("status page, metrics and health at http://{at}/");
     Ok(())
 }

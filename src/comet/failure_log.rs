@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use grpcio::RpcStatusCode;
-
+use super::code::RpcStatusCode;
 use super::verdict::{Verdict, verdict};
 use crate::base::text::{escape_first, one_line};
 use crate::message::Status;

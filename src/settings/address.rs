@@ -22,8 +22,7 @@ pub fn addresses(text: &str) -> Result<Addresses, String> {
         .map(Addresses)
 }
 
-/// Reads a list as `addresses` does, where a Unix socket may stand too; refuses duplicates, because a Comet listed twice would get
-/// each message twice.
+/// Reads a list as `addresses` does, where a Unix socket may stand too; refuses duplicates, because a Comet listed twice would get each message twice.
 ///
 /// # Errors
 /// As [`addresses`], or an address is listed twice.
@@ -57,8 +56,11 @@ fn comet(text: &str) -> Result<String, String> {
         return address(text);
     };
     // As gRPC writes it too: unix:///path.
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if !path.starts_with('/') || path.ends_with('/') {
+    let path = match path.strip_prefix("//") {
+        Some(absolute) if absolute.starts_with('/') => absolute,
+        _ => path,
+    };
+    if !path.starts_with('/') || path.starts_with("//") || path.ends_with('/') {
         return Err(format!(
             "'{shown}': the socket's whole path is wanted, as unix:/run/comet.sock"
         ));
