@@ -2,6 +2,8 @@
 
 #[path = "e2e/support/dev_comet.rs"]
 mod dev_comet;
+#[path = "dev_comet/look.rs"]
+mod look;
 #[path = "dev_comet/record.rs"]
 mod record;
 #[path = "dev_comet/watch.rs"]
