@@ -41,7 +41,7 @@ pub struct Message {
     pub record: RecordId,
     /// What it counts against the cap on bytes held.
     pub bytes: usize,
-    /// When its record was written, in milliseconds since 1970. Negative if that isn't known.
+    /// When its record was written, in milliseconds since 1970. Negative if that isn't known: then perhaps when it was read.
     pub timestamp: i64,
     pub delivery: Delivery,
     /// The Comets that are behind in its partition: it doesn't go there now. They read it again when they catch up.

@@ -308,8 +308,7 @@ impl Core {
             }
             Outcome::Again => {
                 if let Err(status) = &answer {
-                    let code = status.code;
-                    effects.count(Figure::Again { comet, code });
+                    effects.again(comet, status, &messages[id].message, scheduler.tries(key));
                 }
                 let mut crashes = false;
                 if answer.as_ref().is_err_and(|status| status.broke) {

@@ -97,8 +97,12 @@ impl KeyQueue {
 
     /// How often the deadline of the next call is doubled. A Comet may need longer for this message.
     pub fn doublings(&self) -> u32 {
-        let failures = self.tries.as_ref().map_or(0, |tries| tries.all);
-        failures.min(DOUBLINGS)
+        self.tries().min(DOUBLINGS)
+    }
+
+    /// How many tries of the first message failed, other than for a Comet that is down.
+    pub fn tries(&self) -> u32 {
+        self.tries.as_ref().map_or(0, |tries| tries.all)
     }
 
     /// How many of the first messages are in flight.

@@ -249,6 +249,11 @@ impl Scheduler {
         self.queues.get(&key).map_or(0, |queue| queue.oks_at_start)
     }
 
+    /// See [`KeyQueue::tries`].
+    pub fn tries(&self, key: OrderingKey) -> u32 {
+        self.queues.get(&key).map_or(0, KeyQueue::tries)
+    }
+
     /// Makes the KeyQueues ready whose wait is over.
     pub fn wake(&mut self, now: Instant) {
         while let Some(&Reverse((until, key))) = self.timers.peek() {

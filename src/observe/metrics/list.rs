@@ -100,6 +100,8 @@ metrics! {
         "Messages that every Comet has that should have them";
     DELIVERY_LATENCY_SECONDS = Histogram "job_delivery_latency_seconds" []
         "Time from a record's timestamp to the answer of the last Comet that it is for. The classic fetcher reads no timestamps: its records aren't in it, nor is what Comets get when they catch up";
+    READ_TO_ANSWER_SECONDS = Histogram "job_read_to_answer_seconds" []
+        "Time from when job read a record to the answer of the last Comet that it is for, of records whose timestamp it doesn't know: those of the classic fetcher";
     RETRIES = Counter "job_retries_total" ["comet", "status"]
         "Calls that failed with this status and are tried again";
     COMET_STATE = Gauge "job_comet_state" ["comet", "state"]

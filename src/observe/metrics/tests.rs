@@ -49,6 +49,7 @@ fn source() -> Source {
     }
     worker.sees(CometId(0), Seen::Down);
     worker.delivered(40);
+    worker.delivered_since_read(20);
     figures.letters.written(Cause::Refused);
     figures.letters.waiting.set(5);
     let undecided = Undecided {
@@ -118,6 +119,7 @@ fn what_was_counted_is_on_the_page() {
         "job_messages_delivered_total 12",
         "job_group_member 1.0",
         "job_delivery_latency_seconds_sum 0.04",
+        "job_read_to_answer_seconds_sum 0.02",
         "job_retries_total{comet=\"b:1\",status=\"UNAVAILABLE\"} 1",
         "job_comet_state{comet=\"a:1\",state=\"down\"} 1.0",
         "job_comet_state{comet=\"a:1\",state=\"up\"} 0.0",
