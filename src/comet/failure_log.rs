@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use grpcio::RpcStatusCode;
-
+use super::code::RpcStatusCode;
 use super::verdict::{Verdict, verdict};
-use crate::base::text::one_line;
+use crate::base::text::escape_first;
 use crate::message::Status;
 
 /// The same failure of one Comet is logged no more often than this.
@@ -69,12 +68,14 @@ impl FailureLog {
     }
 }
 
-/// A status as people read it, wherever that is: its text is the Comet's.
+/// A status as people read it, wherever that is: its text is the Comet's. What job itself says of a connection names a file or two,
+/// and what to do.
 pub fn said(status: &Status) -> String {
+    const SHOWN: usize = 500;
     format!(
         "{} {}",
         RpcStatusCode::from(status.code),
-        one_line(&status.text)
+        escape_first(status.text.as_bytes(), SHOWN)
     )
 }
 

@@ -3,6 +3,7 @@
 mod address;
 pub(crate) mod args;
 mod ascii;
+mod comet;
 mod control;
 mod http;
 pub mod load;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 pub use address::{Addresses, addresses, distinct_addresses};
+pub use comet::{CometTls, GivenCometTls, UNIX, server_name};
 pub use control::{Socket, socket};
 pub use http::{Http, http};
 pub use log_messages::{LogMessages, log_messages};
@@ -49,8 +51,10 @@ pub struct Config {
     /// How long Kafka waits for a member's heartbeat before it gives its partitions to others.
     pub group_protocol: GroupProtocol,
     pub session_timeout: Duration,
-    /// The Comet nodes, `host:port` each.
+    /// The Comet nodes, `host:port` or `unix:/path` each.
     pub comet: Vec<String>,
+    /// How TLS to them is, where they are spoken to with it.
+    pub comet_tls: Option<CometTls>,
     /// Number of workers.
     pub threads: usize,
     /// Calls in flight at once, for each worker and Comet.
@@ -124,6 +128,7 @@ impl Config {
     /// # Errors
     /// Two settings don't go together.
     pub(crate) fn check(&self) -> Result<(), String> {
+        self.check_comets()?;
         match (self.fetch, self.max_age) {
             (Fetch::Classic, Some(_)) => Err(
                 "max-age needs the time of each record, which fetch = classic doesn't read: set fetch = auto or modern".into(),
@@ -180,7 +185,7 @@ pub fn fetch() -> impl TypedValueParser<Value = Fetch> {
 /// How Comets are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// `Grpcio`.
+    /// `Grpcio` where it can call all Comets, else `Lean`.
     Auto,
     /// gRPC's own library.
     Grpcio,

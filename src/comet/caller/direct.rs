@@ -20,6 +20,7 @@ use super::message;
 use crate::base::mailbox::Bell;
 use crate::comet::location::Location;
 use crate::comet::methods;
+use crate::comet::tls::{Certificate, Tls};
 use crate::comet::verdict::{Verdict, verdict};
 use crate::message::call::{Call, Method};
 use crate::message::{Answer, CometId, Status};
@@ -27,6 +28,7 @@ use peer::Peer;
 
 /// gRPC's code for what can't be reached.
 const UNAVAILABLE: i32 = 14;
+const DEADLINE_EXCEEDED: i32 = 4;
 
 pub struct Direct {
     links: Links,
@@ -65,12 +67,19 @@ enum Purpose {
 impl Direct {
     /// # Errors
     /// The system has no poller left.
-    pub fn new(locations: &[Arc<Location>], deadline: Duration) -> io::Result<Self> {
+    pub fn new(
+        locations: &[Arc<Location>],
+        deadline: Duration,
+        tls: Option<&Arc<Tls>>,
+    ) -> io::Result<Self> {
         let links = Links::new()?;
         let waker = links.waker();
         Ok(Self {
             links,
-            peers: locations.iter().cloned().map(Peer::new).collect(),
+            peers: locations
+                .iter()
+                .map(|location| Peer::new(location.clone(), tls.cloned()))
+                .collect(),
             made: Slab::new(),
             ended: VecDeque::new(),
             deadline,
@@ -216,7 +225,13 @@ impl Direct {
             return;
         };
         let by = finished.by;
-        let answer = answer(finished);
+        let mut answer = answer(finished);
+        if let (By::Unsent, Purpose::Call { .. }, Err(status)) = (by, made.purpose, &mut answer)
+            && status.code == DEADLINE_EXCEEDED
+        {
+            // Its time was over before there was a connection, or a stream: that says nothing about the message.
+            status.code = UNAVAILABLE;
+        }
         if by == By::Server {
             self.peers[made.comet.0 as usize].heard(link, &mut self.links, now);
         }
@@ -243,7 +258,7 @@ impl Direct {
     }
 
     /// Asks all Comets whether they are there, and ends.
-    pub fn ask_each(mut self, answered: impl Fn(CometId, Answer)) {
+    pub fn ask_each(mut self, answered: impl Fn(CometId, Answer, Option<Certificate>)) {
         for comet in (0..self.peers.len() as u32).map(CometId) {
             self.probe(comet, Instant::now());
         }
@@ -255,7 +270,9 @@ impl Direct {
             while let Some(ended) = self.next_ended(Instant::now()) {
                 if let Ended::Probe { comet, answer } = ended {
                     left -= 1;
-                    answered(comet, answer);
+                    let link = self.peers[comet.0 as usize].current();
+                    let certificate = link.and_then(|link| self.links.certificate(link));
+                    answered(comet, answer, certificate);
                 }
             }
         }
