@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use chatroom_job::base::text::one_line;
 use chatroom_job::comet::Location;
-use chatroom_job::comet::caller::{Caller, Callers, Ended, Kind};
+use chatroom_job::comet::caller::{Caller, Callers, Ended};
 use chatroom_job::message::CometId;
 
 use crate::calls::{self, Worth};
@@ -41,7 +41,7 @@ pub struct Outcome {
 /// The system has no poller, or nothing right comes any more.
 pub fn drive(plan: &Plan) -> io::Result<Outcome> {
     let location = Arc::new(Location::new(&plan.address, || ()));
-    let mut caller = Callers::new(Kind::Lean, 1).of(0, &[location], DEADLINE, Arc::new(|_| ()))?;
+    let mut caller = Callers::Lean(None).of(0, &[location], DEADLINE, Arc::new(|_| ()))?;
     let mut outcome = Outcome::default();
     let begin = Instant::now();
     let mut waiting: VecDeque<(Instant, usize)> = VecDeque::new();
