@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, unbounded};
 
 use crate::base::lease::{BROKERS_SESSION, Lease, Moment};
 use crate::base::mailbox::Mailbox;
+use crate::base::notify::{self, READY};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::caller::{self, Callers, Kind};
@@ -197,6 +198,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         lease,
         figures,
     };
+    notify::tell(READY);
     let outcome = group::run(channels, config.comet.clone(), config.shutdown_timeout);
     let _ = to_consumer.send(Control::Stop);
     for worker in &workers {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::code::RpcStatusCode;
 use super::verdict::{Verdict, verdict};
-use crate::base::text::escape_first;
+use crate::base::text::{escape_first, one_line};
 use crate::message::Status;
 
 /// The same failure of one Comet is logged no more often than this.
@@ -68,15 +68,16 @@ impl FailureLog {
     }
 }
 
-/// A status as people read it, wherever that is: its text is the Comet's. What job itself says of a connection names a file or two,
-/// and what to do.
+/// A status as people read it, wherever that is: its text is the Comet's. That of a connection which isn't there is mostly job's own: it
+/// names files, and what to do.
 pub fn said(status: &Status) -> String {
-    const SHOWN: usize = 500;
-    format!(
-        "{} {}",
-        RpcStatusCode::from(status.code),
-        escape_first(status.text.as_bytes(), SHOWN)
-    )
+    /// In bytes.
+    const SHOWN_OF_CONNECTIONS: usize = 500;
+    let text = match verdict(status.code) {
+        Verdict::Down => escape_first(status.text.as_bytes(), SHOWN_OF_CONNECTIONS),
+        _ => one_line(&status.text),
+    };
+    format!("{} {text}", RpcStatusCode::from(status.code))
 }
 
 fn advice(status: &Status) -> &'static str {

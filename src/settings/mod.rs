@@ -9,6 +9,7 @@ mod http;
 pub mod load;
 mod log_messages;
 mod quantity;
+pub mod reference;
 mod reset;
 pub mod security;
 mod topics;

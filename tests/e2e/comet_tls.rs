@@ -70,7 +70,7 @@ fn check(topic: &Topic<'_>, comets: &str, more: &[&str]) -> Ended {
 
 #[test]
 fn each_message_arrives_over_tls() {
-    let (topic, comet, authority) = (topic(), Comet::start(), Authority::new());
+    let (topic, comet, authority) = (topic(), Comet::start(), Authority::create());
     let own = authority.certificate("server", HERE, 20);
     let front = Front::start(server(&own), comet.port());
     let ca = authority.pem();
@@ -100,7 +100,7 @@ fn each_message_arrives_over_tls() {
 #[test]
 fn what_job_shows_lets_it_in() {
     let (topic, comet) = (topic(), Comet::start());
-    let (authority, other) = (Authority::new(), Authority::new());
+    let (authority, other) = (Authority::create(), Authority::create());
     let own = authority.certificate("server", HERE, 20);
     let front = Front::start(Manner::Tls(mutual(&own, &authority)), comet.port());
     let (ca, mine) = (authority.pem(), authority.certificate("job", "DNS:job", 5));
@@ -153,7 +153,7 @@ fn what_job_shows_lets_it_in() {
 #[test]
 fn a_comet_that_is_not_trusted_gets_everything_when_that_is_mended() {
     let (topic, comet) = (topic(), Comet::start());
-    let (authority, other) = (Authority::new(), Authority::new());
+    let (authority, other) = (Authority::create(), Authority::create());
     let ca = authority.pem();
     let front = Front::start(server(&other.certificate("other", HERE, 20)), comet.port());
     let mut job = job_for(&topic, &front.address, &ca).start();
@@ -197,7 +197,7 @@ fn a_comet_that_is_not_trusted_gets_everything_when_that_is_mended() {
 
 #[test]
 fn a_server_without_tls_gets_nothing() {
-    let (topic, comet, authority) = (topic(), Comet::start(), Authority::new());
+    let (topic, comet, authority) = (topic(), Comet::start(), Authority::create());
     let address = format!("127.0.0.1:{}", comet.port());
     let mut job = job_for(&topic, &address, &authority.pem()).start();
     topic.produce(over_rooms(ROOMS, 0, 10));
@@ -208,7 +208,7 @@ fn a_server_without_tls_gets_nothing() {
 
 #[test]
 fn another_name_is_taken_where_it_is_set() {
-    let (topic, comet, authority) = (topic(), Comet::start(), Authority::new());
+    let (topic, comet, authority) = (topic(), Comet::start(), Authority::create());
     let own = authority.certificate("server", "DNS:comet.internal", 20);
     let front = Front::start(server(&own), comet.port());
     let ca = authority.pem();
@@ -225,7 +225,7 @@ fn another_name_is_taken_where_it_is_set() {
 #[test]
 fn new_certificates_are_taken_while_job_runs() {
     let (topic, comet) = (topic(), Comet::start());
-    let (before, after) = (Authority::new(), Authority::new());
+    let (before, after) = (Authority::create(), Authority::create());
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str| folder.path().join(name);
     let (ca, certificate, key) = (file("ca.pem"), file("job.pem"), file("job.key"));
@@ -273,7 +273,7 @@ fn new_certificates_are_taken_while_job_runs() {
 #[test]
 fn one_that_never_answers_the_handshake_delays_no_other() {
     let (topic, good, stuck) = (topic(), Comet::start(), Comet::start());
-    let authority = Authority::new();
+    let authority = Authority::create();
     let own = authority.certificate("server", HERE, 20);
     let front = Front::start(server(&own), good.port());
     let silent = Front::start(Manner::Silent, stuck.port());

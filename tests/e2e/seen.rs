@@ -1,6 +1,8 @@
-//! What job shows of itself: metrics that match what happened; `health`: whether it lives, and whether it is ready.
+//! What job shows of itself: metrics that match what happened; `health`: whether it lives, and whether it is
+//! ready; `supervisor`: what systemd hears of that.
 
 mod health;
+mod supervisor;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -22,6 +22,7 @@ pub fn calls(requests: &[Vec<u8>], asked: &Asked, failed: &AtomicUsize) -> io::R
         greeted_within: DEADLINE,
         ask_after: DEADLINE,
         answer_within: DEADLINE,
+        tls: None,
     };
     let link = links.open(vec![Address::Tcp(address)], config, Instant::now());
     let mut requests = requests.iter().cycle();
