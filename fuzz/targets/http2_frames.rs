@@ -34,7 +34,20 @@ impl Source<'_> {
     /// A number: mostly one at the border of what may be.
     fn number(&mut self) -> u32 {
         const BORDERS: [u32; 14] = [
-            0, 1, 5, 17, 100, 4_096, 16_383, 16_384, 65_535, 65_536, 1 << 20, MOST_31 - 1, MOST_31, u32::MAX,
+            0,
+            1,
+            5,
+            17,
+            100,
+            4_096,
+            16_383,
+            16_384,
+            65_535,
+            65_536,
+            1 << 20,
+            MOST_31 - 1,
+            MOST_31,
+            u32::MAX,
         ];
         match self.below(BORDERS.len() + 2) {
             at if at < BORDERS.len() => BORDERS[at],
@@ -176,7 +189,12 @@ impl World {
             3 | 8 => payload.extend(source.number().to_be_bytes()),
             4 if flags & 1 == 0 => {
                 for _ in 0..source.below(4) {
-                    payload.extend((source.byte() % 8).to_be_bytes().iter().flat_map(|id| [0, *id]));
+                    payload.extend(
+                        (source.byte() % 8)
+                            .to_be_bytes()
+                            .iter()
+                            .flat_map(|id| [0, *id]),
+                    );
                     payload.extend(source.number().to_be_bytes());
                 }
             }
@@ -218,7 +236,10 @@ impl World {
 
     fn note(&mut self) {
         while let Some(finished) = self.client.next_finished() {
-            assert!(self.ended.insert(finished.tag, finished.by).is_none(), "a call ended twice");
+            assert!(
+                self.ended.insert(finished.tag, finished.by).is_none(),
+                "a call ended twice"
+            );
             assert!(finished.body.len() <= 1_000);
             assert!(finished.code == 0 || finished.body.is_empty());
             assert!(finished.code != 0 || finished.by == By::Server);

@@ -64,7 +64,11 @@ impl Judge {
 
     /// One that isn't over, or else some.
     pub fn open_stream(&self, nth: usize) -> u32 {
-        let open: Vec<_> = self.streams.iter().filter(|(_, stream)| !stream.is_over()).collect();
+        let open: Vec<_> = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| !stream.is_over())
+            .collect();
         match open.is_empty() {
             true => 1,
             false => *open[nth % open.len()].0,
@@ -73,7 +77,9 @@ impl Judge {
 
     /// The server sends this. What no server may send need not be known: the client closes over it.
     pub fn given(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let number = payload.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+        let number = payload
+            .first_chunk()
+            .map(|bytes| u32::from_be_bytes(*bytes));
         let of = self.streams.get_mut(&stream);
         match kind {
             0 | 1 if flags & 1 != 0 => of.into_iter().for_each(|of| of.server_ended = true),
@@ -81,7 +87,10 @@ impl Judge {
             4 if stream == 0 && flags & 1 == 0 => {
                 let settings = payload.chunks_exact(6).map(|setting| {
                     let id = u16::from_be_bytes([setting[0], setting[1]]);
-                    (id, u32::from_be_bytes([setting[2], setting[3], setting[4], setting[5]]))
+                    (
+                        id,
+                        u32::from_be_bytes([setting[2], setting[3], setting[4], setting[5]]),
+                    )
                 });
                 self.unacknowledged.push_back(settings.collect());
             }
@@ -100,7 +109,9 @@ impl Judge {
 
     /// The client knows that the server goes: it opens no stream behind what it has still to send.
     pub fn no_heads_behind(&mut self, output: usize) {
-        self.no_heads_from = self.no_heads_from.min(self.read + self.bytes.len() + output);
+        self.no_heads_from = self
+            .no_heads_from
+            .min(self.read + self.bytes.len() + output);
     }
 
     pub fn read(&mut self, bytes: &[u8]) {
@@ -138,7 +149,10 @@ impl Judge {
                 stream.window -= payload.len() as i64;
                 self.window -= payload.len() as i64;
                 let is_empty = payload.is_empty();
-                assert!(is_empty || stream.window >= 0 && self.window >= 0, "more than the window of {id}");
+                assert!(
+                    is_empty || stream.window >= 0 && self.window >= 0,
+                    "more than the window of {id}"
+                );
                 stream.client_ended = flags & 1 != 0;
             }
             1 => self.head(flags, id, payload),
@@ -155,11 +169,17 @@ impl Judge {
             }
             6 => assert_eq!((id, payload.len()), (0, 8)),
             7 => {
-                assert_eq!((id, &payload[..4]), (0, &[0; 4][..]), "the server has no streams");
+                assert_eq!(
+                    (id, &payload[..4]),
+                    (0, &[0; 4][..]),
+                    "the server has no streams"
+                );
                 self.said_goodbye = true;
             }
             8 => {
-                let more = payload.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+                let more = payload
+                    .first_chunk()
+                    .map(|bytes| u32::from_be_bytes(*bytes));
                 assert!(more.is_some_and(|more| (1..=MOST_31).contains(&more)));
                 assert!(id == 0 || self.streams.contains_key(&id));
             }
@@ -172,7 +192,11 @@ impl Judge {
         assert_eq!(flags, 4, "a head is one frame, and has a body");
         assert!(id % 2 == 1 && id > self.last, "{id} follows {}", self.last);
         self.last = id;
-        let open = self.streams.values().filter(|stream| !stream.is_over()).count();
+        let open = self
+            .streams
+            .values()
+            .filter(|stream| !stream.is_over())
+            .count();
         assert!(open < self.max_streams as usize, "{open} streams are open");
         let stream = Stream {
             window: self.first_window,
@@ -181,16 +205,25 @@ impl Judge {
         };
         self.streams.insert(id, stream);
         self.sizes(payload);
-        let fields = self.decoder.decode(payload).expect("another implementation reads it");
+        let fields = self
+            .decoder
+            .decode(payload)
+            .expect("another implementation reads it");
         let names: Vec<_> = fields.iter().map(|(name, _)| &name[..]).collect();
-        assert_eq!(&names[..4], [&b":method"[..], b":scheme", b":path", b":authority"]);
+        assert_eq!(
+            &names[..4],
+            [&b":method"[..], b":scheme", b":path", b":authority"]
+        );
         assert_eq!(fields.len(), 8);
     }
 
     /// A table that has to shrink does so in the next block.
     fn sizes(&mut self, mut block: &[u8]) {
         let mut least = self.table;
-        while let Some((first, rest)) = block.split_first().filter(|(first, _)| *first & 0xe0 == 0x20) {
+        while let Some((first, rest)) = block
+            .split_first()
+            .filter(|(first, _)| *first & 0xe0 == 0x20)
+        {
             let mut size = usize::from(first & 0x1f);
             block = rest;
             if size == 31 {
@@ -208,7 +241,10 @@ impl Judge {
             self.table = size;
         }
         let allowed = self.table_least.take().unwrap_or(usize::MAX);
-        assert!(least <= allowed && self.table <= self.table_allowed, "the table is too large");
+        assert!(
+            least <= allowed && self.table <= self.table_allowed,
+            "the table is too large"
+        );
     }
 
     fn acknowledged(&mut self, payload: &[u8]) {
@@ -229,7 +265,9 @@ impl Judge {
             }
         }
         let more = self.first_window - before;
-        self.streams.values_mut().for_each(|stream| stream.window += more);
+        self.streams
+            .values_mut()
+            .for_each(|stream| stream.window += more);
     }
 }
 
