@@ -32,6 +32,7 @@ struct Stream {
     window: i64,
     client_ended: bool,
     server_ended: bool,
+    was_reset: bool,
 }
 
 impl Judge {
@@ -83,7 +84,8 @@ impl Judge {
         let of = self.streams.get_mut(&stream);
         match kind {
             0 | 1 if flags & 1 != 0 => of.into_iter().for_each(|of| of.server_ended = true),
-            3 => of.into_iter().for_each(|of| of.server_ended = true),
+            // What is under way of it may still come.
+            3 => of.into_iter().for_each(|of| of.was_reset = true),
             4 if stream == 0 && flags & 1 == 0 => {
                 let settings = payload.chunks_exact(6).map(|setting| {
                     let id = u16::from_be_bytes([setting[0], setting[1]]);
@@ -202,6 +204,7 @@ impl Judge {
             window: self.first_window,
             client_ended: false,
             server_ended: false,
+            was_reset: false,
         };
         self.streams.insert(id, stream);
         self.sizes(payload);
@@ -273,6 +276,6 @@ impl Judge {
 
 impl Stream {
     fn is_over(&self) -> bool {
-        self.client_ended && self.server_ended
+        self.was_reset || self.client_ended && self.server_ended
     }
 }
