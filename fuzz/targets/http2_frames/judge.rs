@@ -58,9 +58,9 @@ impl Judge {
         }
     }
 
-    /// The last stream that the client opened.
+    /// The last stream whose head was read; 0 before that.
     pub fn last(&self) -> u32 {
-        self.last.max(1)
+        self.last
     }
 
     /// One that isn't over, or else some.
