@@ -5,11 +5,16 @@ use std::collections::{BTreeMap, VecDeque};
 pub const MOST_31: u32 = (1 << 31) - 1;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// More than all calls of an input carry.
+const ENOUGH: i64 = 4 << 20;
+
 pub struct Judge {
     /// What was read, and how much before it.
     bytes: Vec<u8>,
     read: usize,
     no_heads_from: usize,
+    /// Streams above it were not taken.
+    last_taken: u32,
     greeted: bool,
     said_goodbye: bool,
     streams: BTreeMap<u32, Stream>,
@@ -41,6 +46,7 @@ impl Judge {
             bytes: Vec::new(),
             read: 0,
             no_heads_from: usize::MAX,
+            last_taken: MOST_31,
             greeted: false,
             said_goodbye: false,
             streams: BTreeMap::new(),
@@ -97,6 +103,10 @@ impl Judge {
                 self.unacknowledged.push_back(settings.collect());
             }
             6 if flags & 1 == 0 => self.pings.push_back(payload.to_vec()),
+            7 if stream == 0 => {
+                let last = number.unwrap_or(MOST_31) & MOST_31;
+                self.last_taken = self.last_taken.min(last);
+            }
             8 => {
                 let more = i64::from(number.unwrap_or(0) & MOST_31);
                 match of {
@@ -114,6 +124,29 @@ impl Judge {
         self.no_heads_from = self
             .no_heads_from
             .min(self.read + self.bytes.len() + output);
+    }
+
+    /// By how much which window has to grow for all that may be left.
+    pub fn wants(&self) -> Vec<(u32, u32)> {
+        let open = self.streams.iter().filter(|(_, stream)| !stream.is_over());
+        let windows = open.map(|(id, stream)| (*id, stream.window));
+        windows
+            .chain([(0, self.window)])
+            .flat_map(|(id, window)| {
+                // A window may lack more than one frame can give.
+                let wanted = ENOUGH - window;
+                let first = wanted.clamp(0, i64::from(MOST_31));
+                let second = (wanted - first).clamp(0, i64::from(MOST_31));
+                [(id, first as u32), (id, second as u32)]
+            })
+            .filter(|(_, more)| *more > 0)
+            .collect()
+    }
+
+    pub fn all_is_sent(&self) {
+        for (id, stream) in self.streams.range(..=self.last_taken) {
+            assert!(stream.client_ended || stream.is_over(), "{id} stalls");
+        }
     }
 
     pub fn read(&mut self, bytes: &[u8]) {
