@@ -11,7 +11,7 @@ use crate::base::mailbox::Mailbox;
 use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::caller::{Callers, Kind};
-use crate::comet::{self, FailureLog, Location};
+use crate::comet::{self, FailureLog, Location, Manner};
 use crate::consumer::{self, Consumer};
 use crate::control::{self, Desk, ReadAgain, Reload, Wires};
 use crate::dead_letter;
@@ -128,7 +128,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         let (own, events) = unbounded();
         let tell = worker::tell(own.clone(), figures.clone(), n);
         let caller = callers
-            .of(n, &locations, config.call_timeout, tell)
+            .of(n, &locations, manner(&config), tell)
             .map_err(no_thread)?;
         workers.push(Mailbox::new(own, caller.bell()));
         let worker = Worker::new(
@@ -138,7 +138,8 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
             &fleet,
             (
                 config.window.calls(config.comet.len()),
-                Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
+                coalescer(&config),
+                config.dialect,
             ),
             lease.clone(),
             (figures.clone(), n),
@@ -218,8 +219,24 @@ fn callers(config: &Config) -> Callers {
         Kind::Grpcio => "gRPC's own library",
         Kind::Lean => "job's own HTTP/2, in the workers' threads",
     };
-    log::info!(caller = kind.to_string(); "Comets are called through {kind} ({what}): {why}");
+    log::info!(
+        caller = kind.to_string(), dialect = config.dialect.name();
+        "Comets are called through {kind} ({what}): {why}; they serve {}",
+        comet::service(config.dialect)
+    );
     Callers::new(kind, config.threads)
+}
+
+fn manner(config: &Config) -> Manner {
+    Manner {
+        dialect: config.dialect,
+        deadline: config.call_timeout,
+    }
+}
+
+fn coalescer(config: &Config) -> Option<Coalescer> {
+    let most = (config.coalesce_max, config.coalesce_bytes);
+    Coalescer::new(config.coalesce, config.dialect, most.0, most.1)
 }
 
 /// Serves metrics and health, where that is wanted.
@@ -257,7 +274,7 @@ fn watch(
         }
     };
     let at = http::address_of(&listener).map_or_else(|| address.clone(), |at| at.to_string());
-    let (callers, deadline) = (callers.clone(), config.call_timeout);
+    let (callers, manner) = (callers.clone(), manner(config));
     let (locations, asking) = (locations.to_vec(), figures.clone());
     let served = Served {
         source: Source {
@@ -269,7 +286,7 @@ fn watch(
         pulse: pulse.clone(),
         ask: Box::new(move || {
             let figures = asking.clone();
-            let asked = callers.ask_each(&locations, deadline, move |comet, answer| {
+            let asked = callers.ask_each(&locations, manner, move |comet, answer| {
                 if answer.is_ok() {
                     figures.answered(comet);
                 }

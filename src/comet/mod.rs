@@ -4,6 +4,7 @@
 pub mod caller;
 mod client;
 mod cork;
+mod dialect;
 mod failure_log;
 mod inquiry;
 mod location;
@@ -18,6 +19,7 @@ mod verdict;
 
 pub use client::Client;
 pub use cork::{Cork, forbid as forbid_cork};
+pub use dialect::{Manner, service};
 pub use failure_log::{FailureLog, said};
 /// The names of gRPC's status codes.
 pub use grpcio::RpcStatusCode;
@@ -26,4 +28,4 @@ pub use grpcio::redirect_log;
 pub use location::{Location, ONE_NAME_EACH};
 pub use names::find;
 pub use queues::Queues;
-pub use verdict::{Verdict, verdict};
+pub use verdict::{Verdict, verdict_on};

@@ -48,6 +48,8 @@ pub enum Figure {
     Carries(usize),
     /// What came back with this code is tried again.
     Again { comet: CometId, code: i32 },
+    /// The Comet dropped a message for one user.
+    Dropped { comet: CometId },
     /// All Comets are done with a message, whose record was written then (milliseconds since 1970, negative if not known).
     Delivered { timestamp: i64 },
 }
@@ -59,6 +61,8 @@ pub enum Said<'a> {
     Failed { status: &'a Status, detached: bool },
     /// It refused so many in a row that it gets one message a second until it takes one.
     RefusesAll(&'a Status),
+    /// It dropped a message for the user with this key.
+    Dropped { status: &'a Status, key: &'a str },
     /// Its connection broke each time that it got this message, which becomes a dead letter.
     Crashes(RecordId),
     /// It answers again, after this long.

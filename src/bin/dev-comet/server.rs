@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chatroom_job::message::Dialect;
 use futures_util::FutureExt;
 use grpcio::{ChannelBuilder, Environment, Server, ServerBuilder, ServerCredentials};
 use tokio::runtime::Runtime;
@@ -27,6 +28,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// Where it takes calls, `host:port`; port 0 is any free one.
     pub listen: String,
+    /// Which service it has.
+    pub dialect: Dialect,
     /// Where it serves people, likewise.
     pub web: String,
     /// Where it writes down each call and answer, if it does.
@@ -71,7 +74,7 @@ impl DevComet {
             faults: faults.clone(),
             runtime: runtime.handle().clone(),
         };
-        let (mut server, grpc) = serve_calls(&settings.listen, handler)?;
+        let (mut server, grpc) = serve_calls(&settings.listen, settings.dialect, handler)?;
         let listener = TcpListener::bind(web)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| cannot_listen("the page", web, "--web", &error))?;
@@ -124,7 +127,11 @@ impl DevComet {
     }
 }
 
-fn serve_calls(listen: &str, handler: Handler) -> Result<(Server, String), String> {
+fn serve_calls(
+    listen: &str,
+    dialect: Dialect,
+    handler: Handler,
+) -> Result<(Server, String), String> {
     let host = match listen.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => host,
         _ => {
@@ -143,7 +150,7 @@ fn serve_calls(listen: &str, handler: Handler) -> Result<(Server, String), Strin
         .build_args();
     let mut server = ServerBuilder::new(env)
         .channel_args(arguments)
-        .register_service(calls::service(handler))
+        .register_service(calls::service(dialect, handler))
         .build()
         .map_err(|error| format!("cannot set up the gRPC server: {error}"))?;
     let port = server
