@@ -157,7 +157,7 @@ fn every_kind(kafka: &Kafka) {
     assert_eq!(sorted(far.next_ones(5)), own("push there"));
     assert_eq!(sorted(deaf.next_ones(3)), room);
     assert_eq!(here.called("PushMsg"), ["u1", "u2"]);
-    let why = letters[&(0, 2)].header_str("job.reason").expect("a reason");
+    let why = letters[&(0, 2)].header_str("job.error").expect("a reason");
     assert!(
         why.contains("the server comet-9, which --comet doesn't list"),
         "{why}"
@@ -212,15 +212,17 @@ fn who_is_too_slow_loses_the_message_and_the_others_get_it_once() {
         to_users(&server, &["u1", "u2", "u3"], 4, "slow in between"),
         to_users(&server, &["u9"], 4, "slow and alone"),
     ]);
-    let mut job = job(&topic, &server).flag("--http", "127.0.0.1:0").start();
+    let mut job = job(&topic, &server)
+        .log_level("INFO")
+        .flag("--http", "127.0.0.1:0")
+        .start();
     let pages = Pages::of(&mut job);
     topic.await_no_lag();
     let line = job.await_line(&["dropped a message for user u2", "signal channel full"]);
     assert!(line.contains("WARN"), "{line}");
-    let dropped = |numbers: &crate::support::prometheus::Numbers| {
+    pages.await_metrics("both are counted", |numbers| {
         numbers.sum("job_dropped_total", &[]) == 2.0
-    };
-    pages.await_metrics("both are counted", dropped);
+    });
     assert_eq!(topic.dead_letters(), 0);
 
     // What comes after that is the next thing that each of them gets.
@@ -254,7 +256,7 @@ fn what_goims_comet_refuses_becomes_a_dead_letter_at_once() {
         topic.produce([message]);
         let letters = topic.await_dead_letters(count);
         let letter = letters.values().last().expect("a letter");
-        let why = letter.header_str("job.reason").expect("a reason");
+        let why = letter.header_str("job.error").expect("a reason");
         assert!(why.contains(text), "{why}");
     }
     topic.await_no_lag();
