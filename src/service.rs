@@ -8,9 +8,10 @@ use crossbeam_channel::{Receiver, unbounded};
 
 use crate::base::lease::{BROKERS_SESSION, Lease, Moment};
 use crate::base::mailbox::Mailbox;
+use crate::base::notify::{self, READY};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
-use crate::comet::caller::{Callers, Kind};
+use crate::comet::caller::{self, Callers, Kind};
 use crate::comet::{self, FailureLog, Location, Manner};
 use crate::consumer::{self, Consumer};
 use crate::control::{self, Desk, ReadAgain, Reload, Wires};
@@ -27,7 +28,7 @@ use crate::observe::http::{self, Served};
 use crate::observe::metrics::Source;
 use crate::observe::pulse;
 use crate::settings::load::Loaded;
-use crate::settings::{Caller as CallerKind, Config, GroupProtocol, Http, security};
+use crate::settings::{Config, GroupProtocol, Http, security};
 use crate::worker::coalesce::Coalescer;
 use crate::worker::{self, EndpointStats, Fleet, Worker};
 
@@ -52,7 +53,7 @@ const NAMES_WITHIN: Duration = Duration::from_secs(2);
 /// connections that take the place of broken ones.
 pub fn open_files(config: &Config) -> u64 {
     const ALONE: usize = 40;
-    const EACH_BROKER: usize = 8;
+    const EACH_BROKER: usize = 9;
     /// krafka's connection, the relay's end of it, and the broker's.
     const RELAYED: usize = 3;
     let connections = config.threads * config.comet.len();
@@ -62,9 +63,9 @@ pub fn open_files(config: &Config) -> u64 {
         None => 0,
     };
     // Who waits for sockets itself has a poller and what wakes it.
-    let pollers = match config.caller {
-        CallerKind::Lean => 2 * (config.threads + 1),
-        CallerKind::Auto | CallerKind::Grpcio => 0,
+    let pollers = match caller::kind(config).0 {
+        Kind::Lean => 2 * (config.threads + 1),
+        Kind::Grpcio => 0,
     };
     let each_broker = match config.security.takes_any_name() {
         true => EACH_BROKER * RELAYED,
@@ -100,7 +101,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
     let (to_membership, commands) = tokio::sync::mpsc::unbounded_channel();
 
     let locations = comet::find(&config.comet, NAMES_WITHIN).map_err(no_thread)?;
-    let callers = Arc::new(callers(&config));
+    let callers = Arc::new(callers(&config)?);
     let fleet: Fleet = config
         .comet
         .iter()
@@ -198,6 +199,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         lease,
         figures,
     };
+    notify::tell(READY);
     let outcome = group::run(channels, config.comet.clone(), config.shutdown_timeout);
     let _ = to_consumer.send(Control::Stop);
     for worker in &workers {
@@ -209,22 +211,26 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
 }
 
 /// How Comets are called. The log says so.
-fn callers(config: &Config) -> Callers {
-    let (kind, why) = match config.caller {
-        CallerKind::Grpcio => (Kind::Grpcio, "as caller says"),
-        CallerKind::Lean => (Kind::Lean, "as caller says"),
-        CallerKind::Auto => (Kind::Grpcio, "caller is auto"),
-    };
+///
+/// # Errors
+/// A file of TLS can't be used, or the system refuses a thread.
+fn callers(config: &Config) -> Result<Callers, String> {
+    let (kind, why) = caller::kind(config);
     let what = match kind {
         Kind::Grpcio => "gRPC's own library",
         Kind::Lean => "job's own HTTP/2, in the workers' threads",
     };
+    let with = if config.comet_tls.is_some() {
+        " with TLS"
+    } else {
+        ""
+    };
     log::info!(
         caller = kind.to_string(), dialect = config.dialect.name();
-        "Comets are called through {kind} ({what}): {why}; they serve {}",
+        "Comets are called through {kind}{with} ({what}): {why}; they serve {}",
         comet::service(config.dialect)
     );
-    Callers::new(kind, config.threads)
+    Callers::of_settings(config, config.threads)
 }
 
 fn manner(config: &Config) -> Manner {
@@ -286,7 +292,7 @@ fn watch(
         pulse: pulse.clone(),
         ask: Box::new(move || {
             let figures = asking.clone();
-            let asked = callers.ask_each(&locations, manner, move |comet, answer| {
+            let asked = callers.ask_each(&locations, manner, move |comet, answer, _| {
                 if answer.is_ok() {
                     figures.answered(comet);
                 }
@@ -301,6 +307,7 @@ fn watch(
     };
     http::spawn(listener, served).map_err(no_thread)?;
     consumer::log_ends::spawn(config, figures.clone()).map_err(no_thread)?;
+    dead_letter::counter::spawn(config, figures.clone()).map_err(no_thread)?;
     log::info!("status page, metrics and health at http://{at}/");
     Ok(())
 }

@@ -3,12 +3,14 @@
 mod address;
 pub(crate) mod args;
 mod ascii;
+mod comet;
 mod control;
 mod dialect;
 mod http;
 pub mod load;
 mod log_messages;
 mod quantity;
+pub mod reference;
 mod reset;
 pub mod security;
 mod topics;
@@ -18,6 +20,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 pub use address::{Addresses, addresses, distinct_addresses};
+pub use comet::{CometTls, GivenCometTls, UNIX, server_name};
 pub use control::{Socket, socket};
 pub use dialect::{Coalesce, UnknownServer, coalesce, dialect, unknown_server};
 pub use http::{Http, http};
@@ -51,12 +54,14 @@ pub struct Config {
     /// How long Kafka waits for a member's heartbeat before it gives its partitions to others.
     pub group_protocol: GroupProtocol,
     pub session_timeout: Duration,
-    /// The Comet nodes, `host:port` each.
+    /// The Comet nodes, `host:port` or `unix:/path` each.
     pub comet: Vec<String>,
     /// Which kind of Comet they are.
     pub dialect: Dialect,
     /// What becomes of a message to users on none of them.
     pub push_unknown_server: UnknownServer,
+    /// How TLS to them is, where they are spoken to with it.
+    pub comet_tls: Option<CometTls>,
     /// Number of workers.
     pub threads: usize,
     /// Calls in flight at once, for each worker and Comet.
@@ -130,6 +135,7 @@ impl Config {
     /// # Errors
     /// Two settings don't go together.
     pub(crate) fn check(&self) -> Result<(), String> {
+        self.check_comets()?;
         match (self.fetch, self.max_age) {
             (Fetch::Classic, Some(_)) => Err(
                 "max-age needs the time of each record, which fetch = classic doesn't read: set fetch = auto or modern".into(),
@@ -186,7 +192,7 @@ pub fn fetch() -> impl TypedValueParser<Value = Fetch> {
 /// How Comets are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// `Grpcio`.
+    /// `Grpcio` where it can call all Comets, else `Lean`.
     Auto,
     /// gRPC's own library.
     Grpcio,

@@ -5,11 +5,84 @@
 //! `internal/comet/grpc/server.go`.
 
 use bytes::Bytes;
+use chatroom_job::comet::{RpcStatusCode, methods};
 use chatroom_job::message::goim::{HEADER, OP_RAW};
+use chatroom_job::message::proto::comet::{
+    BroadcastReply, BroadcastReq, BroadcastRoomReply, BroadcastRoomReq, PushMsgReply, PushMsgReq,
+    RoomsReq,
+};
 use chatroom_job::message::proto::protocol::Proto;
+use protobuf::{Message, MessageField};
 
+use super::calls::{Handler, unreadable};
 use super::faults::Faults;
+use super::grpc::{Answer, Service, Status};
 use super::hub::{Hub, To};
+
+const PUSH_MSG: &str = methods::goim::PUSH_MSG.name;
+const BROADCAST: &str = methods::goim::BROADCAST.name;
+const BROADCAST_ROOM: &str = methods::goim::BROADCAST_ROOM.name;
+const ROOMS: &str = methods::goim::ROOMS.name;
+
+/// goim's service over a handler.
+#[derive(Clone)]
+pub struct Goims(pub Handler);
+
+impl Service for Goims {
+    fn has(&self, path: &str) -> bool {
+        [PUSH_MSG, BROADCAST, BROADCAST_ROOM, ROOMS].contains(&path)
+    }
+
+    fn call(&self, path: &str, peer: &str, request: Bytes) -> Answer {
+        self.read(path, peer, &request).unwrap_or_else(unreadable)
+    }
+}
+
+impl Goims {
+    /// An error where the request isn't what it should be.
+    fn read(&self, path: &str, peer: &str, request: &Bytes) -> protobuf::Result<Answer> {
+        let handler = &self.0;
+        Ok(match path {
+            PUSH_MSG => {
+                let req = PushMsgReq::parse_from_tokio_bytes(request)?;
+                let (target, faults) = (req.keys.join(","), handler.faults.clone());
+                let call = ("PushMsg", target.as_str());
+                handler.take(call, peer, shown(&req.proto), move |hub, _| {
+                    let to = (&req.keys[..], req.protoOp);
+                    push(hub, faults.as_deref(), to, req.proto.as_ref())?;
+                    Ok(PushMsgReply::new())
+                })
+            }
+            BROADCAST => {
+                let req = BroadcastReq::parse_from_tokio_bytes(request)?;
+                let call = ("Broadcast", "");
+                handler.take(call, peer, shown(&req.proto), move |hub, _| {
+                    broadcast(hub, req.protoOp, req.proto.as_ref())?;
+                    Ok(BroadcastReply::new())
+                })
+            }
+            BROADCAST_ROOM => {
+                let req = BroadcastRoomReq::parse_from_tokio_bytes(request)?;
+                let room = req.roomID.clone();
+                let call = ("BroadcastRoom", room.as_str());
+                handler.take(call, peer, shown(&req.proto), move |hub, _| {
+                    broadcast_room(hub, &req.roomID, req.proto.as_ref())?;
+                    Ok(BroadcastRoomReply::new())
+                })
+            }
+            _ => {
+                RoomsReq::parse_from_tokio_bytes(request)?;
+                handler.rooms(peer)
+            }
+        })
+    }
+}
+
+/// What is recorded of a body, which may be missing.
+fn shown(proto: &MessageField<Proto>) -> Result<Bytes, Status> {
+    let body = proto.as_ref().map(|proto| proto.body.clone());
+    Ok(body.unwrap_or_default())
+}
 
 /// What its Comet answers, always as the status UNKNOWN.
 const PUSH_ARGUMENT: &str = "rpc pushmsg arg error";
@@ -25,6 +98,18 @@ pub enum Error {
     Goims(&'static str),
     /// The body is not what goim's clients can read. Its own Comet would pass it on.
     NotFrames(String),
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Goims(text) => Status::new(RpcStatusCode::UNKNOWN, text),
+            Error::NotFrames(why) => Status::new(
+                RpcStatusCode::INVALID_ARGUMENT,
+                format!("the body isn't frames of goim's: {why}"),
+            ),
+        }
+    }
 }
 
 /// A message as it was before it was put into a frame.

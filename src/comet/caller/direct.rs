@@ -20,6 +20,7 @@ use super::message;
 use crate::base::mailbox::Bell;
 use crate::comet::dialect::{self, Manner, understood};
 use crate::comet::location::Location;
+use crate::comet::tls::{Certificate, Tls};
 use crate::comet::verdict::{Verdict, verdict_on_status};
 use crate::message::call::{Call, Method};
 use crate::message::{Answer, CometId, Sense, Status};
@@ -27,6 +28,7 @@ use peer::Peer;
 
 /// gRPC's code for what can't be reached.
 const UNAVAILABLE: i32 = 14;
+const DEADLINE_EXCEEDED: i32 = 4;
 
 pub struct Direct {
     links: Links,
@@ -65,12 +67,19 @@ enum Purpose {
 impl Direct {
     /// # Errors
     /// The system has no poller left.
-    pub fn new(locations: &[Arc<Location>], manner: Manner) -> io::Result<Self> {
+    pub fn new(
+        locations: &[Arc<Location>],
+        manner: Manner,
+        tls: Option<&Arc<Tls>>,
+    ) -> io::Result<Self> {
         let links = Links::new()?;
         let waker = links.waker();
         Ok(Self {
             links,
-            peers: locations.iter().cloned().map(Peer::new).collect(),
+            peers: locations
+                .iter()
+                .map(|location| Peer::new(location.clone(), tls.cloned()))
+                .collect(),
             made: Slab::new(),
             ended: VecDeque::new(),
             manner,
@@ -223,7 +232,13 @@ impl Direct {
             return;
         };
         let by = finished.by;
-        let answer = understood(self.manner.dialect, answer(finished));
+        let mut answer = understood(self.manner.dialect, answer(finished));
+        if let (By::Unsent, Purpose::Call { .. }, Err(status)) = (by, made.purpose, &mut answer)
+            && status.code == DEADLINE_EXCEEDED
+        {
+            // Its time was over before there was a connection, or a stream: that says nothing about the message.
+            status.code = UNAVAILABLE;
+        }
         if by == By::Server {
             self.peers[made.comet.0 as usize].heard(link, &mut self.links, now);
         }
@@ -250,7 +265,7 @@ impl Direct {
     }
 
     /// Asks all Comets whether they are there, and ends.
-    pub fn ask_each(mut self, answered: impl Fn(CometId, Answer)) {
+    pub fn ask_each(mut self, answered: impl Fn(CometId, Answer, Option<Certificate>)) {
         for comet in (0..self.peers.len() as u32).map(CometId) {
             self.probe(comet, Instant::now());
         }
@@ -262,7 +277,9 @@ impl Direct {
             while let Some(ended) = self.next_ended(Instant::now()) {
                 if let Ended::Probe { comet, answer } = ended {
                     left -= 1;
-                    answered(comet, answer);
+                    let link = self.peers[comet.0 as usize].current();
+                    let certificate = link.and_then(|link| self.links.certificate(link));
+                    answered(comet, answer, certificate);
                 }
             }
         }

@@ -1,8 +1,9 @@
 //! How calls to Comets are made. There are two ways, and they look the same to a worker:
 //!
 //! - [`Kind::Grpcio`]: gRPC's own library. Each worker has a channel to each Comet; answers come on gRPC's threads (`Client`).
-//! - [`Kind::Lean`]: HTTP/2 of our own, for unary calls alone (`lean`). The worker's own thread writes and reads (`direct`).
+//! - [`Kind::Lean`]: HTTP/2 of our own, for unary calls alone, with TLS or without (`lean`). The worker's own thread writes and reads (`direct`).
 
+mod choice;
 mod direct;
 // Public for the fuzz targets.
 pub mod lean;
@@ -16,11 +17,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
+use super::tls::{Certificate, Tls};
 use super::{Client, Location, Manner, Queues};
 use crate::base::mailbox::Bell;
 use crate::message::call::{Call, Method};
 use crate::message::{Answer, CometId};
 use direct::Direct;
+
+pub use choice::kind;
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,18 +65,11 @@ pub type Tell = Arc<dyn Fn(Ended) + Send + Sync>;
 /// What the callers of a process have in common.
 pub enum Callers {
     Grpcio(Queues),
-    Lean,
+    /// With what TLS needs, where Comets are spoken to with it.
+    Lean(Option<Arc<Tls>>),
 }
 
 impl Callers {
-    /// For so many workers.
-    pub fn new(kind: Kind, workers: usize) -> Self {
-        match kind {
-            Kind::Grpcio => Self::Grpcio(Queues::new(workers)),
-            Kind::Lean => Self::Lean,
-        }
-    }
-
     /// The caller of one worker. `tell` hears of what ends on other threads.
     ///
     /// # Errors
@@ -92,11 +89,15 @@ impl Callers {
                 let clients = locations.iter().map(client).collect();
                 Caller::Grpcio { clients, tell }
             }
-            Self::Lean => Caller::Lean(Box::new(Direct::new(locations, manner)?)),
+            Self::Lean(tls) => {
+                let direct = Direct::new(locations, manner, tls.as_ref())?;
+                Caller::Lean(Box::new(direct))
+            }
         })
     }
 
-    /// Asks each Comet once whether it is there, over connections that end with the answers.
+    /// Asks each Comet once whether it is there, over connections that end with the answers. With TLS, each comes with the Comet's
+    /// certificate.
     ///
     /// # Errors
     /// The system has no poller or thread left.
@@ -104,18 +105,18 @@ impl Callers {
         &self,
         locations: &[Arc<Location>],
         manner: Manner,
-        answered: impl Fn(CometId, Answer) + Clone + Send + 'static,
+        answered: impl Fn(CometId, Answer, Option<Certificate>) + Clone + Send + 'static,
     ) -> io::Result<()> {
         match self {
             Self::Grpcio(queues) => {
                 for (comet, location) in (0..).map(CometId).zip(locations) {
                     let answered = answered.clone();
                     Client::new(queues.of(0), location.clone(), manner)
-                        .probe_once(move |answer| answered(comet, answer));
+                        .probe_once(move |answer| answered(comet, answer, None));
                 }
             }
-            Self::Lean => {
-                let direct = Direct::new(locations, manner)?;
+            Self::Lean(tls) => {
+                let direct = Direct::new(locations, manner, tls.as_ref())?;
                 thread::Builder::new()
                     .name("ask".into())
                     .spawn(move || direct.ask_each(answered))?;

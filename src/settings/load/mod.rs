@@ -1,10 +1,12 @@
-//! Loads settings from four sources: flags win over environment variables, those over the file, that over defaults.
+//! Loads settings from five sources: flags win over environment variables, those over the file, that over systemd's credentials,
+//! and these over defaults.
 //!
 //! Each value of a lower source is written as `--key=value` and read by the flags' own parser. Every value is checked,
 //! even where a higher source wins.
 
-mod file;
-mod parser;
+mod credentials;
+pub(super) mod file;
+pub(super) mod parser;
 #[cfg(test)]
 mod tests;
 mod unknown;
@@ -19,8 +21,7 @@ use clap::{Arg, ArgMatches, Args, FromArgMatches};
 
 use crate::base::text::escape_body;
 use crate::settings::Config;
-use crate::settings::args::Secrets;
-use crate::settings::args::SettingArgs;
+use crate::settings::args::{Secrets, SettingArgs};
 use crate::settings::security::{PASSWORD_VARIABLE, SECRET_VARIABLE, Secret};
 use parser::{Parser, argument};
 
@@ -29,7 +30,7 @@ const DEFAULT_FILE: &str = "job.toml";
 /// The key of a setting of which it matters whether somebody set it.
 const HTTP: &str = "http";
 /// The one flag that is no key of the file: it names the file.
-const CONFIG: &str = "config";
+pub(super) const CONFIG: &str = "config";
 
 /// The environment of a command line: the process's, or a test's.
 pub struct Environment {
@@ -74,20 +75,35 @@ pub struct Loaded {
     ignored: Vec<String>,
 }
 
+/// One setting: its value as text, which is no secret, and where it is from.
 #[derive(Clone, Debug)]
-struct Setting {
-    key: String,
-    value: String,
-    origin: Origin,
+pub struct Setting {
+    pub key: String,
+    /// `None`: there is none.
+    pub value: Option<String>,
+    pub origin: Origin,
 }
 
+/// Where a value is from.
 #[derive(Clone, Debug, PartialEq)]
-enum Origin {
+pub enum Origin {
     Default,
+    /// A file that systemd hands over, by the credential's name.
+    Credential(String),
     File(PathBuf),
     Variable(String),
     Flag(String),
 }
+
+impl Setting {
+    /// The value for people.
+    fn shown(&self) -> String {
+        escape_body(self.value.as_deref().unwrap_or("none").as_bytes())
+    }
+}
+
+/// What stands in the place of a secret.
+pub const HIDDEN: &str = "(hidden)";
 
 /// A setting that is not what it was.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,9 +117,13 @@ pub struct Change {
 impl fmt::Display for Change {
     /// As `max-age: off → 10m (job.toml)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [before, after] =
-            [&self.before, &self.after].map(|value| escape_body(value.as_bytes()));
-        write!(f, "{}: {before} → {after} ({})", self.key, self.origin)
+        let Change {
+            key,
+            before,
+            after,
+            origin,
+        } = self;
+        write!(f, "{key}: {before} → {after} ({origin})")
     }
 }
 
@@ -111,6 +131,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Default => f.write_str("default"),
+            Origin::Credential(name) => write!(f, "credential {name}"),
             Origin::File(path) => write!(f, "{}", path.display()),
             Origin::Variable(name) | Origin::Flag(name) => f.write_str(name),
         }
@@ -127,10 +148,18 @@ impl Loaded {
         });
         self.settings
             .iter()
-            .map(|Setting { key, value, origin }| {
-                format!("{key} = {} ({origin})", escape_body(value.as_bytes()))
-            })
+            .map(|setting| format!("{} = {} ({})", setting.key, setting.shown(), setting.origin))
             .chain(ignored)
+    }
+
+    /// All settings.
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
+    /// The names of variables that begin like settings and are none.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
     }
 
     /// The settings that have other values in `newer`.
@@ -139,8 +168,8 @@ impl Loaded {
         let changed = pairs.filter(|(before, after)| before.value != after.value);
         let changes = changed.map(|(before, after)| Change {
             key: after.key.clone(),
-            before: before.value.clone(),
-            after: after.value.clone(),
+            before: before.shown(),
+            after: after.shown(),
             origin: after.origin.clone(),
         });
         changes.collect()
@@ -156,7 +185,7 @@ pub fn variable(arg: &Arg) -> Option<String> {
     known.then(|| variable_name(arg.get_long().unwrap_or_default()))
 }
 
-fn variable_name(key: &str) -> String {
+pub(super) fn variable_name(key: &str) -> String {
     format!("JOB_{}", key.replace('-', "_").to_ascii_uppercase())
 }
 
@@ -179,6 +208,11 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
         .collect();
     let ignored = unknown::unknown(environment.set(), &known)?;
 
+    for key in &parser.keys {
+        if let Some((name, path)) = credentials::of(key, environment) {
+            values.insert(key.clone(), (path.into(), Origin::Credential(name)));
+        }
+    }
     let file = config_file(matches, environment)?;
     if let Some(path) = &file {
         for (key, value) in file::read(path, &environment.folder, &parser)? {
@@ -210,7 +244,7 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
         let value = merged.get_raw(&id(key)).into_iter().flatten().next();
         Setting {
             key: key.clone(),
-            value: value.map_or("none".into(), |value| value.to_string_lossy().into_owned()),
+            value: value.map(|value| value.to_string_lossy().into_owned()),
             origin: values
                 .get(key)
                 .map_or(Origin::Default, |(_, origin)| origin.clone()),
@@ -231,7 +265,7 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
     ] {
         settings.extend(secret.as_ref().map(|_| Setting {
             key: key.into(),
-            value: "(hidden)".into(),
+            value: Some(HIDDEN.into()),
             origin: Origin::Variable(variable.into()),
         }));
     }

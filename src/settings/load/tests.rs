@@ -6,8 +6,8 @@ use crate::settings::security::{
     self, ClientCertificate, Identification, Mechanism, Password, Sasl, Tls, TokenEndpoint,
 };
 use crate::settings::{
-    AutoOffsetReset, Caller, CatchUp, Coalesce, Fetch, GroupProtocol, Http, Isolation, LogFormat,
-    LogMessages, Security, Socket, TooOld, UnknownServer, Window,
+    AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, Fetch, GroupProtocol, Http, Isolation,
+    LogFormat, LogMessages, Security, Socket, TooOld, UnknownServer, Window,
 };
 use std::time::Duration;
 
@@ -71,7 +71,8 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ssl-certificate-location = 'c.pem'\nssl-key-location = 'c.key'\nssl-key-password-file = 'kp'\n\
         ssl-endpoint-identification-algorithm = 'none'\nsasl-mechanism = 'scram-sha-256'\nsasl-username = 'u'\n\
         sasl-password-file = 'p'\nclient-id = 'n'\nclient-rack = 'r'\ntopic = 't'\ngroup = 'g'\nauto-offset-reset = 'by_duration:1h'\ngroup-instance-id = 'i'\n\
-        group-protocol = 'consumer'\nsession-timeout = '6s'\ncomet = 'c:1,[::1]:2'\ndialect = 'goim'\npush-unknown-server = 'all'\nthreads = 1\nwindow = 0x10\ncaller = 'lean'\ncork-calls = 'off'\nfetch = 'modern'\n\
+        group-protocol = 'consumer'\nsession-timeout = '6s'\ncomet = 'c:1,[::1]:2'\ndialect = 'goim'\npush-unknown-server = 'all'\ncomet-tls = 'on'\n\
+        comet-ca = 'comet-ca.pem'\ncomet-certificate = 'cc.pem'\ncomet-key = 'cc.key'\ncomet-server-name = 'comet.internal'\nthreads = 1\nwindow = 0x10\ncaller = 'lean'\ncork-calls = 'off'\nfetch = 'modern'\n\
         isolation-level = 'read_uncommitted'\n\
         coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
         call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '7m'\nmax-age = '2h'\nmax-age-action = 'dead-letter'\nlog-messages = 'sample:100'\nlog-format = 'json'\nhttp = '0.0.0.0:80'\ncontrol = '/run/j.sock'\n";
@@ -105,6 +106,11 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         comet: vec!["c:1".into(), "[::1]:2".into()],
         dialect: Dialect::Goim,
         push_unknown_server: UnknownServer::All,
+        comet_tls: Some(CometTls {
+            ca: Some("comet-ca.pem".into()),
+            client: Some(("cc.pem".into(), "cc.key".into())),
+            server_name: Some("comet.internal".into()),
+        }),
         threads: 1,
         window: Window::Calls(16),
         caller: Caller::Lean,
@@ -155,6 +161,11 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_COMET", "c:1, [::1]:2"),
         ("JOB_DIALECT", "goim"),
         ("JOB_PUSH_UNKNOWN_SERVER", "all"),
+        ("JOB_COMET_TLS", "on"),
+        ("JOB_COMET_CA", "comet-ca.pem"),
+        ("JOB_COMET_CERTIFICATE", "cc.pem"),
+        ("JOB_COMET_KEY", "cc.key"),
+        ("JOB_COMET_SERVER_NAME", "comet.internal"),
         ("JOB_THREADS", "1"),
         ("JOB_WINDOW", "16"),
         ("JOB_CALLER", "lean"),

@@ -6,15 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::lean::{Address, By, LinkId};
-use super::peer::config;
-use super::{Direct, Made, Purpose};
+use super::super::lean::{By, LinkId};
+use super::{DEADLINE_EXCEEDED, Direct, Made, Purpose};
 use crate::comet::client::COMPARED_WITHIN;
 use crate::comet::dialect;
 use crate::comet::quiet::SIGN_WITHIN;
 use crate::message::{Answer, CometId};
-
-const DEADLINE_EXCEEDED: i32 = 4;
 
 /// A question under way.
 pub struct Question {
@@ -86,9 +83,9 @@ impl Direct {
             peer.quiet.alive(question.at);
             return;
         }
-        let addresses: Vec<_> = peer.location.addresses();
-        let addresses = addresses.into_iter().map(Address::Tcp).collect();
-        let other = self.links.open(addresses, config(&peer.location), now);
+        let Ok(other) = peer.open(&mut self.links, now) else {
+            return;
+        };
         peer.question = Some(Question {
             other: Some(other),
             ..question
