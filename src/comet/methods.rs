@@ -12,18 +12,38 @@ use crate::message::proto::comet::{
 };
 
 macro_rules! unary {
-    ($name:ident, $path:literal, $req:ty, $reply:ty) => {
-        pub const $name: Method<$req, $reply> =
-            method::method(concat!("/ChatRoom.Comet.Comet/", $path));
+    ($service:literal, $name:ident, $path:literal, $req:ty, $reply:ty) => {
+        pub const $name: Method<$req, $reply> = method::method(concat!("/", $service, "/", $path));
     };
 }
 
-unary!(PUSH_MSG, "PushMsg", PushMsgReq, PushMsgReply);
-unary!(BROADCAST, "Broadcast", BroadcastReq, BroadcastReply);
-unary!(
-    BROADCAST_ROOM,
-    "BroadcastRoom",
-    BroadcastRoomReq,
-    BroadcastRoomReply
-);
-unary!(ROOMS, "Rooms", RoomsReq, RoomsReply);
+macro_rules! service {
+    ($service:literal) => {
+        pub const SERVICE: &str = $service;
+        unary!($service, PUSH_MSG, "PushMsg", PushMsgReq, PushMsgReply);
+        unary!(
+            $service,
+            BROADCAST,
+            "Broadcast",
+            BroadcastReq,
+            BroadcastReply
+        );
+        unary!(
+            $service,
+            BROADCAST_ROOM,
+            "BroadcastRoom",
+            BroadcastRoomReq,
+            BroadcastRoomReply
+        );
+        unary!($service, ROOMS, "Rooms", RoomsReq, RoomsReply);
+    };
+}
+
+service!("ChatRoom.Comet.Comet");
+
+/// The same of goim's Comet, whose messages have the same fields.
+pub mod goim {
+    use super::*;
+
+    service!("goim.comet.Comet");
+}

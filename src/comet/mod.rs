@@ -7,6 +7,7 @@ mod client;
 mod code;
 mod connecting;
 mod cork;
+mod dialect;
 mod failure_log;
 mod inquiry;
 mod location;
@@ -32,7 +33,8 @@ pub use {client::Client, grpcio::redirect_log, queues::Queues};
 
 pub use code::RpcStatusCode;
 pub use cork::{Cork, forbid as forbid_cork};
+pub use dialect::{Manner, service};
 pub use failure_log::{FailureLog, said};
 pub use location::{Location, ONE_NAME_EACH};
 pub use names::find;
-pub use verdict::{Verdict, verdict};
+pub use verdict::{Verdict, verdict_on};

@@ -1,6 +1,7 @@
 //! What a gRPC status means for the message and for the Comet that gave it.
 
 use super::code::RpcStatusCode;
+use crate::message::{Answer, Sense, Status};
 
 /// Two questions decide: is it this message, or is it this Comet?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,23 @@ pub enum Verdict {
     Unclear,
     /// The Comet refuses this message, and will again.
     Refused,
+}
+
+/// The verdict on a call that came back so.
+pub fn verdict_on(answer: &Answer) -> Verdict {
+    match answer {
+        Ok(()) => Verdict::Finished,
+        Err(status) => verdict_on_status(status),
+    }
+}
+
+pub fn verdict_on_status(status: &Status) -> Verdict {
+    match status.sense {
+        Sense::Code => verdict(status.code),
+        Sense::Refused => Verdict::Refused,
+        // Trying again would hold up who takes messages in time.
+        Sense::Dropped => Verdict::Finished,
+    }
 }
 
 /// The verdict on a call that came back with `code`.
@@ -38,6 +56,18 @@ pub fn verdict(code: i32) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_sense_goes_before_the_code() {
+        let said = |sense| {
+            let status = Status::new(2, "");
+            verdict_on(&Err(Status { sense, ..status }))
+        };
+        assert_eq!(verdict_on(&Ok(())), Verdict::Finished);
+        assert_eq!(said(Sense::Code), Verdict::Unclear);
+        assert_eq!(said(Sense::Refused), Verdict::Refused);
+        assert_eq!(said(Sense::Dropped), Verdict::Finished);
+    }
 
     #[test]
     fn every_status_has_its_row() {

@@ -2,9 +2,9 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::Location;
+use super::{Location, Manner};
 use crate::message::Answer;
 use crate::message::call::Call;
 
@@ -28,7 +28,7 @@ impl Queues {
 }
 
 impl Client {
-    pub fn new(environment: Arc<Environment>, _: Arc<Location>, _deadline: Duration) -> Self {
+    pub fn new(environment: Arc<Environment>, _: Arc<Location>, _: Manner) -> Self {
         match environment.0 {}
     }
 

@@ -60,7 +60,7 @@ fn comet(text: &str) -> Result<String, String> {
         Some(absolute) if absolute.starts_with('/') => absolute,
         _ => path,
     };
-    if !path.starts_with('/') || path.ends_with('/') {
+    if !path.starts_with('/') || path.starts_with("//") || path.ends_with('/') {
         return Err(format!(
             "'{shown}': the socket's whole path is wanted, as unix:/run/comet.sock"
         ));

@@ -8,6 +8,7 @@ use rustls::ServerConfig;
 use crate::support::certificates::{Authority, Made, put};
 use crate::support::comet::Comet;
 use crate::support::command::{Ended, complains, job};
+use crate::support::dev_comet::DevComet;
 use crate::support::front::{Front, Manner};
 use crate::support::job::JobCommand;
 use crate::support::kafka::{Version, shared};
@@ -70,7 +71,7 @@ fn check(topic: &Topic<'_>, comets: &str, more: &[&str]) -> Ended {
 
 #[test]
 fn each_message_arrives_over_tls() {
-    let (topic, comet, authority) = (topic(), Comet::start(), Authority::make());
+    let (topic, comet, authority) = (topic(), Comet::start(), Authority::create());
     let own = authority.certificate("server", HERE, 20);
     let front = Front::start(server(&own), comet.port());
     let ca = authority.pem();
@@ -100,7 +101,7 @@ fn each_message_arrives_over_tls() {
 #[test]
 fn what_job_shows_lets_it_in() {
     let (topic, comet) = (topic(), Comet::start());
-    let (authority, other) = (Authority::make(), Authority::make());
+    let (authority, other) = (Authority::create(), Authority::create());
     let own = authority.certificate("server", HERE, 20);
     let front = Front::start(Manner::Tls(mutual(&own, &authority)), comet.port());
     let (ca, mine) = (authority.pem(), authority.certificate("job", "DNS:job", 5));
@@ -153,7 +154,7 @@ fn what_job_shows_lets_it_in() {
 #[test]
 fn a_comet_that_is_not_trusted_gets_everything_when_that_is_mended() {
     let (topic, comet) = (topic(), Comet::start());
-    let (authority, other) = (Authority::make(), Authority::make());
+    let (authority, other) = (Authority::create(), Authority::create());
     let ca = authority.pem();
     let front = Front::start(server(&other.certificate("other", HERE, 20)), comet.port());
     let mut job = job_for(&topic, &front.address, &ca).start();
@@ -197,7 +198,7 @@ fn a_comet_that_is_not_trusted_gets_everything_when_that_is_mended() {
 
 #[test]
 fn a_server_without_tls_gets_nothing() {
-    let (topic, comet, authority) = (topic(), Comet::start(), Authority::make());
+    let (topic, comet, authority) = (topic(), Comet::start(), Authority::create());
     let address = format!("127.0.0.1:{}", comet.port());
     let mut job = job_for(&topic, &address, &authority.pem()).start();
     topic.produce(over_rooms(ROOMS, 0, 10));
@@ -208,7 +209,7 @@ fn a_server_without_tls_gets_nothing() {
 
 #[test]
 fn another_name_is_taken_where_it_is_set() {
-    let (topic, comet, authority) = (topic(), Comet::start(), Authority::make());
+    let (topic, comet, authority) = (topic(), Comet::start(), Authority::create());
     let own = authority.certificate("server", "DNS:comet.internal", 20);
     let front = Front::start(server(&own), comet.port());
     let ca = authority.pem();
@@ -225,7 +226,7 @@ fn another_name_is_taken_where_it_is_set() {
 #[test]
 fn new_certificates_are_taken_while_job_runs() {
     let (topic, comet) = (topic(), Comet::start());
-    let (before, after) = (Authority::make(), Authority::make());
+    let (before, after) = (Authority::create(), Authority::create());
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str| folder.path().join(name);
     let (ca, certificate, key) = (file("ca.pem"), file("job.pem"), file("job.key"));
@@ -273,7 +274,7 @@ fn new_certificates_are_taken_while_job_runs() {
 #[test]
 fn one_that_never_answers_the_handshake_delays_no_other() {
     let (topic, good, stuck) = (topic(), Comet::start(), Comet::start());
-    let authority = Authority::make();
+    let authority = Authority::create();
     let own = authority.certificate("server", HERE, 20);
     let front = Front::start(server(&own), good.port());
     let silent = Front::start(Manner::Silent, stuck.port());
@@ -288,4 +289,58 @@ fn one_that_never_answers_the_handshake_delays_no_other() {
     job.stop();
     assert_each_once_in_order(&good.delivered(), ROOMS, 500);
     assert_each_once_in_order(&stuck.delivered(), ROOMS, 500);
+}
+
+/// As people try it.
+#[test]
+fn dev_comet_is_called_with_certificates_on_both_sides_and_at_a_unix_socket() {
+    let (topic, authority) = (topic(), Authority::create());
+    let ca = authority.pem();
+    let own = authority.certificate("server", HERE, 20);
+    let mine = authority.certificate("job", "DNS:job", 20);
+    let folder = tempfile::tempdir().expect("a folder");
+    let [record, near] = ["record", "comet.sock"].map(|name| folder.path().join(name));
+    let near = format!("unix:{}", near.display());
+    let web = ["--web", "127.0.0.1:0"];
+    let secured = [
+        ["--listen", "127.0.0.1:0"],
+        ["--tls-certificate", text(&own.certificate)],
+        ["--tls-key", text(&own.key)],
+        ["--tls-client-ca", text(&ca)],
+        ["--record", text(&record)],
+        web,
+    ];
+    let far = DevComet::start_with(secured.as_flattened());
+    let _near = DevComet::start_with([["--listen", &near], web].as_flattened());
+    let comets = format!("{},{near}", far.grpc);
+    let flags = [
+        ["--comet-ca", text(&ca)],
+        ["--comet-certificate", text(&mine.certificate)],
+        ["--comet-key", text(&mine.key)],
+    ];
+    let said = check(&topic, &comets, flags.as_flattened()).well();
+    for expected in [
+        format!(
+            "Comet {}: answers over TLS; its certificate is valid",
+            far.grpc
+        ),
+        format!("Comet {near}: answers\n"),
+        format!(
+            "comet-certificate {}: it is valid until",
+            mine.certificate.display()
+        ),
+    ] {
+        assert!(said.contains(&expected), "{expected} is not in {said}");
+    }
+    let mut command = job_for(&topic, &comets, &ca);
+    for [flag, file] in &flags[1..] {
+        command = command.flag(flag, file);
+    }
+    let mut job = command.start();
+    topic.produce(over_rooms(ROOMS, 0, 200));
+    topic.await_no_lag();
+    job.stop();
+    assert_eq!(topic.dead_letters(), 0);
+    let record = std::fs::read_to_string(record).expect("it wrote down what it got");
+    assert!(record.lines().count() >= 200, "{record}");
 }

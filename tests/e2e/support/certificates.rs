@@ -44,7 +44,7 @@ pub struct Made {
 }
 
 impl Authority {
-    pub fn make() -> Authority {
+    pub fn create() -> Authority {
         let folder = tempfile::tempdir().expect("a folder");
         let authority = Authority { folder };
         let settings = SETTINGS.replace("DIR", &authority.path("").display().to_string());

@@ -54,7 +54,7 @@ fn refused(address: &Address, tls: Secured) -> String {
 
 #[test]
 fn each_call_has_its_answer_over_tls_too() {
-    let authority = Authority::make();
+    let authority = Authority::create();
     let own = authority.certificate("server", HERE, 20);
     let secured = trusting(&authority, None);
     for version in [&version::TLS13, &version::TLS12] {
@@ -68,7 +68,7 @@ fn each_call_has_its_answer_over_tls_too() {
 
 #[test]
 fn goodbyes_under_load_lose_no_call_over_tls() {
-    let authority = Authority::make();
+    let authority = Authority::create();
     let manners = Manners {
         goodbye_after: 20,
         streams: 30,
@@ -82,7 +82,7 @@ fn goodbyes_under_load_lose_no_call_over_tls() {
 
 #[test]
 fn each_side_shows_who_it_is() {
-    let (authority, other) = (Authority::make(), Authority::make());
+    let (authority, other) = (Authority::create(), Authority::create());
     let own = authority.certificate("server", HERE, 20);
     let manners = server::Manners {
         clients_of: Some(&authority),
@@ -115,7 +115,7 @@ fn each_side_shows_who_it_is() {
 
 #[test]
 fn who_is_not_trusted_is_not_called() {
-    let (authority, other) = (Authority::make(), Authority::make());
+    let (authority, other) = (Authority::create(), Authority::create());
     let at = |own: &Made| {
         let config = server::config(own, &server::Manners::default());
         serve_with(PLAIN, Some(config))
@@ -144,7 +144,7 @@ fn who_is_not_trusted_is_not_called() {
 
 #[test]
 fn a_server_without_http2_is_told_from_one_without_tls() {
-    let authority = Authority::make();
+    let authority = Authority::create();
     let own = authority.certificate("server", HERE, 20);
     for protocols in [&[][..], &["http/1.1"]] {
         let manners = server::Manners {
@@ -173,7 +173,7 @@ fn a_server_without_http2_is_told_from_one_without_tls() {
 
 #[test]
 fn a_server_that_says_nothing_is_given_up_and_the_next_one_called() {
-    let authority = Authority::make();
+    let authority = Authority::create();
     // It is connected by the kernel.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let silent = Address::Tcp(silent.local_addr().expect("its address"));
@@ -215,7 +215,7 @@ fn a_server_that_says_nothing_is_given_up_and_the_next_one_called() {
 
 #[test]
 fn whatever_comes_in_place_of_a_handshake_ends_the_attempt() {
-    let authority = Authority::make();
+    let authority = Authority::create();
     for said in [
         &b"\x16\x03\x03\x40\x00"[..],
         &[0xff; 5_000],
