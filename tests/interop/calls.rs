@@ -35,6 +35,7 @@ pub fn call(number: usize) -> Call {
         frame: Frame {
             op: (number % 1_000) as i32,
             body: body(number).into(),
+            is_framed: false,
         },
     }
 }

@@ -6,14 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chatroom_job::base::text::one_line;
-use chatroom_job::comet::Location;
 use chatroom_job::comet::caller::{Caller, Callers, Ended};
-use chatroom_job::message::CometId;
+use chatroom_job::comet::{Location, Manner};
+use chatroom_job::message::{CometId, Dialect};
 
 use crate::calls::{self, Worth};
 
 /// Of each call, as job's default is.
 const DEADLINE: Duration = Duration::from_secs(5);
+const MANNER: Manner = Manner {
+    dialect: Dialect::Chatroom,
+    deadline: DEADLINE,
+};
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// With no right answer for so long, it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,7 +45,7 @@ pub struct Outcome {
 /// The system has no poller, or nothing right comes any more.
 pub fn drive(plan: &Plan) -> io::Result<Outcome> {
     let location = Arc::new(Location::new(&plan.address, || ()));
-    let mut caller = Callers::Lean(None).of(0, &[location], DEADLINE, Arc::new(|_| ()))?;
+    let mut caller = Callers::Lean(None).of(0, &[location], MANNER, Arc::new(|_| ()))?;
     let mut outcome = Outcome::default();
     let begin = Instant::now();
     let mut waiting: VecDeque<(Instant, usize)> = VecDeque::new();
