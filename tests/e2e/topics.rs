@@ -273,6 +273,8 @@ fn one_has_a_transaction() {
     let mut job = two.job(&[&comet]).start();
     job.await_line(&["reading with the classic fetcher"]);
     comet.await_delivered(100);
+    // What job last asked about transactions is old by then.
+    two.one.await_no_lag();
     let producer = kafka.transactional(&two.other.name);
     runtime().block_on(async {
         producer.begin().expect("a transaction begins");
