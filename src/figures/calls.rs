@@ -60,6 +60,8 @@ pub struct CometFigures {
     took: [Histogram; METHODS.len()],
     /// By status.
     retries: [AtomicU64; STATUSES],
+    /// Messages that the Comet dropped for one user.
+    dropped: Counter,
     /// How this worker sees the Comet.
     seen: AtomicU64,
 }
@@ -71,6 +73,7 @@ impl WorkerFigures {
             ended: [const { [const { AtomicU64::new(0) }; STATUSES] }; METHODS.len()],
             took: [const { Histogram::new(CALL_TIMES) }; METHODS.len()],
             retries: [const { AtomicU64::new(0) }; STATUSES],
+            dropped: Counter::default(),
             seen: AtomicU64::new(0),
         };
         Self {
@@ -101,6 +104,11 @@ impl WorkerFigures {
     /// What came back with this code is tried again.
     pub fn tries_again(&self, comet: CometId, code: i32) {
         self.comet(comet).retries[place_of(code)].fetch_add(1, Relaxed);
+    }
+
+    /// The Comet dropped a message for one user.
+    pub fn drops(&self, comet: CometId) {
+        self.comet(comet).dropped.add(1);
     }
 
     /// A message is with all Comets, so many milliseconds after its record was written.
@@ -139,6 +147,11 @@ impl Totals<'_> {
     /// How many calls that came back with each status are tried again.
     pub fn retries(&self, comet: CometId) -> Vec<(usize, u64)> {
         self.by_status(comet, |of| &of.retries)
+    }
+
+    /// How many messages the Comet dropped for one user.
+    pub fn dropped(&self, comet: CometId) -> u64 {
+        self.of(comet).map(|of| of.dropped.get()).sum()
     }
 
     fn by_status(

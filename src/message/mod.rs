@@ -8,6 +8,8 @@ mod commit;
 mod completion;
 pub mod consumer;
 pub mod dead_letter;
+mod dialect;
+pub mod goim;
 pub mod group;
 mod held;
 mod ids;
@@ -25,9 +27,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use answer::{Answer, Status};
+pub use answer::{Answer, Sense, Status};
 pub use commit::{Commit, CommitOutcome, Failure};
 pub use completion::{Cause, Completion, Reason, Settled};
+pub use dialect::Dialect;
 pub use held::Held;
 pub use ids::{Assignment, CometId, PartitionId, RecordId, TopicId, WorkerId};
 pub use offsets::Offsets;

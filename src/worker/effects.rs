@@ -50,6 +50,8 @@ pub trait Effects {
 pub enum Figure {
     /// The next call carries so many messages.
     Carries(usize),
+    /// The Comet dropped a message for one user.
+    Dropped { comet: CometId },
     /// All Comets are done with a message, whose record was written then (milliseconds since 1970; negative: read then).
     Delivered { timestamp: i64 },
 }
@@ -61,6 +63,8 @@ pub enum Said<'a> {
     Failed { status: &'a Status, detached: bool },
     /// It refused so many in a row that it gets one message a second until it takes one.
     RefusesAll(&'a Status),
+    /// It dropped a message for the user with this key.
+    Dropped { status: &'a Status, key: &'a str },
     /// Its connection broke each time that it got this message, which becomes a dead letter.
     Crashes(RecordId),
     /// It answers again, after this long.

@@ -183,6 +183,7 @@ impl Effects for Shell {
     fn count(&mut self, figure: Figure) {
         match figure {
             Figure::Carries(messages) => self.carries = messages,
+            Figure::Dropped { comet } => self.figures().drops(comet),
             Figure::Delivered { timestamp } => {
                 let age = self.wall.age(timestamp.unsigned_abs(), self.now);
                 match timestamp {
@@ -199,6 +200,7 @@ impl Effects for Shell {
 fn say(address: &str, failures: &FailureLog, said: Said<'_>) {
     match said {
         Said::Failed { status, detached } => failures.failed(address, status, detached),
+        Said::Dropped { status, key } => failures.dropped(address, key, status),
         Said::RefusesAll(status) => log::error!(
             comet = address, status = comet::said(status);
             "Comet {address} refuses message after message: going on with one a second until it takes one. \

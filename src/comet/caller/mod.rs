@@ -7,7 +7,7 @@ mod choice;
 mod direct;
 // Public for the fuzz targets.
 pub mod lean;
-mod message;
+pub(super) mod message;
 
 use std::fmt;
 use std::io;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
 use super::tls::{Certificate, Tls};
-use super::{Client, Location, Queues};
+use super::{Client, Location, Manner, Queues};
 use crate::base::mailbox::Bell;
 use crate::message::call::{Call, Method};
 use crate::message::{Answer, CometId};
@@ -70,7 +70,7 @@ pub enum Callers {
 }
 
 impl Callers {
-    /// The caller of one worker. `deadline` bounds each call. `tell` hears of what ends on other threads.
+    /// The caller of one worker. `tell` hears of what ends on other threads.
     ///
     /// # Errors
     /// The system has no poller left.
@@ -78,19 +78,19 @@ impl Callers {
         &self,
         worker: usize,
         locations: &[Arc<Location>],
-        deadline: Duration,
+        manner: Manner,
         tell: Tell,
     ) -> io::Result<Caller> {
         Ok(match self {
             Self::Grpcio(queues) => {
                 let client = |location: &Arc<Location>| {
-                    Client::new(queues.of(worker), location.clone(), deadline)
+                    Client::new(queues.of(worker), location.clone(), manner)
                 };
                 let clients = locations.iter().map(client).collect();
                 Caller::Grpcio { clients, tell }
             }
             Self::Lean(tls) => {
-                let direct = Direct::new(locations, deadline, tls.as_ref())?;
+                let direct = Direct::new(locations, manner, tls.as_ref())?;
                 Caller::Lean(Box::new(direct))
             }
         })
@@ -104,19 +104,19 @@ impl Callers {
     pub fn ask_each(
         &self,
         locations: &[Arc<Location>],
-        deadline: Duration,
+        manner: Manner,
         answered: impl Fn(CometId, Answer, Option<Certificate>) + Clone + Send + 'static,
     ) -> io::Result<()> {
         match self {
             Self::Grpcio(queues) => {
                 for (comet, location) in (0..).map(CometId).zip(locations) {
                     let answered = answered.clone();
-                    Client::new(queues.of(0), location.clone(), deadline)
+                    Client::new(queues.of(0), location.clone(), manner)
                         .probe_once(move |answer| answered(comet, answer, None));
                 }
             }
             Self::Lean(tls) => {
-                let direct = Direct::new(locations, deadline, tls.as_ref())?;
+                let direct = Direct::new(locations, manner, tls.as_ref())?;
                 thread::Builder::new()
                     .name("ask".into())
                     .spawn(move || direct.ask_each(answered))?;

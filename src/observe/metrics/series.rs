@@ -124,6 +124,10 @@ impl Source {
             all.map(move |(status, count)| (values([comet, status_name(status)]), count))
         });
         page.counter(&RETRIES, retries)?;
+        let dropped = self
+            .comets()
+            .map(|(id, comet)| (values([comet]), totals.dropped(id)));
+        page.counter(&DROPPED, dropped)?;
 
         // Until the group's thread says something, none is behind.
         let accounts = self.figures.group.account().comets;

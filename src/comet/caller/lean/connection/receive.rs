@@ -184,9 +184,10 @@ impl Connection {
         let mut block =
             frame::unpadded(head, payload).ok_or(Fault::protocol("more padding than payload"))?;
         if head.has(WITH_PRIORITY) {
-            block = block
-                .get(5..)
-                .ok_or(Fault::size("HEADERS without the priority that they say"))?;
+            block = block.get(5..).ok_or(match payload.len() > 5 {
+                true => Fault::protocol("more padding than payload"),
+                false => Fault::size("HEADERS without the priority that they say"),
+            })?;
         }
         let ends = head.has(END_STREAM);
         if head.has(END_HEADERS) {
@@ -311,7 +312,9 @@ impl Connection {
                 }
             }
         }
-        self.heads.resize(self.peer.header_table);
+        let table = self.peer.header_table;
+        self.heads.resize(table.min(self.peer.header_table_least));
+        self.heads.resize(table);
         self.is_greeted = true;
         if self.state == State::Greeting {
             self.state = State::Open;
