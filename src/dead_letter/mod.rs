@@ -2,13 +2,14 @@
 //!
 //! [`writer`] is the service's thread that writes letters; [`compose`] builds one, [`letter`] reads one, and [`whom`] says which
 //! Comets it is for. [`topic`] reads the topic, [`markers`] are what a replay or a discard notes there, and [`counter`] is the
-//! thread that counts what waits for a decision. The commands for people are in `commands::dead_letter`.
+//! thread that counts what waits for a decision. [`settled`] is the rule for that. The commands for people are in `commands::dead_letter`.
 
 pub mod compose;
 pub mod counter;
 pub mod letter;
 pub mod markers;
 mod originals;
+pub mod settled;
 mod tally;
 pub mod topic;
 mod waiting;

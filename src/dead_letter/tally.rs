@@ -1,10 +1,11 @@
 //! Which of the newest dead letters wait for a decision, counted as the topic grows. Pure: ranges and records go in.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use super::letter::{Identity, Place, StoredLetter};
 use super::markers::Marker;
+use super::settled::{Decision, Settled};
 use super::whom::Whom;
 use crate::figures::Undecided;
 use crate::kafka::client::ConsumerRecord;
@@ -16,8 +17,7 @@ pub const WINDOW: i64 = 10_000;
 #[derive(Debug, Default)]
 pub struct Tally {
     letters: BTreeMap<Place, Kept>,
-    /// Messages that were replayed or discarded, for whom, and the last of their letters.
-    settled: HashMap<Identity, (Whom, Place)>,
+    settled: Settled,
     /// What is read next.
     next: BTreeMap<i32, i64>,
 }
@@ -47,7 +47,7 @@ impl Tally {
             known.contains_key(&place.partition) && place.offset >= from(place.partition)
         };
         self.letters.retain(|place, _| stays(place));
-        self.settled.retain(|_, (_, place)| stays(place));
+        self.settled.retain(stays);
         let due = bounds.iter().map(|(&partition, range)| {
             let next = self.next.get(&partition).copied().unwrap_or(0);
             (partition, next.max(from(partition))..range.end)
@@ -59,10 +59,9 @@ impl Tally {
     pub fn add(&mut self, record: ConsumerRecord) {
         let partition = record.partition;
         match Marker::read(&record) {
-            Some(Marker::Replayed(offsets) | Marker::Discarded(offsets)) => {
-                for offset in offsets {
-                    self.settle(Place { partition, offset });
-                }
+            Some(Marker::Replayed(offsets)) => self.settle(Decision::Replayed, partition, offsets),
+            Some(Marker::Discarded(offsets)) => {
+                self.settle(Decision::Discarded, partition, offsets)
             }
             Some(Marker::Began(_) | Marker::Ended(_)) => {}
             None => {
@@ -83,25 +82,28 @@ impl Tally {
         self.next.insert(partition, to);
     }
 
-    fn settle(&mut self, place: Place) {
-        // One that is too far back isn't known.
-        let Some(letter) = self.letters.remove(&place) else {
-            return;
-        };
-        let settled = self.settled.entry(letter.message);
-        settled
-            .and_modify(|(whom, last)| {
-                whom.join(&letter.whom);
-                *last = (*last).max(place);
-            })
-            .or_insert((letter.whom, place));
+    fn settle(
+        &mut self,
+        decision: Decision,
+        partition: i32,
+        offsets: impl IntoIterator<Item = i64>,
+    ) {
+        for offset in offsets {
+            let place = Place { partition, offset };
+            // One that is too far back isn't known.
+            if let Some(letter) = self.letters.remove(&place) {
+                self.settled
+                    .note(decision, letter.message, &letter.whom, place);
+            }
+        }
     }
 
     /// Those that were neither replayed nor discarded.
     pub fn undecided(&self) -> Undecided {
         let waits = |letter: &&Kept| {
-            let settled = self.settled.get(&letter.message);
-            settled.is_none_or(|(whom, _)| !whom.includes(&letter.whom))
+            self.settled
+                .decision(letter.message, &letter.whom)
+                .is_none()
         };
         let waiting = || self.letters.values().filter(waits);
         let messages: HashSet<_> = waiting().map(|letter| letter.message).collect();
@@ -195,7 +197,7 @@ mod tests {
         tally.add(marker(&Marker::Replayed(vec![0]), 5));
         tally.due(&one(0..3 + WINDOW));
         assert_eq!(tally.undecided().messages, 2);
-        assert_eq!(tally.settled.len(), 0);
+        assert_eq!(tally.settled.counts(), (0, 0));
         // A note about what was forgotten.
         tally.add(marker(&Marker::Replayed(vec![1]), 6));
         assert_eq!(tally.undecided().messages, 2);

@@ -1,6 +1,6 @@
 //! The index of the dead-letter topic: which letters it holds, and which of them were replayed or discarded.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use super::select::Selection;
 use super::show::State;
@@ -9,6 +9,7 @@ use crate::consumer::decode::decode;
 use crate::consumer::route::Router;
 use crate::dead_letter::letter::{Identity, Place, StoredLetter};
 use crate::dead_letter::markers::{Marker, Run};
+use crate::dead_letter::settled::{Decision, Settled};
 use crate::dead_letter::whom::Whom;
 use crate::kafka::client::ConsumerRecord;
 use crate::message::Cause;
@@ -73,37 +74,26 @@ pub struct Plan {
     pub undeliverable: usize,
 }
 
-/// Messages that were replayed or discarded, and for which Comets. One letter is enough for all others of its message that are
-/// for the same Comets.
-#[derive(Debug)]
-pub struct Settled {
-    replayed: HashMap<Identity, Whom>,
-    discarded: HashMap<Identity, Whom>,
+/// How a letter stands.
+pub fn state(settled: &Settled, letter: &StoredLetter) -> State {
+    state_of(
+        settled.decision(letter.source, &letter.whom),
+        letter.is_gone(),
+    )
 }
 
-impl Settled {
-    pub fn state(&self, letter: &StoredLetter) -> State {
-        self.state_of(letter.source, &letter.whom, letter.is_gone())
+fn state_of(decision: Option<Decision>, gone: bool) -> State {
+    match decision {
+        Some(Decision::Replayed) => State::Replayed,
+        Some(Decision::Discarded) => State::Discarded,
+        None if gone => State::Gone,
+        None => State::Waiting,
     }
+}
 
-    fn state_of(&self, message: Identity, whom: &Whom, gone: bool) -> State {
-        let is_in = |settled: &HashMap<Identity, Whom>| {
-            settled.get(&message).is_some_and(|of| of.includes(whom))
-        };
-        if is_in(&self.replayed) {
-            State::Replayed
-        } else if is_in(&self.discarded) {
-            State::Discarded
-        } else if gone {
-            State::Gone
-        } else {
-            State::Waiting
-        }
-    }
-
-    /// How many messages were replayed, and how many discarded.
-    pub fn counts(&self) -> (usize, usize) {
-        (self.replayed.len(), self.discarded.len())
+impl Entry {
+    fn state(&self, settled: &Settled) -> State {
+        state_of(settled.decision(self.identity, &self.whom), self.gone)
     }
 }
 
@@ -159,48 +149,37 @@ impl Index {
     }
 
     pub fn settled(&self) -> Settled {
-        let messages_at = |places: &HashSet<Place>| {
-            let mut messages = HashMap::<Identity, Whom>::new();
-            for letter in &self.letters {
+        let mut settled = Settled::default();
+        for letter in &self.letters {
+            for (decision, places) in [
+                (Decision::Replayed, &self.replayed),
+                (Decision::Discarded, &self.discarded),
+            ] {
                 if places.contains(&letter.place) {
-                    let of_it = messages.entry(letter.identity);
-                    of_it
-                        .and_modify(|whom| whom.join(&letter.whom))
-                        .or_insert_with(|| letter.whom.clone());
+                    settled.note(decision, letter.identity, &letter.whom, letter.place);
                 }
             }
-            messages
-        };
-        Settled {
-            replayed: messages_at(&self.replayed),
-            discarded: messages_at(&self.discarded),
         }
+        settled
+    }
+
+    /// The letters that wait for a decision.
+    fn undecided(&self) -> impl Iterator<Item = &Entry> {
+        let settled = self.settled();
+        let letters = self.letters.iter();
+        letters.filter(move |letter| letter.state(&settled).waits())
     }
 
     /// Counts the messages that wait for a decision.
     pub fn waiting(&self) -> usize {
-        let settled = self.settled();
-        let messages = self.letters.iter();
-        messages
-            .filter(|letter| {
-                settled
-                    .state_of(letter.identity, &letter.whom, letter.gone)
-                    .waits()
-            })
-            .map(|letter| letter.identity)
-            .collect::<HashSet<_>>()
-            .len()
+        let messages: HashSet<_> = self.undecided().map(|letter| letter.identity).collect();
+        messages.len()
     }
 
     /// Sums up the selected letters that wait for a decision.
     pub fn summary(&self) -> Summary {
-        let settled = self.settled();
-        let waits = |letter: &&Entry| {
-            let state = settled.state_of(letter.identity, &letter.whom, letter.gone);
-            letter.selected && state.waits()
-        };
         let mut summary = Summary::default();
-        for letter in self.letters.iter().filter(waits) {
+        for letter in self.undecided().filter(|letter| letter.selected) {
             summary.add(letter.cause, letter.time);
         }
         summary
@@ -224,10 +203,7 @@ impl Index {
         let mut plan = Plan::default();
         let mut due = BTreeMap::<Identity, Due>::new();
         for letter in self.letters.iter().filter(|letter| letter.selected) {
-            match (
-                aim,
-                settled.state_of(letter.identity, &letter.whom, letter.gone),
-            ) {
+            match (aim, letter.state(&settled)) {
                 (_, State::Replayed) => plan.replayed += 1,
                 (_, State::Discarded) => plan.discarded += 1,
                 (Aim::Replay, State::Gone) => plan.gone += 1,

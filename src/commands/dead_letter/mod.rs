@@ -195,7 +195,7 @@ async fn list(
                 let Some(letter) = StoredLetter::read(record) else {
                     return ControlFlow::Continue(());
                 };
-                let state = settled.state(&letter);
+                let state = index::state(&settled, &letter);
                 if selection.takes(&letter) && (args.history || state.waits()) {
                     *left -= 1;
                     listed += 1;
@@ -255,7 +255,7 @@ async fn show(mut topic: Topic, args: &ShowArgs, out: &mut impl Write) -> Result
     };
     let mut index = Index::new(Selection::default());
     read_all(&mut topic, &mut index).await?;
-    let text = show::whole(&letter, index.settled().state(&letter));
+    let text = show::whole(&letter, index::state(&index.settled(), &letter));
     // As in `say`.
     let _ = out.write_all(text.as_bytes());
     Ok(true)
