@@ -70,6 +70,12 @@ impl<W: Write> Report<W> {
         self.detail(to_do);
     }
 
+    /// A question to Kafka failed.
+    fn failed(&mut self, what: impl Display, cluster: &Cluster, error: &KrafkaError) {
+        let Trouble { cause, advice, .. } = Trouble::new(cluster, error);
+        self.bad(what, cause, advice);
+    }
+
     /// A warning: job works, but perhaps not as intended.
     fn uncertain(&mut self, what: impl Display, found: impl Display, to_do: impl Display) {
         self.line("33", "!", format_args!("{what}: {found}"));
@@ -205,10 +211,6 @@ async fn check_topic<W: Write>(
     kafka: &Kafka,
     report: &mut Report<W>,
 ) {
-    let failed = |report: &mut Report<W>, what: &str, error: &KrafkaError| {
-        let Trouble { cause, advice, .. } = Trouble::new(cluster, error);
-        report.bad(what, cause, advice);
-    };
     match kafka::partitions_for(Operation::Read, kafka, config.topics.first()).await {
         Ok(Some(partitions)) => {
             report.good(topic, counted(partitions as u64, "partition"));
@@ -247,7 +249,7 @@ async fn check_topic<W: Write>(
                     format!("in use by another kind of client ({kind})"),
                     "Choose another group (--group, JOB_GROUP)",
                 ),
-                Err(error) => failed(report, group, &error),
+                Err(error) => report.failed(group, cluster, &error),
             }
         }
         Ok(None) => {
@@ -256,7 +258,7 @@ async fn check_topic<W: Write>(
             report.skipped(group);
         }
         Err(error) => {
-            failed(report, topic, &error);
+            report.failed(topic, cluster, &error);
             report.skipped(group);
         }
     }

@@ -7,8 +7,8 @@ use super::{Names, Report};
 use crate::base::text::{counted, escape_first};
 use crate::commands::dead_letter;
 use crate::dead_letter::LARGEST;
-use crate::kafka::client::{ConfigResource, DescribeConfigsOptions, Kafka, KrafkaError};
-use crate::kafka::{self, COMMAND_TIMEOUT, Cluster, Operation, Trouble, alter_topic_command};
+use crate::kafka::client::{ConfigResource, DescribeConfigsOptions, Kafka};
+use crate::kafka::{self, COMMAND_TIMEOUT, Cluster, Operation, alter_topic_command};
 
 const POLICY: &str = "cleanup.policy";
 const BYTES: &str = "max.message.bytes";
@@ -27,10 +27,6 @@ pub(super) async fn check<W: Write>(
     kafka: &Kafka,
     report: &mut Report<W>,
 ) {
-    let failed = |report: &mut Report<W>, what: &str, error: &KrafkaError| {
-        let Trouble { cause, advice, .. } = Trouble::new(cluster, error);
-        report.bad(what, cause, advice);
-    };
     let letters = config.dead_letter_topic();
     match kafka::partitions_for(Operation::Write, kafka, &letters).await {
         Ok(Some(partitions)) => {
@@ -62,7 +58,7 @@ pub(super) async fn check<W: Write>(
             dead_letters,
             "not there; it is made when the first message needs it",
         ),
-        Err(error) => failed(report, dead_letters, &error),
+        Err(error) => report.failed(dead_letters, cluster, &error),
     }
 }
 
