@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::classic::Classic;
 use super::codecs::Codecs;
+use super::inspect::Inspector;
 use super::modern::Modern;
 use super::transactions::Transactions;
 use super::{Batch, FetchError, Fetcher, Outcome, Positions};
@@ -17,6 +18,8 @@ const MOST_BROKERS: usize = 1;
 pub struct Auto {
     config: Config,
     reader: Reader,
+    /// Answers the questions of both.
+    inspector: Inspector,
     transactions: Transactions,
     codecs: Codecs,
 }
@@ -31,7 +34,8 @@ impl Auto {
         Self {
             config: config.clone(),
             transactions: Transactions::new(config),
-            codecs: Codecs::new(config),
+            inspector: Inspector::new(config),
+            codecs: Codecs::default(),
             reader: Reader::Classic {
                 client: Box::new(Classic::new(config, MOST_BROKERS)),
                 proven: false,
@@ -69,9 +73,9 @@ impl Fetcher for Auto {
             Ok(batches) => match unreadable(&batches) {
                 Some(why) => why,
                 None if batches.is_empty() => return Ok(batches),
-                None => match self.transactions.needed(positions) {
+                None => match self.transactions.needed(&mut self.inspector, positions) {
                     Ok(Some(why)) => why,
-                    Ok(None) => match self.codecs.needed(&batches) {
+                    Ok(None) => match self.codecs.needed(&mut self.inspector, &batches) {
                         Some(why) => why,
                         None => return Ok(batches),
                     },

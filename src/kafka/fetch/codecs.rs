@@ -11,36 +11,27 @@ use std::time::{Duration, Instant};
 use super::inspect::Inspector;
 use super::{Batch, Outcome};
 use crate::message::PartitionId;
-use crate::settings::Config;
 
 /// Producers may change. Looking costs a fetch of one batch.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
+#[derive(Default)]
 pub struct Codecs {
-    inspector: Inspector,
     looked: Option<Instant>,
     /// The partition that was looked at last: the next one has its turn then.
     last: Option<PartitionId>,
 }
 
 impl Codecs {
-    pub fn new(config: &Config) -> Self {
-        Self {
-            inspector: Inspector::new(config),
-            looked: None,
-            last: None,
-        }
-    }
-
     /// Returns why these batches ask for another client, or `None`. It looks at one of them, now and then.
-    pub fn needed(&mut self, batches: &[Batch]) -> Option<String> {
+    pub fn needed(&mut self, inspector: &mut Inspector, batches: &[Batch]) -> Option<String> {
         if self.looked.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
             return None;
         }
         let (partition, offset) = self.choose(batches)?;
         self.looked = Some(Instant::now());
         self.last = Some(partition);
-        match self.inspector.codec(partition, offset) {
+        match inspector.codec(partition, offset) {
             Ok(codec) => codec.map(|codec| {
                 format!(
                     "partition {partition} has records compressed with {codec}, which the classic one reads slowly"

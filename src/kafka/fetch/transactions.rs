@@ -22,8 +22,8 @@ const GOOD_FOR: Duration = Duration::from_millis(20);
 const FAILURES: u32 = 5;
 
 pub struct Transactions {
-    /// `None` with read_uncommitted: transactions don't matter.
-    inspector: Option<Inspector>,
+    /// With read_committed.
+    matter: bool,
     /// Partitions without transactions at the last answer, and its time.
     without: BTreeSet<PartitionId>,
     asked: Instant,
@@ -33,9 +33,8 @@ pub struct Transactions {
 
 impl Transactions {
     pub fn new(config: &Config) -> Self {
-        let wanted = config.isolation == Isolation::ReadCommitted;
         Self {
-            inspector: wanted.then(|| Inspector::new(config)),
+            matter: config.isolation == Isolation::ReadCommitted,
             without: BTreeSet::new(),
             asked: Instant::now(),
             failures: 0,
@@ -44,17 +43,21 @@ impl Transactions {
 
     /// Whether transactions matter (read_committed).
     pub fn matter(&self) -> bool {
-        self.inspector.is_some()
+        self.matter
     }
 
     /// Returns why these partitions need a client that knows transactions, or `None`. Callers ask before they hand out records.
     ///
     /// # Errors
     /// Kafka doesn't answer. Callers then hand out nothing.
-    pub fn needed(&mut self, positions: &Positions) -> Result<Option<String>, String> {
-        let Some(inspector) = &mut self.inspector else {
+    pub fn needed(
+        &mut self,
+        inspector: &mut Inspector,
+        positions: &Positions,
+    ) -> Result<Option<String>, String> {
+        if !self.matter {
             return Ok(None);
-        };
+        }
         let is_known = positions.keys().all(|p| self.without.contains(p));
         if is_known && self.asked.elapsed() < GOOD_FOR {
             return Ok(None);
