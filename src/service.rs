@@ -241,8 +241,12 @@ fn manner(config: &Config) -> Manner {
 }
 
 fn coalescer(config: &Config) -> Option<Coalescer> {
-    let most = (config.coalesce_max, config.coalesce_bytes);
-    Coalescer::new(config.coalesce, config.dialect, most.0, most.1)
+    Coalescer::new(
+        config.coalesce,
+        config.dialect,
+        config.coalesce_max,
+        config.coalesce_bytes,
+    )
 }
 
 /// Serves metrics and health, where that is wanted.

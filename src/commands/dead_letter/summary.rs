@@ -36,20 +36,20 @@ impl Summary {
             .map(|(cause, count)| format!("{count} {cause}"));
         let causes = causes.collect::<Vec<_>>().join(", ");
         let age = |since: i64| lasting((now - since).max(0) as f64 / 1e3);
-        let wait = if letters == 1 { "waits" } else { "wait" };
-        let newest = match letters {
-            1 => String::new(),
-            _ => format!(", the newest for {}", age(newest)),
-        };
-        let the_oldest = if letters == 1 {
-            "for"
-        } else {
-            "the oldest for"
+        let (wait, ages) = match letters {
+            1 => ("waits", format!("for {}", age(oldest))),
+            _ => (
+                "wait",
+                format!(
+                    "the oldest for {}, the newest for {}",
+                    age(oldest),
+                    age(newest)
+                ),
+            ),
         };
         Some(format!(
-            "{} {wait} in {topic}: {causes}; {the_oldest} {}{newest}",
-            counted(letters, "letter"),
-            age(oldest)
+            "{} {wait} in {topic}: {causes}; {ages}",
+            counted(letters, "letter")
         ))
     }
 }
