@@ -4,6 +4,8 @@
 //! - [`Kind::Lean`]: HTTP/2 of our own, for unary calls alone, with TLS or without (`lean`). The worker's own thread writes and reads (`direct`).
 
 mod choice;
+#[cfg(test)]
+mod crashing;
 mod direct;
 // Public for the fuzz targets.
 pub mod lean;

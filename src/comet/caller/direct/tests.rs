@@ -2,7 +2,6 @@
 
 mod one_stream;
 
-use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +15,7 @@ use grpcio::{
 
 use super::super::lean::Connection;
 use super::*;
+use crate::comet::caller::crashing::crash_over_hello;
 use crate::comet::methods;
 use crate::message::Dialect;
 use crate::message::call::Frame;
@@ -178,18 +178,7 @@ fn where_nobody_is_calls_end_at_once_until_the_next_attempt() {
 fn a_comet_that_crashes_over_a_call_broke_it() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
-    let comet = thread::spawn(move || {
-        let mut socket = listener.accept().expect("a client").0;
-        socket
-            .write_all(b"\0\0\0\x04\0\0\0\0\0")
-            .expect("it is there");
-        let mut bytes = Vec::new();
-        while !bytes.windows(5).any(|five| five == b"hello") {
-            let mut more = [0; 100];
-            let length = socket.read(&mut more).expect("more");
-            bytes.extend_from_slice(&more[..length]);
-        }
-    });
+    let comet = thread::spawn(move || crash_over_hello(&listener));
     let mut direct = direct(&[&address]);
     direct.start(COMET, 1, "r");
     let status = direct.await_call().2.expect_err("it crashed");

@@ -8,7 +8,7 @@ mod sockets;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::super::connection::{By, Call, Config, Finished};
+use super::super::connection::{By, Call, Config, Connection, Finished};
 use super::super::socket::Address;
 use super::{Event, LinkId, Links};
 use crate::comet::tls::Secured;
@@ -99,6 +99,10 @@ impl Client {
             assert!(begin.elapsed() < PATIENCE, "it hangs: {:?}", self.ended);
             self.turn();
         }
+    }
+
+    fn until_greeted(&mut self, link: LinkId) {
+        self.until(|client| client.links.see(link).is_some_and(Connection::is_greeted));
     }
 
     fn until_ended(&mut self, count: usize) {

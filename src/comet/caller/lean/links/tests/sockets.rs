@@ -9,6 +9,7 @@ use super::super::super::frame::{
     self, DATA, END_HEADERS, END_STREAM, HEAD, HEADERS, Head, PREFACE, SETTINGS,
 };
 use super::*;
+use crate::comet::caller::crashing::{crash_over_hello, greet};
 
 fn listen() -> (TcpListener, Address) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -138,19 +139,7 @@ fn a_connection_that_the_server_closes_loses_its_calls() {
     );
 
     let (listener, address) = listen();
-    let server = thread::spawn(move || {
-        let mut socket = listener.accept().expect("a client").0;
-        socket
-            .write_all(b"\0\0\0\x04\0\0\0\0\0")
-            .expect("it is there");
-        // The whole call, and then nothing.
-        let mut bytes = Vec::new();
-        while !bytes.windows(5).any(|five| five == b"hello") {
-            let mut more = [0; 100];
-            let length = socket.read(&mut more).expect("more");
-            bytes.extend_from_slice(&more[..length]);
-        }
-    });
+    let server = thread::spawn(move || crash_over_hello(&listener));
     let link = client.open(&[address]);
     client.call(link, 2, b"hello");
     client.until_ended(2);
@@ -196,14 +185,8 @@ fn a_server_that_hangs_costs_a_deadline() {
     client.until_ended(1);
     assert_eq!((client.of(1).0, client.of(1).1), (4, By::Unsent));
     let (mut socket, _) = listener.accept().expect("a client");
-    socket
-        .write_all(b"\0\0\0\x04\0\0\0\0\0")
-        .expect("it is there");
-    client.until(|client| {
-        client.links.links[0]
-            .as_ref()
-            .is_some_and(|link| link.connection.is_greeted())
-    });
+    greet(&mut socket);
+    client.until_greeted(link);
     client.call_within(link, 2, b"", Duration::from_millis(30));
     client.until_ended(2);
     assert_eq!((client.of(2).0, client.of(2).1), (4, By::Client));
@@ -228,14 +211,8 @@ fn calls_leave_together_when_they_are_flushed() {
     let mut client = Client::new();
     let link = client.open(&[address]);
     let mut socket: TcpStream = listener.accept().expect("a client").0;
-    socket
-        .write_all(b"\0\0\0\x04\0\0\0\0\0")
-        .expect("it is there");
-    client.until(|client| {
-        client.links.links[0]
-            .as_ref()
-            .is_some_and(|link| link.connection.is_greeted())
-    });
+    greet(&mut socket);
+    client.until_greeted(link);
     client.links.flush(Instant::now());
     for tag in 0..100 {
         client.call(link, tag, b"hello");
