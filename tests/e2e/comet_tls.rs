@@ -7,7 +7,7 @@ use rustls::ServerConfig;
 
 use crate::support::certificates::{Authority, Made, put};
 use crate::support::comet::Comet;
-use crate::support::command::{Ended, complains, job};
+use crate::support::command::{self, Ended, complains};
 use crate::support::dev_comet::DevComet;
 use crate::support::front::{Front, Manner};
 use crate::support::job::JobCommand;
@@ -52,21 +52,7 @@ fn job_for(topic: &Topic<'_>, comets: &str, ca: &Path) -> JobCommand {
 
 /// `job check` for the same.
 fn check(topic: &Topic<'_>, comets: &str, more: &[&str]) -> Ended {
-    let brokers = topic.kafka.address();
-    let args = [
-        "check",
-        "--brokers",
-        &brokers,
-        "--topic",
-        &topic.name,
-        "--group",
-        &topic.group,
-        "--comet",
-        comets,
-        "--comet-tls",
-        "on",
-    ];
-    job(&[&args, more].concat())
+    command::check(topic, comets, &[&["--comet-tls", "on"], more].concat())
 }
 
 #[test]

@@ -138,9 +138,6 @@ fn the_check_takes_a_kafka_that_has_it() {
 }
 
 fn check(topic: &Topic, comet: &Comet) -> command::Ended {
-    let (brokers, comets) = (topic.kafka.address(), comet.address());
-    let mut args = vec!["check", "--brokers", &brokers, "--comet", &comets];
-    args.extend(["--topic", &topic.name, "--group", &topic.group]);
-    args.extend(["--group-protocol", "consumer"]);
-    command::job(&args)
+    let more = ["--group-protocol", "consumer"];
+    command::check(topic, &comet.address(), &more)
 }

@@ -1,7 +1,7 @@
 //! Addresses in `--brokers` that don't serve: what is said of them, and what it costs.
 
 use crate::support::comet::Comet;
-use crate::support::command::{Ended, job};
+use crate::support::command::{check_at, job};
 use crate::support::dead_address::{DropsPackets, server_of_lines};
 use crate::support::job::JobCommand;
 use crate::support::kafka::{Kafka, Version, on_each_kafka};
@@ -47,7 +47,7 @@ fn a_dead_first_address_costs_seconds(kafka: &Kafka) {
 
     let topic = Topic::new(kafka, 1);
     let comet = Comet::start();
-    let report = check(&brokers, &topic, &comet.address(), &[]).well();
+    let report = check_at(&brokers, &topic, &comet.address(), &[]).well();
     let (good, dead) = (kafka.address(), dead.address());
     for says in [
         format!("✓ Kafka at {good}: 1 broker: {good}\n"),
@@ -57,27 +57,11 @@ fn a_dead_first_address_costs_seconds(kafka: &Kafka) {
     }
 }
 
-fn check(brokers: &str, topic: &Topic<'_>, comet: &str, more: &[&str]) -> Ended {
-    let (topic, group) = (&topic.name, &topic.group);
-    let args = [
-        "check",
-        "--brokers",
-        brokers,
-        "--topic",
-        topic,
-        "--group",
-        group,
-        "--comet",
-        comet,
-    ];
-    job(&[&args, more].concat())
-}
-
 fn an_unfit_session_timeout_is_said(kafka: &Kafka) {
     let topic = Topic::new(kafka, 1);
     let comet = Comet::start();
     let brokers = kafka.address();
-    let ended = check(
+    let ended = check_at(
         &brokers,
         &topic,
         &comet.address(),

@@ -10,7 +10,7 @@ use protobuf::Message;
 use serde_json::{Value, json};
 
 use crate::support::comet::{Answer, Comet};
-use crate::support::command::{Ended, job};
+use crate::support::command::{self, Ended, job};
 use crate::support::kafka::{Kafka, Version, on_each_kafka, shared};
 use crate::support::topic::Topic;
 use crate::support::{free_port, runtime};
@@ -38,18 +38,7 @@ fn send(topic: &Topic<'_>, args: &[&str]) -> Ended {
 
 /// `job check` for the topic and its group.
 pub(crate) fn check(topic: &Topic<'_>, comets: &str) -> Ended {
-    let brokers = topic.kafka.address();
-    job(&[
-        "check",
-        "--brokers",
-        &brokers,
-        "--topic",
-        &topic.name,
-        "--group",
-        &topic.group,
-        "--comet",
-        comets,
-    ])
+    command::check(topic, comets, &[])
 }
 
 fn message(record: &ConsumerRecord) -> PushMsg {

@@ -3,9 +3,23 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use super::topic::Topic;
+
 /// Runs `job` with these arguments to its end, away from any settings of whoever runs the tests.
 pub fn job(args: &[&str]) -> Ended {
     job_with(&[], args)
+}
+
+/// Runs `job check` for the topic and its group.
+pub fn check(topic: &Topic<'_>, comets: &str, more: &[&str]) -> Ended {
+    check_at(&topic.kafka.address(), topic, comets, more)
+}
+
+/// The same at these brokers.
+pub fn check_at(brokers: &str, topic: &Topic<'_>, comets: &str, more: &[&str]) -> Ended {
+    let (topic, group) = (&topic.name, &topic.group);
+    let kafka = ["--brokers", brokers, "--topic", topic, "--group", group];
+    job(&[&["check"], &kafka[..], &["--comet", comets], more].concat())
 }
 
 /// With these variables, and no others.
