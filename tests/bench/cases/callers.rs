@@ -7,7 +7,7 @@ use crate::limit::Way;
 use crate::load::Shape;
 use crate::results::Better::{Higher, Lower};
 use crate::results::{Row, Runs};
-use crate::stage::{Drain, Stage};
+use crate::stage::{Drain, Drained, Stage};
 
 const SHAPE: Shape = Shape {
     rooms: 1000,
@@ -45,13 +45,7 @@ pub fn callers(stage: &mut Stage) -> Result<Outcome, String> {
             }
             let grpcio = stage.drain(&drain("grpcio"))?;
             let lean = stage.drain(&drain("lean"))?;
-            runs.add("grpcio, messages/s", grpcio.messages_per_second);
-            runs.add("lean, messages/s", lean.messages_per_second);
-            runs.ratio(
-                "times grpcio's speed",
-                lean.messages_per_second / grpcio.messages_per_second,
-                Higher,
-            );
+            speeds(&mut runs, &grpcio, &lean);
             runs.add("grpcio, µs CPU a message", grpcio.cpu_a_message);
             runs.add("lean, µs CPU a message", lean.cpu_a_message);
             runs.ratio(
@@ -69,6 +63,16 @@ pub fn callers(stage: &mut Stage) -> Result<Outcome, String> {
         rows.extend(latencies(stage, rate)?);
     }
     Ok(Outcome::Rows(rows))
+}
+
+fn speeds(runs: &mut Runs, grpcio: &Drained, lean: &Drained) {
+    runs.add("grpcio, messages/s", grpcio.messages_per_second);
+    runs.add("lean, messages/s", lean.messages_per_second);
+    runs.ratio(
+        "times grpcio's speed",
+        lean.messages_per_second / grpcio.messages_per_second,
+        Higher,
+    );
 }
 
 /// The ways to call without job: what job's own work costs is the difference.
@@ -101,13 +105,7 @@ fn hot_room(stage: &mut Stage) -> Result<Row, String> {
             stage.drain(&drain.flags(&["--caller", caller]))
         };
         let (grpcio, lean) = (drain("grpcio")?, drain("lean")?);
-        runs.add("grpcio, messages/s", grpcio.messages_per_second);
-        runs.add("lean, messages/s", lean.messages_per_second);
-        runs.ratio(
-            "times grpcio's speed",
-            lean.messages_per_second / grpcio.messages_per_second,
-            Higher,
-        );
+        speeds(&mut runs, &grpcio, &lean);
     }
     Ok(runs.row())
 }

@@ -7,8 +7,8 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use mio::net::TcpStream;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const HEAD: usize = 9;
+use crate::frame::*;
+
 /// The largest frame that a client may send.
 const MOST: usize = 1 << 20;
 /// How much a client may send on the connection before it hears that it was read.
@@ -17,18 +17,6 @@ const WINDOW: u32 = 1 << 30;
 const FIRST_WINDOW: i64 = 65_535;
 /// Bytes of an answer that count against the client's window: gRPC's prefix of an empty message.
 const ANSWER: i64 = 5;
-
-// Frame types and flags.
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
-const PADDED: u8 = 8;
 
 /// `:status: 200`, content-type and grpc-status, entered into the client's header table by the first answer…
 const FIRST_HEADERS: &[u8] = b"\x88\x5f\x10application/grpc";
@@ -53,13 +41,6 @@ pub struct Connection {
     answered_before: bool,
     /// Read since the client was last granted more.
     read: u32,
-}
-
-fn frame(output: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-    output.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
-    output.extend_from_slice(&[kind, flags]);
-    output.extend_from_slice(&stream.to_be_bytes());
-    output.extend_from_slice(payload);
 }
 
 fn wrong(what: &str) -> io::Error {

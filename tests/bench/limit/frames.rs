@@ -6,19 +6,8 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::{Asked, PATH};
+use crate::frame::*;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const HEAD: usize = 9;
-// Frame types and flags.
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
 /// The four fields of [`first_headers`], by their places in the peer's table.
 const HEADERS_AGAIN: &[u8] = b"\x83\x86\xc1\xc0\xbf\xbe";
 
@@ -100,15 +89,4 @@ fn first_headers(authority: &str) -> Vec<u8> {
     enter(b"\x5f", "application/grpc");
     enter(b"\x40\x02te", "trailers");
     block
-}
-
-fn frame_head(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, length: usize) {
-    out.extend_from_slice(&(length as u32).to_be_bytes()[1..]);
-    out.extend_from_slice(&[kind, flags]);
-    out.extend_from_slice(&stream.to_be_bytes());
-}
-
-fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-    frame_head(out, kind, flags, stream, payload.len());
-    out.extend_from_slice(payload);
 }
