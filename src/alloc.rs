@@ -13,7 +13,7 @@ static ALLOCATOR: Allocator = Allocator;
 /// with a fault when it is written; the kafka crate asks for such a piece with each fetch, and fills it.
 struct Allocator;
 
-// SAFETY: jemalloc does it. What stands in the trait for `alloc_zeroed` writes the zeros.
+// SAFETY: each method passes its arguments on to jemalloc. The trait's own `alloc_zeroed` calls `alloc` and writes the zeros.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         unsafe { Jemalloc.alloc(layout) }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam_channel::{SendError, Sender};
 
-/// Wakes a thread that waits for what is no channel.
+/// Wakes a thread that waits for something other than a channel, as for sockets.
 pub struct Bell {
     /// Whether the thread waits, or is about to.
     rests: AtomicBool,
@@ -24,7 +24,7 @@ impl Bell {
     /// The thread is about to wait. After this it has to look at its channel once more: who sent before doesn't ring.
     pub fn rests(&self) {
         self.rests.store(true, Ordering::Relaxed);
-        // Either the thread sees what was sent, or the sender sees that it rests.
+        // Of two things one is sure: the thread sees the new message, or the sender sees that the thread rests.
         fence(Ordering::SeqCst);
     }
 

@@ -1,5 +1,5 @@
-//! The files of TLS: certificates, keys and lists of CAs in PEM, as they are at this moment. Errors name the setting and its file, and
-//! show nothing of what is in it.
+//! The files of TLS: certificates, keys and lists of CAs in PEM, read anew each time. Errors name the setting and its file, and
+//! never show the content.
 
 use std::path::Path;
 
@@ -87,7 +87,7 @@ pub fn roots(setting: &str, path: Option<&Path>, whose: &str) -> Result<RootCert
     Ok(roots)
 }
 
-/// What is in the file that a setting names.
+/// Reads the file that a setting names.
 ///
 /// # Errors
 /// A sentence that names both.
