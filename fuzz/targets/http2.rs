@@ -5,10 +5,14 @@
 
 #![no_main]
 
+#[path = "http2/config.rs"]
+mod config;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use chatroom_job::comet::caller::lean::{Call, Config, Connection};
+use chatroom_job::comet::caller::lean::{Call, Connection};
+use config::config;
 use libfuzzer_sys::fuzz_target;
 
 const CALLS: u64 = 6;
@@ -55,18 +59,6 @@ fuzz_target!(|input: &[u8]| {
     assert!(connection.is_closed());
     assert_eq!(ended.len() as u64, made);
 });
-
-fn config() -> Config {
-    Config {
-        authority: "comet-1:3109".into(),
-        user_agent: "job/1".into(),
-        max_answer: 1_000,
-        greeted_within: Duration::from_secs(2),
-        ask_after: Duration::from_secs(1),
-        answer_within: Duration::from_secs(1),
-        tls: None,
-    }
-}
 
 fn call(connection: &mut Connection, tag: u64, now: Instant) {
     let call = Call {

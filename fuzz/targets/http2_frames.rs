@@ -3,13 +3,16 @@
 
 #![no_main]
 
+#[path = "http2/config.rs"]
+mod config;
 #[path = "http2_frames/judge.rs"]
 mod judge;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use chatroom_job::comet::caller::lean::{By, Call, Config, Connection, Key};
+use chatroom_job::comet::caller::lean::{By, Call, Connection, Key};
+use config::config;
 use judge::{Judge, MOST_31};
 use libfuzzer_sys::fuzz_target;
 
@@ -82,17 +85,8 @@ struct World {
 impl World {
     fn new(greets: bool) -> Self {
         let now = Instant::now();
-        let config = Config {
-            tls: None,
-            authority: "comet-1:3109".into(),
-            user_agent: "job/1".into(),
-            max_answer: 1_000,
-            greeted_within: Duration::from_secs(2),
-            ask_after: Duration::from_secs(1),
-            answer_within: Duration::from_secs(1),
-        };
         let mut world = Self {
-            client: Connection::new(config, now),
+            client: Connection::new(config(), now),
             judge: Judge::new(),
             now,
             keys: Vec::new(),

@@ -98,7 +98,7 @@ impl Model {
             }
             let watermark = self.watermark();
             assert_eq!(self.ledger.watermark(), watermark);
-            assert_eq!(self.ledger.in_hand(), self.in_hand.len());
+            assert_eq!(self.ledger.pending(), self.in_hand.len());
             assert_eq!(self.ledger.is_settled(), self.in_hand.is_empty());
         }
         Ok(())

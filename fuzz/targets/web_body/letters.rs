@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use chatroom_job::commands::dead_letter::index::Due;
+use chatroom_job::commands::dead_letter::resend;
+use chatroom_job::commands::dead_letter::show::{State, line, other, whole};
 use chatroom_job::dead_letter::letter::StoredLetter;
 use chatroom_job::dead_letter::markers::{Marker, Run};
-use chatroom_job::commands::dead_letter::show::{State, line, other, whole};
-use chatroom_job::commands::dead_letter::resend;
 use chatroom_job::dead_letter::{compose, header};
 use chatroom_job::message::dead_letter::Letter;
-use chatroom_job::message::{Assignment, PartitionId, RecordId};
+use chatroom_job::message::{Assignment, Cause, PartitionId, Reason, RecordId};
 use krafka::Record;
 use krafka::consumer::ConsumerRecord;
 
@@ -112,9 +112,15 @@ fn becomes_a_letter_twice(message: ConsumerRecord) {
             last: None,
             bytes: 0,
             at: None,
-            why: reason.clone().into_owned().into(),
+            why: Reason::new(Cause::default(), reason.clone().into_owned()),
         };
-        let written = stored(compose::record("t.dead-letter", "t", &[], &dead_letter, Some(dead)));
+        let written = stored(compose::record(
+            "t.dead-letter",
+            "t",
+            &[],
+            &dead_letter,
+            Some(dead),
+        ));
         assert_eq!(Marker::read(&written), None, "a letter is no marker");
         let letter = StoredLetter::read(written).expect("a letter");
         assert_eq!(letter.source_topic, "t");
