@@ -12,7 +12,7 @@ use crate::base::notify::{self, READY};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::caller::{self, Callers, Kind};
-use crate::comet::{self, FailureLog, Location};
+use crate::comet::{self, Directory};
 use crate::consumer::{self, Consumer};
 use crate::control::{self, Desk, ReadAgain, Reload, Wires};
 use crate::dead_letter;
@@ -30,7 +30,7 @@ use crate::observe::pulse;
 use crate::settings::load::Loaded;
 use crate::settings::{Config, GroupProtocol, Http, security};
 use crate::worker::coalesce::Coalescer;
-use crate::worker::{self, EndpointStats, Fleet, Worker};
+use crate::worker::{Calling, Fleet, Worker};
 
 // Limits of one room that another one relies on.
 const _: () = assert!(
@@ -97,21 +97,15 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
     let (record, reads) = unbounded();
     let (to_consumer, controls) = unbounded();
     let (change, changes) = unbounded();
+    let (gone, _) = unbounded();
     let (to_dead_letters, letters) = unbounded();
     let (to_membership, commands) = tokio::sync::mpsc::unbounded_channel();
 
-    let locations = comet::find(&config.comet, NAMES_WITHIN).map_err(no_thread)?;
+    let comets = config.comet.clone();
+    let directory = Directory::new(&comets, NAMES_WITHIN).map_err(no_thread)?;
+    let directory = Arc::new(directory);
     let callers = Arc::new(callers(&config)?);
-    let fleet: Fleet = config
-        .comet
-        .iter()
-        .map(|_| Arc::new(EndpointStats::new(started)))
-        .collect();
-    let failures: Vec<_> = config
-        .comet
-        .iter()
-        .map(|_| Arc::new(FailureLog::default()))
-        .collect();
+    let fleet = Arc::new(Fleet::new(started));
     let session = match config.group_protocol {
         GroupProtocol::Classic => config.session_timeout,
         GroupProtocol::Consumer => config.session_timeout.min(BROKERS_SESSION),
@@ -121,28 +115,29 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         messages: config.hold_messages,
         bytes: config.hold_bytes,
     };
-    let figures = Arc::new(Figures::new(config.comet.clone(), config.threads, limit));
+    let figures = Arc::new(Figures::new(&comets, config.threads, limit));
     let pulse = pulse::spawn(figures.clone()).map_err(no_thread)?;
-    watch(&config, &figures, &pulse, (&callers, &locations))?;
+    watch(&config, &figures, &pulse, (&callers, &directory))?;
     let mut workers = Vec::new();
     for n in 0..config.threads {
         let (own, events) = unbounded();
-        let tell = worker::tell(own.clone(), figures.clone(), n);
-        let caller = callers
-            .of(n, &locations, config.call_timeout, tell)
-            .map_err(no_thread)?;
-        workers.push(Mailbox::new(own, caller.bell()));
+        let caller = callers.of(n, config.call_timeout).map_err(no_thread)?;
+        workers.push(Mailbox::new(own.clone(), caller.bell()));
+        let calling = Calling {
+            caller,
+            directory: directory.clone(),
+            own,
+            figures: figures.clone(),
+            number: n,
+        };
+        let coalescer = Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes);
         let worker = Worker::new(
             events,
             to_group.clone(),
-            (caller, &failures),
-            &fleet,
-            (
-                config.window.calls(config.comet.len()),
-                Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
-            ),
+            calling,
+            (&comets, fleet.clone()),
+            (config.window, coalescer),
             lease.clone(),
-            (figures.clone(), n),
         );
         start(&format!("worker-{n}"), move || worker.run())?;
     }
@@ -151,7 +146,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         &config,
         (controls, changes),
         (to_group.clone(), record),
-        workers.clone(),
+        (workers.clone(), comets.clone()),
         fetch::modern_fetchers(&config),
         figures.clone(),
     )
@@ -171,7 +166,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
                 consumer: to_consumer.clone(),
                 group: to_group.clone(),
                 topics: config.topics.clone(),
-                comets: config.comet.clone(),
+                figures: figures.clone(),
                 reload: Reload {
                     current: loaded,
                     read,
@@ -197,9 +192,10 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         membership: to_membership,
         lease,
         figures,
+        fleet: gone,
     };
     notify::tell(READY);
-    let outcome = group::run(channels, config.comet.clone(), config.shutdown_timeout);
+    let outcome = group::run(channels, comets, config.shutdown_timeout);
     let _ = to_consumer.send(Control::Stop);
     for worker in &workers {
         let _ = worker.send(message::worker::Event::Stop);
@@ -236,7 +232,7 @@ fn watch(
     config: &Config,
     figures: &Arc<Figures>,
     pulse: &Arc<Mutex<Pulse>>,
-    (callers, locations): (&Arc<Callers>, &[Arc<Location>]),
+    (callers, directory): (&Arc<Callers>, &Arc<Directory>),
 ) -> Result<(), String> {
     let Http {
         address,
@@ -264,7 +260,7 @@ fn watch(
     };
     let at = http::address_of(&listener).map_or_else(|| address.clone(), |at| at.to_string());
     let (callers, deadline) = (callers.clone(), config.call_timeout);
-    let (locations, asking) = (locations.to_vec(), figures.clone());
+    let (directory, asking) = (directory.clone(), figures.clone());
     let served = Served {
         source: Source {
             figures: figures.clone(),
@@ -275,9 +271,10 @@ fn watch(
         pulse: pulse.clone(),
         ask: Box::new(move || {
             let figures = asking.clone();
-            let asked = callers.ask_each(&locations, deadline, move |comet, answer, _| {
+            let locations = directory.locations();
+            let asked = callers.ask_each(&locations, deadline, move |_, answer, _| {
                 if answer.is_ok() {
-                    figures.answered(comet);
+                    figures.answered();
                 }
             });
             if let Err(error) = asked {

@@ -3,11 +3,13 @@
 //! Nothing here knows a clock, a thread, Kafka or gRPC, nor the rooms that send and take these.
 
 mod answer;
+mod by_comet;
 pub mod call;
 mod commit;
 mod completion;
 pub mod consumer;
 pub mod dead_letter;
+pub mod fleet;
 pub mod group;
 mod held;
 mod ids;
@@ -26,6 +28,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use answer::{Answer, Status};
+pub use by_comet::ByComet;
 pub use commit::{Commit, CommitOutcome, Failure};
 pub use completion::{Cause, Completion, Reason, Settled};
 pub use held::Held;

@@ -8,8 +8,9 @@ use clap::{ArgAction, Args};
 
 use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Secret, Security};
 use super::{
-    Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, Config, Fetch, GivenCometTls,
-    GroupProtocol, Http, Isolation, LogFormat, LogMessages, MaxAge, Socket, TooOld, Window,
+    Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, Comets, Config, Fetch,
+    GivenCometTls, GroupProtocol, Http, Isolation, LogFormat, LogMessages, MaxAge, Socket, TooOld,
+    Window,
 };
 use crate::message::Topics;
 use crate::settings::{self, security};
@@ -187,9 +188,9 @@ pub struct SettingArgs {
     /// How long Kafka waits for a heartbeat before others take this member's partitions
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = settings::duration)]
     session_timeout: Duration,
-    /// The Comet nodes, separated by commas: host:port, or unix:/path of a Unix socket
-    #[arg(long, value_name = "HOST:PORT,…", default_value = "localhost:50051", value_parser = settings::distinct_addresses)]
-    comet: Addresses,
+    /// The Comet nodes, separated by commas: host:port, or unix:/path of a Unix socket; name=… gives one a name
+    #[arg(long, value_name = "HOST:PORT,…", default_value = "localhost:50051", value_parser = settings::comets)]
+    comet: Comets,
     #[command(flatten)]
     comet_tls: CometTlsArgs,
     /// Workers, 1 to 64

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Caller, Config};
+use crate::message::fleet::Node;
 
 /// What an address of a Unix socket begins with.
 pub const UNIX: &str = "unix:";
@@ -80,7 +81,7 @@ pub fn server_name(text: &str) -> Result<String, String> {
 impl Config {
     /// Whether gRPC's library can't call these Comets, and why.
     pub fn needs_lean(&self) -> Option<&'static str> {
-        let unix = self.comet.iter().any(|address| address.starts_with(UNIX));
+        let unix = self.comet.iter().any(is_at_socket);
         match (&self.comet_tls, unix) {
             (Some(_), _) => Some("comet-tls is on"),
             (None, true) => Some("a Comet is at a Unix socket"),
@@ -94,8 +95,7 @@ impl Config {
                 "caller = grpcio calls Comets over plain TCP only, and {why}: set caller = auto or lean"
             ));
         }
-        let mut plain = self.comet.iter().filter(|one| one.starts_with(UNIX));
-        if self.comet_tls.is_some() && plain.by_ref().count() == self.comet.len() {
+        if self.comet_tls.is_some() && self.comet.iter().all(is_at_socket) {
             return Err(
                 "comet-tls = on is of no use: job speaks plainly over Unix sockets, and no Comet is at a host:port. Leave comet-tls out"
                     .into(),
@@ -103,6 +103,10 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn is_at_socket(node: &Node) -> bool {
+    node.address.starts_with(UNIX)
 }
 
 #[cfg(test)]

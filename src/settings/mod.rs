@@ -5,6 +5,7 @@ pub(crate) mod args;
 mod ascii;
 mod comet;
 mod control;
+mod fleet;
 mod http;
 pub mod load;
 mod log_messages;
@@ -18,9 +19,10 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-pub use address::{Addresses, addresses, distinct_addresses};
+pub use address::{Addresses, addresses};
 pub use comet::{CometTls, GivenCometTls, UNIX, server_name};
 pub use control::{Socket, socket};
+pub use fleet::{Comets, comets};
 pub use http::{Http, http};
 pub use log_messages::{LogMessages, log_messages};
 pub use quantity::{bytes, count, duration, duration_or_none};
@@ -29,6 +31,7 @@ pub use security::Security;
 pub use topics::topics;
 
 use crate::message::Topics;
+use crate::message::fleet::Node;
 
 /// Everything `job run` needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,8 +55,8 @@ pub struct Config {
     /// How long Kafka waits for a member's heartbeat before it gives its partitions to others.
     pub group_protocol: GroupProtocol,
     pub session_timeout: Duration,
-    /// The Comet nodes, `host:port` or `unix:/path` each.
-    pub comet: Vec<String>,
+    /// The Comet nodes.
+    pub comet: Vec<Node>,
     /// How TLS to them is, where they are spoken to with it.
     pub comet_tls: Option<CometTls>,
     /// Number of workers.

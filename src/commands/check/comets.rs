@@ -12,8 +12,8 @@ use crate::base::limits;
 use crate::base::text::counted;
 use crate::comet::caller::Callers;
 use crate::comet::tls::{self, Certificate};
-use crate::comet::{self, Location, RpcStatusCode};
-use crate::message::{Answer, CometId, Status};
+use crate::comet::{self, Directory, Location, RpcStatusCode};
+use crate::message::{Answer, ByComet, CometId, Status};
 use crate::settings::{CometTls, Config};
 
 /// How long a Comet may take to answer.
@@ -23,7 +23,7 @@ const ENDS_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// The question to each Comet, on its way.
 pub struct Comets {
-    locations: Vec<Arc<Location>>,
+    locations: ByComet<Arc<Location>>,
     tls: Option<CometTls>,
     answers: Receiver<(CometId, Answer, Option<Certificate>)>,
     _callers: Callers,
@@ -34,7 +34,8 @@ impl Comets {
     pub fn ask(config: &Config) -> Result<Comets, String> {
         let no_thread = |error| format!("cannot start a thread: {}", limits::explained(&error));
         let callers = Callers::of_settings(config, 1)?;
-        let locations = comet::find(&config.comet, DEADLINE).map_err(no_thread)?;
+        let directory = Directory::new(&config.comet, DEADLINE).map_err(no_thread)?;
+        let locations = directory.locations();
         let (to, answers) = unbounded();
         let answered =
             move |comet, answer, certificate| drop(to.send((comet, answer, certificate)));
@@ -57,8 +58,10 @@ impl Comets {
         let mut answers: Vec<_> = self.answers.iter().take(self.locations.len()).collect();
         answers.sort_by_key(|(comet, ..)| *comet);
         for (comet, answer, certificate) in answers {
-            let location = &self.locations[comet.0 as usize];
-            let what = format!("Comet {}", location.address());
+            let Some(location) = self.locations.get(comet) else {
+                continue;
+            };
+            let what = format!("Comet {}", location.node());
             match answer {
                 Ok(()) => answers_as(&what, certificate, now, report),
                 Err(status) => report.bad(&what, comet::said(&status), advice(&status)),

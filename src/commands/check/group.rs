@@ -188,7 +188,7 @@ pub(super) async fn report_missed<W: Write>(
     }
     for (comet, mut missed) in missed {
         missed.partitions.sort_unstable();
-        let what = if config.comet.contains(&comet) {
+        let what = if config.comet.iter().any(|node| node.is_called(&comet)) {
             "It gets them when it is back, as far as catch-up allows. LAG doesn't count them"
         } else {
             "It is not in comet (--comet, JOB_COMET): it does not get them"

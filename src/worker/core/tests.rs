@@ -1,5 +1,6 @@
 mod detach;
 mod expire;
+mod fleet;
 mod sim;
 mod skip;
 mod suspects;
