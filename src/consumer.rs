@@ -88,7 +88,12 @@ impl Consumer {
         let caps = caps(config);
         Ok(Self {
             again: again::spawn(again)?,
-            core: Core::new(workers.len(), Router::new(comets), caps, Ages::from(config)),
+            core: Core::new(
+                workers.len(),
+                router(config, comets),
+                caps,
+                Ages::from(config),
+            ),
             control,
             settings,
             ticks: ticks(config),
@@ -286,6 +291,11 @@ impl Consumer {
         let figures = &self.outputs.figures.consumer;
         figures.ends(ends, Instant::now());
     }
+}
+
+fn router(config: &Config, comets: Vec<Node>) -> Router {
+    let unknown_to_all = config.push_unknown_server.goes_to_all(config.dialect);
+    Router::new(comets).speaking(config.dialect, unknown_to_all)
 }
 
 fn caps(config: &Config) -> Held {

@@ -12,7 +12,7 @@ use crate::base::notify::{self, READY};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::caller::{self, Callers, Kind};
-use crate::comet::{self, Directory};
+use crate::comet::{self, Directory, Manner};
 use crate::consumer::{self, Consumer};
 use crate::control::{self, Desk, ReadAgain, Reload, Wires};
 use crate::dead_letter;
@@ -121,7 +121,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
     let mut workers = Vec::new();
     for n in 0..config.threads {
         let (own, events) = unbounded();
-        let caller = callers.of(n, config.call_timeout).map_err(no_thread)?;
+        let caller = callers.of(n, manner(&config)).map_err(no_thread)?;
         workers.push(Mailbox::new(own.clone(), caller.bell()));
         let calling = Calling {
             caller,
@@ -130,13 +130,12 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
             figures: figures.clone(),
             number: n,
         };
-        let coalescer = Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes);
         let worker = Worker::new(
             events,
             to_group.clone(),
             calling,
             (&comets, fleet.clone()),
-            (config.window, coalescer),
+            (config.window, coalescer(&config), config.dialect),
             lease.clone(),
         );
         start(&format!("worker-{n}"), move || worker.run())?;
@@ -220,8 +219,24 @@ fn callers(config: &Config) -> Result<Callers, String> {
     } else {
         ""
     };
-    log::info!(caller = kind.to_string(); "Comets are called through {kind}{with} ({what}): {why}");
+    log::info!(
+        caller = kind.to_string(), dialect = config.dialect.name();
+        "Comets are called through {kind}{with} ({what}): {why}; they serve {}",
+        comet::service(config.dialect)
+    );
     Callers::of_settings(config, config.threads)
+}
+
+fn manner(config: &Config) -> Manner {
+    Manner {
+        dialect: config.dialect,
+        deadline: config.call_timeout,
+    }
+}
+
+fn coalescer(config: &Config) -> Option<Coalescer> {
+    let most = (config.coalesce_max, config.coalesce_bytes);
+    Coalescer::new(config.coalesce, config.dialect, most.0, most.1)
 }
 
 /// Serves metrics and health, where that is wanted.
@@ -259,7 +274,7 @@ fn watch(
         }
     };
     let at = http::address_of(&listener).map_or_else(|| address.clone(), |at| at.to_string());
-    let (callers, deadline) = (callers.clone(), config.call_timeout);
+    let (callers, manner) = (callers.clone(), manner(config));
     let (directory, asking) = (directory.clone(), figures.clone());
     let served = Served {
         source: Source {
@@ -272,7 +287,7 @@ fn watch(
         ask: Box::new(move || {
             let figures = asking.clone();
             let locations = directory.locations();
-            let asked = callers.ask_each(&locations, deadline, move |_, answer, _| {
+            let asked = callers.ask_each(&locations, manner, move |_, answer, _| {
                 if answer.is_ok() {
                     figures.answered();
                 }

@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use grpcio::{CallOption, ClientUnaryReceiver, Environment, RpcStatus, RpcStatusCode};
 
+use super::dialect::{Manner, understood};
 use super::location::Location;
-use super::methods;
 use super::quiet::{Asked, Quiet, SIGN_WITHIN, Sign};
 use super::request;
-use super::verdict::{Verdict, by_its_words, verdict};
+use super::verdict::{Verdict, by_its_words, verdict_on, verdict_on_status};
 use crate::base::panics;
 use crate::message::call::Call;
 use crate::message::proto::comet::{RoomsReply, RoomsReq};
-use crate::message::{Answer, Status};
+use crate::message::{Answer, Dialect, Status};
 use channel::connect;
 // Another way to call keeps its connections in the same way.
 pub use channel::{
@@ -37,7 +37,7 @@ const NO_MESSAGE: &str = "OK without a message: what answers there is no Comet, 
 pub struct Client {
     environment: Arc<Environment>,
     location: Arc<Location>,
-    deadline: Duration,
+    manner: Manner,
     /// `None` while no address is known.
     channel: Option<grpcio::Client>,
     /// Of the addresses that the channel is for.
@@ -56,12 +56,12 @@ struct Question {
 }
 
 impl Client {
-    /// Connects in the background, at the first call. `deadline` bounds each call.
-    pub fn new(environment: Arc<Environment>, location: Arc<Location>, deadline: Duration) -> Self {
+    /// Connects in the background, at the first call.
+    pub fn new(environment: Arc<Environment>, location: Arc<Location>, manner: Manner) -> Self {
         let mut client = Self {
             environment,
             location,
-            deadline,
+            manner,
             channel: None,
             version: 0,
             connection: Quiet::new(fastrand::f64()),
@@ -89,13 +89,15 @@ impl Client {
         let Some(channel) = &self.channel else {
             return done(Err(self.not_found()));
         };
-        let method = request::method_of(call);
-        let within = self.deadline.saturating_mul(1 << doublings);
+        let method = request::method_of(self.manner.dialect, call);
+        let within = self.manner.deadline.saturating_mul(1 << doublings);
         let started = channel.unary_call_async(method, call, deadline(within));
         // The question goes behind the call: it is to delay nothing.
         if let Some(question) = self.ask_if_quiet(channel, now) {
             self.question = Some(question);
         }
+        let dialect = self.manner.dialect;
+        let done = move |answer| done(understood(dialect, answer));
         match &self.question {
             None => start(channel, started, done),
             Some(question) => start_doubtful(channel, started, question.asked.clone(), done),
@@ -106,7 +108,7 @@ impl Client {
     pub fn probe(&mut self, done: impl FnOnce(Answer) + Send + 'static) {
         self.bring_up_to_date();
         match &self.channel {
-            Some(channel) => start(channel, rooms(channel, self.deadline), done),
+            Some(channel) => start(channel, rooms(channel, self.manner), done),
             None => done(Err(self.not_found())),
         }
     }
@@ -124,7 +126,7 @@ impl Client {
     pub fn heard(&mut self, answer: &Answer, now: Instant) {
         match answer {
             Ok(()) => self.connection.heard(now),
-            Err(status) => match verdict(status.code) {
+            Err(status) => match verdict_on_status(status) {
                 Verdict::Finished | Verdict::Refused => self.connection.heard(now),
                 Verdict::Down => {
                     self.connection.lost();
@@ -201,13 +203,14 @@ impl Client {
             other: Arc::default(),
         };
         let (asked, environment) = (question.clone(), self.environment.clone());
+        let dialect = self.manner.dialect;
         let location = self.location.clone();
         start(
             channel,
-            rooms(channel, SIGN_WITHIN),
+            rooms(channel, within(dialect, SIGN_WITHIN)),
             move |answer| match answer.map_err(|status| status.code.into()) {
                 Err(RpcStatusCode::DEADLINE_EXCEEDED) => {
-                    compare(asked, &environment, location, quiet);
+                    compare(asked, (&environment, location), dialect, quiet);
                 }
                 Err(RpcStatusCode::UNAVAILABLE) => {
                     asked.asked.settle(Sign::Broke);
@@ -231,8 +234,8 @@ impl Client {
 /// to arrive first.
 fn compare(
     question: Question,
-    environment: &Arc<Environment>,
-    location: Arc<Location>,
+    (environment, location): (&Arc<Environment>, Arc<Location>),
+    dialect: Dialect,
     quiet: Duration,
 ) {
     location.failed();
@@ -244,9 +247,10 @@ fn compare(
         return;
     };
     let second = other.clone();
-    start(&other, rooms(&other, COMPARED_WITHIN), move |first| {
+    let manner = within(dialect, COMPARED_WITHIN);
+    start(&other, rooms(&other, manner), move |first| {
         let again = second.clone();
-        start(&second, rooms(&second, COMPARED_WITHIN), move |answer| {
+        start(&second, rooms(&second, manner), move |answer| {
             let hangs = |answer: &Answer| {
                 let code = answer.as_ref().map_err(|status| status.code.into());
                 code == Err(RpcStatusCode::DEADLINE_EXCEEDED)
@@ -281,8 +285,13 @@ fn deadline(within: Duration) -> CallOption {
 
 type Started<T> = grpcio::Result<ClientUnaryReceiver<T>>;
 
-fn rooms(channel: &grpcio::Client, within: Duration) -> Started<RoomsReply> {
-    channel.unary_call_async(&methods::ROOMS, &RoomsReq::new(), deadline(within))
+fn rooms(channel: &grpcio::Client, manner: Manner) -> Started<RoomsReply> {
+    let method = request::rooms(manner.dialect);
+    channel.unary_call_async(method, &RoomsReq::new(), deadline(manner.deadline))
+}
+
+fn within(dialect: Dialect, deadline: Duration) -> Manner {
+    Manner { dialect, deadline }
 }
 
 fn start<T: Send + Unpin + 'static>(
@@ -333,10 +342,7 @@ fn start_doubtful<T: Send + Unpin + 'static>(
 
 /// Whether an answer can only be the Comet's own.
 fn came_from_comet(answer: &Answer) -> bool {
-    answer.as_ref().map_or_else(
-        |status| matches!(verdict(status.code), Verdict::Finished | Verdict::Refused),
-        |()| true,
-    )
+    matches!(verdict_on(answer), Verdict::Finished | Verdict::Refused)
 }
 
 /// What comes of a call. grpcio panics where it ends OK without a message, as any server can have it.

@@ -31,6 +31,11 @@ const LATENCIES: &[u64] = &[
     5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 1_800_000,
 ];
 
+/// Milliseconds. What job does takes less than what Kafka adds.
+const SINCE_READ: &[u64] = &[
+    1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000,
+];
+
 const CARRIED: &[u64] = &[1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000];
 
 /// A worker's figures. Each worker has its own, so that none waits for a cache line that another one writes.
@@ -42,6 +47,8 @@ pub struct WorkerFigures {
     gone: Gone,
     /// Milliseconds from a record's timestamp to its end.
     latency: Histogram,
+    /// Milliseconds from when a record was read to its end, of those whose timestamp isn't known.
+    since_read: Histogram,
     carried: Histogram,
 }
 
@@ -56,6 +63,8 @@ pub struct CometFigures {
     took: [Histogram; METHODS.len()],
     /// By status.
     retries: [AtomicU64; STATUSES],
+    /// Messages that the Comet dropped for one user.
+    dropped: Counter,
     /// How this worker sees the Comet.
     seen: AtomicU64,
 }
@@ -83,6 +92,7 @@ impl WorkerFigures {
                 retries: AtomicU64::new(0),
             },
             latency: Histogram::new(LATENCIES),
+            since_read: Histogram::new(SINCE_READ),
             carried: Histogram::new(CARRIED),
         }
     }
@@ -118,6 +128,11 @@ impl WorkerFigures {
     pub fn delivered(&self, after: u64) {
         self.latency.add(after);
     }
+
+    /// A message is with all Comets, so many milliseconds after its record was read. When that was written isn't known.
+    pub fn delivered_since_read(&self, after: u64) {
+        self.since_read.add(after);
+    }
 }
 
 impl Default for WorkerFigures {
@@ -133,6 +148,7 @@ impl CometFigures {
             ended: METHODS.map(|_| none()),
             took: [const { Histogram::new(CALL_TIMES) }; METHODS.len()],
             retries: none(),
+            dropped: Counter::default(),
             seen: AtomicU64::new(0),
         }
     }
@@ -154,6 +170,11 @@ impl CometFigures {
     /// What came back with this code is tried again.
     pub fn tries_again(&self, code: i32) {
         self.retries[place_of(code)].fetch_add(1, Relaxed);
+    }
+
+    /// The Comet dropped a message for one user.
+    pub fn drops(&self) {
+        self.dropped.add(1);
     }
 
     /// How this worker sees the Comet now.
@@ -199,6 +220,12 @@ impl Totals<'_> {
         self.by_status(comet, |of| &of.retries)
     }
 
+    /// How many messages the Comet dropped for one user.
+    pub fn dropped(&self, comet: CometId) -> u64 {
+        let of = self.of(comet);
+        of.iter().map(|of| of.dropped.get()).sum()
+    }
+
     fn by_status(
         &self,
         comet: CometId,
@@ -242,6 +269,11 @@ impl Totals<'_> {
 
     pub fn latency(&self) -> Snapshot {
         self.0.iter().map(|worker| worker.latency.snapshot()).sum()
+    }
+
+    pub fn since_read(&self) -> Snapshot {
+        let workers = self.0.iter();
+        workers.map(|worker| worker.since_read.snapshot()).sum()
     }
 
     pub fn carried(&self) -> Snapshot {

@@ -9,6 +9,7 @@ mod log_end;
 mod partitions;
 mod roster;
 mod status;
+mod troubles;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -25,6 +26,7 @@ use partitions::Known;
 pub use partitions::{Account, Behind, CometAccount, GroupAccount, Reading, Standing};
 pub use roster::Roster;
 pub use status::{STATUSES, TOOK, status_name};
+pub use troubles::{Trouble, Troubles};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -68,6 +70,8 @@ pub struct Figures {
     pub consumer: ConsumerFigures,
     pub group: GroupFigures,
     pub letters: LetterFigures,
+    /// Written by the workers.
+    pub troubles: Troubles,
     /// Of the thread that keeps the membership of the group.
     pub membership: Arc<Heart>,
     /// 1 when a Comet ever answered.
@@ -131,6 +135,7 @@ impl Figures {
             consumer: ConsumerFigures::default(),
             group: GroupFigures::default(),
             letters: LetterFigures::default(),
+            troubles: Troubles::default(),
             membership: Arc::default(),
             answered: Gauge::default(),
             comets: Roster::new(comets),

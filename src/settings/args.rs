@@ -10,9 +10,9 @@ use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Se
 use super::{
     Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, Comets, Config, Fetch,
     GivenCometTls, GroupProtocol, Http, Isolation, LogFormat, LogMessages, MaxAge, Socket, TooOld,
-    Window,
+    UnknownServer, Window,
 };
-use crate::message::Topics;
+use crate::message::{Dialect, Topics};
 use crate::settings::{self, security};
 
 /// The flags that say where messages are: all that `job send` and `job dead-letter` need.
@@ -193,6 +193,13 @@ pub struct SettingArgs {
     comet: Comets,
     #[command(flatten)]
     comet_tls: CometTlsArgs,
+    /// Which Comets they are: chatroom, or goim (the service goim.comet.Comet, bodies in goim's frames)
+    #[arg(long, value_name = "DIALECT", default_value = "chatroom", value_parser = settings::dialect())]
+    dialect: Dialect,
+    /// What becomes of a message to users on a server that is none of them: all get it, or it is a dead-letter; auto is
+    /// dead-letter with goim's Comets, else all
+    #[arg(long, value_name = "ACTION", default_value = "auto", value_parser = settings::unknown_server())]
+    push_unknown_server: UnknownServer,
     /// Workers, 1 to 64
     #[arg(long, value_name = "N", default_value = "4", value_parser = settings::count(1, 64))]
     threads: usize,
@@ -282,6 +289,8 @@ impl SettingArgs {
             cork_calls: args.cork_calls,
             comet: args.comet.0,
             comet_tls: args.comet_tls.together()?,
+            dialect: args.dialect,
+            push_unknown_server: args.push_unknown_server,
             fetch: args.fetch,
             isolation: args.isolation_level,
             coalesce: args.coalesce,

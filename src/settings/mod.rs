@@ -5,6 +5,7 @@ pub(crate) mod args;
 mod ascii;
 mod comet;
 mod control;
+mod dialect;
 mod fleet;
 mod http;
 pub mod load;
@@ -22,6 +23,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 pub use address::{Addresses, addresses};
 pub use comet::{CometTls, GivenCometTls, UNIX, server_name};
 pub use control::{Socket, socket};
+pub use dialect::{Coalesce, UnknownServer, coalesce, dialect, unknown_server};
 pub use fleet::{Comets, comets};
 pub use http::{Http, http};
 pub use log_messages::{LogMessages, log_messages};
@@ -30,8 +32,8 @@ pub use reset::{AutoOffsetReset, auto_offset_reset};
 pub use security::Security;
 pub use topics::topics;
 
-use crate::message::Topics;
 use crate::message::fleet::Node;
+use crate::message::{Dialect, Topics};
 
 /// Everything `job run` needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +59,10 @@ pub struct Config {
     pub session_timeout: Duration,
     /// The Comet nodes.
     pub comet: Vec<Node>,
+    /// Which kind of Comet they are.
+    pub dialect: Dialect,
+    /// What becomes of a message to users on none of them.
+    pub push_unknown_server: UnknownServer,
     /// How TLS to them is, where they are spoken to with it.
     pub comet_tls: Option<CometTls>,
     /// Number of workers.
@@ -249,26 +255,6 @@ pub fn isolation() -> impl TypedValueParser<Value = Isolation> {
             "read_uncommitted" => Isolation::ReadUncommitted,
             _ => Isolation::ReadCommitted,
         }
-    })
-}
-
-/// How a room's waiting messages are merged into one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coalesce {
-    /// Not merged: each message is a call.
-    Off,
-    /// Merged into one web body with all their messages.
-    Json,
-    /// Each message becomes a frame of goim's, for a Comet that knows operation 9 (raw).
-    Goim,
-}
-
-/// Reads the name of a form.
-pub fn coalesce() -> impl TypedValueParser<Value = Coalesce> {
-    PossibleValuesParser::new(["off", "json", "goim"]).map(|name| match name.as_str() {
-        "json" => Coalesce::Json,
-        "goim" => Coalesce::Goim,
-        _ => Coalesce::Off,
     })
 }
 

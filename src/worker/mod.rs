@@ -14,6 +14,7 @@ mod endpoint_stats;
 mod expire;
 mod fleet;
 mod key_queue;
+mod one_key;
 mod pending;
 pub(crate) mod scheduler;
 mod shell;
@@ -30,7 +31,7 @@ use crate::base::lease::{Lease, Moment};
 use crate::comet::Cork;
 use crate::message::fleet::Node;
 use crate::message::worker::Event;
-use crate::message::{CometId, group};
+use crate::message::{CometId, Dialect, group};
 use crate::settings::Window;
 use coalesce::Coalescer;
 pub use endpoint_stats::{EndpointStats, Fleet};
@@ -64,12 +65,13 @@ impl Worker {
         group: Sender<group::Event>,
         calling: Calling,
         (comets, fleet): (&[Node], Arc<Fleet>),
-        (window, coalescer): (Window, Option<Coalescer>),
+        (window, coalescer, dialect): (Window, Option<Coalescer>, Dialect),
         lease: Arc<Lease>,
     ) -> Self {
         let (now, rng) = (Instant::now(), fastrand::Rng::new());
         let mut shell = Shell::new(group, calling, now);
         let mut core = Core::new(fleet, window, coalescer, rng);
+        core.dialect = dialect;
         for (comet, node) in (0..).map(CometId).zip(comets) {
             core.join(comet, node.clone(), now, &mut shell);
         }

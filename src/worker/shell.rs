@@ -1,5 +1,6 @@
 //! Does what the core wants done: calls over connections, reports to the group, lines in the log.
 
+mod again;
 mod wall;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::figures::{CometFigures, Figures, Seen, WorkerFigures};
 use crate::message::call::Call;
 use crate::message::fleet::Node;
 use crate::message::worker::Event;
-use crate::message::{Assignment, ByComet, CometId, RecordId, Settled, group};
+use crate::message::{Assignment, ByComet, CometId, Message, RecordId, Settled, Status, group};
 use wall::Wall;
 
 /// How a worker's calls are made and counted.
@@ -41,6 +42,15 @@ fn counted(ended: Ended, figures: &Figures, of: &CometFigures) -> Event {
             answer,
         } => {
             of.ends(method, took, &answer);
+            if let Err(status) = &answer {
+                let name = &*figures.comets.name(comet);
+                log::debug!(
+                    comet = name, method = method.name(), status = status.code, latency_ms = took.as_secs_f64() * 1e3;
+                    "{} at Comet {name} failed after {took:.1?}: {}",
+                    method.name(),
+                    comet::said(status)
+                );
+            }
             if answer.is_ok() {
                 figures.answered();
             }
@@ -203,17 +213,35 @@ impl Effects for Shell {
         }
     }
 
+    fn again(&mut self, comet: CometId, status: &Status, message: &Message, tries: u32) {
+        let Some(called) = self.comets.get(comet) else {
+            return;
+        };
+        called.figures.tries_again(status.code);
+        again::note(
+            &self.calling.figures,
+            (comet, &called.known.location.node().name),
+            status,
+            (message, tries),
+            self.now,
+        );
+    }
+
     fn count(&mut self, figure: Figure) {
         match figure {
             Figure::Carries(messages) => self.carries = messages,
-            Figure::Again { comet, code } => {
+            Figure::Dropped { comet } => {
                 if let Some(called) = self.comets.get(comet) {
-                    called.figures.tries_again(code);
+                    called.figures.drops();
                 }
             }
             Figure::Delivered { timestamp } => {
-                if let Some(age) = self.wall.age(timestamp, self.now) {
-                    self.figures().delivered(age);
+                let age = self.wall.age(timestamp.unsigned_abs(), self.now);
+                match timestamp {
+                    0.. => self.figures().delivered(age),
+                    // Of others not even that is known.
+                    ..-1 => self.figures().delivered_since_read(age),
+                    -1 => {}
                 }
             }
         }
@@ -225,6 +253,7 @@ fn say(known: &Known, said: Said<'_>) {
     let comet = &node.name;
     match said {
         Said::Failed { status, detached } => known.failures.failed(node, status, detached),
+        Said::Dropped { status, key } => known.failures.dropped(comet, key, status),
         Said::RefusesAll(status) => log::error!(
             comet, status = comet::said(status);
             "Comet {comet} refuses message after message: going on with one a second until it takes one. \

@@ -116,7 +116,7 @@ impl World<'_> {
         };
         let cores = Cores {
             group: Group::new(WORKERS, Vec::new(), SHUTDOWN),
-            consumer: consumer::Core::new(WORKERS, Router::default(), caps, Ages::ALL),
+            consumer: consumer::Core::new(WORKERS, Router::new(Vec::new()), caps, Ages::ALL),
             workers,
             controls: VecDeque::new(),
             pauses: VecDeque::new(),

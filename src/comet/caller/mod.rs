@@ -7,7 +7,7 @@ mod choice;
 mod direct;
 // Public for the fuzz targets.
 pub mod lean;
-mod message;
+pub(super) mod message;
 
 use std::fmt;
 use std::io;
@@ -19,7 +19,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use grpcio::Environment;
 
 use super::tls::{Certificate, Tls};
-use super::{Client, Location, Queues};
+use super::{Client, Location, Manner, Queues};
 use crate::base::mailbox::Bell;
 use crate::message::call::{Call, Method};
 use crate::message::{Answer, ByComet, CometId};
@@ -78,18 +78,18 @@ pub enum Callers {
 }
 
 impl Callers {
-    /// The caller of one worker, for no Comet so far. `deadline` bounds each call.
+    /// The caller of one worker, for no Comet so far.
     ///
     /// # Errors
     /// The system has no poller left.
-    pub fn of(&self, worker: usize, deadline: Duration) -> io::Result<Caller> {
+    pub fn of(&self, worker: usize, manner: Manner) -> io::Result<Caller> {
         Ok(match self {
             Self::Grpcio(queues) => Caller::Grpcio {
                 environment: queues.of(worker),
-                deadline,
+                manner,
                 clients: ByComet::default(),
             },
-            Self::Lean(tls) => Caller::Lean(Box::new(Direct::new(deadline, tls.clone())?)),
+            Self::Lean(tls) => Caller::Lean(Box::new(Direct::new(manner, tls.clone())?)),
         })
     }
 
@@ -101,19 +101,19 @@ impl Callers {
     pub fn ask_each(
         &self,
         locations: &ByComet<Arc<Location>>,
-        deadline: Duration,
+        manner: Manner,
         answered: impl Fn(CometId, Answer, Option<Certificate>) + Clone + Send + 'static,
     ) -> io::Result<()> {
         match self {
             Self::Grpcio(queues) => {
                 for (comet, location) in locations.iter() {
                     let answered = answered.clone();
-                    Client::new(queues.of(0), location.clone(), deadline)
+                    Client::new(queues.of(0), location.clone(), manner)
                         .probe_once(move |answer| answered(comet, answer, None));
                 }
             }
             Self::Lean(tls) => {
-                let mut direct = Direct::new(deadline, tls.clone())?;
+                let mut direct = Direct::new(manner, tls.clone())?;
                 for (comet, location) in locations.iter() {
                     direct.join(comet, location.clone());
                 }
@@ -130,7 +130,7 @@ impl Callers {
 pub enum Caller {
     Grpcio {
         environment: Arc<Environment>,
-        deadline: Duration,
+        manner: Manner,
         clients: ByComet<(Client, Tell)>,
     },
     Lean(Box<Direct>),
@@ -143,10 +143,10 @@ impl Caller {
         match self {
             Self::Grpcio {
                 environment,
-                deadline,
+                manner,
                 clients,
             } => {
-                let client = Client::new(environment.clone(), location, *deadline);
+                let client = Client::new(environment.clone(), location, *manner);
                 clients.insert(comet, (client, tell));
             }
             Self::Lean(direct) => direct.join(comet, location),

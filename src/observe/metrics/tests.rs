@@ -46,9 +46,11 @@ fn source() -> Source {
             .of(comet)
             .ends(Method::PushMsg, Duration::from_secs(90), &Err(down.clone()));
         worker.of(comet).tries_again(14);
+        worker.of(comet).drops();
     }
     worker.of(CometId(0)).sees(Seen::Down);
     worker.delivered(40);
+    worker.delivered_since_read(20);
     figures.letters.written(Cause::Refused);
     figures.letters.waiting.set(5);
     let undecided = Undecided {
@@ -119,7 +121,9 @@ fn what_was_counted_is_on_the_page() {
         "job_messages_delivered_total 12",
         "job_group_member 1.0",
         "job_delivery_latency_seconds_sum 0.04",
+        "job_read_to_answer_seconds_sum 0.02",
         "job_retries_total{comet=\"b:1\",status=\"UNAVAILABLE\"} 1",
+        "job_dropped_total{comet=\"b:1\"} 1",
         "job_comet_state{comet=\"a:1\",state=\"down\"} 1.0",
         "job_comet_state{comet=\"a:1\",state=\"up\"} 0.0",
         "job_comet_state{comet=\"b:1\",state=\"detached\"} 1.0",

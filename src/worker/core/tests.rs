@@ -1,6 +1,7 @@
 mod detach;
 mod expire;
 mod fleet;
+mod one_key;
 mod sim;
 mod skip;
 mod suspects;

@@ -16,6 +16,8 @@ use grpcio::{
 
 use super::super::lean::Connection;
 use super::*;
+use crate::comet::methods;
+use crate::message::Dialect;
 use crate::message::call::Frame;
 use crate::message::proto::comet::{BroadcastRoomReply, BroadcastRoomReq, RoomsReply};
 
@@ -63,12 +65,17 @@ fn comet_at(address: &str) -> (Comet, String) {
     (Comet { server, calls }, format!("{host}:{port}"))
 }
 
+const MANNER: Manner = Manner {
+    dialect: Dialect::Chatroom,
+    deadline: PATIENCE,
+};
+
 fn located(address: &str) -> Arc<Location> {
     Arc::new(Location::new(address.into(), || ()))
 }
 
 fn direct(addresses: &[&str]) -> Direct {
-    let mut direct = Direct::new(PATIENCE, None).expect("a poller");
+    let mut direct = Direct::new(MANNER, None).expect("a poller");
     for (comet, address) in (0..).map(CometId).zip(addresses) {
         direct.join(comet, located(address));
     }
@@ -82,10 +89,9 @@ fn nobody() -> String {
 }
 
 fn to_room(room: &str) -> Call {
-    let body = "hello".into();
     Call::BroadcastRoom {
         room: room.into(),
-        frame: Frame { op: 4, body },
+        frame: Frame::new(4, "hello"),
     }
 }
 
