@@ -61,7 +61,8 @@ pub fn drive(plan: &Plan) -> io::Result<Outcome> {
             let again = waiting.pop_front_if(|(at, _)| *at <= now);
             let number = match again {
                 Some((_, number)) => number,
-                None if next < plan.calls => {
+                // Those that found the server away come first.
+                None if next < plan.calls && under_way + waiting.len() < plan.at_once => {
                     next += 1;
                     next - 1
                 }

@@ -16,10 +16,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
-use grpcio::Environment;
 
 use super::tls::{Certificate, Tls};
-use super::{Client, Location, Manner, Queues};
+use super::{Client, Environment, Location, Manner, Queues};
 use crate::base::mailbox::Bell;
 use crate::message::call::{Call, Method};
 use crate::message::{Answer, ByComet, CometId};
@@ -277,5 +276,5 @@ impl Caller {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "grpcio"))]
 mod tests;
