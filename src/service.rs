@@ -12,6 +12,7 @@ use crate::base::notify::{self, READY};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::caller::{self, Callers, Kind};
+use crate::comet::fleet::Told;
 use crate::comet::{self, Directory, Manner};
 use crate::consumer::{self, Consumer};
 use crate::control::{self, Desk, ReadAgain, Reload, Wires};
@@ -28,7 +29,7 @@ use crate::observe::http::{self, Served};
 use crate::observe::metrics::Source;
 use crate::observe::pulse;
 use crate::settings::load::Loaded;
-use crate::settings::{Config, GroupProtocol, Http, security};
+use crate::settings::{Config, GroupProtocol, Http, fleet as listed, security};
 use crate::worker::coalesce::Coalescer;
 use crate::worker::{Calling, Fleet, Worker};
 
@@ -56,10 +57,16 @@ pub fn open_files(config: &Config) -> u64 {
     const EACH_BROKER: usize = 9;
     /// krafka's connection, the relay's end of it, and the broker's.
     const RELAYED: usize = 3;
-    let connections = config.threads * config.comet.len();
+    // What a file, a name or a registry lists may be more by tomorrow.
+    let comets = config
+        .comet
+        .iter()
+        .map(listed::Source::expected)
+        .sum::<usize>();
+    let connections = config.threads * comets;
     // Who asks whether job is ready has each Comet asked over one more.
     let watched = match config.http.address {
-        Some(_) => http::FILES + config.comet.len(),
+        Some(_) => http::FILES + comets,
         None => 0,
     };
     // Who waits for sockets itself has a poller and what wakes it.
@@ -97,13 +104,13 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
     let (record, reads) = unbounded();
     let (to_consumer, controls) = unbounded();
     let (change, changes) = unbounded();
-    let (gone, _) = unbounded();
     let (to_dead_letters, letters) = unbounded();
     let (to_membership, commands) = tokio::sync::mpsc::unbounded_channel();
 
-    let comets = config.comet.clone();
-    let directory = Directory::new(&comets, NAMES_WITHIN).map_err(no_thread)?;
-    let directory = Arc::new(directory);
+    let known = comet::fleet::Fleet::new(&config, NAMES_WITHIN);
+    let (comets, to_fleet) = (known.comets(), known.wire());
+    let directory = Directory::new(&comets, NAMES_WITHIN, to_fleet.clone());
+    let directory = Arc::new(directory.map_err(no_thread)?);
     let callers = Arc::new(callers(&config)?);
     let fleet = Arc::new(Fleet::new(started));
     let session = match config.group_protocol {
@@ -159,6 +166,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         figures.membership.clone(),
     )
     .map_err(no_thread)?;
+    let (settings_to_group, settings_to_fleet) = (to_group.clone(), to_fleet.clone());
     let _place = match control {
         Some((place, listener)) => {
             let desk = Desk::new(Wires {
@@ -170,7 +178,10 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
                     current: loaded,
                     read,
                     apply: Box::new(move |config| {
-                        let _ = to_group.send(Event::ShutdownWithin(config.shutdown_timeout));
+                        let timeout = config.shutdown_timeout;
+                        let _ = settings_to_group.send(Event::ShutdownWithin(timeout));
+                        let fleet = (config.comet.clone(), config.comet_refresh);
+                        let _ = settings_to_fleet.send(Told::Settings(fleet.0, fleet.1));
                         let _ = change.send(Arc::new(config.clone()));
                     }),
                 },
@@ -191,8 +202,9 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         membership: to_membership,
         lease,
         figures,
-        fleet: gone,
+        gone: Box::new(move |comet| drop(to_fleet.send(Told::Gone(comet)))),
     };
+    known.spawn(directory, to_group).map_err(no_thread)?;
     notify::tell(READY);
     let outcome = group::run(channels, comets, config.shutdown_timeout);
     let _ = to_consumer.send(Control::Stop);

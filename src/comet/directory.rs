@@ -4,14 +4,18 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
+
+use super::fleet::Told;
 use super::names::Names;
 use super::{FailureLog, Location};
 use crate::message::fleet::{Change, Node};
 use crate::message::{ByComet, CometId};
 
-#[derive(Default)]
 pub struct Directory {
     names: Names,
+    /// Hears of failures: an address may be one of a name that has others by now.
+    fleet: Sender<Told>,
     known: Mutex<ByComet<Known>>,
 }
 
@@ -23,13 +27,19 @@ pub struct Known {
 }
 
 impl Directory {
-    /// With these Comets, their ids from 0 on. Blocks until each name among their addresses was looked up, or until `timeout` is over.
+    /// With these Comets, their ids from 0 on. `fleet` hears of failures. Blocks until each name among their addresses was looked up, or until `timeout` is over.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn new(comets: &[Node], timeout: Duration) -> io::Result<Self> {
-        let directory = Self::default();
-        let locations = directory.names.find(comets, timeout)?;
+    pub fn new(comets: &[Node], timeout: Duration, fleet: Sender<Told>) -> io::Result<Self> {
+        let directory = Self {
+            names: Names::default(),
+            fleet,
+            known: Mutex::default(),
+        };
+        let fleet = directory.fleet.clone();
+        let failed = move |comet| drop(fleet.send(Told::Failed(comet)));
+        let locations = directory.names.find(comets, timeout, failed)?;
         let known = locations.into_iter().map(|location| Known {
             location,
             failures: Arc::default(),
@@ -51,7 +61,11 @@ impl Directory {
         let location = match &before {
             // Who drains stays where it is.
             Some(known) if is_same(known.location.node(), node) => known.location.clone(),
-            _ => self.names.add(node.clone())?,
+            _ => {
+                let (fleet, comet) = (self.fleet.clone(), *comet);
+                let failed = move || drop(fleet.send(Told::Failed(comet)));
+                self.names.add(node.clone(), failed)?
+            }
         };
         let known = Known {
             location,
@@ -59,6 +73,13 @@ impl Directory {
         };
         self.locked().insert(*comet, known);
         Ok(())
+    }
+
+    /// Has the fleet hear of the next failure of a Comet at an address.
+    pub fn await_failure(&self, comet: CometId) {
+        if let Some(known) = self.get(comet) {
+            known.location.lookup_begins();
+        }
     }
 
     pub fn forget(&self, comet: CometId) {
@@ -88,11 +109,14 @@ fn is_same(one: &Node, other: &Node) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crossbeam_channel::unbounded;
+
     use super::*;
 
     #[test]
     fn a_comet_is_where_the_last_change_says_until_it_is_forgotten() {
-        let directory = Directory::new(&["10.0.0.1:1".into()], Duration::ZERO).unwrap();
+        let directory =
+            Directory::new(&["10.0.0.1:1".into()], Duration::ZERO, unbounded().0).unwrap();
         let (old, new) = (CometId(0), CometId(7));
         let at = |comet| {
             let known = directory.get(comet)?;

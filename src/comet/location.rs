@@ -14,8 +14,8 @@ pub struct Location {
     /// How often its IP addresses have changed.
     version: AtomicU64,
     found: Mutex<Found>,
-    /// Asks for a lookup of the name; an IP address needs none.
-    look_up: Option<LookUp>,
+    /// Asks for a lookup.
+    look_up: LookUp,
     /// Whether a lookup was asked for that hasn't begun.
     asked: AtomicBool,
 }
@@ -55,10 +55,9 @@ pub fn is_name(address: &str) -> bool {
 }
 
 impl Location {
-    /// Of a Comet. Where the host of its address is a name, `look_up` asks for its lookup.
+    /// Of a Comet. `look_up` is called when it failed: where the host of its address is a name, it asks for its lookup.
     pub fn new(node: Node, look_up: impl Fn() + Send + Sync + 'static) -> Self {
         let ip = ip_of(&node.address);
-        let is_a_name = is_name(&node.address);
         Self {
             node,
             version: AtomicU64::new(0),
@@ -66,7 +65,7 @@ impl Location {
                 addresses: ip.into_iter().collect(),
                 missing: None,
             }),
-            look_up: is_a_name.then(|| Box::new(look_up) as LookUp),
+            look_up: Box::new(look_up),
             asked: AtomicBool::new(false),
         }
     }
@@ -136,10 +135,8 @@ impl Location {
 
     /// The Comet failed. Its name is looked up within a second, and again for as long as it fails.
     pub fn failed(&self) {
-        if let Some(look_up) = &self.look_up
-            && !self.asked.swap(true, Ordering::AcqRel)
-        {
-            look_up();
+        if !self.asked.swap(true, Ordering::AcqRel) {
+            (self.look_up)();
         }
     }
 
@@ -207,7 +204,8 @@ impl Location {
 
 /// What to do about a name of several addresses.
 pub const ONE_NAME_EACH: &str = "If they are several Comets, people on the others get nothing: give each Comet its own \
-                                 name or address in comet (--comet, JOB_COMET)";
+                                 name or address in comet (--comet, JOB_COMET), or write dns:///NAME:PORT there, which makes \
+                                 each address of the name a Comet";
 
 fn listed(addresses: &[IpAddr]) -> String {
     let addresses: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
@@ -272,25 +270,21 @@ mod tests {
     }
 
     #[test]
-    fn an_ip_address_needs_no_lookup() {
+    fn an_ip_address_is_known_from_the_start() {
         for (address, expected) in [
             ("10.0.0.1:1", "ipv4:10.0.0.1:1"),
             ("[::1]:1", "ipv6:%5B::1%5D:1"),
         ] {
-            let location = Location::new(address.into(), || panic!("there is nothing to look up"));
+            let location = Location::new(address.into(), || ());
             assert_eq!(location.target().as_deref(), Some(expected));
-            location.failed();
         }
     }
 
     #[test]
-    fn a_unix_socket_needs_no_lookup_and_has_no_ip_address() {
-        let location = Location::new("unix:/run/c:1.sock".into(), || {
-            panic!("there is nothing to look up")
-        });
+    fn a_unix_socket_has_no_ip_address() {
+        let location = Location::new("unix:/run/c:1.sock".into(), || ());
         assert_eq!(location.path(), Some("/run/c:1.sock"));
         assert_eq!((location.target(), location.addresses()), (None, vec![]));
-        location.failed();
     }
 
     #[test]

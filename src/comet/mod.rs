@@ -10,6 +10,7 @@ mod cork;
 mod dialect;
 mod directory;
 mod failure_log;
+pub mod fleet;
 mod inquiry;
 mod location;
 mod lookup;

@@ -16,6 +16,7 @@ use super::inquiry::{Inquiry, Lookup, News};
 use super::location::{Location, is_name};
 use super::lookup::{self, NotFound};
 use crate::base::limits;
+use crate::message::CometId;
 use crate::message::fleet::Node;
 
 /// Looks names up, for as long as their locations are in use. The thread that does it is started with the first name, and lives as
@@ -31,33 +32,49 @@ struct Told {
 }
 
 impl Names {
-    /// Locations for these Comets, in their order. Blocks until each name was looked up, or until `timeout` is over.
+    /// Locations for these Comets, in their order; where one is an address already, `failed` is told of its failures. Blocks until each name was looked up, or until `timeout` is over.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn find(&self, comets: &[Node], timeout: Duration) -> io::Result<Vec<Arc<Location>>> {
+    pub fn find(
+        &self,
+        comets: &[Node],
+        timeout: Duration,
+        failed: impl Fn(CometId) + Clone + Send + Sync + 'static,
+    ) -> io::Result<Vec<Arc<Location>>> {
         // It never sends anything: it hangs up.
         let (unsettled, all_settled) = bounded(0);
         let mut locations = Vec::new();
-        for node in comets {
-            locations.push(self.locate(node.clone(), Some(unsettled.clone()))?);
+        for (comet, node) in (0..).map(CometId).zip(comets) {
+            let failed = failed.clone();
+            let failed = move || failed(comet);
+            locations.push(self.locate(node.clone(), Some(unsettled.clone()), failed)?);
         }
         drop(unsettled);
         let _: Result<(), _> = all_settled.recv_timeout(timeout);
         Ok(locations)
     }
 
-    /// A location, of which the name is being looked up.
+    /// A location, of which the name is being looked up. Where it is an address already, `failed` is told of its first failure.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn add(&self, node: Node) -> io::Result<Arc<Location>> {
-        self.locate(node, None)
+    pub fn add(
+        &self,
+        node: Node,
+        failed: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Arc<Location>> {
+        self.locate(node, None, failed)
     }
 
-    fn locate(&self, node: Node, unsettled: Option<Sender<()>>) -> io::Result<Arc<Location>> {
+    fn locate(
+        &self,
+        node: Node,
+        unsettled: Option<Sender<()>>,
+        failed: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Arc<Location>> {
         if !is_name(&node.address) {
-            return Ok(Arc::new(Location::new(node, || {})));
+            return Ok(Arc::new(Location::new(node, failed)));
         }
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let thread = match &told.thread {
@@ -224,7 +241,9 @@ mod tests {
     fn a_name_is_found_before_anybody_calls() {
         let comets = ["localhost:1".into(), "10.0.0.1:2".into()];
         let names = Names::default();
-        let locations = names.find(&comets, Duration::from_secs(60)).unwrap();
+        let locations = names
+            .find(&comets, Duration::from_secs(60), |_| ())
+            .unwrap();
         let [name, ip] = &locations[..] else {
             panic!("there are two")
         };

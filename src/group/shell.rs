@@ -35,7 +35,7 @@ pub struct Channels {
     pub lease: Arc<Lease>,
     pub figures: Arc<Figures>,
     /// Told of each Comet that left when nothing of it is in flight any more.
-    pub fleet: Sender<CometId>,
+    pub gone: Box<dyn Fn(CometId) + Send>,
 }
 
 /// Blocks until `stop` gets a message and the membership has ended, `shutdown_timeout` later at most. `comets` are in the
@@ -221,7 +221,7 @@ impl Shell {
                 }
                 Effect::Gone(comet) => {
                     self.channels.figures.forget(comet);
-                    let _ = self.channels.fleet.send(comet);
+                    (self.channels.gone)(comet);
                 }
                 Effect::Say(notice) => notice.log(),
             }

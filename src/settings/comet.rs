@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::fleet::Source;
 use super::{Caller, Config};
-use crate::message::fleet::Node;
 
 /// Whether this job can call through gRPC's own library.
 const HAS_LIBRARY: bool = cfg!(feature = "grpcio");
@@ -118,8 +118,8 @@ impl Config {
     }
 }
 
-fn is_at_socket(node: &Node) -> bool {
-    node.address.starts_with(UNIX)
+fn is_at_socket(source: &Source) -> bool {
+    matches!(source, Source::Node(node) if node.address.starts_with(UNIX))
 }
 
 #[cfg(test)]

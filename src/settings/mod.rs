@@ -6,7 +6,7 @@ mod ascii;
 mod comet;
 mod control;
 mod dialect;
-mod fleet;
+pub mod fleet;
 mod http;
 pub mod load;
 mod log_messages;
@@ -32,8 +32,8 @@ pub use reset::{AutoOffsetReset, auto_offset_reset};
 pub use security::Security;
 pub use topics::topics;
 
-use crate::message::fleet::Node;
 use crate::message::{Dialect, Topics};
+use fleet::Source;
 
 /// Everything `job run` needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,8 +57,10 @@ pub struct Config {
     /// How long Kafka waits for a member's heartbeat before it gives its partitions to others.
     pub group_protocol: GroupProtocol,
     pub session_timeout: Duration,
-    /// The Comet nodes.
-    pub comet: Vec<Node>,
+    /// The Comet nodes, or what says which there are.
+    pub comet: Vec<Source>,
+    /// How often names and registries that say it are asked again.
+    pub comet_refresh: Duration,
     /// Which kind of Comet they are.
     pub dialect: Dialect,
     /// What becomes of a message to users on none of them.

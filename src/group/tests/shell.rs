@@ -50,7 +50,7 @@ impl Around {
             membership,
             lease: lease.clone(),
             figures: Arc::new(Figures::new(&[], 1, Held::default())),
-            fleet: unbounded().0,
+            gone: Box::new(|_| ()),
         };
         Self {
             events: to_group,
