@@ -64,25 +64,33 @@ impl Group {
         self.say_skipped(comet);
     }
 
-    /// Comets missed something of a partition before it was ours. Those that are not known to be away get it from now on.
-    pub(super) fn began_behind(&mut self, partition: PartitionId, ledger: &Ledger, now: Instant) {
-        for (&comet, missing) in ledger.missing() {
-            if let Some(of) = self.comets.member_mut(comet)
-                && matches!(of.state, State::Attached)
-            {
-                of.away = Some(Away::Unknown);
-                of.state = State::Returning {
-                    since: now,
-                    messages: 0,
-                    elsewhere: false,
-                };
-            }
-            self.effects.say(Notice::BeganBehind {
-                partition,
-                comet: self.comets.name(comet),
-                records: missing.count(),
-            });
+    /// Comets missed something of a partition before it was ours.
+    pub(super) fn began_behind(&mut self, partition: PartitionId, now: Instant) {
+        let missing = self.partitions[&partition].ledger.missing();
+        let comets: Vec<CometId> = missing.keys().copied().collect();
+        for comet in comets {
+            self.is_behind(partition, comet, now);
         }
+    }
+
+    /// The Comet missed something of a partition before. If it isn't known to be away it gets that from now on.
+    pub(super) fn is_behind(&mut self, partition: PartitionId, comet: CometId, now: Instant) {
+        if let Some(of) = self.comets.member_mut(comet)
+            && matches!(of.state, State::Attached)
+        {
+            of.away = Some(Away::Unknown);
+            of.state = State::Returning {
+                since: now,
+                messages: 0,
+                elsewhere: false,
+            };
+        }
+        let missing = self.partitions[&partition].ledger.missing().get(&comet);
+        self.effects.say(Notice::BeganBehind {
+            partition,
+            comet: self.comets.name(comet),
+            records: missing.map_or(0, |missing| missing.count()),
+        });
     }
 
     /// A worker holds nothing more for the Comet but calls in flight.

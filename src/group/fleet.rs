@@ -4,6 +4,8 @@
 //! routed before. A Comet that left takes along what it missed: nobody reads it again. When each worker has said that nothing of
 //! it is in flight any more, it is gone.
 
+use std::time::Instant;
+
 use super::Group;
 use super::effect::Effect;
 use super::notice::Notice;
@@ -22,7 +24,7 @@ pub(super) struct Leaving {
 }
 
 impl Group {
-    pub(super) fn change(&mut self, change: Change) {
+    pub(super) fn change(&mut self, change: Change, now: Instant) {
         match &change {
             Change::Join(comet, node) => self.comets.join(*comet, node.clone()),
             Change::Become(comet, node) => {
@@ -41,7 +43,10 @@ impl Group {
                 }
             }
         }
-        self.effects.consumer(Control::Fleet(change));
+        self.effects.consumer(Control::Fleet(change.clone()));
+        if let Change::Join(comet, node) = &change {
+            self.meet(*comet, node, now);
+        }
     }
 
     /// Nobody reads again what a Comet missed. Returns how many records that is.

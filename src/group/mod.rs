@@ -22,6 +22,7 @@ mod revoke;
 mod settle;
 mod shell;
 mod skip;
+mod strangers;
 #[cfg(test)]
 mod tests;
 
@@ -233,6 +234,7 @@ impl Group {
                 self.look(now);
                 self.say_caught_up(now);
                 self.say_too_old();
+                self.forget_strangers(now);
             }
             Input::Stop => {
                 self.stopping = true;
@@ -319,7 +321,7 @@ impl Group {
             Event::Away(comet) => self.is_away(comet, now),
             Event::Detached(comet) => self.is_detached(comet),
             Event::Answers(comet) => self.answers(comet, now),
-            Event::Fleet(change) => self.change(change),
+            Event::Fleet(change) => self.change(change, now),
             Event::CometLeft { comet, unsent } => self.is_left(comet, unsent),
             Event::ReadAgain(read) => self.read_again(read),
             Event::AgainAstray(assignment) => self.is_again_astray(assignment, now),

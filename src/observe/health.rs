@@ -73,7 +73,10 @@ pub fn is_ready(figures: &Figures) -> Result<(), String> {
     if !figures.has_answer() {
         let comets = figures.comets.all();
         let names: Vec<_> = comets.iter().map(|(_, name)| &**name).collect();
-        missing.push(format!("{NO_COMET} ({})", names.join(", ")));
+        missing.push(match names.is_empty() {
+            true => "no Comet is known".to_owned(),
+            false => format!("{NO_COMET} ({})", names.join(", ")),
+        });
     }
     match missing.is_empty() {
         true => Ok(()),
