@@ -208,11 +208,6 @@ impl Judge {
         }
     }
 
-    /// Whether one Comet alone should have it.
-    pub fn is_for_one(&self, place: Place) -> bool {
-        matches!(self.written[&place].target, Some(Target::One(_)))
-    }
-
     /// A job gives a message up that waited for this Comet alone, and fails there.
     pub fn gives_up(&mut self, now: Duration, member: Member, comet: usize, place: Place) {
         if !self.heard.may_give_up(now, member, comet) {

@@ -70,6 +70,15 @@ impl Judge {
         true
     }
 
+    /// Whether one Comet alone should have it. Where that one left, all get it.
+    pub fn is_for_one(&self, place: Place) -> bool {
+        let record = &self.written[&place];
+        match record.target {
+            Some(Target::One(one)) => self.fleet[one.0 as usize].is_sure(record.at),
+            _ => false,
+        }
+    }
+
     /// Whether a record that is written now has to get to a Comet.
     pub(super) fn is_due(&self, comet: usize, record: &Written) -> bool {
         let is_for_it = match record.target {
