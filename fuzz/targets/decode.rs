@@ -9,6 +9,7 @@ use chatroom_job::comet::request::method_of;
 use chatroom_job::consumer::decode::decode;
 use chatroom_job::consumer::dispatch::worker_of;
 use chatroom_job::consumer::route::Router;
+use chatroom_job::message::fleet::Node;
 use chatroom_job::message::Dialect;
 use chatroom_job::message::call::{Call, Target};
 use chatroom_job::message::proto::comet::{BroadcastReq, BroadcastRoomReq, PushMsgReq};
@@ -40,7 +41,7 @@ fuzz_target!(|value: &[u8]| {
 
 /// The message goes to whom it names, with its body and operation unchanged, or nowhere with a reason.
 fn route(push: &PushMsg) {
-    let router = Router::new(COMETS.map(str::to_owned).to_vec());
+    let router = Router::new(COMETS.map(Node::from).to_vec());
     let type_ = push.type_.value();
     let is_only = |comet: &&str| comet.eq_ignore_ascii_case(&push.only);
     let Ok(delivery) = router.route(push.clone()) else {

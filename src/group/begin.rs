@@ -7,6 +7,7 @@ use super::identity::Known;
 use super::ledger::{self, Ledger};
 use super::notice::Notice;
 use super::partition::{Partition, Phase};
+use super::strangers::Strangers;
 use super::{Group, look, next_assignment};
 use crate::message::offset_map::{self, Map};
 use crate::message::standing::{Standing, TopicTag};
@@ -41,7 +42,8 @@ impl Group {
             });
             Map::default()
         });
-        let mut missing = self.by_id(partition, missing);
+        let (mut missing, strangers) = self.by_id(missing);
+        let mut strangers = Strangers::new(strangers, now);
         let mut log = Known {
             topic: topic.or(self.looks.topic(partition.topic)),
             leader_epoch,
@@ -68,6 +70,7 @@ impl Group {
                 .say(look::notice(partition, verdict, &log, &ledger));
             log = log.after(position, &standing, verdict);
             ledger.follow(verdict);
+            strangers.follow(verdict);
         }
         let position = ledger.next();
         self.effects.say(Notice::Reading {
@@ -82,37 +85,34 @@ impl Group {
             misses_deleted: false,
             begun,
             ledger,
+            strangers,
             phase: Phase::Consuming,
             committed: None,
             map_is_full: false,
         };
-        self.began_behind(partition, &owned.ledger, now);
-        self.effects.read(&owned, self.comets.detached());
         self.partitions.insert(partition, owned);
+        self.began_behind(partition, now);
+        let owned = &self.partitions[&partition];
+        self.effects.read(owned, self.comets.detached());
     }
 
-    /// What the Comets miss, by their ids. What one misses that is not in the fleet goes.
+    /// What the Comets of the fleet miss, by their ids, and what others do.
     fn by_id(
-        &mut self,
-        partition: PartitionId,
+        &self,
         missing: BTreeMap<String, Offsets>,
-    ) -> BTreeMap<CometId, Offsets> {
+    ) -> (BTreeMap<CometId, Offsets>, BTreeMap<String, Offsets>) {
         let mut by_id: BTreeMap<CometId, Offsets> = BTreeMap::new();
+        let mut strangers = BTreeMap::new();
         for (name, missed) in missing {
-            let mut comets = self.names.iter();
-            match comets.position(|comet| comet.eq_ignore_ascii_case(&name)) {
-                Some(place) => {
-                    let all = by_id.entry(CometId(place as u32)).or_default();
+            match self.comets.called(&name) {
+                Some(comet) => {
+                    let all = by_id.entry(comet).or_default();
                     all.extend(missed.ranges());
                 }
-                None => self.effects.say(Notice::NotInFleet {
-                    partition,
-                    comet: name,
-                    offsets: missed.count(),
-                }),
+                None => drop(strangers.insert(name, missed)),
             }
         }
-        by_id
+        (by_id, strangers)
     }
 
     /// What this process knows of the same log, where the partition was lost a while ago.

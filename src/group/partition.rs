@@ -1,7 +1,9 @@
 //! A partition that is ours, and how far we are with it.
 
+use super::comets::Comets;
 use super::identity::{Known, Verdict};
 use super::ledger::Ledger;
+use super::strangers::Strangers;
 use crate::message::offset_map::{self, Map};
 use crate::message::{Assignment, Commit, PartitionId, RecordId, topic_tag};
 
@@ -18,6 +20,7 @@ pub struct Partition {
     /// Where it was read from first, and the metadata that stood there.
     pub begun: (i64, String),
     pub ledger: Ledger,
+    pub(super) strangers: Strangers,
     pub phase: Phase,
     pub committed: Option<Commit>,
     /// Whether the offset map had no room for all that is finished, when last looked.
@@ -70,6 +73,7 @@ impl Partition {
         }
         self.assignment = assignment;
         self.ledger.follow(verdict);
+        self.strangers.follow(verdict);
         if let Verdict::Anew { at } = verdict {
             // With a topic, Kafka deletes what was committed for it.
             self.begun = (at, String::new());
@@ -92,18 +96,17 @@ impl Partition {
 
     /// Makes the commit: what is finished, and what each of the `comets` misses. Its map has `map_len` bytes at most. Also returns
     /// how many runs of records the map has no room for.
-    pub fn commit(
+    pub(super) fn commit(
         &self,
         partition: PartitionId,
-        comets: &[String],
+        comets: &Comets,
         map_len: usize,
     ) -> (Commit, usize) {
         let missing = self.ledger.missing().iter();
-        let named =
-            missing.map(|(comet, missed)| (comets[comet.0 as usize].clone(), missed.clone()));
+        let named = missing.map(|(comet, missed)| (comets.name(*comet), missed.clone()));
         let map = Map {
             finished: self.ledger.finished_above(),
-            missing: named.collect(),
+            missing: named.chain(self.strangers.named()).collect(),
         };
         let tag = topic_tag::before(self.log.topic, map_len);
         let left = map_len - tag.len();

@@ -3,12 +3,14 @@
 //! Nothing here knows a clock, a thread, Kafka or gRPC, nor the rooms that send and take these.
 
 mod answer;
+mod by_comet;
 pub mod call;
 mod commit;
 mod completion;
 pub mod consumer;
 pub mod dead_letter;
 mod dialect;
+pub mod fleet;
 pub mod goim;
 pub mod group;
 mod held;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use answer::{Answer, Sense, Status};
+pub use by_comet::ByComet;
 pub use commit::{Commit, CommitOutcome, Failure};
 pub use completion::{Cause, Completion, Reason, Settled};
 pub use dialect::Dialect;

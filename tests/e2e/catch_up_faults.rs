@@ -205,7 +205,7 @@ fn one_that_is_behind_leaves_the_fleet() {
     sent.produce(&topic, CAP);
     stays.await_delivered(sent.due(&stays));
     await_nothing_missing(&topic);
-    let said = second.lines_with(&["WARN", &goes.address(), "is no longer in --comet"]);
+    let said = second.lines_with(&["WARN", &goes.address(), "is no longer in the fleet"]);
     let offsets = |line: &String| {
         let count = line
             .split('(')

@@ -176,7 +176,7 @@ fn a_name_of_several_comets_is_warned_of() {
     );
     topic.produce(over_rooms(ROOMS, 0, 100));
     let mut job = job(&topic, &dns, &comet).start();
-    job.await_line(&[&warning, "give each Comet its own name or address"]);
+    job.await_line(&[&warning, "or write dns:///NAME:PORT there"]);
     comet.await_delivered(100);
     topic.await_no_lag();
     job.stop();

@@ -23,7 +23,7 @@ use crate::comet::location::Location;
 use crate::comet::tls::{Certificate, Tls};
 use crate::comet::verdict::{Verdict, verdict_on_status};
 use crate::message::call::{Call, Method};
-use crate::message::{Answer, CometId, Sense, Status};
+use crate::message::{Answer, ByComet, CometId, Sense, Status};
 use peer::Peer;
 
 /// gRPC's code for what can't be reached.
@@ -32,7 +32,9 @@ const DEADLINE_EXCEEDED: i32 = 4;
 
 pub struct Direct {
     links: Links,
-    peers: Vec<Peer>,
+    peers: ByComet<Peer>,
+    /// What TLS needs, where Comets are spoken to with it.
+    tls: Option<Arc<Tls>>,
     /// Calls under way; the keys are their tags.
     made: Slab<Made>,
     ended: VecDeque<Ended>,
@@ -67,19 +69,13 @@ enum Purpose {
 impl Direct {
     /// # Errors
     /// The system has no poller left.
-    pub fn new(
-        locations: &[Arc<Location>],
-        manner: Manner,
-        tls: Option<&Arc<Tls>>,
-    ) -> io::Result<Self> {
+    pub fn new(manner: Manner, tls: Option<Arc<Tls>>) -> io::Result<Self> {
         let links = Links::new()?;
         let waker = links.waker();
         Ok(Self {
             links,
-            peers: locations
-                .iter()
-                .map(|location| Peer::new(location.clone(), tls.cloned()))
-                .collect(),
+            peers: ByComet::default(),
+            tls,
             made: Slab::new(),
             ended: VecDeque::new(),
             manner,
@@ -91,9 +87,18 @@ impl Direct {
         })
     }
 
-    pub fn addresses(&self) -> Vec<String> {
-        let address = |peer: &Peer| peer.location.address().to_owned();
-        self.peers.iter().map(address).collect()
+    /// Calls the Comet there from now on. Calls under way to where it was before stay on that connection.
+    pub fn join(&mut self, comet: CometId, location: Arc<Location>) {
+        self.leave(comet);
+        let peer = Peer::new(location, self.tls.clone());
+        self.peers.insert(comet, peer);
+    }
+
+    /// Ends the connections to a Comet when nothing is under way over them.
+    pub fn leave(&mut self, comet: CometId) {
+        if let Some(peer) = self.peers.remove(comet) {
+            peer.retire(&mut self.links);
+        }
     }
 
     pub fn bell(&self) -> Arc<Bell> {
@@ -134,7 +139,12 @@ impl Direct {
     ) -> bool {
         let at = now;
         let made = Made { comet, purpose, at };
-        match self.peers[comet.0 as usize].link(&mut self.links, now) {
+        let peer = self.peers.get_mut(comet);
+        let link = peer.map_or_else(
+            || Err("it left the fleet".to_owned()),
+            |peer| peer.link(&mut self.links, now),
+        );
+        match link {
             Ok(link) => {
                 self.send(link, made, what, write);
                 true
@@ -171,9 +181,10 @@ impl Direct {
                 verdict_on_status(status),
                 Verdict::Finished | Verdict::Refused
             )
+            && let Some(peer) = self.peers.get(made.comet)
         {
             // Another may have got its address.
-            self.peers[made.comet.0 as usize].location.failed();
+            peer.location.failed();
         }
         self.ended.extend(ended(made, answer, now));
     }
@@ -219,7 +230,7 @@ impl Direct {
             match self.links.next_event()? {
                 Event::Finished(link, finished) => self.finished(link, finished, now),
                 Event::Closed(link, closed) => {
-                    for peer in &mut self.peers {
+                    for peer in self.peers.values_mut() {
                         peer.closed(link, &closed, &mut self.links, now);
                     }
                 }
@@ -239,8 +250,10 @@ impl Direct {
             // Its time was over before there was a connection, or a stream: that says nothing about the message.
             status.code = UNAVAILABLE;
         }
-        if by == By::Server {
-            self.peers[made.comet.0 as usize].heard(link, &mut self.links, now);
+        if by == By::Server
+            && let Some(peer) = self.peers.get_mut(made.comet)
+        {
+            peer.heard(link, &mut self.links, now);
         }
         match made.purpose {
             Purpose::Question => self.asked(made.comet, link, by, &answer, now),
@@ -252,7 +265,7 @@ impl Direct {
 
     /// When [`Self::look_after`] is due. May be too early.
     pub fn look_at(&self, comet: CometId) -> Option<Instant> {
-        self.peers[comet.0 as usize].quiet.look_at()
+        self.peers.get(comet)?.quiet.look_at()
     }
 
     /// Asks whether the connection is alive, if it wasn't used for long.
@@ -261,15 +274,18 @@ impl Direct {
             return;
         }
         self.ask_if_quiet(comet, now);
-        self.peers[comet.0 as usize].quiet.asked(now);
+        if let Some(peer) = self.peers.get_mut(comet) {
+            peer.quiet.asked(now);
+        }
     }
 
     /// Asks all Comets whether they are there, and ends.
     pub fn ask_each(mut self, answered: impl Fn(CometId, Answer, Option<Certificate>)) {
-        for comet in (0..self.peers.len() as u32).map(CometId) {
+        let comets: Vec<CometId> = self.peers.ids().collect();
+        let mut left = comets.len();
+        for comet in comets {
             self.probe(comet, Instant::now());
         }
-        let mut left = self.peers.len();
         while left > 0 {
             if let Err(error) = self.wait(|| true, None) {
                 return log::error!("waiting for the Comets' answers failed: {error}");
@@ -277,7 +293,7 @@ impl Direct {
             while let Some(ended) = self.next_ended(Instant::now()) {
                 if let Ended::Probe { comet, answer } = ended {
                     left -= 1;
-                    let link = self.peers[comet.0 as usize].current();
+                    let link = self.peers.get(comet).and_then(Peer::current);
                     let certificate = link.and_then(|link| self.links.certificate(link));
                     answered(comet, answer, certificate);
                 }

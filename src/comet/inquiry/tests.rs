@@ -222,3 +222,45 @@ fn a_resolver_that_hangs_gets_few_lookups_and_failures_are_still_heard() {
     assert_eq!(more.len(), 1);
     assert!(!trial.inquiry.is_settled());
 }
+
+/// Whenever the name changes, and whether or not the name server answers about IPv6.
+#[test]
+fn a_comet_that_fails_is_found_within_two_seconds_of_its_names_change() {
+    for (changes_after, answers_v6) in (0..5_000)
+        .step_by(130)
+        .flat_map(|at| [(at, true), (at, false)])
+    {
+        let mut trial = Trial::new();
+        let begun = trial.now;
+        let changes = begun + Duration::from_millis(changes_after);
+        let mut found = None;
+        while found.is_none() {
+            let now = trial.now;
+            if now >= begun + Duration::from_millis(500) {
+                // Its old address answers no more: the next try fails, too.
+                trial.inquiry.failed(now);
+            }
+            for Lookup { family, number } in trial.inquiry.round(now).unwrap_or_default() {
+                let ip = if now < changes { A } else { B };
+                let answer = match family {
+                    Family::V4 => Ok(ips(&[ip])),
+                    Family::V6 => no_such_name(),
+                };
+                if family == Family::V4 || answers_v6 {
+                    trial
+                        .inquiry
+                        .answered(Lookup { family, number }, answer, now);
+                }
+            }
+            if trial.inquiry.settle(now) == moved(&[B]) {
+                found = Some(now);
+            }
+            trial.pass(Duration::from_millis(50));
+        }
+        let since = found.map(|at| at - changes.max(begun + Duration::from_millis(500)).min(at));
+        assert!(
+            since <= Some(Duration::from_secs(2)),
+            "{changes_after} ms: {since:?}"
+        );
+    }
+}

@@ -107,6 +107,7 @@ fn the_defaults_are_the_documented_ones() {
         group_protocol: GroupProtocol::Classic,
         session_timeout: Duration::from_secs(10),
         comet: vec!["localhost:50051".into()],
+        comet_refresh: Duration::from_secs(5),
         comet_tls: None,
         threads: 4,
         window: Window::Auto,

@@ -253,7 +253,7 @@ fn a_dead_letter_for_one_comet_ends_what_it_misses() {
 #[test]
 fn what_a_comet_gets_live_it_does_not_miss() {
     let map = offset_map::Map {
-        missing: [("comet-1:1".into(), Offsets::from_iter([2..9]))].into(),
+        missing: [(COMETS[1].into(), Offsets::from_iter([2..9]))].into(),
         ..Default::default()
     };
     let (offset, metadata) = offset_map::encode(4, &map, 4096);

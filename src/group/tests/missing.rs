@@ -8,8 +8,10 @@ use std::ops::Range;
 use super::{COMETS, Core, TIMEOUT, assignment, taken};
 use crate::group::Event;
 use crate::group::notice::Notice;
+use crate::message::consumer::Control;
+use crate::message::fleet::Change;
 use crate::message::offset_map::{self, Map};
-use crate::message::{CometId, Commit, Completion, Offsets, PartitionId};
+use crate::message::{CometId, Commit, CommitOutcome, Completion, Offsets, PartitionId};
 
 /// The metadata of a commit at `offset`: what is finished above it, and what Comets miss.
 fn text(offset: i64, finished: &[Range<i64>], missing: &[(&str, Range<i64>)]) -> String {
@@ -82,11 +84,49 @@ fn what_a_comet_missed_that_left_the_fleet_goes_and_that_is_said() {
         comet: "comet-gone:50051".into(),
         offsets: 80,
     };
+    // It may be about to join.
+    let stays = (COMETS[1].into(), vec![40..50]);
+    let expected = [stays.clone(), ("comet-gone:50051".into(), vec![10..90])];
+    assert_eq!(said(&core.next_commit()[0]), expected);
+    assert!(!core.notices.contains(&gone), "{:?}", core.notices);
+    for _ in 0..30 {
+        core.tick();
+    }
     assert!(core.notices.contains(&gone), "{:?}", core.notices);
+    core.commands.clear();
+    core.tell(Event::Committed(CommitOutcome::default()));
+    assert_eq!(said(&core.next_commit()[0]), [stays]);
+}
+
+#[test]
+fn a_comet_that_joins_later_gets_what_it_missed_before() {
+    let mut core = Core::new(TIMEOUT);
+    core.assign(0, 100, &text(100, &[], &[("late:50051", 10..20)]));
+    let epoch = core.assigned().0;
+    core.read(epoch, 100..103);
+    core.control.clear();
+    let comet = CometId(9);
+    let join = Change::Join(comet, "late:50051".into());
+    core.tell(Event::Fleet(join.clone()));
+    assert!(matches!(core.control.pop_front(), Some(Control::Fleet(change)) if change == join));
+    let Some(Control::CatchUp {
+        comet: of, missing, ..
+    }) = core.control.pop_front()
+    else {
+        panic!("it doesn't catch up")
+    };
     assert_eq!(
-        said(&core.next_commit()[0]),
-        [(COMETS[1].into(), vec![40..50])]
+        (of, missing),
+        (
+            comet,
+            vec![(assignment(epoch), vec![10..20, 103..i64::MAX])]
+        )
     );
+    for _ in 0..40 {
+        core.tick();
+    }
+    let known = |notice: &Notice| matches!(notice, Notice::NotInFleet { .. });
+    assert!(!core.notices.iter().any(known), "{:?}", core.notices);
 }
 
 /// Loses partition 0 for longer than the grace, and gets it back at `position` with `metadata`. Before, Comet 1 missed offsets 10 to

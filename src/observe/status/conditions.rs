@@ -203,7 +203,15 @@ fn comets(status: &Status) -> Vec<Condition> {
     };
     let (down, detached, refusing) = (of("down"), of("detached"), of("refusing"));
     let mut found = Vec::new();
-    if !status.comets.is_empty() && down.len() + detached.len() == status.comets.len() {
+    if status.comets.is_empty() {
+        found.push(condition(
+            Severity::Urgent,
+            "No Comet is known",
+            "Nothing is read, since there is nobody to deliver to. Messages wait in Kafka.".into(),
+            "See what comet (--comet, JOB_COMET) lists: the log and job check say what is wrong with it. Reading begins by itself."
+                .into(),
+        ));
+    } else if down.len() + detached.len() == status.comets.len() {
         let all: Vec<_> = status.comets.iter().collect();
         found.push(condition(
             Severity::Urgent,

@@ -96,7 +96,7 @@ fn each_of_several_that_refused_gets_it_and_one_that_is_gone_is_named() {
     let why = letter.header_str("job.error").expect("a reason");
     assert!(
         why.contains(&format!(
-            "{} alone, which --comet doesn't list",
+            "{} alone, which isn't in the fleet",
             goes.address()
         )),
         "{why}"
