@@ -11,7 +11,7 @@ use crate::base::mailbox::Mailbox;
 use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::caller::{Callers, Kind};
-use crate::comet::{self, FailureLog, Location};
+use crate::comet::{self, FailureLog, Location, Metadata};
 use crate::consumer::{self, Consumer};
 use crate::control::{self, Desk, ReadAgain, Reload, Wires};
 use crate::dead_letter;
@@ -100,7 +100,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
     let (to_membership, commands) = tokio::sync::mpsc::unbounded_channel();
 
     let locations = comet::find(&config.comet, NAMES_WITHIN).map_err(no_thread)?;
-    let callers = Arc::new(callers(&config));
+    let callers = Arc::new(callers(&config)?);
     let fleet: Fleet = config
         .comet
         .iter()
@@ -208,7 +208,14 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
 }
 
 /// How Comets are called. The log says so.
-fn callers(config: &Config) -> Callers {
+///
+/// # Errors
+/// A file of what goes along with calls can't be used, or the system refuses a thread.
+fn callers(config: &Config) -> Result<Callers, String> {
+    let metadata = Metadata::read(&config.comet_metadata.0)?;
+    if let Some(metadata) = &metadata {
+        metadata.watch().map_err(no_thread)?;
+    }
     let (kind, why) = match config.caller {
         CallerKind::Grpcio => (Kind::Grpcio, "as caller says"),
         CallerKind::Lean => (Kind::Lean, "as caller says"),
@@ -219,7 +226,7 @@ fn callers(config: &Config) -> Callers {
         Kind::Lean => "job's own HTTP/2, in the workers' threads",
     };
     log::info!(caller = kind.to_string(); "Comets are called through {kind} ({what}): {why}");
-    Callers::new(kind, config.threads)
+    Ok(Callers::new(kind, config.threads, metadata))
 }
 
 /// Serves metrics and health, where that is wanted.

@@ -1,6 +1,7 @@
 //! One worker's channel to one Comet.
 
 mod channel;
+mod headers;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use grpcio::{CallOption, ClientUnaryReceiver, Environment, RpcStatus, RpcStatusCode};
 
 use super::location::Location;
+use super::metadata::Metadata;
 use super::methods;
 use super::quiet::{Asked, Quiet, SIGN_WITHIN, Sign};
 use super::request;
@@ -19,6 +21,7 @@ use crate::message::call::Call;
 use crate::message::proto::comet::{RoomsReply, RoomsReq};
 use crate::message::{Answer, Status};
 use channel::connect;
+use headers::{Headers, options};
 // Another way to call keeps its connections in the same way.
 pub use channel::{
     CONNECT_WITHIN, RECONNECT_FIRST, RECONNECT_MOST, SIGN_OF_LIFE_AFTER, SIGN_OF_LIFE_WITHIN,
@@ -38,6 +41,7 @@ pub struct Client {
     environment: Arc<Environment>,
     location: Arc<Location>,
     deadline: Duration,
+    headers: Headers,
     /// `None` while no address is known.
     channel: Option<grpcio::Client>,
     /// Of the addresses that the channel is for.
@@ -56,12 +60,18 @@ struct Question {
 }
 
 impl Client {
-    /// Connects in the background, at the first call. `deadline` bounds each call.
-    pub fn new(environment: Arc<Environment>, location: Arc<Location>, deadline: Duration) -> Self {
+    /// Connects in the background, at the first call. `deadline` bounds each call, and `metadata` goes along with it.
+    pub fn new(
+        environment: Arc<Environment>,
+        location: Arc<Location>,
+        deadline: Duration,
+        metadata: Option<Arc<Metadata>>,
+    ) -> Self {
         let mut client = Self {
             environment,
             location,
             deadline,
+            headers: Headers::new(metadata),
             channel: None,
             version: 0,
             connection: Quiet::new(fastrand::f64()),
@@ -96,7 +106,7 @@ impl Client {
         };
         let method = request::method_of(call);
         let within = self.deadline.saturating_mul(1 << doublings);
-        let started = channel.unary_call_async(method, call, deadline(within));
+        let started = channel.unary_call_async(method, call, self.headers.options(within));
         // The question goes behind the call: it is to delay nothing.
         if let Some(question) = self.ask_if_quiet(channel, now) {
             self.question = Some(question);
@@ -111,7 +121,10 @@ impl Client {
     pub fn probe(&mut self, done: impl FnOnce(Answer) + Send + 'static) {
         self.bring_up_to_date();
         match &self.channel {
-            Some(channel) => start(channel, rooms(channel, self.deadline), done),
+            Some(channel) => {
+                let asked = rooms(channel, self.headers.options(self.deadline));
+                start(channel, asked, done);
+            }
             None => done(Err(self.not_found())),
         }
     }
@@ -162,6 +175,7 @@ impl Client {
 
     /// Makes another channel where the Comet is elsewhere, or the connection is dead. Calls in flight stay on the old one.
     fn bring_up_to_date(&mut self) {
+        self.headers.bring_up_to_date();
         if self.location.version() != self.version {
             self.open_channel();
         }
@@ -206,13 +220,13 @@ impl Client {
             other: Arc::default(),
         };
         let (asked, environment) = (question.clone(), self.environment.clone());
-        let location = self.location.clone();
+        let (location, headers) = (self.location.clone(), self.headers.now());
         start(
             channel,
-            rooms(channel, SIGN_WITHIN),
+            rooms(channel, self.headers.options(SIGN_WITHIN)),
             move |answer| match answer.map_err(|status| status.code.into()) {
                 Err(RpcStatusCode::DEADLINE_EXCEEDED) => {
-                    compare(asked, &environment, location, quiet);
+                    compare(asked, &environment, (location, headers), quiet);
                 }
                 Err(RpcStatusCode::UNAVAILABLE) => {
                     asked.asked.settle(Sign::Broke);
@@ -237,7 +251,7 @@ impl Client {
 fn compare(
     question: Question,
     environment: &Arc<Environment>,
-    location: Arc<Location>,
+    (location, headers): (Arc<Location>, Option<grpcio::Metadata>),
     quiet: Duration,
 ) {
     location.failed();
@@ -249,9 +263,11 @@ fn compare(
         return;
     };
     let second = other.clone();
-    start(&other, rooms(&other, COMPARED_WITHIN), move |first| {
+    let asked = rooms(&other, options(COMPARED_WITHIN, headers.as_ref()));
+    start(&other, asked, move |first| {
         let again = second.clone();
-        start(&second, rooms(&second, COMPARED_WITHIN), move |answer| {
+        let asked = rooms(&second, options(COMPARED_WITHIN, headers.as_ref()));
+        start(&second, asked, move |answer| {
             let hangs = |answer: &Answer| {
                 let code = answer.as_ref().map_err(|status| status.code.into());
                 code == Err(RpcStatusCode::DEADLINE_EXCEEDED)
@@ -280,14 +296,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn deadline(within: Duration) -> CallOption {
-    CallOption::default().timeout(within)
-}
-
 type Started<T> = grpcio::Result<ClientUnaryReceiver<T>>;
 
-fn rooms(channel: &grpcio::Client, within: Duration) -> Started<RoomsReply> {
-    channel.unary_call_async(&methods::ROOMS, &RoomsReq::new(), deadline(within))
+fn rooms(channel: &grpcio::Client, options: CallOption) -> Started<RoomsReply> {
+    channel.unary_call_async(&methods::ROOMS, &RoomsReq::new(), options)
 }
 
 fn start<T: Send + Unpin + 'static>(

@@ -8,6 +8,7 @@ mod failure_log;
 mod inquiry;
 mod location;
 mod lookup;
+mod metadata;
 pub mod methods;
 mod names;
 mod queues;
@@ -24,6 +25,7 @@ pub use grpcio::RpcStatusCode;
 /// Has gRPC's core log through this process's log.
 pub use grpcio::redirect_log;
 pub use location::{Location, ONE_NAME_EACH};
+pub use metadata::Metadata;
 pub use names::find;
 pub use queues::Queues;
 pub use verdict::{Verdict, verdict};

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, bounded};
 
 use crate::base::limits;
 use crate::base::text::{counted, escape_first};
-use crate::comet::{self, Client, Location, Queues, RpcStatusCode};
+use crate::comet::{self, Client, Location, Metadata, Queues, RpcStatusCode};
 use crate::commands::dead_letter;
 use crate::kafka::client::{DescribeClusterOptions, Kafka, KrafkaError};
 use crate::kafka::finding::{Finding, find_out};
@@ -53,7 +53,7 @@ pub fn check(loaded: &Loaded) -> Result<bool, String> {
         report.detail(line);
     }
     // The Comets are asked meanwhile.
-    let comets = Comets::ask(&loaded.config.comet)?;
+    let comets = Comets::ask(&loaded.config)?;
     runtime.block_on(check_kafka(&loaded.config, &mut report));
     comets.report(&mut report);
     Ok(report.all_well)
@@ -342,12 +342,18 @@ struct Comets(Vec<(Client, Receiver<Answer>)>);
 
 impl Comets {
     /// Asks all of them at once, over the channels that the service uses.
-    fn ask(addresses: &[String]) -> Result<Comets, String> {
+    fn ask(config: &Config) -> Result<Comets, String> {
+        let metadata = Metadata::read(&config.comet_metadata.0)?;
         let environment = Queues::new(1).of(0);
-        let locations = comet::find(addresses, COMET_DEADLINE)
+        let locations = comet::find(&config.comet, COMET_DEADLINE)
             .map_err(|error| format!("cannot start a thread: {}", limits::explained(&error)))?;
         let ask = |location: Arc<Location>| {
-            let mut client = Client::new(environment.clone(), location, COMET_DEADLINE);
+            let mut client = Client::new(
+                environment.clone(),
+                location,
+                COMET_DEADLINE,
+                metadata.clone(),
+            );
             let (answered, answer) = bounded(1);
             client.probe(move |answer| drop(answered.send(answer)));
             (client, answer)
@@ -386,7 +392,7 @@ fn advice(status: &Status) -> &'static str {
              (--comet, JOB_COMET)"
         }
         RpcStatusCode::UNAUTHENTICATED | RpcStatusCode::PERMISSION_DENIED => {
-            "The Comet doesn't let us in"
+            "The Comet doesn't let us in. Check what goes along with calls: comet-metadata (--comet-metadata, JOB_COMET_METADATA)"
         }
         _ => "The Comet fails: check its log",
     }

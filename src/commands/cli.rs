@@ -8,6 +8,7 @@ mod dead_letter;
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::comet::Metadata;
 use crate::kafka::Cluster;
 use crate::settings;
 use crate::settings::args::{ServedArgs, SettingArgs, SourceArgs};
@@ -199,6 +200,9 @@ fn read(
     }
     // The files that settings name are settings too. Later on, one that can't be read is waited for.
     Cluster::of(&loaded.config).check_files().map_err(wrong)?;
+    if matches!(name, "run" | "check") {
+        Metadata::read(&loaded.config.comet_metadata.0).map_err(wrong)?;
+    }
     Ok(match name {
         "send" => Invocation::Send(loaded, SendArgs::from_arg_matches(matches)?),
         "check" => Invocation::Check(loaded),

@@ -9,7 +9,7 @@ use clap::{ArgAction, Args};
 use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Secret, Security};
 use super::{
     Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http,
-    Isolation, LogFormat, LogMessages, MaxAge, Socket, TooOld, Window,
+    Isolation, LogFormat, LogMessages, MaxAge, Metadata, Socket, TooOld, Window,
 };
 use crate::message::Topics;
 use crate::settings::{self, security};
@@ -157,6 +157,9 @@ pub struct SettingArgs {
     /// The Comet nodes, separated by commas
     #[arg(long, value_name = "HOST:PORT,…", default_value = "localhost:50051", value_parser = settings::distinct_addresses)]
     comet: Addresses,
+    /// Metadata that goes along with each call to a Comet: a value, or the file that holds it (file:PATH)
+    #[arg(long, value_name = "NAME=VALUE,…", value_parser = settings::metadata::MetadataParser)]
+    comet_metadata: Option<Metadata>,
     /// Workers, 1 to 64
     #[arg(long, value_name = "N", default_value = "4", value_parser = settings::count(1, 64))]
     threads: usize,
@@ -244,6 +247,7 @@ impl SettingArgs {
             caller: args.caller,
             cork_calls: args.cork_calls,
             comet: args.comet.0,
+            comet_metadata: args.comet_metadata.unwrap_or_default(),
             fetch: args.fetch,
             isolation: args.isolation_level,
             coalesce: args.coalesce,

@@ -7,6 +7,7 @@ mod control;
 mod http;
 pub mod load;
 mod log_messages;
+pub mod metadata;
 mod quantity;
 mod reset;
 pub mod security;
@@ -20,6 +21,7 @@ pub use address::{Addresses, addresses, distinct_addresses};
 pub use control::{Socket, socket};
 pub use http::{Http, http};
 pub use log_messages::{LogMessages, log_messages};
+pub use metadata::Metadata;
 pub use quantity::{bytes, count, duration, duration_or_none};
 pub use reset::{AutoOffsetReset, auto_offset_reset};
 pub use security::Security;
@@ -51,6 +53,8 @@ pub struct Config {
     pub session_timeout: Duration,
     /// The Comet nodes, `host:port` each.
     pub comet: Vec<String>,
+    /// What goes along with each call to a Comet.
+    pub comet_metadata: Metadata,
     /// Number of workers.
     pub threads: usize,
     /// Calls in flight at once, for each worker and Comet.

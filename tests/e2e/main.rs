@@ -36,6 +36,7 @@ mod log;
 mod log_identity;
 mod max_age;
 mod memory;
+mod metadata;
 mod new_groups;
 mod odd_texts;
 mod other_producers;

@@ -19,6 +19,7 @@ use super::lean::{self, By, Event, Finished, LinkId, Links};
 use super::message;
 use crate::base::mailbox::Bell;
 use crate::comet::location::Location;
+use crate::comet::metadata::Metadata;
 use crate::comet::methods;
 use crate::comet::verdict::{Verdict, verdict};
 use crate::message::call::{Call, Method};
@@ -65,12 +66,17 @@ enum Purpose {
 impl Direct {
     /// # Errors
     /// The system has no poller left.
-    pub fn new(locations: &[Arc<Location>], deadline: Duration) -> io::Result<Self> {
+    pub fn new(
+        locations: &[Arc<Location>],
+        deadline: Duration,
+        metadata: Option<Arc<Metadata>>,
+    ) -> io::Result<Self> {
+        let peer = |location: &Arc<Location>| Peer::new(location.clone(), metadata.clone());
         let links = Links::new()?;
         let waker = links.waker();
         Ok(Self {
             links,
-            peers: locations.iter().cloned().map(Peer::new).collect(),
+            peers: locations.iter().map(peer).collect(),
             made: Slab::new(),
             ended: VecDeque::new(),
             deadline,

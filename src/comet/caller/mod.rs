@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
-use super::{Client, Location, Queues};
+use super::{Client, Location, Metadata, Queues};
 use crate::base::mailbox::Bell;
 use crate::message::call::{Call, Method};
 use crate::message::{Answer, CometId};
@@ -59,18 +59,25 @@ pub enum Ended {
 pub type Tell = Arc<dyn Fn(Ended) + Send + Sync>;
 
 /// What the callers of a process have in common.
-pub enum Callers {
+pub struct Callers {
+    way: Way,
+    /// What goes along with each call.
+    metadata: Option<Arc<Metadata>>,
+}
+
+enum Way {
     Grpcio(Queues),
     Lean,
 }
 
 impl Callers {
     /// For so many workers.
-    pub fn new(kind: Kind, workers: usize) -> Self {
-        match kind {
-            Kind::Grpcio => Self::Grpcio(Queues::new(workers)),
-            Kind::Lean => Self::Lean,
-        }
+    pub fn new(kind: Kind, workers: usize, metadata: Option<Arc<Metadata>>) -> Self {
+        let way = match kind {
+            Kind::Grpcio => Way::Grpcio(Queues::new(workers)),
+            Kind::Lean => Way::Lean,
+        };
+        Self { way, metadata }
     }
 
     /// The caller of one worker. `deadline` bounds each call. `tell` hears of what ends on other threads.
@@ -84,16 +91,30 @@ impl Callers {
         deadline: Duration,
         tell: Tell,
     ) -> io::Result<Caller> {
-        Ok(match self {
-            Self::Grpcio(queues) => {
+        Ok(match &self.way {
+            Way::Grpcio(queues) => {
                 let client = |location: &Arc<Location>| {
-                    Client::new(queues.of(worker), location.clone(), deadline)
+                    self.client(queues, worker, location.clone(), deadline)
                 };
                 let clients = locations.iter().map(client).collect();
                 Caller::Grpcio { clients, tell }
             }
-            Self::Lean => Caller::Lean(Box::new(Direct::new(locations, deadline)?)),
+            Way::Lean => Caller::Lean(Box::new(self.direct(locations, deadline)?)),
         })
+    }
+
+    fn client(
+        &self,
+        queues: &Queues,
+        worker: usize,
+        location: Arc<Location>,
+        deadline: Duration,
+    ) -> Client {
+        Client::new(queues.of(worker), location, deadline, self.metadata.clone())
+    }
+
+    fn direct(&self, locations: &[Arc<Location>], deadline: Duration) -> io::Result<Direct> {
+        Direct::new(locations, deadline, self.metadata.clone())
     }
 
     /// Asks each Comet once whether it is there, over connections that end with the answers.
@@ -106,16 +127,16 @@ impl Callers {
         deadline: Duration,
         answered: impl Fn(CometId, Answer) + Clone + Send + 'static,
     ) -> io::Result<()> {
-        match self {
-            Self::Grpcio(queues) => {
+        match &self.way {
+            Way::Grpcio(queues) => {
                 for (comet, location) in (0..).map(CometId).zip(locations) {
                     let answered = answered.clone();
-                    Client::new(queues.of(0), location.clone(), deadline)
+                    self.client(queues, 0, location.clone(), deadline)
                         .probe_once(move |answer| answered(comet, answer));
                 }
             }
-            Self::Lean => {
-                let direct = Direct::new(locations, deadline)?;
+            Way::Lean => {
+                let direct = self.direct(locations, deadline)?;
                 thread::Builder::new()
                     .name("ask".into())
                     .spawn(move || direct.ask_each(answered))?;

@@ -22,7 +22,7 @@ fn each_of_many_new_clients_hears_the_answer_to_its_probe() {
     let (answers, heard) = mpsc::channel();
     for _ in 0..10 {
         let within = Duration::from_secs(20);
-        let client = Client::new(environment.clone(), location.clone(), within);
+        let client = Client::new(environment.clone(), location.clone(), within, None);
         let answers = answers.clone();
         client.probe_once(move |answer| drop(answers.send(answer)));
     }

@@ -7,7 +7,7 @@ use crate::dead_letter::letter::Place;
 use crate::message::Topics;
 use crate::settings::{
     AutoOffsetReset, Caller, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation,
-    LogFormat, LogMessages, Security, Socket, TooOld, Window,
+    LogFormat, LogMessages, Metadata, Security, Socket, TooOld, Window,
 };
 
 #[test]
@@ -107,6 +107,7 @@ fn the_defaults_are_the_documented_ones() {
         group_protocol: GroupProtocol::Classic,
         session_timeout: Duration::from_secs(10),
         comet: vec!["localhost:50051".into()],
+        comet_metadata: Metadata::default(),
         threads: 4,
         window: Window::Auto,
         caller: Caller::Auto,

@@ -21,6 +21,7 @@ use crate::base::text::escape_body;
 use crate::settings::Config;
 use crate::settings::args::Secrets;
 use crate::settings::args::SettingArgs;
+use crate::settings::metadata;
 use crate::settings::security::{PASSWORD_VARIABLE, SECRET_VARIABLE, Secret};
 use parser::{Parser, argument};
 
@@ -74,7 +75,7 @@ pub struct Loaded {
     ignored: Vec<String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Setting {
     key: String,
     value: String,
@@ -90,7 +91,7 @@ enum Origin {
 }
 
 /// A setting that is not what it was.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Change {
     pub key: String,
     before: String,
@@ -98,11 +99,23 @@ pub struct Change {
     origin: Origin,
 }
 
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, value, origin } = self;
+        write!(f, "{key} = {} ({origin})", shown(key, value))
+    }
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
 impl fmt::Display for Change {
     /// As `max-age: off → 10m (job.toml)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [before, after] =
-            [&self.before, &self.after].map(|value| escape_body(value.as_bytes()));
+        let [before, after] = [&self.before, &self.after].map(|value| shown(&self.key, value));
         write!(f, "{}: {before} → {after} ({})", self.key, self.origin)
     }
 }
@@ -127,9 +140,7 @@ impl Loaded {
         });
         self.settings
             .iter()
-            .map(|Setting { key, value, origin }| {
-                format!("{key} = {} ({origin})", escape_body(value.as_bytes()))
-            })
+            .map(|setting| format!("{setting:?}"))
             .chain(ignored)
     }
 
@@ -191,7 +202,7 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
             parser.check(key, value).map_err(|reason| {
                 format!(
                     "environment variable {name}={}: {}",
-                    escape_body(value.as_encoded_bytes()),
+                    shown(key, &value.to_string_lossy()),
                     reason.of_value()
                 )
             })?;
@@ -244,6 +255,14 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
         ignored,
         config,
     })
+}
+
+/// A setting's value as it is shown.
+fn shown(key: &str, value: &str) -> String {
+    match key {
+        metadata::KEY => escape_body(metadata::shown(value).as_bytes()),
+        _ => escape_body(value.as_bytes()),
+    }
 }
 
 /// A secret, where the environment holds it. No error shows it.

@@ -30,6 +30,8 @@ pub struct Call {
     pub op: i32,
     pub seq: i32,
     pub body: Bytes,
+    /// What came along with it.
+    pub metadata: Vec<(String, Vec<u8>)>,
     /// What this Comet answered; `None` while it has not.
     pub answer: Option<RpcStatusCode>,
 }
@@ -54,6 +56,7 @@ impl Call {
             op: proto.op,
             seq: proto.seq,
             body: proto.body,
+            metadata: Vec::new(),
             answer: None,
         }
     }
@@ -66,6 +69,13 @@ impl Call {
             Rpc::Broadcast => "everybody".into(),
             Rpc::Rooms => "rooms".into(),
         }
+    }
+
+    /// The values of this name that came along.
+    pub fn metadata(&self, name: &str) -> Vec<&[u8]> {
+        let all = self.metadata.iter();
+        let named = all.filter(|(other, _)| other == name);
+        named.map(|(_, value)| value.as_slice()).collect()
     }
 
     pub fn text(&self) -> String {
@@ -314,9 +324,13 @@ impl Desk {
     fn receive<R: Default + Send + 'static>(
         &self,
         ctx: RpcContext<'_>,
-        call: Call,
+        mut call: Call,
         sink: UnarySink<R>,
     ) {
+        let headers = ctx.request_headers().iter();
+        call.metadata = headers
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         let rule = Arc::clone(&lock(&self.state).rule);
         let answer = rule(&call);
         let index = self.write_down(call, !matches!(answer, Answer::Hang));

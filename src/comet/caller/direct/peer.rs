@@ -1,5 +1,6 @@
 //! One Comet: its connection, and when the next attempt to make one may begin.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use crate::comet::client::{
     CONNECT_WITHIN, RECONNECT_FIRST, RECONNECT_MOST, SIGN_OF_LIFE_AFTER, SIGN_OF_LIFE_WITHIN,
 };
 use crate::comet::location::Location;
+use crate::comet::metadata::Metadata;
 use crate::comet::quiet::Quiet;
 
 /// The most that an answer may have, as with gRPC's library. Only the list of rooms is longer than nothing, and nobody reads it.
@@ -19,6 +21,9 @@ pub struct Peer {
     pub location: Arc<Location>,
     /// Of the addresses that the connection is for.
     version: u64,
+    /// What goes along with each call, and which version of it the connection has; `None` for an unknown one.
+    metadata: Option<Arc<Metadata>>,
+    sends: Option<u64>,
     /// The connection that new calls take.
     link: Option<Connected>,
     backoff: Backoff,
@@ -36,10 +41,12 @@ struct Connected {
 }
 
 impl Peer {
-    pub fn new(location: Arc<Location>) -> Self {
+    pub fn new(location: Arc<Location>, metadata: Option<Arc<Metadata>>) -> Self {
         Self {
             version: location.version(),
             location,
+            metadata,
+            sends: None,
             link: None,
             backoff: Backoff::new(RECONNECT_FIRST, RECONNECT_MOST),
             failed: None,
@@ -58,7 +65,10 @@ impl Peer {
         }
         if let Some(link) = self.link {
             match links.see(link.id) {
-                Some(connection) if connection.takes_calls() => return Ok(link.id),
+                Some(connection) if connection.takes_calls() => {
+                    self.bring_up_to_date(link.id, links);
+                    return Ok(link.id);
+                }
                 // That it is over is about to be heard: until then there is no other.
                 Some(connection) if connection.is_closed() => {
                     return Err(connection.why().to_owned());
@@ -73,8 +83,7 @@ impl Peer {
         if addresses.is_empty() {
             return Err(self.location.not_found());
         }
-        let addresses = addresses.into_iter().map(Address::Tcp).collect();
-        let id = links.open(addresses, config(&self.location), now);
+        let id = self.open(links, addresses, now);
         self.link = Some(Connected { id, since: now });
         log::debug!(
             comet = self.location.address();
@@ -82,6 +91,29 @@ impl Peer {
             self.location.address()
         );
         Ok(id)
+    }
+
+    /// Begins to connect.
+    pub fn open(&mut self, links: &mut Links, addresses: Vec<SocketAddr>, now: Instant) -> LinkId {
+        let addresses = addresses.into_iter().map(Address::Tcp).collect();
+        let id = links.open(addresses, config(&self.location), now);
+        self.sends = None;
+        self.bring_up_to_date(id, links);
+        // Which connection the next calls take is open.
+        self.sends = None;
+        id
+    }
+
+    /// Has a connection's calls send what is to go along with them now.
+    fn bring_up_to_date(&mut self, id: LinkId, links: &mut Links) {
+        if let Some(metadata) = &self.metadata {
+            let version = Some(metadata.version());
+            if self.sends != version {
+                self.sends = version;
+                let fields = metadata.fields();
+                links.with(id, |connection| connection.send_along(&fields));
+            }
+        }
     }
 
     /// The connection that is there.
@@ -108,6 +140,7 @@ impl Peer {
     /// New calls take another connection, which works.
     pub fn replace(&mut self, id: LinkId, now: Instant) {
         self.link = Some(Connected { id, since: now });
+        self.sends = None;
         self.quiet.lost();
     }
 

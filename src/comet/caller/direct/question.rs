@@ -6,8 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::lean::{Address, By, LinkId};
-use super::peer::config;
+use super::super::lean::{By, LinkId};
 use super::{Direct, Made, Purpose};
 use crate::comet::client::COMPARED_WITHIN;
 use crate::comet::methods;
@@ -82,8 +81,7 @@ impl Direct {
             return;
         }
         let addresses: Vec<_> = peer.location.addresses();
-        let addresses = addresses.into_iter().map(Address::Tcp).collect();
-        let other = self.links.open(addresses, config(&peer.location), now);
+        let other = peer.open(&mut self.links, addresses, now);
         peer.question = Some(Question {
             other: Some(other),
             ..question

@@ -67,7 +67,7 @@ fn located(address: &str) -> Arc<Location> {
 
 fn direct(addresses: &[&str]) -> Direct {
     let locations: Vec<_> = addresses.iter().map(|one| located(one)).collect();
-    Direct::new(&locations, PATIENCE).expect("a poller")
+    Direct::new(&locations, PATIENCE, None).expect("a poller")
 }
 
 /// An address at which nobody listens.
@@ -198,7 +198,8 @@ fn a_comet_that_moved_is_called_where_it_is_now() {
     let look_up = move || failed.send(()).expect("the test listens");
     let location = Arc::new(Location::new(&format!("comet:{port}"), look_up));
     let at = |ip: &str| location.moved(vec![ip.parse().expect("an address")]);
-    let mut direct = Direct::new(std::slice::from_ref(&location), PATIENCE).expect("a poller");
+    let mut direct =
+        Direct::new(std::slice::from_ref(&location), PATIENCE, None).expect("a poller");
     direct.start(COMET, 1, "r");
     let status = direct.await_call().2.expect_err("its name isn't known yet");
     assert!(status.text.contains("the name comet was not found"));

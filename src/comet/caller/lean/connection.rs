@@ -22,6 +22,7 @@ use super::head::Heads;
 use super::hpack::Decoder;
 use super::settings::{Peer, greet};
 use super::streams::Streams;
+use crate::comet::metadata;
 use alive::Alive;
 
 pub use super::streams::Key;
@@ -187,6 +188,11 @@ impl Connection {
             flood: Flood::new(now),
             why: "".into(),
         }
+    }
+
+    /// Has these fields in the head of each call from now on.
+    pub fn send_along(&mut self, fields: &[metadata::Field]) {
+        self.heads.extras.set(fields);
     }
 
     /// Whether it takes calls. One that it doesn't take ends at once, as [`By::Unsent`].

@@ -4,11 +4,14 @@
 //! field is entered into the server's table when it is first sent, and is one byte from then on. Nothing is entered that would
 //! push something out.
 
+mod extra;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::hpack::{LIMIT, OVERHEAD, statics, write_integer, write_string};
 use super::status;
+pub use extra::Extras;
 
 /// How many paths and how many time limits are entered. What comes beyond is written out each time.
 const KNOWN: usize = 8;
@@ -29,6 +32,8 @@ pub struct Heads {
     user_agent: Field,
     paths: Vec<Field>,
     timeouts: Vec<(Duration, Field)>,
+    /// What else each request has.
+    pub extras: Extras,
     table: Entries,
 }
 
@@ -66,6 +71,7 @@ impl Heads {
             user_agent: field(statics::USER_AGENT, user_agent),
             paths: Vec::new(),
             timeouts: Vec::new(),
+            extras: Extras::default(),
             table: Entries::new(),
         }
     }
@@ -78,7 +84,7 @@ impl Heads {
     /// How large a request's list of fields is, as MAX_HEADER_LIST_SIZE counts it (RFC 9113, 6.5.2).
     pub fn list_size(&self, path: &str) -> usize {
         let values = path.len() + self.authority.value.len() + self.user_agent.value.len();
-        NAMES_AND_FIXED + LONGEST_TIMEOUT + values + FIELDS * OVERHEAD
+        NAMES_AND_FIXED + LONGEST_TIMEOUT + values + FIELDS * OVERHEAD + self.extras.list_size()
     }
 
     /// Appends the block of a request.
@@ -92,6 +98,7 @@ impl Heads {
         write_timeout(&mut self.timeouts, limit, table, out);
         self.content_type.write(table, out);
         self.user_agent.write(table, out);
+        self.extras.write(table, out);
     }
 }
 
@@ -221,9 +228,14 @@ impl Entries {
         }
     }
 
+    /// Whether one of this size fits in, and nothing has to go.
+    fn has_room(&self, size: usize) -> bool {
+        self.size + size <= self.max
+    }
+
     /// Enters one of this size. Returns `None` where something would have to go.
     fn enter(&mut self, size: usize) -> Option<usize> {
-        if self.size + size > self.max {
+        if !self.has_room(size) {
             return None;
         }
         self.size += size;
@@ -244,9 +256,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const USUAL: Limit = Limit::Usual(Duration::from_secs(5));
+    pub const USUAL: Limit = Limit::Usual(Duration::from_secs(5));
 
-    fn read(decoder: &mut loona_hpack::Decoder<'_>, block: &[u8]) -> String {
+    pub fn read(decoder: &mut loona_hpack::Decoder<'_>, block: &[u8]) -> String {
         let fields = decoder
             .decode(block)
             .expect("another implementation reads it");
@@ -260,14 +272,14 @@ mod tests {
         fields.iter().map(line).collect()
     }
 
-    fn expected(path: &str, timeout: &str) -> String {
+    pub fn expected(path: &str, timeout: &str) -> String {
         format!(
             ":method: POST\n:scheme: http\n:path: {path}\n:authority: comet-1:3109\nte: trailers\ngrpc-timeout: {timeout}\n\
              content-type: application/grpc\nuser-agent: job/1\n"
         )
     }
 
-    fn heads() -> Heads {
+    pub fn heads() -> Heads {
         Heads::new("comet-1:3109", "job/1")
     }
 
