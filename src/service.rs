@@ -8,10 +8,11 @@ use crossbeam_channel::{Receiver, unbounded};
 
 use crate::base::lease::{BROKERS_SESSION, Lease, Moment};
 use crate::base::mailbox::Mailbox;
+use crate::base::notify::{self, READY};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
-use crate::comet::caller::{Callers, Kind};
-use crate::comet::{self, FailureLog, Location, Metadata};
+use crate::comet::caller::{self, Callers, Kind};
+use crate::comet::{self, FailureLog, Location};
 use crate::consumer::{self, Consumer};
 use crate::control::{self, Desk, ReadAgain, Reload, Wires};
 use crate::dead_letter;
@@ -27,7 +28,7 @@ use crate::observe::http::{self, Served};
 use crate::observe::metrics::Source;
 use crate::observe::pulse;
 use crate::settings::load::Loaded;
-use crate::settings::{Caller as CallerKind, Config, GroupProtocol, Http, security};
+use crate::settings::{Config, GroupProtocol, Http, security};
 use crate::worker::coalesce::Coalescer;
 use crate::worker::{self, EndpointStats, Fleet, Worker};
 
@@ -52,7 +53,7 @@ const NAMES_WITHIN: Duration = Duration::from_secs(2);
 /// connections that take the place of broken ones.
 pub fn open_files(config: &Config) -> u64 {
     const ALONE: usize = 40;
-    const EACH_BROKER: usize = 8;
+    const EACH_BROKER: usize = 9;
     /// krafka's connection, the relay's end of it, and the broker's.
     const RELAYED: usize = 3;
     let connections = config.threads * config.comet.len();
@@ -62,9 +63,9 @@ pub fn open_files(config: &Config) -> u64 {
         None => 0,
     };
     // Who waits for sockets itself has a poller and what wakes it.
-    let pollers = match config.caller {
-        CallerKind::Lean => 2 * (config.threads + 1),
-        CallerKind::Auto | CallerKind::Grpcio => 0,
+    let pollers = match caller::kind(config).0 {
+        Kind::Lean => 2 * (config.threads + 1),
+        Kind::Grpcio => 0,
     };
     let each_broker = match config.security.takes_any_name() {
         true => EACH_BROKER * RELAYED,
@@ -197,6 +198,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         lease,
         figures,
     };
+    notify::tell(READY);
     let outcome = group::run(channels, config.comet.clone(), config.shutdown_timeout);
     let _ = to_consumer.send(Control::Stop);
     for worker in &workers {
@@ -210,23 +212,20 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
 /// How Comets are called. The log says so.
 ///
 /// # Errors
-/// A file of what goes along with calls can't be used, or the system refuses a thread.
+/// A file of TLS or of metadata can't be used, or the system refuses a thread.
 fn callers(config: &Config) -> Result<Callers, String> {
-    let metadata = Metadata::read(&config.comet_metadata.0)?;
-    if let Some(metadata) = &metadata {
-        metadata.watch().map_err(no_thread)?;
-    }
-    let (kind, why) = match config.caller {
-        CallerKind::Grpcio => (Kind::Grpcio, "as caller says"),
-        CallerKind::Lean => (Kind::Lean, "as caller says"),
-        CallerKind::Auto => (Kind::Grpcio, "caller is auto"),
-    };
+    let (kind, why) = caller::kind(config);
     let what = match kind {
         Kind::Grpcio => "gRPC's own library",
         Kind::Lean => "job's own HTTP/2, in the workers' threads",
     };
-    log::info!(caller = kind.to_string(); "Comets are called through {kind} ({what}): {why}");
-    Ok(Callers::new(kind, config.threads, metadata))
+    let with = if config.comet_tls.is_some() {
+        " with TLS"
+    } else {
+        ""
+    };
+    log::info!(caller = kind.to_string(); "Comets are called through {kind}{with} ({what}): {why}");
+    Callers::of_settings(config, config.threads)
 }
 
 /// Serves metrics and health, where that is wanted.
@@ -276,7 +275,7 @@ fn watch(
         pulse: pulse.clone(),
         ask: Box::new(move || {
             let figures = asking.clone();
-            let asked = callers.ask_each(&locations, deadline, move |comet, answer| {
+            let asked = callers.ask_each(&locations, deadline, move |comet, answer, _| {
                 if answer.is_ok() {
                     figures.answered(comet);
                 }
@@ -291,6 +290,7 @@ fn watch(
     };
     http::spawn(listener, served).map_err(no_thread)?;
     consumer::log_ends::spawn(config, figures.clone()).map_err(no_thread)?;
+    dead_letter::counter::spawn(config, figures.clone()).map_err(no_thread)?;
     log::info!("status page, metrics and health at http://{at}/");
     Ok(())
 }

@@ -57,6 +57,7 @@ fn a_call_allocates_nothing() {
         greeted_within: Duration::from_secs(1),
         ask_after: Duration::from_secs(5),
         answer_within: Duration::from_secs(2),
+        tls: None,
     };
     let now = Instant::now();
     let mut connection = Connection::new(config, now);

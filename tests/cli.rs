@@ -1,5 +1,7 @@
 //! The binary as people start and stop it: settings and their errors, the log's line, signals.
 
+#[path = "cli/config.rs"]
+mod config;
 #[path = "cli/log_formats.rs"]
 mod log_formats;
 #[path = "cli/log_output.rs"]

@@ -2,8 +2,12 @@
 
 #[path = "e2e/support/dev_comet.rs"]
 mod dev_comet;
+#[path = "dev_comet/grpc.rs"]
+mod grpc;
 #[path = "dev_comet/record.rs"]
 mod record;
+#[path = "dev_comet/sockets.rs"]
+mod sockets;
 #[path = "dev_comet/watch.rs"]
 mod watch;
 

@@ -126,8 +126,12 @@ fn read(file: &Path) -> String {
 
 /// All sources but those of tests.
 fn sources(folder: &Path) -> Vec<PathBuf> {
+    let of_tests = |file: &Path| {
+        let inside = file.strip_prefix(folder).expect("inside");
+        inside.ends_with("tests.rs") || inside.iter().any(|part| part == "tests")
+    };
     let mut files = rust_files(folder);
-    files.retain(|file| !file.ends_with("tests.rs"));
+    files.retain(|file| !of_tests(file));
     files
 }
 

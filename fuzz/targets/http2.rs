@@ -64,6 +64,7 @@ fn config() -> Config {
         greeted_within: Duration::from_secs(2),
         ask_after: Duration::from_secs(1),
         answer_within: Duration::from_secs(1),
+        tls: None,
     }
 }
 

@@ -1,15 +1,46 @@
-//! What systemd, or another supervisor with its protocol, is told: that job runs, and that its threads go on.
+//! What systemd, or another supervisor with its protocol, is told: that job runs, that its threads go on, that it reads its settings
+//! again, and that it stops.
 
 use std::env;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-/// The service runs.
+use nix::time::{ClockId, clock_gettime};
+
+/// The service runs; or it has read its settings again.
 pub const READY: &str = "READY=1";
 /// The watchdog's time begins anew.
 pub const ALIVE: &str = "WATCHDOG=1";
+
+/// The settings are read again, until [`READY`].
+pub fn reloading() -> String {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros())
+}
+
+/// The service stops, which may take this long. It asks for the time as well, so that the unit's own limit needn't fit the setting.
+pub fn stopping(within: Duration) -> String {
+    /// For what comes behind the stop itself, as the log's last lines.
+    const TO_SPARE: Duration = Duration::from_secs(5);
+    let micros = within.saturating_add(TO_SPARE).as_micros();
+    format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={micros}")
+}
+
+/// Tells the supervisor that this process's environment names, if it names one.
+pub fn tell(words: &str) {
+    if let Some(supervisor) = supervisor() {
+        supervisor.tell(words);
+    }
+}
+
+/// The supervisor that this process's environment names.
+pub fn supervisor() -> Option<&'static Supervisor> {
+    static SUPERVISOR: OnceLock<Option<Supervisor>> = OnceLock::new();
+    SUPERVISOR.get_or_init(Supervisor::of_environment).as_ref()
+}
 
 /// Where the supervisor listens.
 #[derive(Debug)]
@@ -21,8 +52,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// The one that the environment names, if any does.
-    pub fn of_environment() -> Option<Self> {
+    fn of_environment() -> Option<Self> {
         let number = |name| env::var(name).ok()?.parse::<u64>().ok();
         let own = u64::from(std::process::id());
         let is_meant = number("WATCHDOG_PID").is_none_or(|pid| pid == own);
@@ -55,8 +85,8 @@ impl Supervisor {
     }
 
     /// Tells it. Where that fails, the next word may come through.
-    pub fn tell(&self, word: &str) {
-        let _ = self.socket.send_to_addr(word.as_bytes(), &self.at);
+    pub fn tell(&self, words: &str) {
+        let _ = self.socket.send_to_addr(words.as_bytes(), &self.at);
     }
 }
 
@@ -82,5 +112,15 @@ mod tests {
             let length = bound.recv(&mut word).expect("a word");
             assert_eq!(&word[..length], READY.as_bytes());
         }
+    }
+
+    #[test]
+    fn times_are_told_in_microseconds() {
+        let words = reloading();
+        let at = words.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+        let at: u64 = at.and_then(|at| at.parse().ok()).expect("a time");
+        assert!(at > 0);
+        let words = stopping(Duration::from_secs(8));
+        assert_eq!(words, "STOPPING=1\nEXTEND_TIMEOUT_USEC=13000000");
     }
 }

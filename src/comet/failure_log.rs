@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use grpcio::RpcStatusCode;
-
+use super::code::RpcStatusCode;
 use super::verdict::{Verdict, verdict};
-use crate::base::text::one_line;
+use crate::base::text::{escape_first, one_line};
 use crate::message::Status;
 
 /// The same failure of one Comet is logged no more often than this.
@@ -69,13 +68,16 @@ impl FailureLog {
     }
 }
 
-/// A status as people read it, wherever that is: its text is the Comet's.
+/// A status as people read it, wherever that is: its text is the Comet's. That of a connection which isn't there is mostly job's own: it
+/// names files, and what to do.
 pub fn said(status: &Status) -> String {
-    format!(
-        "{} {}",
-        RpcStatusCode::from(status.code),
-        one_line(&status.text)
-    )
+    /// In bytes.
+    const SHOWN_OF_CONNECTIONS: usize = 500;
+    let text = match verdict(status.code) {
+        Verdict::Down => escape_first(status.text.as_bytes(), SHOWN_OF_CONNECTIONS),
+        _ => one_line(&status.text),
+    };
+    format!("{} {text}", RpcStatusCode::from(status.code))
 }
 
 fn advice(status: &Status) -> &'static str {

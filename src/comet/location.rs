@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::trial;
+use crate::settings::UNIX;
 
 /// Shared by all that call this Comet.
 pub struct Location {
-    /// `host:port`, as configured.
+    /// `host:port` or `unix:/path`, as configured.
     address: String,
     /// How often its IP addresses have changed.
     version: AtomicU64,
@@ -34,6 +35,11 @@ pub fn ip_of(address: &str) -> Option<IpAddr> {
     host_and_port(address).0.parse().ok()
 }
 
+/// The path of its Unix socket, where it is at one.
+pub fn path_of(address: &str) -> Option<&str> {
+    address.strip_prefix(UNIX)
+}
+
 /// Host, without brackets, and port.
 fn host_and_port(address: &str) -> (&str, &str) {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
@@ -43,8 +49,13 @@ fn host_and_port(address: &str) -> (&str, &str) {
     (inner.unwrap_or(host), port)
 }
 
+/// Whether a configured address has a name, which is to be looked up.
+pub fn is_name(address: &str) -> bool {
+    ip_of(address).is_none() && path_of(address).is_none()
+}
+
 impl Location {
-    /// Of a configured address, `host:port`. Where the host is a name, `look_up` asks for its lookup.
+    /// Of a configured address. Where the host is a name, `look_up` asks for its lookup.
     pub fn new(address: &str, look_up: impl Fn() + Send + Sync + 'static) -> Self {
         let ip = ip_of(address);
         Self {
@@ -54,7 +65,7 @@ impl Location {
                 addresses: ip.into_iter().collect(),
                 missing: None,
             }),
-            look_up: ip.is_none().then(|| Box::new(look_up) as LookUp),
+            look_up: is_name(address).then(|| Box::new(look_up) as LookUp),
             asked: AtomicBool::new(false),
         }
     }
@@ -78,6 +89,11 @@ impl Location {
         let addresses = self.locked().addresses.clone();
         let port = self.port().to_string();
         (!addresses.is_empty()).then(|| target(&addresses, &port))
+    }
+
+    /// The path of its Unix socket, where it is at one.
+    pub fn path(&self) -> Option<&str> {
+        path_of(&self.address)
     }
 
     /// Its addresses, in the order in which they are tried.
@@ -254,6 +270,16 @@ mod tests {
             assert_eq!(location.target().as_deref(), Some(expected));
             location.failed();
         }
+    }
+
+    #[test]
+    fn a_unix_socket_needs_no_lookup_and_has_no_ip_address() {
+        let location = Location::new("unix:/run/c:1.sock", || {
+            panic!("there is nothing to look up")
+        });
+        assert_eq!(location.path(), Some("/run/c:1.sock"));
+        assert_eq!((location.target(), location.addresses()), (None, vec![]));
+        location.failed();
     }
 
     #[test]

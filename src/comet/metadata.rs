@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::base::metadata::{EACH, LONGEST_VALUE, MOST, Source, check_value};
 use crate::base::text::one_line;
+use crate::settings;
 
 /// How often files are read.
 const READ_EVERY: Duration = Duration::from_secs(2);
@@ -45,7 +46,8 @@ impl Metadata {
     ///
     /// # Errors
     /// A file can't be used: which, and why.
-    pub fn read(sources: &[(String, Source)]) -> Result<Option<Arc<Self>>, String> {
+    pub fn read(settings: &settings::Metadata) -> Result<Option<Arc<Self>>, String> {
+        let sources = &settings.0;
         if sources.is_empty() {
             return Ok(None);
         }
@@ -190,13 +192,17 @@ mod tests {
             ("x-env".to_owned(), Source::Given("prod".into())),
             ("x-token".to_owned(), Source::File(path.clone())),
         ];
-        let error = Metadata::read(&sources).err().expect("no file");
+        let error = Metadata::read(&settings::Metadata(sources.clone()))
+            .err()
+            .expect("no file");
         assert!(
             error.starts_with("comet-metadata: x-token: ") && error.contains("No such file"),
             "{error}"
         );
         fs::write(&path, "first\r\n").expect("written");
-        let metadata = Metadata::read(&sources).expect("right").expect("some");
+        let metadata = Metadata::read(&settings::Metadata(sources.clone()))
+            .expect("right")
+            .expect("some");
         let env = || ("x-env".to_owned(), "prod".to_owned(), false);
         let with = |token: &str| vec![env(), ("x-token".into(), token.into(), true)];
         assert_eq!(values(&metadata), with("first"));
@@ -227,13 +233,15 @@ mod tests {
     fn what_says_who_we_are_is_secret() {
         let given = |name: &str| (name.to_owned(), Source::Given("v".into()));
         let sources = vec![given("authorization"), given("x-env")];
-        let metadata = Metadata::read(&sources).expect("right").expect("some");
+        let metadata = Metadata::read(&settings::Metadata(sources.clone()))
+            .expect("right")
+            .expect("some");
         let secret: Vec<_> = metadata
             .fields()
             .iter()
             .map(|field| field.is_secret)
             .collect();
         assert_eq!(secret, [true, false]);
-        assert!(Metadata::read(&[]).is_ok_and(|none| none.is_none()));
+        assert!(Metadata::read(&settings::Metadata::default()).is_ok_and(|none| none.is_none()));
     }
 }

@@ -3,6 +3,7 @@
 // Public for the fuzz targets.
 pub mod caller;
 mod client;
+mod code;
 mod cork;
 mod failure_log;
 mod inquiry;
@@ -15,13 +16,13 @@ mod queues;
 mod quiet;
 // Public for the fuzz targets.
 pub mod request;
+pub mod tls;
 mod verdict;
 
 pub use client::Client;
+pub use code::RpcStatusCode;
 pub use cork::{Cork, forbid as forbid_cork};
 pub use failure_log::{FailureLog, said};
-/// The names of gRPC's status codes.
-pub use grpcio::RpcStatusCode;
 /// Has gRPC's core log through this process's log.
 pub use grpcio::redirect_log;
 pub use location::{Location, ONE_NAME_EACH};

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::inquiry::{Inquiry, Lookup, News};
-use super::location::{Location, ip_of};
+use super::location::{Location, is_name};
 use super::lookup::{self, NotFound};
 use crate::base::limits;
 
-/// Locations for these addresses, `host:port` each, in their order. Blocks until each name was looked up, or until
+/// Locations for these addresses, in their order. Blocks until each name was looked up, or until
 /// `timeout` is over. The thread that looks names up lives as long as the process; where there are none it isn't started.
 ///
 /// # Errors
@@ -30,7 +30,7 @@ pub fn find(addresses: &[String], timeout: Duration) -> io::Result<Vec<Arc<Locat
         let location = Arc::new(Location::new(address, move || {
             let _ = failed.send(Event::Failed(number));
         }));
-        if ip_of(address).is_none() {
+        if is_name(address) {
             named.push((location.clone(), Inquiry::new(Instant::now())));
         }
         locations.push(location);

@@ -1,7 +1,6 @@
 //! What a gRPC status means for the message and for the Comet that gave it.
 
-use grpcio::RpcStatusCode;
-
+use super::code::RpcStatusCode;
 use crate::message::Status;
 
 /// Two questions decide: is it this message, or is it this Comet?

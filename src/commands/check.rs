@@ -1,29 +1,22 @@
 //! `job check`: tries everything that the service needs, in the order in which it needs it.
 
+mod comets;
 mod group;
 mod predecessor;
 mod session;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
-use std::time::Duration;
-
-use crossbeam_channel::{Receiver, bounded};
 
 use crate::base::limits;
 use crate::base::text::{counted, escape_first};
-use crate::comet::{self, Client, Location, Metadata, Queues, RpcStatusCode};
 use crate::commands::dead_letter;
 use crate::kafka::client::{DescribeClusterOptions, Kafka, KrafkaError};
 use crate::kafka::finding::{Finding, find_out};
 use crate::kafka::{self, COMMAND_TIMEOUT, Cluster, Operation, Trouble};
-use crate::message::{Answer, Status};
 use crate::settings::load::Loaded;
 use crate::settings::{Config, security};
-
-/// How long a Comet may take to answer.
-const COMET_DEADLINE: Duration = Duration::from_secs(3);
+use comets::Comets;
 
 /// Tries everything, and prints a line for each to standard output. Returns whether all is well.
 ///
@@ -335,65 +328,4 @@ async fn reach(cluster: &Cluster) -> Result<(Kafka, Brokers), Trouble> {
         Err(_) => Brokers::default(),
     };
     Ok((kafka, brokers))
-}
-
-/// The question to each Comet, on its way.
-struct Comets(Vec<(Client, Receiver<Answer>)>);
-
-impl Comets {
-    /// Asks all of them at once, over the channels that the service uses.
-    fn ask(config: &Config) -> Result<Comets, String> {
-        let metadata = Metadata::read(&config.comet_metadata.0)?;
-        let environment = Queues::new(1).of(0);
-        let locations = comet::find(&config.comet, COMET_DEADLINE)
-            .map_err(|error| format!("cannot start a thread: {}", limits::explained(&error)))?;
-        let ask = |location: Arc<Location>| {
-            let mut client = Client::new(
-                environment.clone(),
-                location,
-                COMET_DEADLINE,
-                metadata.clone(),
-            );
-            let (answered, answer) = bounded(1);
-            client.probe(move |answer| drop(answered.send(answer)));
-            (client, answer)
-        };
-        Ok(Comets(locations.into_iter().map(ask).collect()))
-    }
-
-    fn report<W: Write>(self, report: &mut Report<W>) {
-        for (client, answer) in self.0 {
-            let what = format!("Comet {}", client.address());
-            // Each call has its deadline, so that an answer always comes.
-            match answer.recv() {
-                Ok(Ok(())) => report.good(&what, "answers"),
-                Ok(Err(status)) => report.bad(&what, comet::said(&status), advice(&status)),
-                Err(_) => report.bad(&what, "the call was given up", CHECK_ADDRESS),
-            }
-            if let Some(several) = client.location().several() {
-                report.uncertain(&what, several, comet::ONE_NAME_EACH);
-            }
-        }
-    }
-}
-
-const CHECK_ADDRESS: &str =
-    "Is the Comet running there, and nothing else? Check comet (--comet, JOB_COMET)";
-
-/// What to do about a Comet that answered so.
-fn advice(status: &Status) -> &'static str {
-    match RpcStatusCode::from(status.code) {
-        RpcStatusCode::UNAVAILABLE => CHECK_ADDRESS,
-        RpcStatusCode::DEADLINE_EXCEEDED => {
-            "Nothing came back in 3 seconds: the Comet is stuck, or what listens there is something else"
-        }
-        RpcStatusCode::UNIMPLEMENTED => {
-            "Something else listens there: a gRPC server that doesn't know ChatRoom.Comet.Comet. Check comet \
-             (--comet, JOB_COMET)"
-        }
-        RpcStatusCode::UNAUTHENTICATED | RpcStatusCode::PERMISSION_DENIED => {
-            "The Comet doesn't let us in. Check what goes along with calls: comet-metadata (--comet-metadata, JOB_COMET_METADATA)"
-        }
-        _ => "The Comet fails: check its log",
-    }
 }

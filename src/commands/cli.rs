@@ -1,18 +1,21 @@
-//! The command line: `job [run]`, `job send`, `job check`, `job status`, `job ctl` and `job dead-letter`.
+//! The command line: `job [run]`, `job send`, `job check`, `job config`, `job status`, `job ctl` and `job dead-letter`.
 //!
 //! `settings::args` describes the settings.
 
+mod config;
 mod ctl;
 mod dead_letter;
 
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::comet::Metadata;
+use crate::comet::{Metadata, tls};
+use crate::commands::config::Form;
 use crate::kafka::Cluster;
 use crate::settings;
 use crate::settings::args::{ServedArgs, SettingArgs, SourceArgs};
 use crate::settings::load::{self, Loaded};
+use config::ConfigCommand;
 pub use ctl::CtlArgs;
 use ctl::CtlCommand;
 use dead_letter::DeadLetterCommand;
@@ -27,6 +30,8 @@ pub enum Invocation {
     Send(Loaded, SendArgs),
     /// `job check`.
     Check(Loaded),
+    /// `job config`.
+    Config(Form),
     /// `job status`.
     Status(Loaded, StatusArgs),
     /// `job ctl`.
@@ -63,6 +68,8 @@ enum Command {
     /// Try each thing that the service needs, and say what to do where one is missing
     #[command(after_help = SETTINGS_HELP)]
     Check(SettingArgs),
+    /// Show the settings in force, each with where it is from; or write a file with all of them
+    Config(ConfigCommand),
     /// Show how a running job stands, and why it is slow
     #[command(after_help = STATUS_HELP)]
     Status(StatusCommand),
@@ -187,6 +194,9 @@ fn read(
     let matches = command().try_get_matches_from(args)?;
     let (command, matches) = matches.subcommand().unwrap_or(("run", &matches));
     let (name, matches) = matches.subcommand().unwrap_or((command, matches));
+    if name == "config" && config::is_example(matches) {
+        return Ok(Invocation::Config(Form::Example));
+    }
     let loaded = load::load(matches, environment).map_err(wrong)?;
     if name == "status" {
         // It reads none of the files that are for Kafka.
@@ -195,13 +205,19 @@ fn read(
             StatusArgs::from_arg_matches(matches)?,
         ));
     }
+    if name == "config" {
+        return Ok(Invocation::Config(config::in_force(loaded, matches)));
+    }
     if command == "ctl" {
         return Ok(Invocation::Ctl(loaded, CtlArgs::of(name, matches)?));
     }
     // The files that settings name are settings too. Later on, one that can't be read is waited for.
     Cluster::of(&loaded.config).check_files().map_err(wrong)?;
-    if matches!(name, "run" | "check") {
-        Metadata::read(&loaded.config.comet_metadata.0).map_err(wrong)?;
+    if let "run" | "check" = name {
+        Metadata::read(&loaded.config.comet_metadata).map_err(wrong)?;
+        if let Some(tls) = &loaded.config.comet_tls {
+            tls::check_files(tls).map_err(wrong)?;
+        }
     }
     Ok(match name {
         "send" => Invocation::Send(loaded, SendArgs::from_arg_matches(matches)?),

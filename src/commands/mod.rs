@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod config;
 pub mod ctl;
 pub mod dead_letter;
 pub mod send;

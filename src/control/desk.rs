@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::journal::{self, Journal};
 use super::reload::{Reload, reload};
 use super::request::{Entry, Reply, Request};
+use crate::base::notify::{self, READY};
 use crate::base::text::{counted, one_line};
 use crate::message::consumer::{Control, Paused};
 use crate::message::group::{self, Skip, Skipped};
@@ -88,7 +89,12 @@ impl Desk {
                 partition,
                 offset,
             } => self.skip(topic, partition, offset, by.uid).await,
-            Request::Reload => return reload(&mut self.wires.reload),
+            Request::Reload => {
+                notify::tell(&notify::reloading());
+                let reply = reload(&mut self.wires.reload);
+                notify::tell(READY);
+                return reply;
+            }
             Request::LogLevel(_) | Request::Journal => Ok(String::new()),
         };
         done.map_or_else(Reply::failed, Reply::done)

@@ -51,6 +51,7 @@ pub fn record(
     }
     record
         .header(header::TIME, now.to_string())
+        .header(header::REASON, letter.why.cause.name())
         .header(header::ERROR, why)
 }
 
@@ -120,6 +121,7 @@ mod tests {
         let letter = stored(vec![CometId(2), CometId(0)]);
         assert_eq!(letter.whom, Whom::read(Some("a:1,c:1")));
         assert_eq!(letter.reason, "refused");
+        assert_eq!(letter.cause, Some(Cause::Refused));
         assert_eq!(letter.record.headers[0].0, "trace");
         // The original's own header is that of an earlier letter.
         assert_eq!(stored(Vec::new()).whom, Whom::All);

@@ -5,6 +5,7 @@ use std::fmt;
 use super::header;
 use super::whom::Whom;
 use crate::kafka::client::ConsumerRecord;
+use crate::message::Cause;
 
 /// A record's place in the dead-letter topic, written as `partition@offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +68,8 @@ pub struct StoredLetter {
     /// When it became a dead letter, in milliseconds since 1970.
     pub time: i64,
     pub reason: String,
+    /// Why in one word. None in letters of older versions.
+    pub cause: Option<Cause>,
     pub whom: Whom,
     /// How often the message was replayed before it failed again.
     pub replays: u32,
@@ -85,6 +88,7 @@ impl StoredLetter {
             last: number(&record, header::LAST),
             time: number(&record, header::TIME).unwrap_or(record.timestamp),
             reason: text(&record, header::ERROR).unwrap_or_default(),
+            cause: text(&record, header::REASON).and_then(|name| Cause::named(&name)),
             whom: Whom::read(text(&record, header::COMET).as_deref()),
             replays: number(&record, header::REPLAYS).unwrap_or(0),
             record,

@@ -110,6 +110,15 @@ pub struct LetterFigures {
     pub heart: Heart,
     written: [Counter; Cause::ALL.len()],
     pub waiting: Gauge,
+    undecided: Mutex<BTreeMap<TopicId, Undecided>>,
+}
+
+/// Messages in a dead-letter topic that were neither replayed nor discarded, of its newest letters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Undecided {
+    pub messages: u64,
+    /// When the first of them became a dead letter, in milliseconds since 1970.
+    pub oldest_ms: Option<i64>,
 }
 
 impl Figures {
@@ -275,6 +284,16 @@ impl GroupFigures {
 impl LetterFigures {
     pub fn written(&self, cause: Cause) {
         self.written[cause as usize].add(1);
+    }
+
+    /// Notes what waits for a decision in the dead-letter topic of a topic.
+    pub fn undecided(&self, topic: TopicId, undecided: Undecided) {
+        lock(&self.undecided).insert(topic, undecided);
+    }
+
+    /// What waits for a decision, of each topic where that is known.
+    pub fn by_topic(&self) -> BTreeMap<TopicId, Undecided> {
+        lock(&self.undecided).clone()
     }
 
     /// How many were written for each cause.

@@ -12,6 +12,7 @@ use super::effect::{Effect, Order, RequestId};
 use super::{COMMIT_EVERY, Counts, Group, Input, debug};
 use crate::base::lease::{Lease, Moment};
 use crate::base::mailbox::Mailbox;
+use crate::base::notify;
 use crate::figures::Figures;
 use crate::message::consumer::Control;
 use crate::message::group::{Event, Read, Skip, Skipped};
@@ -107,6 +108,7 @@ impl Shell {
                 recv(stop) -> _ => {
                     stop = crossbeam_channel::never();
                     end = crossbeam_channel::after(shutdown_timeout);
+                    notify::tell(&notify::stopping(shutdown_timeout));
                     Input::Stop
                 }
                 recv(end) -> _ => {

@@ -94,6 +94,11 @@ impl Cause {
         Cause::Skipped,
     ];
 
+    /// The cause of this name.
+    pub fn named(name: &str) -> Option<Cause> {
+        Cause::ALL.into_iter().find(|cause| cause.name() == name)
+    }
+
     /// Its name for metrics.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,7 +1,10 @@
 //! What the kernel says of this process, as Prometheus' client libraries show it.
 
 use std::fs;
+use std::sync::OnceLock;
+use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 
 /// How the process stands.
@@ -25,9 +28,6 @@ pub fn look() -> Option<Process> {
     let field = |number: usize| fields.get(number - 3)?.trim().parse::<u64>().ok();
     let system = |of| sysconf(of).ok().flatten().map(|value| value as u64);
     let (ticks, page) = (system(SysconfVar::CLK_TCK)?, system(SysconfVar::PAGE_SIZE)?);
-    let boot = fs::read_to_string("/proc/stat").ok()?;
-    let boot = boot.lines().find_map(|line| line.strip_prefix("btime "))?;
-    let boot: u64 = boot.trim().parse().ok()?;
     let (most_files, _) =
         nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).ok()?;
     Some(Process {
@@ -40,7 +40,21 @@ pub fn look() -> Option<Process> {
             .count()
             .saturating_sub(1) as u64,
         most_files,
-        started: boot as f64 + field(22)? as f64 / ticks as f64,
+        started: booted()? + field(22)? as f64 / ticks as f64,
+    })
+}
+
+/// When the system was started, in seconds since 1970. Not from /proc/stat, which a process may be kept from (ProcSubset=pid of
+/// systemd).
+fn booted() -> Option<f64> {
+    // Looked at once: a clock that is set right later on is no new start.
+    static AT: OnceLock<Option<f64>> = OnceLock::new();
+    *AT.get_or_init(|| {
+        let seconds = |clock| {
+            let now = clock_gettime(clock).ok()?;
+            Some(Duration::from(now).as_secs_f64())
+        };
+        Some(seconds(ClockId::CLOCK_REALTIME)? - seconds(ClockId::CLOCK_BOOTTIME)?)
     })
 }
 

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use super::health::{LOOKS, Pulse};
 use super::summary::{self, Summary};
 use crate::base::heart::STANDS_STILL;
-use crate::base::notify::{ALIVE, READY, Supervisor};
+use crate::base::notify::{self, ALIVE};
 use crate::base::trial;
 use crate::figures::Figures;
 
 /// Words to the watchdog within its time: one that is late does no harm.
 const WORDS: u32 = 4;
 
-/// Starts the thread, which never ends, and tells the supervisor that job runs.
+/// Starts the thread, which never ends.
 ///
 /// # Errors
 /// The system refuses a thread.
@@ -23,13 +23,10 @@ pub fn spawn(figures: Arc<Figures>) -> std::io::Result<Arc<Mutex<Pulse>>> {
     let pulse = Arc::new(Mutex::new(Pulse::default()));
     let shared = pulse.clone();
     let every = trial::limit("stands-still", STANDS_STILL) / LOOKS;
-    let supervisor = Supervisor::of_environment();
+    let supervisor = notify::supervisor();
     thread::Builder::new()
         .name("pulse".into())
         .spawn(move || {
-            if let Some(supervisor) = &supervisor {
-                supervisor.tell(READY);
-            }
             let mut told: Option<Instant> = None;
             let mut is_well = true;
             let mut summaries = Summaries::new(&figures);
@@ -41,7 +38,7 @@ pub fn spawn(figures: Arc<Figures>) -> std::io::Result<Arc<Mutex<Pulse>>> {
                     log::error!("{why}. job says so at /healthz, and no longer feeds systemd's watchdog, where there is one");
                 }
                 is_well = found.is_ok();
-                if let Some(supervisor) = &supervisor
+                if let Some(supervisor) = supervisor
                     && let Some(watchdog) = supervisor.watchdog
                     && is_well
                     && told.is_none_or(|told| told.elapsed() >= watchdog / WORDS)

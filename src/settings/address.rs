@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 
+use super::UNIX;
 use super::ascii::{instead, meant, named};
 use crate::base::text::one_line;
 
@@ -21,12 +22,14 @@ pub fn addresses(text: &str) -> Result<Addresses, String> {
         .map(Addresses)
 }
 
-/// Reads a list as `addresses` does; refuses duplicates, because a Comet listed twice would get each message twice.
+/// Reads a list as `addresses` does, where a Unix socket may stand too; refuses duplicates, because a Comet listed twice would get each message twice.
 ///
 /// # Errors
 /// As [`addresses`], or an address is listed twice.
 pub fn distinct_addresses(text: &str) -> Result<Addresses, String> {
-    let list = addresses(text)?;
+    separators(text)?;
+    let list: Result<Vec<_>, _> = text.split(',').map(comet).collect();
+    let list = Addresses(list?);
     for (i, one) in list.0.iter().enumerate() {
         if list.0[..i]
             .iter()
@@ -36,6 +39,45 @@ pub fn distinct_addresses(text: &str) -> Result<Addresses, String> {
         }
     }
     Ok(list)
+}
+
+/// Where a Comet is: `host:port`, or `unix:/path`.
+fn comet(text: &str) -> Result<String, String> {
+    /// What the system has room for in the address of a socket, with a byte behind it.
+    const LONGEST: usize = 107;
+    let text = text.trim();
+    let shown = one_line(text);
+    if text.starts_with('/') {
+        return Err(format!(
+            "'{shown}' is a path: write unix:{shown} for a Unix socket"
+        ));
+    }
+    let Some(path) = text.strip_prefix(UNIX) else {
+        return address(text);
+    };
+    // As gRPC writes it too: unix:///path.
+    let path = match path.strip_prefix("//") {
+        Some(absolute) if absolute.starts_with('/') => absolute,
+        _ => path,
+    };
+    if !path.starts_with('/') || path.starts_with("//") || path.ends_with('/') {
+        return Err(format!(
+            "'{shown}': the socket's whole path is wanted, as unix:/run/comet.sock"
+        ));
+    }
+    if let Some(c) = path.chars().find(|c| c.is_whitespace() || c.is_control()) {
+        return Err(format!(
+            "'{shown}': {} can't stand in the path here",
+            named(c)
+        ));
+    }
+    if path.len() > LONGEST {
+        return Err(format!(
+            "'{shown}': the path has {} bytes, and a socket's has {LONGEST} at most",
+            path.len()
+        ));
+    }
+    Ok(format!("{UNIX}{path}"))
 }
 
 /// Other separators join two addresses to one, whose error would be about its port and misleading.
@@ -62,7 +104,7 @@ pub(super) fn address(text: &str) -> Result<String, String> {
     }
     if text.starts_with("unix:") || text.starts_with("unix-abstract:") || text.starts_with('/') {
         return Err(format!(
-            "'{shown}': Unix sockets are not supported: write host:port"
+            "'{shown}': Unix sockets are not supported here: write host:port"
         ));
     }
     if let Some((scheme, _)) = text.split_once("://") {
@@ -144,6 +186,28 @@ mod tests {
     }
 
     #[test]
+    fn a_comet_may_be_at_a_unix_socket() {
+        let list = distinct_addresses("unix:/run/a b,c:1");
+        assert!(list.is_err(), "{list:?}");
+        let list = distinct_addresses("unix:/run/a.sock, c:1 ,unix:///run/b.sock").expect("right");
+        assert_eq!(list.0, ["unix:/run/a.sock", "c:1", "unix:/run/b.sock"]);
+        let long = format!("unix:/{}", "p".repeat(107));
+        for (wrong, says) in [
+            ("unix:", "whole path"),
+            ("unix:comet.sock", "whole path"),
+            ("unix:/run/", "whole path"),
+            ("unix://host/path", "whole path"),
+            ("/run/comet.sock", "write unix:/run/comet.sock"),
+            ("unix-abstract:comet", "not supported"),
+            ("unix:/a,unix:///a", "is listed twice"),
+            (&long, "107 at most"),
+        ] {
+            let error = distinct_addresses(wrong).expect_err(wrong);
+            assert!(error.contains(says), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
     fn the_error_says_what_to_write() {
         for (wrong, says) in [
             ("", "an address is missing"),
@@ -165,7 +229,7 @@ mod tests {
             ("dns:///a:1", "has a scheme (dns://): write host:port only"),
             (
                 "unix:/run/comet",
-                "Unix sockets are not supported: write host:port",
+                "Unix sockets are not supported here: write host:port",
             ),
             ("unix:///run/comet", "Unix sockets are not supported"),
             ("/run/comet", "Unix sockets are not supported"),

@@ -8,8 +8,9 @@ use clap::{ArgAction, Args};
 
 use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Secret, Security};
 use super::{
-    Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http,
-    Isolation, LogFormat, LogMessages, MaxAge, Metadata, Socket, TooOld, Window,
+    Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, Config, Fetch, GivenCometTls,
+    GroupProtocol, Http, Isolation, LogFormat, LogMessages, MaxAge, Metadata, Socket, TooOld,
+    Window,
 };
 use crate::message::Topics;
 use crate::settings::{self, security};
@@ -131,6 +132,39 @@ impl SecurityArgs {
     }
 }
 
+/// The flags that say how Comets are spoken to.
+#[derive(Debug, Args)]
+struct CometTlsArgs {
+    /// Whether Comets are spoken to with TLS; at Unix sockets never
+    #[arg(long, value_name = "SWITCH", default_value = "off", action = ArgAction::Set, value_parser = settings::switch())]
+    comet_tls: bool,
+    /// PEM file of the CAs that sign the Comets' certificates [default: the CAs of this system]
+    #[arg(long, value_name = "FILE", value_parser = security::file)]
+    comet_ca: Option<PathBuf>,
+    /// PEM file of the certificate that shows Comets who we are, with those between it and its CA
+    #[arg(long, value_name = "FILE", value_parser = security::file)]
+    comet_certificate: Option<PathBuf>,
+    /// PEM file of its key, which isn't encrypted
+    #[arg(long, value_name = "FILE", value_parser = security::file)]
+    comet_key: Option<PathBuf>,
+    /// Name that the Comets' certificates have, where it isn't the one in comet
+    #[arg(long, value_name = "NAME", value_parser = settings::server_name)]
+    comet_server_name: Option<String>,
+}
+
+impl CometTlsArgs {
+    fn together(self) -> Result<Option<CometTls>, String> {
+        let given = GivenCometTls {
+            is_on: self.comet_tls,
+            ca: self.comet_ca,
+            certificate: self.comet_certificate,
+            key: self.comet_key,
+            server_name: self.comet_server_name,
+        };
+        given.together()
+    }
+}
+
 /// All settings. Each field's flag names its variable and key too.
 #[derive(Debug, Args)]
 pub struct SettingArgs {
@@ -154,9 +188,11 @@ pub struct SettingArgs {
     /// How long Kafka waits for a heartbeat before others take this member's partitions
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = settings::duration)]
     session_timeout: Duration,
-    /// The Comet nodes, separated by commas
+    /// The Comet nodes, separated by commas: host:port, or unix:/path of a Unix socket
     #[arg(long, value_name = "HOST:PORT,…", default_value = "localhost:50051", value_parser = settings::distinct_addresses)]
     comet: Addresses,
+    #[command(flatten)]
+    comet_tls: CometTlsArgs,
     /// Metadata that goes along with each call to a Comet: a value, or the file that holds it (file:PATH)
     #[arg(long, value_name = "NAME=VALUE,…", value_parser = settings::metadata::MetadataParser)]
     comet_metadata: Option<Metadata>,
@@ -166,7 +202,8 @@ pub struct SettingArgs {
     /// Calls in flight at once for each worker and Comet, 1 to 4096; auto: 64 shared among a worker's Comets, 8 at least
     #[arg(long, value_name = "N", default_value = "auto", value_parser = settings::window)]
     window: Window,
-    /// How Comets are called: grpcio is gRPC's own library, lean is job's own HTTP/2, which needs less CPU; auto is grpcio
+    /// How Comets are called: grpcio is gRPC's own library, lean is job's own HTTP/2, which needs less CPU; auto is grpcio,
+    /// and lean where TLS or a Unix socket asks for it
     #[arg(long, value_name = "CALLER", default_value = "auto", value_parser = settings::caller())]
     caller: Caller,
     /// Whether calls that start together leave together (src/comet/cork.rs). Off is for the day on which that is
@@ -248,6 +285,7 @@ impl SettingArgs {
             cork_calls: args.cork_calls,
             comet: args.comet.0,
             comet_metadata: args.comet_metadata.unwrap_or_default(),
+            comet_tls: args.comet_tls.together()?,
             fetch: args.fetch,
             isolation: args.isolation_level,
             coalesce: args.coalesce,

@@ -3,12 +3,15 @@
 mod address;
 pub(crate) mod args;
 mod ascii;
+mod comet;
 mod control;
 mod http;
 pub mod load;
 mod log_messages;
+mod max_age;
 pub mod metadata;
 mod quantity;
+pub mod reference;
 mod reset;
 pub mod security;
 mod topics;
@@ -18,9 +21,11 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 pub use address::{Addresses, addresses, distinct_addresses};
+pub use comet::{CometTls, GivenCometTls, UNIX, server_name};
 pub use control::{Socket, socket};
 pub use http::{Http, http};
 pub use log_messages::{LogMessages, log_messages};
+pub use max_age::{MaxAge, TooOld, max_age, too_old};
 pub use metadata::Metadata;
 pub use quantity::{bytes, count, duration, duration_or_none};
 pub use reset::{AutoOffsetReset, auto_offset_reset};
@@ -51,8 +56,10 @@ pub struct Config {
     /// How long Kafka waits for a member's heartbeat before it gives its partitions to others.
     pub group_protocol: GroupProtocol,
     pub session_timeout: Duration,
-    /// The Comet nodes, `host:port` each.
+    /// The Comet nodes, `host:port` or `unix:/path` each.
     pub comet: Vec<String>,
+    /// How TLS to them is, where they are spoken to with it.
+    pub comet_tls: Option<CometTls>,
     /// What goes along with each call to a Comet.
     pub comet_metadata: Metadata,
     /// Number of workers.
@@ -128,6 +135,7 @@ impl Config {
     /// # Errors
     /// Two settings don't go together.
     pub(crate) fn check(&self) -> Result<(), String> {
+        self.check_comets()?;
         match (self.fetch, self.max_age) {
             (Fetch::Classic, Some(_)) => Err(
                 "max-age needs the time of each record, which fetch = classic doesn't read: set fetch = auto or modern".into(),
@@ -184,7 +192,7 @@ pub fn fetch() -> impl TypedValueParser<Value = Fetch> {
 /// How Comets are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// `Grpcio`.
+    /// `Grpcio` where it can call all Comets, else `Lean`.
     Auto,
     /// gRPC's own library.
     Grpcio,
@@ -312,35 +320,6 @@ pub fn catch_up(text: &str) -> Result<CatchUp, String> {
     }
 }
 
-/// What becomes of a message that is older than `max_age`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TooOld {
-    Skip,
-    DeadLetter,
-}
-
-/// Reads what becomes of what is too old.
-pub fn too_old() -> impl TypedValueParser<Value = TooOld> {
-    PossibleValuesParser::new(["skip", "dead-letter"]).map(|name| match name.as_str() {
-        "dead-letter" => TooOld::DeadLetter,
-        _ => TooOld::Skip,
-    })
-}
-
-/// A limit that is a time, or off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MaxAge(pub Option<Duration>);
-
-/// Reads such a limit.
-pub fn max_age(text: &str) -> Result<MaxAge, String> {
-    match text.trim() {
-        "off" => Ok(MaxAge(None)),
-        time => duration(time)
-            .map(|time| MaxAge(Some(time)))
-            .map_err(|error| format!("{error}, or off")),
-    }
-}
-
 /// Reads the limit of a merged body. A gRPC server takes 4 MiB by default.
 pub fn coalesce_bytes(text: &str) -> Result<usize, String> {
     match bytes(text)? {
@@ -412,16 +391,6 @@ mod tests {
         for wrong in ["", "0", "5", "on", "25h"] {
             let error = catch_up(wrong).expect_err(wrong);
             assert!(error.ends_with(", or all, or off"), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_age_is_a_time_or_off() {
-        assert_eq!(max_age(" off"), Ok(MaxAge(None)));
-        assert_eq!(max_age("2h"), Ok(MaxAge(Some(Duration::from_secs(7_200)))));
-        for wrong in ["", "0", "5", "on"] {
-            let error = max_age(wrong).expect_err(wrong);
-            assert!(error.ends_with(", or off"), "{error}");
         }
     }
 

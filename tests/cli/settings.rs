@@ -20,6 +20,30 @@ fn a_wrong_flag_is_named() {
         ),
         (&["check", "--comet", "a:1,a:1"], "'a:1' is listed twice"),
         (
+            &["--comet", "unix:comet.sock"],
+            "the socket's whole path is wanted, as unix:/run/comet.sock",
+        ),
+        (
+            &["--caller", "grpcio", "--comet", "a:1,unix:/run/c"],
+            "caller = grpcio calls Comets over plain TCP only, and a Comet is at a Unix socket: set caller = auto or lean",
+        ),
+        (
+            &["check", "--caller", "grpcio", "--comet-tls", "on"],
+            "and comet-tls is on: set caller = auto or lean",
+        ),
+        (
+            &["--comet-ca", "ca.pem"],
+            "comet-ca needs TLS to the Comets: set comet-tls = on",
+        ),
+        (
+            &["--comet-tls", "on", "--comet", "unix:/run/c"],
+            "comet-tls = on is of no use: job speaks plainly over Unix sockets",
+        ),
+        (
+            &["--comet-tls", "on", "--comet-ca", "nowhere.pem"],
+            "comet-ca nowhere.pem: it can't be read: No such file",
+        ),
+        (
             &["--call-timeout", "soon"],
             "write a whole number with ms, s, m or h",
         ),

@@ -13,8 +13,9 @@ use crate::support::job::{Job, JobCommand};
 use crate::support::kafka::{Version, shared};
 use crate::support::messages::over_rooms;
 use crate::support::prometheus::{Prometheus, deploy};
+use crate::support::socket::Socket;
 use crate::support::topic::Topic;
-use crate::support::{await_until, free_port};
+use crate::support::{await_until, free_port, is};
 
 fn topic(partitions: i32) -> Topic<'static> {
     Topic::new(shared(Version::V3_9_1), partitions)
@@ -23,7 +24,7 @@ fn topic(partitions: i32) -> Topic<'static> {
 fn start(command: JobCommand) -> (Job, Prometheus) {
     let command = command.flag("--http", "127.0.0.1:0").log_level("INFO");
     let mut job = command
-        .fault("lag-every=return(300);detach-after=return(2500)")
+        .fault("lag-every=return(300);detach-after=return(2500);letter-count-every=return(300)")
         .start();
     let pages = Pages::of(&mut job);
     let prometheus = Prometheus::watching(pages.address());
@@ -47,6 +48,9 @@ fn dead_letters_are_an_alert_and_the_dashboard_shows_what_flows() {
         topic.produce(over_rooms(10, next, 10));
         next += 10;
     });
+    // Nobody decides on them.
+    let letters = format!("topic=\"{}\"", topic.dead_letter_topic());
+    prometheus.await_alert("DeadLettersAwaitDecision", &letters, || {});
 
     let dashboard: Value = serde_json::from_str(&deploy("grafana-dashboard.json")).expect("JSON");
     let panels = dashboard["panels"].as_array().expect("panels");
@@ -123,6 +127,20 @@ fn a_lag_that_grows_is_an_alert_and_so_is_a_full_job() {
     ] {
         prometheus.await_alert(alert, "", || {});
     }
+    job.kill();
+}
+
+#[test]
+fn a_job_that_stays_paused_is_an_alert_until_it_goes_on() {
+    let topic = topic(1);
+    let (comet, socket) = (Comet::start(), Socket::new());
+    let (mut job, prometheus) = start(topic.job(&[&comet]).flag("--control", &socket.flag()));
+    topic.produce(over_rooms(1, 0, 1));
+    comet.await_delivered(1);
+    socket.ctl(&["pause"]).well();
+    prometheus.await_alert("JobStaysPaused", "", || {});
+    socket.ctl(&["resume"]).well();
+    await_until("no alert", || is(prometheus.firing(), Vec::<String>::new()));
     job.kill();
 }
 

@@ -18,7 +18,10 @@ fn times(configured: impl FnOnce(JobCommand) -> JobCommand) -> usize {
     let comet = Comet::start();
     // It waits for job, so that calls do start together.
     topic.produce(over_rooms(ROOMS, 0, MESSAGES));
-    let command = topic.job(&[&comet]).fault(&format!("uncork=print({SAID})"));
+    let command = topic
+        .job(&[&comet])
+        .flag("--caller", "grpcio")
+        .fault(&format!("uncork=print({SAID})"));
     // At INFO only job itself is heard, and this is said by a library.
     let mut job = configured(command.log_level("DEBUG")).start();
     comet.await_delivered(MESSAGES);

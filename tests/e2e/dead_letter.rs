@@ -1,6 +1,7 @@
 //! `job dead-letter`: what is listed and shown, and what a replay delivers.
 
 mod compacted;
+mod counted;
 mod cut_short;
 mod held;
 mod one_comet;
@@ -38,11 +39,11 @@ fn tool(topic: &Topic<'_>, what: &str, args: &[&str]) -> Ended {
     job(&[&start, args].concat())
 }
 
-/// The lines of `list --history`, once there are so many.
+/// The lines of `list --all`, once there are so many.
 #[track_caller]
 fn listed(topic: &Topic<'_>, count: usize) -> Vec<String> {
     await_until(&format!("{count} letters in the list"), || {
-        let said = tool(topic, "list", &["--history"]).well();
+        let said = tool(topic, "list", &["--all"]).well();
         let letters = said.lines().filter(|line| line.contains("  rounds "));
         let lines: Vec<_> = letters.map(str::to_owned).collect();
         is(lines.len(), count).map(|()| lines)
@@ -89,6 +90,11 @@ fn refused_messages_are_replayed_once_and_in_order(kafka: &Kafka) {
         assert_eq!(of_it.len(), 1, "{source}: {lines:#?}");
         assert!(of_it[0].contains("INVALID_ARGUMENT"), "{}", of_it[0]);
     }
+    let said = tool(&topic, "list", &[]).well();
+    let last = said.lines().last().expect("a last line");
+    let letters = topic.dead_letter_topic();
+    let sum = format!("40 letters wait in {letters}: 40 refused; the oldest for ");
+    assert!(last.starts_with(&sum), "{last}");
 
     // Beside the running job.
     comet.answer(|_| Answer::Ok);

@@ -116,10 +116,10 @@ fn what_is_discarded_waits_no_longer(kafka: &Kafka) {
     assert_eq!(
         tool(&topic, "list", &[]).well(),
         format!(
-            "no dead letters wait in {letters}; 3 replayed and 3 discarded in all: list --history shows them\n"
+            "no dead letters wait in {letters}; 3 replayed and 3 discarded in all: list --all shows them\n"
         )
     );
-    let all: Vec<_> = states(&topic, &["--history"])
+    let all: Vec<_> = states(&topic, &["--all"])
         .into_iter()
         .map(|(_, state)| state)
         .collect();

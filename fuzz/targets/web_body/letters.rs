@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chatroom_job::commands::dead_letter::index::Due;
 use chatroom_job::dead_letter::letter::StoredLetter;
-use chatroom_job::commands::dead_letter::markers::{Marker, Run};
+use chatroom_job::dead_letter::markers::{Marker, Run};
 use chatroom_job::commands::dead_letter::show::{State, line, other, whole};
 use chatroom_job::commands::dead_letter::resend;
 use chatroom_job::dead_letter::{compose, header};

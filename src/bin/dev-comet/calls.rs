@@ -4,20 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use grpcio::{RpcContext, RpcStatus, RpcStatusCode, Service, ServiceBuilder, UnarySink};
-use protobuf::MessageField;
-use tokio::runtime::Handle;
-
-use super::faults::{Faults, Trouble};
-use super::hub::Hub;
-use super::record::Recorder;
-use super::server::say;
-use chatroom_job::comet::methods;
+use chatroom_job::comet::{RpcStatusCode, methods};
 use chatroom_job::message::proto::comet::{
     BroadcastReply, BroadcastReq, BroadcastRoomReply, BroadcastRoomReq, PushMsgReply, PushMsgReq,
     RoomsReply, RoomsReq,
 };
 use chatroom_job::message::proto::protocol::Proto;
+use protobuf::{Message, MessageField};
+use tokio::sync::oneshot;
+
+use super::faults::{Faults, Trouble};
+use super::grpc::{Answer, Outcome, Service, Status};
+use super::hub::Hub;
+use super::record::Recorder;
+use super::server::say;
+
+const PUSH_MSG: &str = methods::PUSH_MSG.name;
+const BROADCAST: &str = methods::BROADCAST.name;
+const BROADCAST_ROOM: &str = methods::BROADCAST_ROOM.name;
+const ROOMS: &str = methods::ROOMS.name;
 
 /// Takes calls. It answers a call when everybody's frame is queued, never before.
 #[derive(Clone)]
@@ -25,71 +30,84 @@ pub struct Handler {
     pub hub: Arc<Hub>,
     pub recorder: Option<Arc<Recorder>>,
     pub faults: Option<Arc<Faults>>,
-    /// Where delayed calls wait.
-    pub runtime: Handle,
 }
 
-/// The service of `comet.proto` over a handler.
-pub fn service(handler: Handler) -> Service {
-    let [push, all, room, rooms] = [handler.clone(), handler.clone(), handler.clone(), handler];
-    ServiceBuilder::new()
-        .add_unary_handler(&methods::PUSH_MSG, move |ctx, req: PushMsgReq, sink| {
-            let (target, body) = (req.keys.join(","), body(req.proto));
-            push.take(ctx, sink, ("PushMsg", &target), body, move |hub, body| {
-                hub.push(&req.keys, body);
-                PushMsgReply::new()
-            });
-        })
-        .add_unary_handler(&methods::BROADCAST, move |ctx, req: BroadcastReq, sink| {
-            let body = body(req.proto);
-            all.take(ctx, sink, ("Broadcast", ""), body, |hub, body| {
-                hub.broadcast(body);
-                BroadcastReply::new()
-            });
-        })
-        .add_unary_handler(
-            &methods::BROADCAST_ROOM,
-            move |ctx, req: BroadcastRoomReq, sink| {
-                let (target, body) = (req.roomID.clone(), body(req.proto));
-                let call = ("BroadcastRoom", target.as_str());
-                room.take(ctx, sink, call, body, move |hub, body| {
-                    hub.broadcast_room(&req.roomID, body);
-                    BroadcastRoomReply::new()
-                });
-            },
-        )
-        .add_unary_handler(&methods::ROOMS, move |ctx, _: RoomsReq, sink| {
-            rooms.take(ctx, sink, ("Rooms", ""), Ok(Bytes::new()), |hub, _| {
-                let mut reply = RoomsReply::new();
-                reply.rooms = hub.rooms().into_iter().map(|room| (room, true)).collect();
-                reply
-            });
-        })
-        .build()
+/// The service of `comet.proto`.
+impl Service for Handler {
+    fn has(&self, path: &str) -> bool {
+        [PUSH_MSG, BROADCAST, BROADCAST_ROOM, ROOMS].contains(&path)
+    }
+
+    fn call(&self, path: &str, peer: &str, request: Bytes) -> Answer {
+        match self.read(path, peer, &request) {
+            Ok(answer) => answer,
+            Err(error) => Answer::Now(Err(Status::new(
+                RpcStatusCode::INTERNAL,
+                format!("the request can't be read: {error}"),
+            ))),
+        }
+    }
 }
 
-fn body(proto: MessageField<Proto>) -> Result<Bytes, RpcStatus> {
+fn body(proto: MessageField<Proto>) -> Result<Bytes, Status> {
     proto.into_option().map(|proto| proto.body).ok_or_else(|| {
-        RpcStatus::with_message(
+        Status::new(
             RpcStatusCode::INVALID_ARGUMENT,
-            "the request has no proto, so there is no body to pass on".to_owned(),
+            "the request has no proto, so there is no body to pass on",
         )
     })
 }
 
 impl Handler {
-    fn take<R: Send + 'static>(
+    /// An error where the request isn't what it should be.
+    fn read(&self, path: &str, peer: &str, request: &Bytes) -> protobuf::Result<Answer> {
+        Ok(match path {
+            PUSH_MSG => {
+                let req = PushMsgReq::parse_from_tokio_bytes(request)?;
+                let (target, body) = (req.keys.join(","), body(req.proto));
+                self.take(("PushMsg", &target), peer, body, move |hub, body| {
+                    hub.push(&req.keys, body);
+                    PushMsgReply::new()
+                })
+            }
+            BROADCAST => {
+                let body = body(BroadcastReq::parse_from_tokio_bytes(request)?.proto);
+                self.take(("Broadcast", ""), peer, body, |hub, body| {
+                    hub.broadcast(body);
+                    BroadcastReply::new()
+                })
+            }
+            BROADCAST_ROOM => {
+                let req = BroadcastRoomReq::parse_from_tokio_bytes(request)?;
+                let (room, body) = (req.roomID, body(req.proto));
+                let target = room.clone();
+                self.take(("BroadcastRoom", &target), peer, body, move |hub, body| {
+                    hub.broadcast_room(&room, body);
+                    BroadcastRoomReply::new()
+                })
+            }
+            _ => {
+                RoomsReq::parse_from_tokio_bytes(request)?;
+                self.take(("Rooms", ""), peer, Ok(Bytes::new()), |hub, _| {
+                    let mut reply = RoomsReply::new();
+                    reply.rooms = hub.rooms().into_iter().map(|room| (room, true)).collect();
+                    reply
+                })
+            }
+        })
+    }
+
+    fn take<R: Message>(
         &self,
-        ctx: RpcContext<'_>,
-        sink: UnarySink<R>,
         (rpc, target): (&str, &str),
-        body: Result<Bytes, RpcStatus>,
+        peer: &str,
+        body: Result<Bytes, Status>,
         pass_on: impl FnOnce(&Hub, Bytes) -> R + Send + 'static,
-    ) {
+    ) -> Answer {
         let number = match &self.recorder {
             Some(recorder) => {
                 let shown = body.as_ref().map_or(&[][..], |body| body);
-                recorded(recorder.call(rpc, target, &ctx.peer(), shown))
+                recorded(recorder.call(rpc, target, peer, shown))
             }
             None => 0,
         };
@@ -98,35 +116,40 @@ impl Handler {
             None => (Trouble::None, Duration::ZERO),
         };
         let body = match (trouble, &self.faults) {
-            (Trouble::Hang, Some(faults)) => return faults.leave_hanging(sink),
+            (Trouble::Hang, Some(faults)) => {
+                let (answer, never) = oneshot::channel();
+                faults.leave_hanging(answer);
+                return Answer::Later(never);
+            }
             (Trouble::Status(status), _) => Err(status),
             _ => body,
         };
         let (hub, recorder) = (self.hub.clone(), self.recorder.clone());
-        let finish = move || {
+        let finish = move || -> Outcome {
             let outcome = body.map(|body| pass_on(&hub, body));
             if let Some(recorder) = recorder {
                 let code = match &outcome {
                     Ok(_) => RpcStatusCode::OK,
-                    Err(status) => status.code(),
+                    Err(status) => status.code,
                 };
                 recorded(recorder.answer(number, code));
             }
-            match outcome {
-                Ok(reply) => sink.success(reply),
-                Err(status) => sink.fail(status),
-            }
+            let reply = outcome?.write_to_bytes().map_err(|error| {
+                let text = format!("the reply can't be written: {error}");
+                Status::new(RpcStatusCode::INTERNAL, text)
+            })?;
+            Ok(reply.into())
         };
-        // Sending fails when the caller has gone; it calls again if it cares.
         if delay.is_zero() {
-            let sent = finish();
-            ctx.spawn(async move { drop(sent.await) });
-        } else {
-            self.runtime.spawn(async move {
-                tokio::time::sleep(delay).await;
-                drop(finish().await);
-            });
+            return Answer::Now(finish());
         }
+        // It is done then, also where its caller has gone: a slow Comet doesn't know.
+        let (answer, later) = oneshot::channel();
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            let _gone = answer.send(finish());
+        });
+        Answer::Later(later)
     }
 }
 

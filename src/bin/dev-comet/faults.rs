@@ -1,11 +1,13 @@
 //! Faults that a Comet is asked to show, where that was allowed at its start: errors, delays, no answer at all.
 
-use std::any::Any;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use grpcio::{RpcStatus, RpcStatusCode};
+use chatroom_job::comet::RpcStatusCode;
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::grpc::{Outcome, Status};
 
 /// What `POST /fault` takes and `GET /fault` shows, as JSON. `{}` is none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,7 +26,7 @@ pub struct Fault {
 /// What happens to one call.
 pub enum Trouble {
     None,
-    Status(RpcStatus),
+    Status(Status),
     Hang,
 }
 
@@ -35,7 +37,7 @@ pub struct Faults(Mutex<State>);
 #[derive(Default)]
 struct State {
     fault: Fault,
-    hanging: Vec<Box<dyn Any + Send>>,
+    hanging: Vec<oneshot::Sender<Outcome>>,
 }
 
 impl Faults {
@@ -48,7 +50,7 @@ impl Faults {
     pub fn set(&self, fault: Fault) {
         let mut state = self.state();
         state.fault = fault;
-        // A sink that is dropped cancels its call.
+        // A sender that is dropped cancels its call.
         state.hanging.clear();
     }
 
@@ -60,10 +62,7 @@ impl Faults {
             Trouble::Hang
         } else if fault.status != 0 && fastrand::f64() < fault.probability.unwrap_or(1.0) {
             let code = RpcStatusCode::from(fault.status);
-            Trouble::Status(RpcStatus::with_message(
-                code,
-                "a fault that was asked for".into(),
-            ))
+            Trouble::Status(Status::new(code, "a fault that was asked for"))
         } else {
             Trouble::None
         };
@@ -71,10 +70,10 @@ impl Faults {
     }
 
     /// Keeps what a call would be answered through, until the fault ends.
-    pub fn leave_hanging(&self, sink: impl Any + Send) {
+    pub fn leave_hanging(&self, answer: oneshot::Sender<Outcome>) {
         let mut state = self.state();
         if state.fault.hang {
-            state.hanging.push(Box::new(sink));
+            state.hanging.push(answer);
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod calls;
 mod faults;
+mod grpc;
 mod hub;
 mod record;
 mod server;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use chatroom_job::base::signals;
 use clap::{Args, Parser, Subcommand};
 
+use grpc::Files;
 use server::{DevComet, Settings};
 use watch::{Watch, watch};
 
@@ -44,9 +46,18 @@ enum Command {
 
 #[derive(Args)]
 struct Serve {
-    /// Where it takes job's gRPC calls; port 0 takes a free one
+    /// Where it takes job's gRPC calls, also unix:PATH; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50051")]
     listen: String,
+    /// Calls come with TLS: the PEM file of its certificate, and of those between it and its CA
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The PEM file of the certificate's key
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// Only who has a certificate of this CA (a PEM file) may call
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_client_ca: Option<PathBuf>,
     /// Where it serves the page and the WebSocket; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     web: String,
@@ -108,8 +119,15 @@ fn main() -> ExitCode {
 fn serve(args: Serve) -> Result<(), String> {
     let stops = signals::stop_on_signals()
         .map_err(|error| format!("cannot listen for SIGINT and SIGTERM: {error}"))?;
+    let files = args.tls_certificate.zip(args.tls_key);
+    let tls = files.map(|(certificate, key)| Files {
+        certificate,
+        key,
+        client_ca: args.tls_client_ca,
+    });
     let settings = Settings {
         listen: args.listen,
+        tls,
         web: args.web,
         record: args.record,
         faults: args.faults,

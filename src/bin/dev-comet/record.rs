@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use grpcio::RpcStatusCode;
+use chatroom_job::comet::RpcStatusCode;
 use nix::time::{ClockId, clock_gettime};
 
 /// Limits the bytes recorded of a body.

@@ -7,26 +7,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use grpcio::{ChannelBuilder, Environment, Server, ServerBuilder, ServerCredentials};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use super::calls::{self, Handler};
+use super::calls::Handler;
 use super::faults::Faults;
+use super::grpc::{Files, Listener, Server};
 use super::hub::{Hub, Limits};
 use super::record::Recorder;
 use super::web;
 
-/// Bodies of 16 MiB are promised; a call is a little larger than its body.
-const MAX_CALL_BYTES: i32 = 32 << 20;
 /// How long a stop waits for calls and connections to end by themselves.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a Comet is to be started.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where it takes calls, `host:port`; port 0 is any free one.
+    /// Where it takes calls: `host:port`, where port 0 is any free one, or `unix:PATH`.
     pub listen: String,
+    /// What it has for TLS, if its callers speak it.
+    pub tls: Option<Files>,
     /// Where it serves people, likewise.
     pub web: String,
     /// Where it writes down each call and answer, if it does.
@@ -39,7 +39,7 @@ pub struct Settings {
 
 /// A running Comet.
 pub struct DevComet {
-    /// Where it takes calls, `host:port` with the real port.
+    /// Where it takes calls, with the real port.
     pub grpc: String,
     /// Where it serves the page and the WebSocket, with the real port.
     pub web: SocketAddr,
@@ -59,19 +59,21 @@ impl DevComet {
         let hub = Arc::new(Hub::new(Limits::default()));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
-            .thread_name("dev-comet-web")
+            .thread_name("dev-comet")
             .enable_all()
             .build()
-            .map_err(|error| format!("cannot start the web server's threads: {error}"))?;
+            .map_err(|error| format!("cannot start the server's threads: {error}"))?;
         let recorder = settings.record.as_deref().map(Recorder::open).transpose()?;
         let faults = settings.faults.then(Arc::<Faults>::default);
         let handler = Handler {
             hub: hub.clone(),
             recorder: recorder.map(Arc::new),
             faults: faults.clone(),
-            runtime: runtime.handle().clone(),
         };
-        let (mut server, grpc) = serve_calls(&settings.listen, handler)?;
+        let tls = settings.tls.as_ref().map(Files::acceptor).transpose()?;
+        let listen = settings.listen.as_str();
+        let no_calls = |error| cannot_listen("gRPC", listen, "--listen", &error);
+        let (calls, grpc) = Listener::bind(listen).map_err(no_calls)?;
         let listener = TcpListener::bind(web)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| cannot_listen("the page", web, "--web", &error))?;
@@ -96,7 +98,10 @@ impl DevComet {
             });
             address
         };
-        server.start();
+        let server = {
+            let _inside = runtime.enter();
+            Server::start(calls, tls, handler).map_err(no_calls)?
+        };
         Ok(DevComet {
             grpc,
             web,
@@ -110,10 +115,9 @@ impl DevComet {
 
     /// Takes no more calls, says goodbye to everybody, and ends.
     pub fn stop(mut self) {
-        let no_calls_left = self.server.shutdown();
         self.runtime.block_on(async {
-            // A call that doesn't end by then is cancelled with the server.
-            let _ = tokio::time::timeout(STOP_TIMEOUT, no_calls_left).await;
+            // A call that doesn't end by then ends with the process.
+            let _ = tokio::time::timeout(STOP_TIMEOUT, self.server.shutdown()).await;
             self.hub.stop();
             // Its receiver is gone where the web server has ended by itself.
             let _ = self.stop_web.send(());
@@ -122,34 +126,6 @@ impl DevComet {
             let _ = tokio::time::timeout(STOP_TIMEOUT, all_closed).await;
         });
     }
-}
-
-fn serve_calls(listen: &str, handler: Handler) -> Result<(Server, String), String> {
-    let host = match listen.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => host,
-        _ => {
-            return Err(format!(
-                "cannot take calls on {listen:?}: --listen wants host:port, such as 127.0.0.1:50051"
-            ));
-        }
-    };
-    // gRPC doesn't say why it can't have an address; the system does.
-    TcpListener::bind(listen).map_err(|error| cannot_listen("gRPC", listen, "--listen", &error))?;
-    let env = Arc::new(Environment::new(2));
-    let arguments = ChannelBuilder::new(env.clone())
-        .max_receive_message_len(MAX_CALL_BYTES)
-        // Two Comets on one port would each get a part of the calls, and nobody would know.
-        .reuse_port(false)
-        .build_args();
-    let mut server = ServerBuilder::new(env)
-        .channel_args(arguments)
-        .register_service(calls::service(handler))
-        .build()
-        .map_err(|error| format!("cannot set up the gRPC server: {error}"))?;
-    let port = server
-        .add_listening_port(listen, ServerCredentials::insecure())
-        .map_err(|error| cannot_listen("gRPC", listen, "--listen", &error))?;
-    Ok((server, format!("{host}:{port}")))
 }
 
 fn cannot_listen(what: &str, address: &str, flag: &str, error: &dyn std::error::Error) -> String {

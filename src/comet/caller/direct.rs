@@ -21,6 +21,7 @@ use crate::base::mailbox::Bell;
 use crate::comet::location::Location;
 use crate::comet::metadata::Metadata;
 use crate::comet::methods;
+use crate::comet::tls::{Certificate, Tls};
 use crate::comet::verdict::{Verdict, verdict};
 use crate::message::call::{Call, Method};
 use crate::message::{Answer, CometId, Status};
@@ -28,6 +29,7 @@ use peer::Peer;
 
 /// gRPC's code for what can't be reached.
 const UNAVAILABLE: i32 = 14;
+const DEADLINE_EXCEEDED: i32 = 4;
 
 pub struct Direct {
     links: Links,
@@ -69,9 +71,10 @@ impl Direct {
     pub fn new(
         locations: &[Arc<Location>],
         deadline: Duration,
-        metadata: Option<Arc<Metadata>>,
+        (metadata, tls): (Option<&Arc<Metadata>>, Option<&Arc<Tls>>),
     ) -> io::Result<Self> {
-        let peer = |location: &Arc<Location>| Peer::new(location.clone(), metadata.clone());
+        let peer =
+            |location: &Arc<Location>| Peer::new(location.clone(), metadata.cloned(), tls.cloned());
         let links = Links::new()?;
         let waker = links.waker();
         Ok(Self {
@@ -222,7 +225,13 @@ impl Direct {
             return;
         };
         let by = finished.by;
-        let answer = answer(finished);
+        let mut answer = answer(finished);
+        if let (By::Unsent, Purpose::Call { .. }, Err(status)) = (by, made.purpose, &mut answer)
+            && status.code == DEADLINE_EXCEEDED
+        {
+            // Its time was over before there was a connection, or a stream: that says nothing about the message.
+            status.code = UNAVAILABLE;
+        }
         if by == By::Server {
             self.peers[made.comet.0 as usize].heard(link, &mut self.links, now);
         }
@@ -249,7 +258,7 @@ impl Direct {
     }
 
     /// Asks all Comets whether they are there, and ends.
-    pub fn ask_each(mut self, answered: impl Fn(CometId, Answer)) {
+    pub fn ask_each(mut self, answered: impl Fn(CometId, Answer, Option<Certificate>)) {
         for comet in (0..self.peers.len() as u32).map(CometId) {
             self.probe(comet, Instant::now());
         }
@@ -261,7 +270,9 @@ impl Direct {
             while let Some(ended) = self.next_ended(Instant::now()) {
                 if let Ended::Probe { comet, answer } = ended {
                     left -= 1;
-                    answered(comet, answer);
+                    let link = self.peers[comet.0 as usize].current();
+                    let certificate = link.and_then(|link| self.links.certificate(link));
+                    answered(comet, answer, certificate);
                 }
             }
         }

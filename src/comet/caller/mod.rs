@@ -1,8 +1,9 @@
 //! How calls to Comets are made. There are two ways, and they look the same to a worker:
 //!
 //! - [`Kind::Grpcio`]: gRPC's own library. Each worker has a channel to each Comet; answers come on gRPC's threads (`Client`).
-//! - [`Kind::Lean`]: HTTP/2 of our own, for unary calls alone (`lean`). The worker's own thread writes and reads (`direct`).
+//! - [`Kind::Lean`]: HTTP/2 of our own, for unary calls alone, with TLS or without (`lean`). The worker's own thread writes and reads (`direct`).
 
+mod choice;
 mod direct;
 // Public for the fuzz targets.
 pub mod lean;
@@ -16,11 +17,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
+use super::tls::{Certificate, Tls};
 use super::{Client, Location, Metadata, Queues};
 use crate::base::mailbox::Bell;
 use crate::message::call::{Call, Method};
 use crate::message::{Answer, CometId};
 use direct::Direct;
+
+pub use choice::kind;
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,19 +71,11 @@ pub struct Callers {
 
 enum Way {
     Grpcio(Queues),
-    Lean,
+    /// With what TLS needs, where Comets are spoken to with it.
+    Lean(Option<Arc<Tls>>),
 }
 
 impl Callers {
-    /// For so many workers.
-    pub fn new(kind: Kind, workers: usize, metadata: Option<Arc<Metadata>>) -> Self {
-        let way = match kind {
-            Kind::Grpcio => Way::Grpcio(Queues::new(workers)),
-            Kind::Lean => Way::Lean,
-        };
-        Self { way, metadata }
-    }
-
     /// The caller of one worker. `deadline` bounds each call. `tell` hears of what ends on other threads.
     ///
     /// # Errors
@@ -99,7 +95,7 @@ impl Callers {
                 let clients = locations.iter().map(client).collect();
                 Caller::Grpcio { clients, tell }
             }
-            Way::Lean => Caller::Lean(Box::new(self.direct(locations, deadline)?)),
+            Way::Lean(tls) => Caller::Lean(Box::new(self.direct(tls, locations, deadline)?)),
         })
     }
 
@@ -113,11 +109,17 @@ impl Callers {
         Client::new(queues.of(worker), location, deadline, self.metadata.clone())
     }
 
-    fn direct(&self, locations: &[Arc<Location>], deadline: Duration) -> io::Result<Direct> {
-        Direct::new(locations, deadline, self.metadata.clone())
+    fn direct(
+        &self,
+        tls: &Option<Arc<Tls>>,
+        locations: &[Arc<Location>],
+        deadline: Duration,
+    ) -> io::Result<Direct> {
+        Direct::new(locations, deadline, (self.metadata.as_ref(), tls.as_ref()))
     }
 
-    /// Asks each Comet once whether it is there, over connections that end with the answers.
+    /// Asks each Comet once whether it is there, over connections that end with the answers. With TLS, each comes with the Comet's
+    /// certificate.
     ///
     /// # Errors
     /// The system has no poller or thread left.
@@ -125,18 +127,18 @@ impl Callers {
         &self,
         locations: &[Arc<Location>],
         deadline: Duration,
-        answered: impl Fn(CometId, Answer) + Clone + Send + 'static,
+        answered: impl Fn(CometId, Answer, Option<Certificate>) + Clone + Send + 'static,
     ) -> io::Result<()> {
         match &self.way {
             Way::Grpcio(queues) => {
                 for (comet, location) in (0..).map(CometId).zip(locations) {
                     let answered = answered.clone();
                     self.client(queues, 0, location.clone(), deadline)
-                        .probe_once(move |answer| answered(comet, answer));
+                        .probe_once(move |answer| answered(comet, answer, None));
                 }
             }
-            Way::Lean => {
-                let direct = self.direct(locations, deadline)?;
+            Way::Lean(tls) => {
+                let direct = self.direct(tls, locations, deadline)?;
                 thread::Builder::new()
                     .name("ask".into())
                     .spawn(move || direct.ask_each(answered))?;

@@ -86,6 +86,7 @@ impl Client {
             greeted_within: PATIENCE,
             ask_after: Duration::from_secs(5),
             answer_within: Duration::from_secs(5),
+            tls: None,
         };
         let mut links = Links::new().expect("a poller");
         let link = links.open(vec![address.clone()], config, Instant::now());

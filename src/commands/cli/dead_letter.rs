@@ -29,7 +29,9 @@ the topic, how often it was replayed and came back, its state, the message, the 
 for ...) where the others have it, and the reason.
 
 States: waiting; gone (Kafka no longer had the message when its letter was written; it can only be discarded). With \
---history also replayed and discarded.";
+--all also replayed and discarded.
+
+The last line sums up what waits: how many letters, for which reasons, and for how long.";
 
 const REPLAY_HELP: &str = "\
 A message goes to the partition that it came from, as it was, with the header job.rounds. Where its letter names the \
@@ -44,7 +46,7 @@ by the next replay; none is lost. Of two at once the later one goes on and the o
 
 const DISCARD_HELP: &str = "\
 The letters stay in the dead-letter topic, for as long as its retention keeps them; a note there says that they are \
-discarded. list --history shows them, and show all of one. There is no way back.";
+discarded. list --all shows them, and show all of one. There is no way back.";
 
 #[derive(Debug, Args)]
 pub(super) struct ListCommand {
@@ -144,7 +146,7 @@ pub struct ListArgs {
     #[command(flatten)]
     which: SelectionArgs,
     /// Show replayed and discarded letters too
-    #[arg(long)]
+    #[arg(long = "all", alias = "history")]
     pub history: bool,
     /// Show at most N letters
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

@@ -3,13 +3,13 @@
 use std::io::Write;
 
 use super::index::{Aim, Index};
-use super::markers::{Marker, Run};
 use super::replay::{letter, offsets_of};
 use super::resend;
 use super::show::{self, State};
-use super::topic::Topic;
 use super::{all_there, messages, read_all, rest, say};
 use crate::commands::cli::ChosenArgs;
+use crate::dead_letter::markers::{Marker, Run};
+use crate::dead_letter::topic::Topic;
 
 /// Limits the offsets in one marker: about 20 KB where no two of them are neighbours.
 const OFFSETS_PER_MARKER: usize = 1_000;

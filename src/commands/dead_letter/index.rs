@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::markers::{Marker, Run};
 use super::select::Selection;
 use super::show::State;
+use super::summary::Summary;
 use crate::consumer::decode::decode;
 use crate::consumer::route::Router;
 use crate::dead_letter::letter::{Identity, Place, StoredLetter};
+use crate::dead_letter::markers::{Marker, Run};
 use crate::dead_letter::whom::Whom;
 use crate::kafka::client::ConsumerRecord;
+use crate::message::Cause;
 
 /// Built from the topic's records, those of each partition in order.
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ struct Entry {
     deliverable: bool,
     selected: bool,
     whom: Whom,
+    cause: Option<Cause>,
+    time: i64,
 }
 
 /// A letter that is to be replayed or discarded.
@@ -135,6 +139,8 @@ impl Index {
                         deliverable: is_deliverable(&letter),
                         selected: self.selection.takes(&letter),
                         whom: letter.whom,
+                        cause: letter.cause,
+                        time: letter.time,
                     });
                 }
             }
@@ -184,6 +190,20 @@ impl Index {
             .map(|letter| letter.identity)
             .collect::<HashSet<_>>()
             .len()
+    }
+
+    /// Sums up the selected letters that wait for a decision.
+    pub fn summary(&self) -> Summary {
+        let settled = self.settled();
+        let waits = |letter: &&Entry| {
+            let state = settled.state_of(letter.identity, &letter.whom, letter.gone);
+            letter.selected && state.waits()
+        };
+        let mut summary = Summary::default();
+        for letter in self.letters.iter().filter(waits) {
+            summary.add(letter.cause, letter.time);
+        }
+        summary
     }
 
     /// Whether this letter was discarded.

@@ -1,32 +1,30 @@
 //! `job dead-letter`: list and show; [`replay`] and [`discard`] have their own files.
 //!
-//! [`topic`] reads records, [`index`] tells what became of each letter, and [`markers`] are what a replay or a discard writes.
-//! `job check` asks [`waiting`] how many letters wait.
+//! [`index`] tells what became of each letter. `job check` asks [`waiting`] how many letters wait.
 
 // Public modules parse or build records; fuzz targets use them.
 mod discard;
 pub mod index;
-pub mod markers;
 mod replay;
 pub mod resend;
 mod select;
 pub mod show;
-mod topic;
+mod summary;
 mod waiting;
 
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use crate::base::{limits, signals, text};
+use crate::base::{limits, signals, text, wall};
 use crate::comet;
 use crate::commands::cli::{DeadLetter, ListArgs, ShowArgs};
 use crate::dead_letter::letter::{Place, StoredLetter};
+use crate::dead_letter::topic::Topic;
 use crate::kafka::client::ConsumerRecord;
 use crate::observe::logging;
 use crate::settings::Config;
 use crossbeam_channel::Receiver;
 use index::{Index, Plan};
-use topic::Topic;
 
 pub use select::{Selection, Sources};
 pub use waiting::count as count_waiting;
@@ -181,10 +179,10 @@ async fn list(
         return Ok(true);
     }
     let selection = args.selection();
-    let mut index = Index::new(Selection::default());
+    let mut index = Index::new(selection.clone());
     let bounds = topic.bounds().await?;
     read_all(&mut topic, &mut index).await?;
-    let settled = index.settled();
+    let (settled, summary) = (index.settled(), index.summary());
     drop(index);
 
     let mut listed = 0_u64;
@@ -219,7 +217,7 @@ async fn list(
         let wait = if args.history { "" } else { " wait" };
         let before = match settled.counts() {
             (replayed, discarded) if !args.history && replayed + discarded > 0 => format!(
-                "; {replayed} replayed and {discarded} discarded in all: list --history shows them"
+                "; {replayed} replayed and {discarded} discarded in all: list --all shows them"
             ),
             _ => String::new(),
         };
@@ -227,6 +225,8 @@ async fn list(
             out,
             format_args!("no{such} dead letters{wait} in {}{before}", topic.name),
         );
+    } else if let Some(summary) = summary.in_words(&topic.name, wall::millis()) {
+        say(out, format_args!("{summary}"));
     }
     Ok(true)
 }

@@ -17,14 +17,14 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::index::{Aim, Due, Index, Plan};
-use super::markers::{Marker, Run};
 use super::resend::{Outcome, Resender};
 use super::show::{self, State};
-use super::topic::Topic;
 use super::{Ends, all_there, messages, read_all, rest, say};
 use crate::base::text;
 use crate::commands::cli::ChosenArgs;
 use crate::dead_letter::letter::{Place, StoredLetter};
+use crate::dead_letter::markers::{Marker, Run};
+use crate::dead_letter::topic::Topic;
 use crate::kafka::client::RecordMetadata;
 use crate::kafka::{self, Cluster};
 use crate::settings::Config;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use protobuf::Message;
 
 use super::index::Due;
-use super::topic::Topic;
 use crate::consumer::decode::decode;
 use crate::dead_letter::letter::StoredLetter;
+use crate::dead_letter::topic::Topic;
 use crate::dead_letter::{LARGEST, header};
 use crate::kafka::client::{Acks, KrafkaError, Producer, Record, RecordMetadata};
 use crate::kafka::{COMMAND_TIMEOUT, is_too_large};

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::index::Index;
-use super::topic::Topic;
+use crate::dead_letter::topic::Topic;
 use crate::settings::Config;
 
 /// Limits the count. A dead-letter topic may hold millions of letters that were replayed long ago.

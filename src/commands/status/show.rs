@@ -121,8 +121,11 @@ fn delivery(page: &mut Page, status: &Status) {
         ));
     }
     let (held, letters) = (&status.held, &status.dead_letters);
+    let undecided = letters
+        .to_replay
+        .map_or_else(String::new, |messages| format!(", {messages} to decide on"));
     page.line(format_args!(
-        "Held: {} of {} messages, {} of {}. Dead letters: {} written, {} waiting",
+        "Held: {} of {} messages, {} of {}. Dead letters: {} written, {} waiting{undecided}",
         held.messages,
         held.messages_limit,
         bytes(held.bytes),

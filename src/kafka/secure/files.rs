@@ -2,30 +2,8 @@
 
 use std::path::Path;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::{Error as PemError, PemObject};
-
+pub use crate::base::pem::{certificates, read};
 use crate::settings::security::{Mechanism, Password, Sasl, Secret};
-
-/// The certificates in the file that a setting names.
-///
-/// # Errors
-/// A sentence that names setting and file.
-pub fn certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let pem = read(setting, path)?;
-    let found: Result<Vec<_>, PemError> = CertificateDer::pem_slice_iter(&pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(format!(
-            "{setting} {}: there is no certificate in PEM in it (-----BEGIN CERTIFICATE-----)",
-            path.display()
-        )),
-        Err(error) => Err(format!(
-            "{setting} {}: it can't be read as PEM: {error}",
-            path.display()
-        )),
-    }
-}
 
 /// The password, without the end of its line.
 ///
@@ -61,19 +39,6 @@ pub fn secret(setting: &str, path: &Path) -> Result<Secret, String> {
             path.display()
         )),
         text => Ok(Secret::new(text)),
-    }
-}
-
-/// What is in the file that a setting names.
-///
-/// # Errors
-/// A sentence that names both.
-pub fn read(setting: &str, path: &Path) -> Result<Vec<u8>, String> {
-    let file = path.display();
-    match std::fs::read(path) {
-        Ok(bytes) if bytes.is_empty() => Err(format!("{setting} {file}: the file is empty")),
-        Ok(bytes) => Ok(bytes),
-        Err(error) => Err(format!("{setting} {file}: it can't be read: {error}")),
     }
 }
 

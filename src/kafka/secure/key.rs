@@ -4,9 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pkcs8::{EncryptedPrivateKeyInfo, pkcs5};
 use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject;
 
 use super::files::{read, secret};
+use crate::base::pem::key_of;
 use crate::settings::security::ClientCertificate;
 
 const SETTING: &str = "ssl-key-location";
@@ -20,13 +20,7 @@ const LEGACY: &str = "Proc-Type: 4,ENCRYPTED";
 /// # Errors
 /// A sentence that names setting and file, and shows nothing of what is in it.
 pub fn key(client: &ClientCertificate) -> Result<PrivateKeyDer<'static>, String> {
-    // What a parser says of a key might show some of it.
-    PrivateKeyDer::from_pem_slice(&pem(client)?).map_err(|_| {
-        format!(
-            "{SETTING} {}: there is no key in PEM in it (-----BEGIN PRIVATE KEY-----)",
-            client.key.display()
-        )
-    })
+    key_of(SETTING, &client.key, &pem(client)?)
 }
 
 /// The key as PEM, decrypted where it is encrypted.

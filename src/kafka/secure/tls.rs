@@ -3,15 +3,16 @@
 use std::io;
 use std::sync::Arc;
 
+use rustls::ClientConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::names::AnyName;
 use super::{files, key, words};
+use crate::base::pem;
 use crate::kafka::finding::Finding;
 use crate::settings::security::{ClientCertificate, Identification, Tls};
 
@@ -24,7 +25,7 @@ pub fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("TLS can't be set up: {error}"))?;
-    let roots = roots(tls)?;
+    let roots = pem::roots("ssl-ca-location", tls.ca.as_deref(), "brokers'")?;
     let builder = match tls.identification {
         Identification::Https => builder.with_root_certificates(roots),
         Identification::None => builder
@@ -46,34 +47,6 @@ pub fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
             )
         })?;
     Ok(Arc::new(config))
-}
-
-fn roots(tls: &Tls) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    match &tls.ca {
-        Some(path) => {
-            for certificate in files::certificates("ssl-ca-location", path)? {
-                roots.add(certificate).map_err(|error| {
-                    format!(
-                        "ssl-ca-location {}: a certificate in it can't be read: {error}",
-                        path.display()
-                    )
-                })?;
-            }
-        }
-        None => {
-            // Some that can't be read are no reason to distrust the others.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                return Err(
-                    "this system has no list of CAs: set ssl-ca-location to the PEM file of the CA that signed the brokers' \
-                     certificates"
-                        .into(),
-                );
-            }
-        }
-    }
-    Ok(roots)
 }
 
 /// As `client_config`. Decrypting a key is made to take its time, so it is done aside.

@@ -3,11 +3,10 @@
 use std::error::Error;
 use std::io;
 
-use jiff::Timestamp;
-use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
 use crate::base::text::escape_first;
+use crate::base::x509::{names, time};
 use crate::kafka::finding::{Finding, without_number};
 use crate::settings::security::{Mechanism, Sasl};
 
@@ -114,27 +113,6 @@ fn of_certificate(error: &CertificateError) -> Finding {
     }
 }
 
-/// The names of a certificate, as rustls shows them: `DnsName("a")`.
-fn names(presented: &[String]) -> String {
-    let plain = presented.iter().map(|name| {
-        let inner = name
-            .split_once('(')
-            .and_then(|(_, rest)| rest.strip_suffix(')'));
-        let inner = inner.unwrap_or(name).trim_matches('"');
-        escape_first(inner.as_bytes(), SHOWN)
-    });
-    match plain.collect::<Vec<_>>().join(", ") {
-        none if none.is_empty() => "no name (subjectAltName is missing)".into(),
-        names => names,
-    }
-}
-
-fn time(at: UnixTime) -> String {
-    let seconds = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
-    Timestamp::from_second(seconds)
-        .map_or_else(|_| format!("second {seconds}"), |at| at.to_string())
-}
-
 /// The broker ended TLS, and said why.
 fn of_alert(alert: AlertDescription, shown: bool) -> Finding {
     match alert {
@@ -224,6 +202,7 @@ mod tests {
     use crate::settings::security::{Password, Secret};
     use krafka::error::KrafkaError;
     use rustls::pki_types::ServerName;
+    use rustls::pki_types::UnixTime;
     use std::time::Duration;
 
     fn sasl() -> Sasl {

@@ -112,6 +112,10 @@ metrics! {
         "Dead letters written: undecodable, unroutable, unreadable (Kafka's record itself), refused (by a Comet), failed (again and again at a Comet that took others), crashes (the Comet, it seems), too_old, skipped (by job ctl skip)";
     DEAD_LETTERS_WAITING = Gauge "job_dead_letters_waiting" []
         "Dead letters that Kafka did not take yet; they are tried again";
+    DEAD_LETTERS_TO_REPLAY = Gauge "job_dead_letters_to_replay" ["topic"]
+        "Messages in the dead-letter topic that were neither replayed nor discarded, of the newest 10000 records of each of its partitions. Every process of the group says the same. Missing until the topic was read";
+    DEAD_LETTERS_OLDEST_SECONDS = Gauge "job_dead_letters_oldest_seconds" ["topic"]
+        "How long the oldest of them has been a dead letter; 0 where there is none";
     SKIPPED = Counter "job_skipped_total" ["reason"]
         "Messages that were not sent: too_old (max-age), and of what Comets missed, missed_too_old (catch-up) and missed_deleted (Kafka no longer has them)";
     LOG_RECORDS_DROPPED = Counter "job_log_records_dropped_total" []

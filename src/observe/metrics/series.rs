@@ -7,8 +7,9 @@ use std::time::Instant;
 use super::Source;
 use super::list::*;
 use super::page::{Page, Values};
+use crate::base::wall;
 use crate::figures::{Account, CometAccount, METHODS, Method, Snapshot, TOOK, Totals, status_name};
-use crate::message::{CometId, PartitionId};
+use crate::message::{CometId, PartitionId, TopicId};
 use crate::observe::comet_state::{STATES, state};
 use crate::observe::{logging, process};
 
@@ -149,6 +150,19 @@ impl Source {
         let letters = letters.map(|(cause, count)| (values([cause.name()]), count));
         page.counter(&DEAD_LETTERS, letters)?;
         page.number(&DEAD_LETTERS_WAITING, self.figures.letters.waiting.get())?;
+        let undecided = self.figures.letters.by_topic();
+        let of = |topic: &TopicId| values([&self.dead_letter_topics[usize::from(topic.0)]]);
+        let waiting = undecided.iter();
+        let waiting = waiting.map(|(topic, undecided)| (of(topic), undecided.messages as f64));
+        page.gauge(&DEAD_LETTERS_TO_REPLAY, waiting)?;
+        let now = wall::millis();
+        let oldest = undecided.iter().map(|(topic, undecided)| {
+            let since = undecided
+                .oldest_ms
+                .map_or(0, |oldest| (now - oldest).max(0));
+            (of(topic), since as f64 / 1e3)
+        });
+        page.gauge(&DEAD_LETTERS_OLDEST_SECONDS, oldest)?;
         let account = self.figures.group.account();
         let skipped = [
             ("too_old", account.too_old),

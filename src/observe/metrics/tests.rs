@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::list::{ALL, Kind};
 use super::*;
-use crate::figures::{Account, Behind, CometAccount, GroupAccount, Method, Seen, Standing};
-use crate::message::{Cause, CometId, Held, PartitionId, Status, Topics};
+use crate::figures::{
+    Account, Behind, CometAccount, GroupAccount, Method, Seen, Standing, Undecided,
+};
+use crate::message::{Cause, CometId, Held, PartitionId, Status, TopicId, Topics};
 
 /// Figures in which everything happened.
 fn source() -> Source {
@@ -49,6 +51,11 @@ fn source() -> Source {
     worker.delivered(40);
     figures.letters.written(Cause::Refused);
     figures.letters.waiting.set(5);
+    let undecided = Undecided {
+        messages: 2,
+        oldest_ms: Some(0),
+    };
+    figures.letters.undecided(TopicId(0), undecided);
     figures.group.assigned.add(2);
     figures.group.failed_commits.add(1);
     figures.group.publish(GroupAccount {
@@ -119,6 +126,7 @@ fn what_was_counted_is_on_the_page() {
         "job_caught_up_total{comet=\"b:1\"} 1",
         "job_dead_letters_total{reason=\"refused\"} 1",
         "job_dead_letters_waiting 5.0",
+        "job_dead_letters_to_replay{topic=\"chat.dead-letter\"} 2.0",
         "job_skipped_total{reason=\"too_old\"} 8",
         "kafka_consumed_total{topic=\"chat\",consumer_group=\"job \\\"1\\\"\",service=\"job\"} 10",
         "grpc_calls_total{method=\"PushMsg\",status=\"success\",service=\"job\"} 2",

@@ -89,6 +89,13 @@ function showConditions(conditions) {
   region.replaceChildren(make("ul", {}, ...conditions.map(item)));
 }
 
+function written({ waiting, to_replay: undecided }) {
+  const parts = ["written"];
+  if (waiting) parts.push(`${number(waiting)} waiting`);
+  if (undecided) parts.push(`${number(undecided)} to decide on`);
+  return parts.join(", ");
+}
+
 function showNumbers({ delivery, partitions, held, dead_letters: letters }) {
   const lag = partitions.reduce((sum, one) => sum + (one.lag ?? 0), 0);
   const seconds = partitions.map((one) => one.lag_seconds ?? 0);
@@ -101,7 +108,7 @@ function showNumbers({ delivery, partitions, held, dead_letters: letters }) {
     ["Lag", number(lag), oldest >= 1 ? `records, the oldest ${lasting(oldest)}` : "records"],
     ["Held", number(held.messages), `of ${number(held.messages_limit)} messages`],
     ["Held", bytes(held.bytes), `of ${bytes(held.bytes_limit)}`],
-    ["Dead letters", number(letters.written), letters.waiting ? `written, ${number(letters.waiting)} waiting` : "written"],
+    ["Dead letters", number(letters.written), written(letters)],
   ];
   if (!changed("numbers", tiles)) return;
   at("numbers").replaceChildren(...tiles.map(([name, value, unit]) =>

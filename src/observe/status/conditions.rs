@@ -1,6 +1,7 @@
 //! Why job is slow, or doesn't deliver: conditions with a name, what is so, and what to do. They are found in the status alone,
 //! without a clock or a look at anything.
 
+mod letters;
 mod log;
 
 use super::document::{Comet, Condition, Point, Severity, Status};
@@ -31,12 +32,13 @@ pub fn conditions(status: &Status) -> Vec<Condition> {
     found.extend(reading_fails(status));
     found.extend(paused(status));
     found.extend(comets(status));
-    found.extend(letters_wait(status));
+    found.extend(letters::not_written(status));
     found.extend(commits_fail(status));
     found.extend(at_limit(status));
     found.extend(held_up(status));
     found.extend(slow_comets(status));
     found.extend(lag_grows(status));
+    found.extend(letters::to_decide_on(status));
     found.extend(log::not_written(status));
     // Those of the same severity stay in this order.
     found.sort_by_key(|condition| condition.severity);
@@ -290,27 +292,6 @@ fn no_answer_yet(status: &Status) -> Option<Condition> {
             "No Comet has answered",
             format!("{}: no answer since job's start.", named(&all)),
             "See that the Comets run and can be reached from here: job check calls each.".into(),
-        )
-    })
-}
-
-fn letters_wait(status: &Status) -> Option<Condition> {
-    let letters = &status.dead_letters;
-    (letters.waiting > 0).then(|| {
-        let waits = match letters.waiting {
-            1 => "1 dead letter is waiting".into(),
-            n => format!("{n} dead letters are waiting"),
-        };
-        let lasts = lasting(letters.waiting_seconds.unwrap_or_default());
-        condition(
-            Severity::Urgent,
-            "Dead letters can't be written",
-            format!(
-                "{waits}, for {lasts} now: Kafka doesn't take them into {}. Their partitions commit nothing behind them.",
-                letters.topic
-            ),
-            "The last errors say what Kafka answered. See that the topic exists, that job may write there, and its max.message.bytes."
-                .into(),
         )
     })
 }

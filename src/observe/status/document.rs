@@ -198,6 +198,10 @@ pub struct DeadLetters {
     /// Those that Kafka did not take yet.
     pub waiting: u64,
     pub waiting_seconds: Option<f64>,
+    /// Messages that were neither replayed nor discarded, in the newest part of the topic. `None` while that isn't known.
+    pub to_replay: Option<u64>,
+    /// How long the oldest of them has been a dead letter.
+    pub oldest_seconds: Option<f64>,
 }
 
 /// How the log fares.

@@ -47,12 +47,7 @@ pub fn status(source: &Source, history: &History, pulse: &Pulse, now: Instant) -
         workers: workers(source, (&sample, before), &still),
         standing_still: still,
         held: held(source),
-        dead_letters: DeadLetters {
-            topic: source.dead_letter_topics.join(","),
-            written: figures.letters.by_cause().map(|(_, count)| count).sum(),
-            waiting: figures.letters.waiting.get(),
-            waiting_seconds: lasts(history.since.letters_wait),
-        },
+        dead_letters: dead_letters(source, lasts(history.since.letters_wait)),
         log: log(now),
         last_errors: logging::last_errors(),
     };
@@ -163,6 +158,22 @@ fn workers(
         }
     };
     (0..figures.workers.len()).map(worker).collect()
+}
+
+fn dead_letters(source: &Source, waiting_seconds: Option<f64>) -> DeadLetters {
+    let letters = &source.figures.letters;
+    let undecided = letters.by_topic();
+    let oldest = undecided.values().filter_map(|topic| topic.oldest_ms).min();
+    let age = |since: i64| (wall::millis() - since).max(0) as f64 / 1e3;
+    DeadLetters {
+        topic: source.dead_letter_topics.join(","),
+        written: letters.by_cause().map(|(_, count)| count).sum(),
+        waiting: letters.waiting.get(),
+        waiting_seconds,
+        to_replay: (!undecided.is_empty())
+            .then(|| undecided.values().map(|topic| topic.messages).sum()),
+        oldest_seconds: oldest.map(|since| tenths(age(since))),
+    }
 }
 
 fn held(source: &Source) -> Held {

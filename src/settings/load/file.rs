@@ -6,7 +6,8 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::parser::Parser;
-use super::shown as shown_value;
+use super::shown as without_secrets;
+use crate::base::text::escape_body;
 use crate::settings::metadata;
 
 /// Reads the file's keys and values, and checks each.
@@ -53,7 +54,7 @@ pub fn read(path: &Path, folder: &Path, parser: &Parser) -> Result<Vec<(String, 
             .map_err(|reason| {
                 format!(
                     "{at}: {key} = {}: {}",
-                    shown_value(key, &value),
+                    escape_body(without_secrets(key, value.clone()).as_bytes()),
                     reason.of_value()
                 )
             })?;

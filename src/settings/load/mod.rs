@@ -1,10 +1,12 @@
-//! Loads settings from four sources: flags win over environment variables, those over the file, that over defaults.
+//! Loads settings from five sources: flags win over environment variables, those over the file, that over systemd's credentials,
+//! and these over defaults.
 //!
 //! Each value of a lower source is written as `--key=value` and read by the flags' own parser. Every value is checked,
 //! even where a higher source wins.
 
-mod file;
-mod parser;
+mod credentials;
+pub(super) mod file;
+pub(super) mod parser;
 #[cfg(test)]
 mod tests;
 mod unknown;
@@ -19,8 +21,7 @@ use clap::{Arg, ArgMatches, Args, FromArgMatches};
 
 use crate::base::text::escape_body;
 use crate::settings::Config;
-use crate::settings::args::Secrets;
-use crate::settings::args::SettingArgs;
+use crate::settings::args::{Secrets, SettingArgs};
 use crate::settings::metadata;
 use crate::settings::security::{PASSWORD_VARIABLE, SECRET_VARIABLE, Secret};
 use parser::{Parser, argument};
@@ -30,7 +31,7 @@ const DEFAULT_FILE: &str = "job.toml";
 /// The key of a setting of which it matters whether somebody set it.
 const HTTP: &str = "http";
 /// The one flag that is no key of the file: it names the file.
-const CONFIG: &str = "config";
+pub(super) const CONFIG: &str = "config";
 
 /// The environment of a command line: the process's, or a test's.
 pub struct Environment {
@@ -75,23 +76,40 @@ pub struct Loaded {
     ignored: Vec<String>,
 }
 
-#[derive(Clone)]
-struct Setting {
-    key: String,
-    value: String,
-    origin: Origin,
+/// One setting: its value as text, which is no secret, and where it is from.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    pub key: String,
+    /// `None`: there is none.
+    pub value: Option<String>,
+    /// The whole value, where nothing may show it.
+    hidden: Option<Secret>,
+    pub origin: Origin,
 }
 
+/// Where a value is from.
 #[derive(Clone, Debug, PartialEq)]
-enum Origin {
+pub enum Origin {
     Default,
+    /// A file that systemd hands over, by the credential's name.
+    Credential(String),
     File(PathBuf),
     Variable(String),
     Flag(String),
 }
 
+impl Setting {
+    /// The value for people.
+    fn shown(&self) -> String {
+        escape_body(self.value.as_deref().unwrap_or("none").as_bytes())
+    }
+}
+
+/// What stands in the place of a secret.
+pub const HIDDEN: &str = "(hidden)";
+
 /// A setting that is not what it was.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     pub key: String,
     before: String,
@@ -99,24 +117,16 @@ pub struct Change {
     origin: Origin,
 }
 
-impl fmt::Debug for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, value, origin } = self;
-        write!(f, "{key} = {} ({origin})", shown(key, value))
-    }
-}
-
-impl fmt::Debug for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
 impl fmt::Display for Change {
     /// As `max-age: off → 10m (job.toml)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [before, after] = [&self.before, &self.after].map(|value| shown(&self.key, value));
-        write!(f, "{}: {before} → {after} ({})", self.key, self.origin)
+        let Change {
+            key,
+            before,
+            after,
+            origin,
+        } = self;
+        write!(f, "{key}: {before} → {after} ({origin})")
     }
 }
 
@@ -124,6 +134,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Default => f.write_str("default"),
+            Origin::Credential(name) => write!(f, "credential {name}"),
             Origin::File(path) => write!(f, "{}", path.display()),
             Origin::Variable(name) | Origin::Flag(name) => f.write_str(name),
         }
@@ -140,18 +151,30 @@ impl Loaded {
         });
         self.settings
             .iter()
-            .map(|setting| format!("{setting:?}"))
+            .map(|setting| format!("{} = {} ({})", setting.key, setting.shown(), setting.origin))
             .chain(ignored)
+    }
+
+    /// All settings.
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
+    /// The names of variables that begin like settings and are none.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
     }
 
     /// The settings that have other values in `newer`.
     pub fn changes(&self, newer: &Loaded) -> Vec<Change> {
         let pairs = self.settings.iter().zip(&newer.settings);
-        let changed = pairs.filter(|(before, after)| before.value != after.value);
+        let changed = pairs.filter(|(before, after)| {
+            (&before.value, &before.hidden) != (&after.value, &after.hidden)
+        });
         let changes = changed.map(|(before, after)| Change {
             key: after.key.clone(),
-            before: before.value.clone(),
-            after: after.value.clone(),
+            before: before.shown(),
+            after: after.shown(),
             origin: after.origin.clone(),
         });
         changes.collect()
@@ -167,7 +190,7 @@ pub fn variable(arg: &Arg) -> Option<String> {
     known.then(|| variable_name(arg.get_long().unwrap_or_default()))
 }
 
-fn variable_name(key: &str) -> String {
+pub(super) fn variable_name(key: &str) -> String {
     format!("JOB_{}", key.replace('-', "_").to_ascii_uppercase())
 }
 
@@ -190,6 +213,11 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
         .collect();
     let ignored = unknown::unknown(environment.set(), &known)?;
 
+    for key in &parser.keys {
+        if let Some((name, path)) = credentials::of(key, environment) {
+            values.insert(key.clone(), (path.into(), Origin::Credential(name)));
+        }
+    }
     let file = config_file(matches, environment)?;
     if let Some(path) = &file {
         for (key, value) in file::read(path, &environment.folder, &parser)? {
@@ -202,7 +230,7 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
             parser.check(key, value).map_err(|reason| {
                 format!(
                     "environment variable {name}={}: {}",
-                    shown(key, &value.to_string_lossy()),
+                    escape_body(shown(key, value.to_string_lossy().into()).as_bytes()),
                     reason.of_value()
                 )
             })?;
@@ -219,9 +247,12 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
     let merged = parser.parse(args).map_err(|error| error.to_string())?;
     let settings = parser.keys.iter().map(|key| {
         let value = merged.get_raw(&id(key)).into_iter().flatten().next();
+        let value = value.map(|value| value.to_string_lossy().into_owned());
+        let hidden = value.as_deref().filter(|_| key == metadata::KEY);
         Setting {
             key: key.clone(),
-            value: value.map_or("none".into(), |value| value.to_string_lossy().into_owned()),
+            hidden: hidden.map(Secret::new),
+            value: value.map(|value| shown(key, value)),
             origin: values
                 .get(key)
                 .map_or(Origin::Default, |(_, origin)| origin.clone()),
@@ -242,7 +273,8 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
     ] {
         settings.extend(secret.as_ref().map(|_| Setting {
             key: key.into(),
-            value: "(hidden)".into(),
+            value: Some(HIDDEN.into()),
+            hidden: None,
             origin: Origin::Variable(variable.into()),
         }));
     }
@@ -257,11 +289,11 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
     })
 }
 
-/// A setting's value as it is shown.
-fn shown(key: &str, value: &str) -> String {
+/// A setting's value, without what nothing may show.
+fn shown(key: &str, value: String) -> String {
     match key {
-        metadata::KEY => escape_body(metadata::shown(value).as_bytes()),
-        _ => escape_body(value.as_bytes()),
+        metadata::KEY => metadata::shown(&value),
+        _ => value,
     }
 }
 

@@ -1,17 +1,16 @@
 //! Whether job lives, whether it is ready, and where it says so.
 
 use std::net::TcpListener;
-use std::os::unix::net::UnixDatagram;
 
 use grpcio::RpcStatusCode;
 
 use super::{start, topic, watched};
 use crate::support::comet::{Answer, Comet};
+use crate::support::free_port;
 use crate::support::job::JobCommand;
 use crate::support::kafka::{Kafka, Version};
 use crate::support::messages::over_rooms;
 use crate::support::topic::Topic;
-use crate::support::{PATIENCE, free_port};
 
 #[test]
 fn job_is_ready_when_messages_can_flow() {
@@ -76,47 +75,6 @@ fn the_threads_that_speak_to_kafka_are_watched_too() {
         topic.await_no_lag();
         job.stop();
     }
-}
-
-#[test]
-fn systemd_hears_that_the_threads_go_on_until_one_stands_still() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let at = folder.path().join("notify");
-    let socket = UnixDatagram::bind(&at).expect("it can be bound");
-    socket
-        .set_read_timeout(Some(PATIENCE))
-        .expect("it can wait");
-    let word = || {
-        let mut word = [0; 64];
-        let length = socket.recv(&mut word).expect("a word comes");
-        String::from_utf8_lossy(&word[..length]).into_owned()
-    };
-    let topic = topic(1);
-    let comet = Comet::start();
-    // Without the pages: they are no part of it.
-    let job = topic
-        .job(&[&comet])
-        .log_level("INFO")
-        .flag("--threads", "1");
-    let job = job.env("NOTIFY_SOCKET", &at.to_string_lossy());
-    let job = job.env("WATCHDOG_USEC", "400000");
-    let mut job = job
-        .fault("worker=1*sleep(5000);stands-still=return(1500)")
-        .start();
-    assert_eq!(word(), "READY=1");
-    for _ in 0..3 {
-        assert_eq!(word(), "WATCHDOG=1");
-    }
-    topic.produce(over_rooms(1, 0, 1));
-    job.await_line(&["ERROR", "stands still", "worker-0", "watchdog"]);
-    socket.set_nonblocking(true).expect("it can be");
-    while socket.recv(&mut [0; 64]).is_ok() {}
-    // Nothing more is said before it goes on, which is when the message is delivered.
-    socket.set_nonblocking(false).expect("it can be");
-    assert_eq!(comet.count(), 0);
-    assert_eq!(word(), "WATCHDOG=1");
-    comet.await_delivered(1);
-    job.stop();
 }
 
 #[test]

@@ -57,3 +57,11 @@ impl Ended {
         self.err
     }
 }
+
+/// What one said that ended with this code, wherever it did.
+#[track_caller]
+pub fn complains(ended: Ended, code: i32) -> String {
+    let said = ended.out + &ended.err;
+    assert_eq!(ended.code, Some(code), "{said}");
+    said
+}

@@ -2,11 +2,13 @@
 
 pub mod bodiless;
 pub mod browser;
+pub mod certificates;
 pub mod comet;
 pub mod command;
 pub mod dead_address;
 pub mod dev_comet;
 pub mod dns;
+pub mod front;
 pub mod http;
 pub mod job;
 pub mod kafka;
@@ -18,6 +20,7 @@ pub mod signals;
 pub mod socket;
 pub mod sockets;
 pub mod stream;
+pub mod tls_server;
 pub mod tokens;
 pub mod topic;
 

@@ -1,6 +1,5 @@
 //! One Comet: its connection, and when the next attempt to make one may begin.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,12 +12,14 @@ use crate::comet::client::{
 use crate::comet::location::Location;
 use crate::comet::metadata::Metadata;
 use crate::comet::quiet::Quiet;
+use crate::comet::tls::Tls;
 
 /// The most that an answer may have, as with gRPC's library. Only the list of rooms is longer than nothing, and nobody reads it.
 const LONGEST_ANSWER: u32 = 4 << 20;
 
 pub struct Peer {
     pub location: Arc<Location>,
+    tls: Option<Arc<Tls>>,
     /// Of the addresses that the connection is for.
     version: u64,
     /// What goes along with each call, and which version of it the connection has; `None` for an unknown one.
@@ -41,10 +42,15 @@ struct Connected {
 }
 
 impl Peer {
-    pub fn new(location: Arc<Location>, metadata: Option<Arc<Metadata>>) -> Self {
+    pub fn new(
+        location: Arc<Location>,
+        metadata: Option<Arc<Metadata>>,
+        tls: Option<Arc<Tls>>,
+    ) -> Self {
         Self {
             version: location.version(),
             location,
+            tls,
             metadata,
             sends: None,
             link: None,
@@ -79,11 +85,7 @@ impl Peer {
         if let Some((_, why)) = self.failed.as_ref().filter(|(until, _)| *until > now) {
             return Err(why.clone());
         }
-        let addresses: Vec<_> = self.location.addresses();
-        if addresses.is_empty() {
-            return Err(self.location.not_found());
-        }
-        let id = self.open(links, addresses, now);
+        let id = self.open(links, now)?;
         self.link = Some(Connected { id, since: now });
         log::debug!(
             comet = self.location.address();
@@ -91,17 +93,6 @@ impl Peer {
             self.location.address()
         );
         Ok(id)
-    }
-
-    /// Begins to connect.
-    pub fn open(&mut self, links: &mut Links, addresses: Vec<SocketAddr>, now: Instant) -> LinkId {
-        let addresses = addresses.into_iter().map(Address::Tcp).collect();
-        let id = links.open(addresses, config(&self.location), now);
-        self.sends = None;
-        self.bring_up_to_date(id, links);
-        // Which connection the next calls take is open.
-        self.sends = None;
-        id
     }
 
     /// Has a connection's calls send what is to go along with them now.
@@ -114,6 +105,28 @@ impl Peer {
                 links.with(id, |connection| connection.send_along(&fields));
             }
         }
+    }
+
+    /// Begins to make another connection.
+    ///
+    /// # Errors
+    /// There is nowhere to connect to, or TLS can't begin: why.
+    pub fn open(&mut self, links: &mut Links, now: Instant) -> Result<LinkId, String> {
+        let location = &self.location;
+        let addresses: Vec<_> = match location.path() {
+            Some(path) => vec![Address::Unix(path.into())],
+            None => location.addresses().into_iter().map(Address::Tcp).collect(),
+        };
+        if addresses.is_empty() {
+            return Err(location.not_found());
+        }
+        let config = config(location, self.tls.as_deref())?;
+        let id = links.open(addresses, config, now);
+        self.sends = None;
+        self.bring_up_to_date(id, links);
+        // Which connection the next calls take is open.
+        self.sends = None;
+        Ok(id)
     }
 
     /// The connection that is there.
@@ -174,13 +187,26 @@ impl Peer {
 }
 
 /// How a connection is made and kept: as a channel of gRPC's library is.
-pub fn config(location: &Location) -> Config {
-    Config {
-        authority: location.address().to_owned(),
+///
+/// # Errors
+/// No certificate can have the Comet's name.
+fn config(location: &Location, tls: Option<&Tls>) -> Result<Config, String> {
+    // As gRPC's library has it: whoever ends TLS may choose by this name.
+    let (authority, tls) = match (location.path(), tls) {
+        (Some(_), _) => ("localhost", None),
+        (None, None) => (location.address(), None),
+        (None, Some(tls)) => {
+            let authority = tls.server_name().unwrap_or(location.address());
+            (authority, Some(tls.secured(location.host())?))
+        }
+    };
+    Ok(Config {
+        authority: authority.to_owned(),
         user_agent: concat!("job/", env!("CARGO_PKG_VERSION")).to_owned(),
         max_answer: LONGEST_ANSWER,
         greeted_within: CONNECT_WITHIN,
         ask_after: SIGN_OF_LIFE_AFTER,
         answer_within: SIGN_OF_LIFE_WITHIN,
-    }
+        tls,
+    })
 }

@@ -7,13 +7,11 @@
 use std::time::{Duration, Instant};
 
 use super::super::lean::{By, LinkId};
-use super::{Direct, Made, Purpose};
+use super::{DEADLINE_EXCEEDED, Direct, Made, Purpose};
 use crate::comet::client::COMPARED_WITHIN;
 use crate::comet::methods;
 use crate::comet::quiet::SIGN_WITHIN;
 use crate::message::{Answer, CometId};
-
-const DEADLINE_EXCEEDED: i32 = 4;
 
 /// A question under way.
 pub struct Question {
@@ -80,8 +78,9 @@ impl Direct {
             peer.quiet.alive(question.at);
             return;
         }
-        let addresses: Vec<_> = peer.location.addresses();
-        let other = peer.open(&mut self.links, addresses, now);
+        let Ok(other) = peer.open(&mut self.links, now) else {
+            return;
+        };
         peer.question = Some(Question {
             other: Some(other),
             ..question

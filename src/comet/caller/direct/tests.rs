@@ -1,5 +1,7 @@
 //! Against gRPC's own server, and against nobody.
 
+mod one_stream;
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -67,7 +69,7 @@ fn located(address: &str) -> Arc<Location> {
 
 fn direct(addresses: &[&str]) -> Direct {
     let locations: Vec<_> = addresses.iter().map(|one| located(one)).collect();
-    Direct::new(&locations, PATIENCE, None).expect("a poller")
+    Direct::new(&locations, PATIENCE, (None, None)).expect("a poller")
 }
 
 /// An address at which nobody listens.
@@ -199,7 +201,7 @@ fn a_comet_that_moved_is_called_where_it_is_now() {
     let location = Arc::new(Location::new(&format!("comet:{port}"), look_up));
     let at = |ip: &str| location.moved(vec![ip.parse().expect("an address")]);
     let mut direct =
-        Direct::new(std::slice::from_ref(&location), PATIENCE, None).expect("a poller");
+        Direct::new(std::slice::from_ref(&location), PATIENCE, (None, None)).expect("a poller");
     direct.start(COMET, 1, "r");
     let status = direct.await_call().2.expect_err("its name isn't known yet");
     assert!(status.text.contains("the name comet was not found"));
@@ -272,7 +274,7 @@ fn the_bell_ends_the_wait() {
 fn all_are_asked_once() {
     let ((_comet, here), gone) = (comet_at("127.0.0.1:0"), nobody());
     let (heard, answers) = mpsc::channel();
-    direct(&[&here, &gone]).ask_each(move |comet, answer| {
+    direct(&[&here, &gone]).ask_each(move |comet, answer, _| {
         heard
             .send((comet, answer.map_err(|status| status.code)))
             .expect("the test listens");

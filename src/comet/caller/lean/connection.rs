@@ -23,6 +23,7 @@ use super::hpack::Decoder;
 use super::settings::{Peer, greet};
 use super::streams::Streams;
 use crate::comet::metadata;
+use crate::comet::tls::Secured;
 use alive::Alive;
 
 pub use super::streams::Key;
@@ -39,7 +40,7 @@ const _: () = assert!(LONGEST_BLOCK > MAX_HEADER_LIST as usize);
 /// How connections are made and kept.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is called, `host:port`.
+    /// What is called: mostly `host:port`.
     pub authority: String,
     pub user_agent: String,
     /// The most bytes that an answer may have.
@@ -49,6 +50,8 @@ pub struct Config {
     /// When nothing came for so long while calls wait, the peer is asked for a sign of life, and has so long for it.
     pub ask_after: Duration,
     pub answer_within: Duration,
+    /// What TLS over TCP needs, where the peer is spoken to with it.
+    pub tls: Option<Secured>,
 }
 
 /// What to call.
@@ -162,7 +165,7 @@ impl Connection {
             frame::write(&mut output, frame::WINDOW_UPDATE, 0, 0, &more.to_be_bytes());
         }
         Self {
-            heads: Heads::new(&config.authority, &config.user_agent),
+            heads: Heads::new(&config.authority, &config.user_agent).with_tls(config.tls.is_some()),
             alive: Alive::new(&config, now),
             config,
             state: State::Greeting,
@@ -195,6 +198,10 @@ impl Connection {
         self.heads.extras.set(fields);
     }
 
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Whether it takes calls. One that it doesn't take ends at once, as [`By::Unsent`].
     pub fn takes_calls(&self) -> bool {
         matches!(self.state, State::Greeting | State::Open)
@@ -213,6 +220,12 @@ impl Connection {
     /// Why it takes no calls.
     pub fn why(&self) -> &str {
         &self.why
+    }
+
+    /// Whether calls wait that have not left, or not all of them: for a stream, for the peer's window, or for the socket.
+    pub fn holds_calls(&self) -> bool {
+        let waits = !self.queued.is_empty() || !self.blocked.is_empty();
+        self.streams.len() > 0 && (waits || !self.output().is_empty())
     }
 
     /// Calls under way.

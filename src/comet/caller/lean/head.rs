@@ -26,6 +26,8 @@ const LONGEST_TIMEOUT: usize = 9;
 
 /// The state of one connection's encoder.
 pub struct Heads {
+    /// The place in the static table.
+    scheme: u8,
     authority: Field,
     te: Field,
     content_type: Field,
@@ -65,6 +67,7 @@ impl Heads {
     pub fn new(authority: &str, user_agent: &str) -> Self {
         let field = |place, value: &str| Field::new(Name::Static(place), value.as_bytes());
         Self {
+            scheme: statics::SCHEME_HTTP,
             authority: field(statics::AUTHORITY, authority),
             te: Field::new(Name::New("te"), b"trailers"),
             content_type: field(statics::CONTENT_TYPE, "application/grpc"),
@@ -76,6 +79,14 @@ impl Heads {
         }
     }
 
+    /// Says that they go over TLS, if so.
+    pub fn with_tls(mut self, has_tls: bool) -> Self {
+        if has_tls {
+            self.scheme = statics::SCHEME_HTTPS;
+        }
+        self
+    }
+
     /// The server's table may be so large (RFC 7541, 4.2).
     pub fn resize(&mut self, max: u32) {
         self.table.resize(LIMIT.min(max as usize));
@@ -83,14 +94,15 @@ impl Heads {
 
     /// How large a request's list of fields is, as MAX_HEADER_LIST_SIZE counts it (RFC 9113, 6.5.2).
     pub fn list_size(&self, path: &str) -> usize {
-        let values = path.len() + self.authority.value.len() + self.user_agent.value.len();
+        let scheme = usize::from(self.scheme == statics::SCHEME_HTTPS);
+        let values = path.len() + self.authority.value.len() + self.user_agent.value.len() + scheme;
         NAMES_AND_FIXED + LONGEST_TIMEOUT + values + FIELDS * OVERHEAD + self.extras.list_size()
     }
 
     /// Appends the block of a request.
     pub fn write(&mut self, path: &str, limit: Limit, out: &mut Vec<u8>) {
         self.table.announce(out);
-        out.extend_from_slice(&[0x80 | statics::METHOD_POST, 0x80 | statics::SCHEME_HTTP]);
+        out.extend_from_slice(&[0x80 | statics::METHOD_POST, 0x80 | self.scheme]);
         let table = &mut self.table;
         write_path(&mut self.paths, path, table, out);
         self.authority.write(table, out);
@@ -315,19 +327,22 @@ mod tests {
 
     #[test]
     fn the_list_is_not_larger_than_was_said() {
-        let (mut heads, mut decoder) = (heads(), loona_hpack::Decoder::new());
-        let mut block = Vec::new();
-        heads.write(
-            "/path",
-            Limit::Left(Duration::from_micros(12_345_678)),
-            &mut block,
-        );
-        let fields = decoder.decode(&block).expect("it can be read");
-        let size: usize = fields
-            .iter()
-            .map(|(name, value)| name.len() + value.len() + OVERHEAD)
-            .sum();
-        assert_eq!(heads.list_size("/path"), size);
+        for has_tls in [false, true] {
+            let mut heads = heads().with_tls(has_tls);
+            let mut decoder = loona_hpack::Decoder::new();
+            let mut block = Vec::new();
+            let left = Limit::Left(Duration::from_micros(12_345_678));
+            heads.write("/path", left, &mut block);
+            let fields = decoder.decode(&block).expect("it can be read");
+            let size: usize = fields
+                .iter()
+                .map(|(name, value)| name.len() + value.len() + OVERHEAD)
+                .sum();
+            assert_eq!(heads.list_size("/path"), size);
+            let scheme: &[u8] = if has_tls { b"https" } else { b"http" };
+            let (name, value) = &fields[1];
+            assert_eq!((&name[..], &value[..]), (&b":scheme"[..], scheme));
+        }
     }
 
     proptest! {

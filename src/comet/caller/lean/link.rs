@@ -7,7 +7,9 @@ use std::time::Instant;
 use mio::{Registry, Token};
 
 use super::connection::{Config, Connection};
-use super::socket::{Address, Socket};
+use super::socket::Address;
+use super::stream::Stream;
+use crate::comet::tls::{Certificate, words};
 
 /// How often one connection reads before the others have their turn.
 const READS: usize = 8;
@@ -19,20 +21,20 @@ pub struct Link {
     /// What came of those that were tried.
     errors: Vec<String>,
     attempt: Option<Attempt>,
-    socket: Option<Socket>,
+    stream: Option<Stream>,
     connect_until: Instant,
     token: Token,
     /// Whether it waits to be flushed, and to be asked for what ended.
     pub is_touched: bool,
     pub has_events: bool,
-    /// Whether calls were made since it was flushed.
-    pub has_new_calls: bool,
 }
 
 /// The address that is being tried.
 struct Attempt {
     address: Address,
     until: Instant,
+    /// The handshake of TLS is under way.
+    is_connected: bool,
 }
 
 impl Link {
@@ -50,31 +52,31 @@ impl Link {
             addresses: addresses.into(),
             errors: Vec::new(),
             attempt: None,
-            socket: None,
+            stream: None,
             connect_until,
             token,
             is_touched: false,
             has_events: false,
-            has_new_calls: false,
         };
         link.try_next(registry, now);
         link
     }
 
     fn try_next(&mut self, registry: &Registry, now: Instant) {
-        self.socket = None;
+        self.stream = None;
         self.attempt = None;
         while let Some(address) = self.addresses.pop_front() {
             let left = self.connect_until.saturating_duration_since(now);
             let until = now + left / (self.addresses.len() as u32 + 1);
-            let registered = Socket::connect(&address).and_then(|mut socket| {
-                socket.register(registry, self.token)?;
-                Ok(socket)
-            });
-            match registered {
-                Ok(socket) => {
-                    self.socket = Some(socket);
-                    self.attempt = Some(Attempt { address, until });
+            let config = self.connection.config();
+            match Stream::connect(&address, config, registry, self.token) {
+                Ok(stream) => {
+                    self.stream = Some(stream);
+                    self.attempt = Some(Attempt {
+                        address,
+                        until,
+                        is_connected: false,
+                    });
                     return;
                 }
                 Err(error) => self.errors.push(format!("{address}: {error}")),
@@ -101,52 +103,106 @@ impl Link {
     }
 
     pub fn advance(&mut self, registry: &Registry, now: Instant) {
-        if self
-            .attempt
-            .as_ref()
-            .is_some_and(|attempt| attempt.until <= now)
-        {
-            self.attempt_failed("no connection within its time", registry, now);
+        if let Some(attempt) = self.attempt.as_ref().filter(|tried| tried.until <= now) {
+            let why = match attempt.is_connected {
+                true => words::SILENT,
+                false => "no connection within its time",
+            };
+            self.attempt_failed(why, registry, now);
         }
         self.connection.advance(now);
     }
 
     /// The socket may be written, or has failed: it is connected, or can take more.
     pub fn ready(&mut self, registry: &Registry, now: Instant) {
-        if self.attempt.is_none() {
+        let (Some(attempt), Some(stream)) = (&mut self.attempt, &mut self.stream) else {
+            return;
+        };
+        if attempt.is_connected {
+            // What is wrong is told by what can still be read.
+            let _ = stream.flush();
             return;
         }
-        match self.socket.as_ref().map(Socket::is_connected) {
+        // TLS begins with what this side sends.
+        let connected = stream.is_connected().and_then(|is_connected| {
+            attempt.is_connected = is_connected;
+            match is_connected {
+                true => stream.flush(),
+                false => Ok(()),
+            }
+        });
+        match connected {
+            Ok(()) => self.open_if_ready(registry, now),
+            Err(error) => self.attempt_failed(error, registry, now),
+        }
+    }
+
+    /// The attempt is over when calls may be sent.
+    fn open_if_ready(&mut self, registry: &Registry, now: Instant) {
+        let (Some(attempt), Some(stream)) = (&self.attempt, &self.stream) else {
+            return;
+        };
+        match attempt.is_connected.then(|| stream.is_open()) {
             Some(Ok(true)) => {
                 self.attempt = None;
                 self.addresses.clear();
             }
             Some(Ok(false)) | None => {}
-            Some(Err(error)) => self.attempt_failed(error, registry, now),
+            Some(Err(why)) => self.attempt_failed(why, registry, now),
         }
     }
 
+    /// The peer's certificate, where it is spoken to with TLS.
+    pub fn certificate(&self) -> Option<Certificate> {
+        self.stream.as_ref()?.certificate()
+    }
+
     /// Reads what there is. Returns whether there may be more. `to_end` also where less came than could: the peer has closed its side.
-    pub fn read(&mut self, input: &mut [u8], to_end: bool, now: Instant) -> bool {
-        let Some(socket) = self.socket.as_mut().filter(|_| self.attempt.is_none()) else {
-            return false;
-        };
+    pub fn read(
+        &mut self,
+        input: &mut [u8],
+        to_end: bool,
+        registry: &Registry,
+        now: Instant,
+    ) -> bool {
         for _ in 0..READS {
-            match socket.read(input) {
-                Ok(None) => return false,
+            let Some(stream) = self.stream.as_mut() else {
+                return false;
+            };
+            let tries = self.attempt.as_ref();
+            if tries.is_some_and(|attempt| !attempt.is_connected) {
+                return false;
+            }
+            let is_attempt = tries.is_some();
+            match stream.read(input) {
+                Ok(None) => {
+                    let is_drained = stream.is_drained(0, input.len());
+                    self.open_if_ready(registry, now);
+                    if is_drained {
+                        return false;
+                    }
+                }
                 Ok(Some(0)) => {
-                    self.connection.lost("the server closed the connection");
+                    self.broke("the server closed the connection".into(), registry, now);
                     return false;
                 }
                 Ok(Some(length)) => {
+                    let is_drained = stream.is_drained(length, input.len()) && !to_end;
+                    if is_attempt {
+                        self.open_if_ready(registry, now);
+                        if self.attempt.is_some() {
+                            // It has failed, and what came was of no use: the next one has its turn.
+                            return false;
+                        }
+                    }
                     self.connection.receive(&input[..length], now);
                     // There is no more now, and the poller tells when there is.
-                    if self.connection.is_closed() || length < input.len() && !to_end {
+                    if self.connection.is_closed() || is_drained {
                         return false;
                     }
                 }
                 Err(error) => {
-                    self.connection.lost(broke(&error));
+                    self.broke(broke(&error), registry, now);
                     return false;
                 }
             }
@@ -154,32 +210,45 @@ impl Link {
         true
     }
 
+    /// The socket has ended. Where TLS was still beginning, another address may be better.
+    fn broke(&mut self, why: String, registry: &Registry, now: Instant) {
+        match self.attempt {
+            Some(_) => self.attempt_failed(why, registry, now),
+            None => self.connection.lost(why),
+        }
+    }
+
     /// Sends as much as the socket takes. A connection that is over loses its socket. One that breaks says first what came over it:
     /// answers, or a goodbye by which calls weren't taken.
-    pub fn flush(&mut self, input: &mut [u8], now: Instant) {
+    pub fn flush(&mut self, input: &mut [u8], registry: &Registry, now: Instant) {
         if let Err(error) = self.send() {
-            while self.read(input, true, now) {}
+            while self.read(input, true, registry, now) {}
             self.connection.lost(broke(&error));
         }
         if self.connection.is_closed() {
-            (self.socket, self.attempt) = (None, None);
+            (self.stream, self.attempt) = (None, None);
         }
     }
 
     fn send(&mut self) -> io::Result<()> {
-        let Some(socket) = self.socket.as_mut().filter(|_| self.attempt.is_none()) else {
+        let Some(stream) = self.stream.as_mut().filter(|_| self.attempt.is_none()) else {
             return Ok(());
         };
         while !self.connection.output().is_empty() {
-            match socket.write(self.connection.output())? {
+            match stream.write(self.connection.output())? {
                 Some(length) => self.connection.wrote(length),
-                None => break,
+                None => return Ok(()),
             }
         }
-        Ok(())
+        stream.flush()
     }
 }
 
+/// TLS says what is wrong by itself.
 fn broke(error: &io::Error) -> String {
-    format!("the connection broke: {error}")
+    let said = error.to_string();
+    match said.starts_with("TLS") {
+        true => said,
+        false => format!("the connection broke: {said}"),
+    }
 }

@@ -12,6 +12,7 @@ use mio::{Events, Poll, Token, Waker};
 use super::connection::{Call, Config, Connection, Finished, Key};
 use super::link::Link;
 use super::socket::Address;
+use crate::comet::tls::Certificate;
 
 /// Wakes the thread.
 const WAKE: Token = Token(usize::MAX);
@@ -98,8 +99,6 @@ impl Links {
         now: Instant,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Option<Key> {
-        let link = self.links.get_mut(id.0)?.as_mut()?;
-        link.has_new_calls = true;
         self.with(id, |connection| connection.call(call, now, write))
     }
 
@@ -107,6 +106,11 @@ impl Links {
     pub fn see(&self, id: LinkId) -> Option<&Connection> {
         let link = self.links.get(id.0)?.as_ref()?;
         Some(&link.connection)
+    }
+
+    /// The certificate of a connection's peer, where it is spoken to with TLS.
+    pub fn certificate(&self, id: LinkId) -> Option<Certificate> {
+        self.links.get(id.0)?.as_ref()?.certificate()
     }
 
     /// When anything came over a connection last.
@@ -126,14 +130,14 @@ impl Links {
         self.with(id, |connection| connection.give_up(why));
     }
 
-    /// Gives up the connections on which calls wait for the next [`Self::flush`], which then don't leave.
+    /// Gives up the connections on which calls wait: for the next [`Self::flush`], for a stream, or for room. They don't leave.
     pub fn take_back(&mut self, why: &'static str, now: Instant) {
-        for place in &self.touched {
-            if let Some(link) = self.links[*place]
-                .as_mut()
-                .filter(|link| link.has_new_calls)
+        for place in 0..self.links.len() {
+            if let Some(link) = &mut self.links[place]
+                && link.connection.holds_calls()
             {
                 link.connection.give_up(why);
+                self.touch(place);
             }
         }
         self.flush(now);
@@ -163,8 +167,7 @@ impl Links {
         while let Some(place) = self.touched.pop() {
             if let Some(link) = &mut self.links[place] {
                 link.is_touched = false;
-                link.has_new_calls = false;
-                link.flush(&mut self.input, now);
+                link.flush(&mut self.input, self.poll.registry(), now);
                 let due = link.wake_at();
                 self.wake_at = self.wake_at.into_iter().chain(due).min();
             }
@@ -185,7 +188,7 @@ impl Links {
             link.has_events = false;
             self.eventful.pop();
             if link.connection.is_closed() {
-                link.flush(&mut self.input, Instant::now());
+                link.flush(&mut self.input, self.poll.registry(), Instant::now());
                 let closed = Closed {
                     why: link.connection.why().to_owned(),
                     was_greeted: link.connection.is_greeted(),
@@ -234,7 +237,9 @@ impl Links {
     fn read_on(&mut self, now: Instant) {
         for place in std::mem::take(&mut self.unread) {
             if let Some(link) = &mut self.links[place] {
-                if link.read(&mut self.input, true, now) && !self.unread.contains(&place) {
+                if link.read(&mut self.input, true, self.poll.registry(), now)
+                    && !self.unread.contains(&place)
+                {
                     self.unread.push(place);
                 }
                 self.touch(place);
@@ -253,8 +258,8 @@ impl Links {
                 link.ready(self.poll.registry(), now);
             }
             let to_end = event.is_read_closed() || event.is_error();
-            let is_unread =
-                (event.is_readable() || to_end) && link.read(&mut self.input, to_end, now);
+            let is_unread = (event.is_readable() || to_end)
+                && link.read(&mut self.input, to_end, self.poll.registry(), now);
             if is_unread && !self.unread.contains(&place) {
                 self.unread.push(place);
             }

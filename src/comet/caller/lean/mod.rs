@@ -8,9 +8,10 @@
 //! - `field`, `answer`, `status`: what an answer means (gRPC over HTTP/2)
 //! - `streams`: the calls under way
 //! - `connection/`: calls on their way out (`send`), what comes (`receive`), how it ends (`end`), and time (`alive`)
+//! - `stream`, `tls`, `socket`: what carries the bytes
 //!
 //! Each call ends once, with a gRPC status and who ended it ([`By`]). A call allocates nothing, once a connection has seen some. There
-//! is no TLS, no compression and no streaming: no Comet asks for one.
+//! is no compression and no streaming: no Comet asks for one.
 
 mod answer;
 mod connection;
@@ -26,7 +27,9 @@ mod links;
 mod settings;
 mod socket;
 mod status;
+mod stream;
 mod streams;
+mod tls;
 
 pub use connection::{By, Call, Config, Connection, Finished, Key};
 pub use links::{Closed, Event, LinkId, Links};

@@ -1,7 +1,7 @@
 use super::*;
-use crate::commands::dead_letter::markers::written;
 use crate::commands::dead_letter::select::Sources;
 use crate::dead_letter::letter::letter;
+use crate::dead_letter::markers::written;
 use crate::message::proto::push::PushMsg;
 use crate::message::proto::push::push_msg::Type;
 use protobuf::Message;

@@ -361,3 +361,21 @@ fn a_log_that_is_not_written_is_said_where_it_can_be_seen() {
     );
     assert_eq!(names(|status| status.log.dropped = 400), [""; 0]);
 }
+
+#[test]
+fn dead_letters_that_nobody_decided_on_are_a_note() {
+    let one = only(|status| {
+        status.dead_letters.topic = "chat.dead-letter".into();
+        status.dead_letters.to_replay = Some(3);
+        status.dead_letters.oldest_seconds = Some(10_800.0);
+    });
+    assert_eq!(one.severity, Severity::Note);
+    let what = "3 messages are in chat.dead-letter that were neither replayed nor discarded, the oldest for 3 h.";
+    assert_eq!(one.what, what);
+    assert!(one.advice.contains("job dead-letter list"), "{one:?}");
+    // None, and not known yet.
+    assert_eq!(
+        names(|status| status.dead_letters.to_replay = Some(0)),
+        [""; 0]
+    );
+}

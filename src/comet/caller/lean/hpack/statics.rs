@@ -69,6 +69,7 @@ pub const AUTHORITY: u8 = 1;
 pub const METHOD_POST: u8 = 3;
 pub const PATH: u8 = 4;
 pub const SCHEME_HTTP: u8 = 6;
+pub const SCHEME_HTTPS: u8 = 7;
 pub const CONTENT_TYPE: u8 = 31;
 pub const USER_AGENT: u8 = 58;
 
@@ -83,6 +84,7 @@ mod tests {
         assert_eq!(at(METHOD_POST), (":method", "POST"));
         assert_eq!(at(PATH).0, ":path");
         assert_eq!(at(SCHEME_HTTP), (":scheme", "http"));
+        assert_eq!(at(SCHEME_HTTPS), (":scheme", "https"));
         assert_eq!(at(CONTENT_TYPE).0, "content-type");
         assert_eq!(at(USER_AGENT).0, "user-agent");
     }

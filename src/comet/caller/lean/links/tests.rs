@@ -1,6 +1,7 @@
 //! Over real sockets.
 
 mod another_server;
+mod secure;
 mod sockets;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::super::connection::{By, Call, Config, Finished};
 use super::super::socket::Address;
 use super::{Event, LinkId, Links};
+use crate::comet::tls::Secured;
 
 const PATH: &str = "/ChatRoom.Comet.Comet/PushMsg";
 /// Nothing here takes so long unless it hangs.
@@ -22,6 +24,7 @@ fn config() -> Config {
         greeted_within: Duration::from_secs(10),
         ask_after: Duration::from_secs(5),
         answer_within: Duration::from_secs(5),
+        tls: None,
     }
 }
 
@@ -30,6 +33,7 @@ struct Client {
     links: Links,
     ended: BTreeMap<u64, Finished>,
     closed: Vec<(LinkId, String)>,
+    tls: Option<Secured>,
 }
 
 impl Client {
@@ -38,12 +42,16 @@ impl Client {
             links: Links::new().expect("a poller"),
             ended: BTreeMap::new(),
             closed: Vec::new(),
+            tls: None,
         }
     }
 
     fn open(&mut self, addresses: &[Address]) -> LinkId {
-        self.links
-            .open(addresses.to_vec(), config(), Instant::now())
+        let config = Config {
+            tls: self.tls.clone(),
+            ..config()
+        };
+        self.links.open(addresses.to_vec(), config, Instant::now())
     }
 
     fn call(&mut self, link: LinkId, tag: u64, body: &[u8]) {

@@ -20,6 +20,7 @@ pub fn config() -> Config {
         greeted_within: Duration::from_millis(1500),
         ask_after: Duration::from_secs(5),
         answer_within: Duration::from_secs(2),
+        tls: None,
     }
 }
 

@@ -8,25 +8,28 @@ use bytes::{Bytes, BytesMut};
 use h2::Reason;
 use h2::server::{Builder, SendResponse};
 use http::{HeaderMap, Request, Response};
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
 /// What the server is to do.
 #[derive(Clone, Copy)]
-struct Manners {
-    streams: u32,
-    window: u32,
-    connection_window: u32,
-    frame: u32,
+pub struct Manners {
+    pub streams: u32,
+    pub window: u32,
+    pub connection_window: u32,
+    pub frame: u32,
     /// Refuses each third call when it comes first.
-    refuses: bool,
+    pub refuses: bool,
     /// Says goodbye on each connection after so many calls.
-    goodbye_after: usize,
+    pub goodbye_after: usize,
 }
 
-const PLAIN: Manners = Manners {
+pub const PLAIN: Manners = Manners {
     streams: 100,
     window: 65_535,
     connection_window: 65_535,
@@ -35,14 +38,19 @@ const PLAIN: Manners = Manners {
     goodbye_after: usize::MAX,
 };
 
-struct Server {
-    address: Address,
+pub struct Server {
+    pub address: Address,
     /// Calls that were answered, each time.
-    answered: Arc<Mutex<Vec<u64>>>,
+    pub answered: Arc<Mutex<Vec<u64>>>,
     _runtime: Runtime,
 }
 
 fn serve(manners: Manners) -> Server {
+    serve_with(manners, None)
+}
+
+/// With TLS, where it is given what that needs.
+pub fn serve_with(manners: Manners, tls: Option<Arc<ServerConfig>>) -> Server {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -55,12 +63,19 @@ fn serve(manners: Manners) -> Server {
     let (all, refused) = (answered.clone(), Arc::default());
     runtime.spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            tokio::spawn(connection(
-                socket,
-                manners,
-                all.clone(),
-                Arc::clone(&refused),
-            ));
+            let (all, refused) = (all.clone(), Arc::clone(&refused));
+            let acceptor = tls.clone().map(TlsAcceptor::from);
+            tokio::spawn(async move {
+                // A handshake that fails is the client's to tell.
+                match acceptor {
+                    None => drop(connection(socket, manners, all, refused).await),
+                    Some(acceptor) => {
+                        if let Ok(socket) = acceptor.accept(socket).await {
+                            drop(connection(socket, manners, all, refused).await);
+                        }
+                    }
+                }
+            });
         }
     });
     Server {
@@ -71,7 +86,7 @@ fn serve(manners: Manners) -> Server {
 }
 
 async fn connection(
-    socket: TcpStream,
+    socket: impl AsyncRead + AsyncWrite + Unpin,
     manners: Manners,
     answered: Arc<Mutex<Vec<u64>>>,
     refused: Arc<Mutex<BTreeSet<u64>>>,
@@ -159,14 +174,14 @@ async fn answer(
     stream.send_trailers(trailers)
 }
 
-fn body(tag: u64) -> Vec<u8> {
+pub fn body(tag: u64) -> Vec<u8> {
     let sizes = [0, 10, 1_000, 17_000, 150_000];
     let mut body = tag.to_be_bytes().to_vec();
     body.resize(8 + sizes[tag as usize % sizes.len()], tag as u8);
     body
 }
 
-fn assert_answered(client: &Client, tag: u64) {
+pub fn assert_answered(client: &Client, tag: u64) {
     let finished = &client.ended[&tag];
     if tag.is_multiple_of(5) {
         let text = format!("no key {tag}");
@@ -179,6 +194,11 @@ fn assert_answered(client: &Client, tag: u64) {
 
 #[test]
 fn each_call_has_its_answer_whatever_the_limits_are() {
+    call_under_all_limits(None);
+}
+
+/// Calls over several connections, under limits of all kinds.
+pub fn call_under_all_limits(tls: Option<(&Arc<ServerConfig>, &Secured)>) {
     const CALLS: u64 = 200;
     for manners in [
         PLAIN,
@@ -203,8 +223,9 @@ fn each_call_has_its_answer_whatever_the_limits_are() {
             ..PLAIN
         },
     ] {
-        let server = serve(manners);
+        let server = serve_with(manners, tls.map(|(server, _)| server.clone()));
         let mut client = Client::new();
+        client.tls = tls.map(|(_, client)| client.clone());
         let links: Vec<_> = (0..3)
             .map(|_| client.open(std::slice::from_ref(&server.address)))
             .collect();
@@ -223,8 +244,7 @@ fn each_call_has_its_answer_whatever_the_limits_are() {
 }
 
 /// What wasn't taken is called again, until everything is answered: once each.
-fn call_until_all_are_answered(server: &Server, calls: u64) -> Client {
-    let mut client = Client::new();
+pub fn call_until_all_are_answered(server: &Server, calls: u64, mut client: Client) -> Client {
     let mut link = client.open(std::slice::from_ref(&server.address));
     for tag in 0..calls {
         client.call(link, tag, &body(tag));
@@ -262,7 +282,7 @@ fn calls_that_are_refused_are_made_again() {
         refuses: true,
         ..PLAIN
     });
-    let client = call_until_all_are_answered(&server, 100);
+    let client = call_until_all_are_answered(&server, 100, Client::new());
     assert!(client.closed.is_empty());
 }
 
@@ -273,7 +293,7 @@ fn goodbyes_under_load_lose_no_call() {
         streams: 30,
         ..PLAIN
     });
-    let client = call_until_all_are_answered(&server, 300);
+    let client = call_until_all_are_answered(&server, 300, Client::new());
     assert!(client.closed.len() >= 5, "{:?}", client.closed);
     for (_, why) in &client.closed {
         assert!(

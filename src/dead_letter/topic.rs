@@ -1,4 +1,4 @@
-//! Reading the dead-letter topic, for the commands.
+//! Reading the dead-letter topic.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -41,7 +41,18 @@ impl Topic {
         let cluster = Cluster::of(config);
         let connected = cluster.connect_for_command("dead-letter");
         let kafka = connected.await.map_err(|trouble| trouble.to_string())?;
-        let name = config.dead_letter_topic();
+        Topic::open_on(kafka, cluster, config.dead_letter_topic()).await
+    }
+
+    /// As `open`, over a connection that is there.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub async fn open_on(
+        kafka: Kafka,
+        cluster: Cluster,
+        name: String,
+    ) -> Result<Option<Topic>, String> {
         let open = async {
             let Some(partitions) = kafka::partitions_for(Operation::Read, &kafka, &name).await?
             else {

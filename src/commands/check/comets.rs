@@ -1,0 +1,179 @@
+//! Whether the Comets answer, called as the service calls them, and how long certificates are still valid.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, unbounded};
+use jiff::{SignedDuration, Timestamp};
+
+use super::Report;
+use crate::base::limits;
+use crate::base::text::counted;
+use crate::comet::caller::Callers;
+use crate::comet::tls::{self, Certificate};
+use crate::comet::{self, Location, RpcStatusCode};
+use crate::message::{Answer, CometId, Status};
+use crate::settings::{CometTls, Config};
+
+/// How long a Comet may take to answer.
+const DEADLINE: Duration = Duration::from_secs(3);
+/// A certificate that ends sooner is warned about.
+const ENDS_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// The question to each Comet, on its way.
+pub struct Comets {
+    locations: Vec<Arc<Location>>,
+    tls: Option<CometTls>,
+    answers: Receiver<(CometId, Answer, Option<Certificate>)>,
+    _callers: Callers,
+}
+
+impl Comets {
+    /// Asks all of them at once.
+    pub fn ask(config: &Config) -> Result<Comets, String> {
+        let no_thread = |error| format!("cannot start a thread: {}", limits::explained(&error));
+        let callers = Callers::of_settings(config, 1)?;
+        let locations = comet::find(&config.comet, DEADLINE).map_err(no_thread)?;
+        let (to, answers) = unbounded();
+        let answered =
+            move |comet, answer, certificate| drop(to.send((comet, answer, certificate)));
+        let asked = callers.ask_each(&locations, DEADLINE, answered);
+        asked.map_err(no_thread)?;
+        Ok(Comets {
+            locations,
+            tls: config.comet_tls.clone(),
+            answers,
+            _callers: callers,
+        })
+    }
+
+    pub fn report<W: Write>(self, report: &mut Report<W>) {
+        let now = Timestamp::now();
+        if let Some(tls) = &self.tls {
+            own_certificate(tls, now, report);
+        }
+        // Each call has its deadline, so that all answers come.
+        let mut answers: Vec<_> = self.answers.iter().take(self.locations.len()).collect();
+        answers.sort_by_key(|(comet, ..)| *comet);
+        for (comet, answer, certificate) in answers {
+            let location = &self.locations[comet.0 as usize];
+            let what = format!("Comet {}", location.address());
+            match answer {
+                Ok(()) => answers_as(&what, certificate, now, report),
+                Err(status) => report.bad(&what, comet::said(&status), advice(&status)),
+            }
+            if let Some(several) = location.several() {
+                report.uncertain(&what, several, comet::ONE_NAME_EACH);
+            }
+        }
+    }
+}
+
+fn answers_as<W: Write>(
+    what: &str,
+    certificate: Option<Certificate>,
+    now: Timestamp,
+    report: &mut Report<W>,
+) {
+    let Some(certificate) = certificate else {
+        return report.good(what, "answers");
+    };
+    match certificate.expires {
+        None => report.good(what, "answers over TLS"),
+        Some(at) => {
+            let until = until(at, now);
+            report.good(
+                what,
+                format_args!("answers over TLS; its certificate is valid {until}"),
+            );
+            if ends_soon(at, now) {
+                let found = format!("its certificate is valid {until} only");
+                report.uncertain(
+                    what,
+                    found,
+                    "Renew it: job calls no Comet whose certificate has expired",
+                );
+            }
+        }
+    }
+}
+
+/// Who we are to the Comets.
+fn own_certificate<W: Write>(tls: &CometTls, now: Timestamp, report: &mut Report<W>) {
+    let (Some((file, _)), Ok(Some(at))) = (&tls.client, tls::own_expires(tls)) else {
+        return;
+    };
+    let what = format!("comet-certificate {}", file.display());
+    let until = until(at, now);
+    if at <= now {
+        report.bad(
+            what,
+            format_args!("it has expired ({at})"),
+            "Renew it: Comets don't let job in with it",
+        );
+    } else if ends_soon(at, now) {
+        report.uncertain(
+            what,
+            format_args!("it is valid {until} only"),
+            "Renew it before",
+        );
+    } else {
+        report.good(what, format_args!("it is valid {until}"));
+    }
+}
+
+fn ends_soon(at: Timestamp, now: Timestamp) -> bool {
+    at.duration_since(now) < ENDS_SOON
+}
+
+fn until(at: Timestamp, now: Timestamp) -> String {
+    let days = at.duration_since(now).as_hours() / 24;
+    let days = counted(u64::try_from(days).unwrap_or_default(), "day");
+    format!("until {at} ({days})")
+}
+
+const CHECK_ADDRESS: &str =
+    "Is the Comet running there, and nothing else? Check comet (--comet, JOB_COMET)";
+
+/// What to do about a Comet that answered so.
+fn advice(status: &Status) -> &'static str {
+    match RpcStatusCode::from(status.code) {
+        RpcStatusCode::UNAVAILABLE if status.text.contains("TLS") => {
+            "Check comet-tls, comet-ca, comet-certificate and comet-key, and what serves TLS at that address"
+        }
+        RpcStatusCode::UNAVAILABLE => CHECK_ADDRESS,
+        RpcStatusCode::DEADLINE_EXCEEDED => {
+            "Nothing came back in 3 seconds: the Comet is stuck, or what listens there is something else"
+        }
+        RpcStatusCode::UNIMPLEMENTED => {
+            "Something else listens there: a gRPC server that doesn't know ChatRoom.Comet.Comet. Check comet \
+             (--comet, JOB_COMET)"
+        }
+        RpcStatusCode::UNAUTHENTICATED | RpcStatusCode::PERMISSION_DENIED => {
+            "The Comet doesn't let us in. Check what goes along with calls: comet-metadata (--comet-metadata, JOB_COMET_METADATA)"
+        }
+        _ => "The Comet fails: check its log",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_within_two_weeks_ends_soon() {
+        let now = Timestamp::from_second(1_800_000_000).expect("a time");
+        let at = |hours| now + SignedDuration::from_hours(hours);
+        for (hours, soon, days) in [
+            (-5, true, "0 days"),
+            (25, true, "1 day)"),
+            (14 * 24 - 1, true, "13 days"),
+            (14 * 24, false, "14 days"),
+        ] {
+            assert_eq!(ends_soon(at(hours), now), soon, "{hours}");
+            let until = until(at(hours), now);
+            assert!(until.contains(days), "{until}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! How Comets are spoken to: with TLS or plainly, over TCP or Unix sockets.
+
+use std::path::PathBuf;
+
+use super::{Caller, Config};
+
+/// What an address of a Unix socket begins with.
+pub const UNIX: &str = "unix:";
+
+/// Whom TLS trusts at the Comets, and who we are there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CometTls {
+    /// The CAs that sign the Comets' certificates; this system's without it.
+    pub ca: Option<PathBuf>,
+    /// The files of our certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+    /// The name that every Comet's certificate has, in place of the one in its address.
+    pub server_name: Option<String>,
+}
+
+/// The settings as they were given, each by itself.
+#[derive(Debug)]
+pub struct GivenCometTls {
+    pub is_on: bool,
+    pub ca: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub server_name: Option<String>,
+}
+
+impl GivenCometTls {
+    /// # Errors
+    /// One is missing, or two don't go together: the error names them and what to do.
+    pub fn together(self) -> Result<Option<CometTls>, String> {
+        let of_tls = [
+            ("comet-ca", self.ca.is_some()),
+            ("comet-certificate", self.certificate.is_some()),
+            ("comet-key", self.key.is_some()),
+            ("comet-server-name", self.server_name.is_some()),
+        ];
+        if let (false, Some((setting, _))) = (self.is_on, of_tls.iter().find(|(_, set)| *set)) {
+            return Err(format!(
+                "{setting} needs TLS to the Comets: set comet-tls = on, or leave {setting} out"
+            ));
+        }
+        let client = match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err("comet-certificate needs its key: set comet-key".into());
+            }
+            (None, Some(_)) => {
+                return Err("comet-key needs its certificate: set comet-certificate".into());
+            }
+        };
+        Ok(self.is_on.then_some(CometTls {
+            ca: self.ca,
+            client,
+            server_name: self.server_name,
+        }))
+    }
+}
+
+/// Reads the name that certificates are to have.
+///
+/// # Errors
+/// No certificate can have it.
+pub fn server_name(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+    match text {
+        "" => Err("must not be empty".into()),
+        _ if !text.chars().all(legal) => {
+            Err("a name or an IP address is wanted, without a port, as comet.example.com".into())
+        }
+        _ => Ok(text.to_owned()),
+    }
+}
+
+impl Config {
+    /// Whether gRPC's library can't call these Comets, and why.
+    pub fn needs_lean(&self) -> Option<&'static str> {
+        let unix = self.comet.iter().any(|address| address.starts_with(UNIX));
+        match (&self.comet_tls, unix) {
+            (Some(_), _) => Some("comet-tls is on"),
+            (None, true) => Some("a Comet is at a Unix socket"),
+            (None, false) => None,
+        }
+    }
+
+    pub(super) fn check_comets(&self) -> Result<(), String> {
+        if let (Caller::Grpcio, Some(why)) = (self.caller, self.needs_lean()) {
+            return Err(format!(
+                "caller = grpcio calls Comets over plain TCP only, and {why}: set caller = auto or lean"
+            ));
+        }
+        let mut plain = self.comet.iter().filter(|one| one.starts_with(UNIX));
+        if self.comet_tls.is_some() && plain.by_ref().count() == self.comet.len() {
+            return Err(
+                "comet-tls = on is of no use: job speaks plainly over Unix sockets, and no Comet is at a host:port. Leave comet-tls out"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given() -> GivenCometTls {
+        GivenCometTls {
+            is_on: true,
+            ca: None,
+            certificate: None,
+            key: None,
+            server_name: None,
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        assert_eq!(given().together(), Ok(Some(CometTls::default())));
+        let off = GivenCometTls {
+            is_on: false,
+            ..given()
+        };
+        assert_eq!(off.together(), Ok(None));
+        let file = || Some("f".into());
+        for (wrong, says) in [
+            (
+                GivenCometTls {
+                    certificate: file(),
+                    ..given()
+                },
+                "set comet-key",
+            ),
+            (
+                GivenCometTls {
+                    key: file(),
+                    ..given()
+                },
+                "set comet-certificate",
+            ),
+            (
+                GivenCometTls {
+                    is_on: false,
+                    ca: file(),
+                    ..given()
+                },
+                "comet-ca needs TLS to the Comets: set comet-tls = on",
+            ),
+        ] {
+            let error = wrong.together().expect_err(says);
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_server_name_has_no_port_and_no_spaces() {
+        for right in ["comet.internal", " a ", "10.0.0.1", "::1"] {
+            assert_eq!(server_name(right).as_deref(), Ok(right.trim()));
+        }
+        for wrong in ["", "a b", "https://a/", "[::1]:1", "名"] {
+            assert!(server_name(wrong).is_err(), "{wrong}");
+        }
+    }
+}
