@@ -9,6 +9,7 @@ use chatroom_job::consumer::decode::decode;
 use chatroom_job::consumer::dispatch::worker_of;
 use chatroom_job::consumer::route::Router;
 use chatroom_job::group::ledger::Ledger;
+use chatroom_job::message::Dialect;
 use chatroom_job::message::call::Call;
 use chatroom_job::message::proto::push::PushMsg;
 use chatroom_job::message::proto::push::push_msg::Type;
@@ -98,7 +99,7 @@ fn coalescing(c: &mut Criterion) {
     };
     let queue: Vec<Call> = pushes().into_iter().map(to_one_room).collect();
     for (name, form) in [("json", Coalesce::Json), ("goim", Coalesce::Goim)] {
-        let coalescer = Coalescer::new(form, 20, 65_536).expect("it is on");
+        let coalescer = Coalescer::new(form, Dialect::Chatroom, 20, 65_536).expect("it is on");
         c.bench_function(&format!("coalesce {name}"), |b| {
             b.iter(|| {
                 let (mut at, mut calls) = (0, 0);

@@ -87,12 +87,7 @@ impl Consumer {
         let caps = caps(config);
         Ok(Self {
             again: again::spawn(again)?,
-            core: Core::new(
-                workers.len(),
-                Router::new(config.comet.clone()),
-                caps,
-                Ages::from(config),
-            ),
+            core: Core::new(workers.len(), router(config), caps, Ages::from(config)),
             control,
             settings,
             ticks: ticks(config),
@@ -290,6 +285,11 @@ impl Consumer {
         let figures = &self.outputs.figures.consumer;
         figures.ends(ends, Instant::now());
     }
+}
+
+fn router(config: &Config) -> Router {
+    let unknown_to_all = config.push_unknown_server.goes_to_all(config.dialect);
+    Router::new(config.comet.clone()).speaking(config.dialect, unknown_to_all)
 }
 
 fn caps(config: &Config) -> Held {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use chatroom_job::base::{limits, signals};
 use chatroom_job::commands::cli::{self, Invocation};
-use chatroom_job::commands::{check, config, ctl, dead_letter, send, status};
+use chatroom_job::commands::{check, config, ctl, dead_letter, manual, send, status};
 use chatroom_job::observe::logging::{self, Format};
 use chatroom_job::settings::LogFormat;
 use chatroom_job::settings::load::Loaded;
@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         Invocation::Run(loaded) | Invocation::Check(loaded) => service::open_files(&loaded.config),
         Invocation::Send(..)
         | Invocation::Config(..)
+        | Invocation::Manual(..)
         | Invocation::Status(..)
         | Invocation::Ctl(..)
         | Invocation::DeadLetter(..) => limits::OF_A_COMMAND,
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         Invocation::Config(form) => {
             command(config::config(&form, &mut std::io::stdout()).map(|()| true))
         }
+        Invocation::Manual(folder) => command(manual::write(&folder).map(|()| true)),
         Invocation::Status(loaded, args) => command(
             status::status(&loaded.config.http, &args, &mut std::io::stdout()).map(|()| true),
         ),

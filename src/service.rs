@@ -12,7 +12,7 @@ use crate::base::notify::{self, READY};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::caller::{self, Callers, Kind};
-use crate::comet::{self, FailureLog, Location};
+use crate::comet::{self, FailureLog, Location, Manner};
 use crate::consumer::{self, Consumer};
 use crate::control::{self, Desk, ReadAgain, Reload, Wires};
 use crate::dead_letter;
@@ -129,7 +129,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         let (own, events) = unbounded();
         let tell = worker::tell(own.clone(), figures.clone(), n);
         let caller = callers
-            .of(n, &locations, config.call_timeout, tell)
+            .of(n, &locations, manner(&config), tell)
             .map_err(no_thread)?;
         workers.push(Mailbox::new(own, caller.bell()));
         let worker = Worker::new(
@@ -139,7 +139,8 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
             &fleet,
             (
                 config.window.calls(config.comet.len()),
-                Coalescer::new(config.coalesce, config.coalesce_max, config.coalesce_bytes),
+                coalescer(&config),
+                config.dialect,
             ),
             lease.clone(),
             (figures.clone(), n),
@@ -224,8 +225,24 @@ fn callers(config: &Config) -> Result<Callers, String> {
     } else {
         ""
     };
-    log::info!(caller = kind.to_string(); "Comets are called through {kind}{with} ({what}): {why}");
+    log::info!(
+        caller = kind.to_string(), dialect = config.dialect.name();
+        "Comets are called through {kind}{with} ({what}): {why}; they serve {}",
+        comet::service(config.dialect)
+    );
     Callers::of_settings(config, config.threads)
+}
+
+fn manner(config: &Config) -> Manner {
+    Manner {
+        dialect: config.dialect,
+        deadline: config.call_timeout,
+    }
+}
+
+fn coalescer(config: &Config) -> Option<Coalescer> {
+    let most = (config.coalesce_max, config.coalesce_bytes);
+    Coalescer::new(config.coalesce, config.dialect, most.0, most.1)
 }
 
 /// Serves metrics and health, where that is wanted.
@@ -263,7 +280,7 @@ fn watch(
         }
     };
     let at = http::address_of(&listener).map_or_else(|| address.clone(), |at| at.to_string());
-    let (callers, deadline) = (callers.clone(), config.call_timeout);
+    let (callers, manner) = (callers.clone(), manner(config));
     let (locations, asking) = (locations.to_vec(), figures.clone());
     let served = Served {
         source: Source {
@@ -275,7 +292,7 @@ fn watch(
         pulse: pulse.clone(),
         ask: Box::new(move || {
             let figures = asking.clone();
-            let asked = callers.ask_each(&locations, deadline, move |comet, answer, _| {
+            let asked = callers.ask_each(&locations, manner, move |comet, answer, _| {
                 if answer.is_ok() {
                     figures.answered(comet);
                 }

@@ -4,6 +4,8 @@
 mod dev_comet;
 #[path = "dev_comet/grpc.rs"]
 mod grpc;
+#[path = "dev_comet/look.rs"]
+mod look;
 #[path = "dev_comet/record.rs"]
 mod record;
 #[path = "dev_comet/sockets.rs"]

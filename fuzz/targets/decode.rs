@@ -9,6 +9,7 @@ use chatroom_job::comet::request::method_of;
 use chatroom_job::consumer::decode::decode;
 use chatroom_job::consumer::dispatch::worker_of;
 use chatroom_job::consumer::route::Router;
+use chatroom_job::message::Dialect;
 use chatroom_job::message::call::{Call, Target};
 use chatroom_job::message::proto::comet::{BroadcastReq, BroadcastRoomReq, PushMsgReq};
 use chatroom_job::message::proto::protocol::Proto;
@@ -104,7 +105,7 @@ fn route(push: &PushMsg) {
 /// What job hands to gRPC.
 fn serialize(call: &Call) -> Vec<u8> {
     let mut to = GrpcSlice::default();
-    (method_of(call).req_mar.ser)(call, &mut to).expect("a call can be written");
+    (method_of(Dialect::Chatroom, call).req_mar.ser)(call, &mut to).expect("a call can be written");
     to.as_slice().to_vec()
 }
 

@@ -8,18 +8,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use grpcio::{CallOption, ClientUnaryReceiver, Environment, RpcStatus, RpcStatusCode};
+use grpcio::{ClientUnaryReceiver, Environment, RpcStatus, RpcStatusCode};
 
+use super::dialect::{Manner, understood};
 use super::location::Location;
 use super::metadata::Metadata;
-use super::methods;
 use super::quiet::{Asked, Quiet, SIGN_WITHIN, Sign};
 use super::request;
-use super::verdict::{Verdict, by_its_words, verdict};
+use super::verdict::{Verdict, by_its_words, verdict_on, verdict_on_status};
 use crate::base::panics;
 use crate::message::call::Call;
 use crate::message::proto::comet::{RoomsReply, RoomsReq};
-use crate::message::{Answer, Status};
+use crate::message::{Answer, Dialect, Status};
 use channel::connect;
 use headers::{Headers, options};
 // Another way to call keeps its connections in the same way.
@@ -40,7 +40,7 @@ const NO_MESSAGE: &str = "OK without a message: what answers there is no Comet, 
 pub struct Client {
     environment: Arc<Environment>,
     location: Arc<Location>,
-    deadline: Duration,
+    manner: Manner,
     headers: Headers,
     /// `None` while no address is known.
     channel: Option<grpcio::Client>,
@@ -60,17 +60,17 @@ struct Question {
 }
 
 impl Client {
-    /// Connects in the background, at the first call. `deadline` bounds each call, and `metadata` goes along with it.
+    /// Connects in the background, at the first call. `metadata` goes along with each call.
     pub fn new(
         environment: Arc<Environment>,
         location: Arc<Location>,
-        deadline: Duration,
+        manner: Manner,
         metadata: Option<Arc<Metadata>>,
     ) -> Self {
         let mut client = Self {
             environment,
             location,
-            deadline,
+            manner,
             headers: Headers::new(metadata),
             channel: None,
             version: 0,
@@ -104,13 +104,15 @@ impl Client {
         let Some(channel) = &self.channel else {
             return done(Err(self.not_found()));
         };
-        let method = request::method_of(call);
-        let within = self.deadline.saturating_mul(1 << doublings);
+        let method = request::method_of(self.manner.dialect, call);
+        let within = self.manner.deadline.saturating_mul(1 << doublings);
         let started = channel.unary_call_async(method, call, self.headers.options(within));
         // The question goes behind the call: it is to delay nothing.
         if let Some(question) = self.ask_if_quiet(channel, now) {
             self.question = Some(question);
         }
+        let dialect = self.manner.dialect;
+        let done = move |answer| done(understood(dialect, answer));
         match &self.question {
             None => start(channel, started, done),
             Some(question) => start_doubtful(channel, started, question.asked.clone(), done),
@@ -122,7 +124,7 @@ impl Client {
         self.bring_up_to_date();
         match &self.channel {
             Some(channel) => {
-                let asked = rooms(channel, self.headers.options(self.deadline));
+                let asked = rooms(channel, self.manner, self.headers.now());
                 start(channel, asked, done);
             }
             None => done(Err(self.not_found())),
@@ -142,7 +144,7 @@ impl Client {
     pub fn heard(&mut self, answer: &Answer, now: Instant) {
         match answer {
             Ok(()) => self.connection.heard(now),
-            Err(status) => match verdict(status.code) {
+            Err(status) => match verdict_on_status(status) {
                 Verdict::Finished | Verdict::Refused => self.connection.heard(now),
                 Verdict::Down => {
                     self.connection.lost();
@@ -220,13 +222,14 @@ impl Client {
             other: Arc::default(),
         };
         let (asked, environment) = (question.clone(), self.environment.clone());
-        let (location, headers) = (self.location.clone(), self.headers.now());
+        let dialect = self.manner.dialect;
+        let (location, headers) = (self.location.clone(), self.headers.now().cloned());
         start(
             channel,
-            rooms(channel, self.headers.options(SIGN_WITHIN)),
+            rooms(channel, within(dialect, SIGN_WITHIN), self.headers.now()),
             move |answer| match answer.map_err(|status| status.code.into()) {
                 Err(RpcStatusCode::DEADLINE_EXCEEDED) => {
-                    compare(asked, &environment, (location, headers), quiet);
+                    compare(asked, (&environment, location), (dialect, headers), quiet);
                 }
                 Err(RpcStatusCode::UNAVAILABLE) => {
                     asked.asked.settle(Sign::Broke);
@@ -250,8 +253,8 @@ impl Client {
 /// to arrive first.
 fn compare(
     question: Question,
-    environment: &Arc<Environment>,
-    (location, headers): (Arc<Location>, Option<grpcio::Metadata>),
+    (environment, location): (&Arc<Environment>, Arc<Location>),
+    (dialect, headers): (Dialect, Option<grpcio::Metadata>),
     quiet: Duration,
 ) {
     location.failed();
@@ -263,32 +266,39 @@ fn compare(
         return;
     };
     let second = other.clone();
-    let asked = rooms(&other, options(COMPARED_WITHIN, headers.as_ref()));
-    start(&other, asked, move |first| {
-        let again = second.clone();
-        let asked = rooms(&second, options(COMPARED_WITHIN, headers.as_ref()));
-        start(&second, asked, move |answer| {
-            let hangs = |answer: &Answer| {
-                let code = answer.as_ref().map_err(|status| status.code.into());
-                code == Err(RpcStatusCode::DEADLINE_EXCEEDED)
-            };
-            if hangs(&first) || hangs(&answer) {
-                question.asked.settle(Sign::Hangs);
-                return;
-            }
-            *lock(&question.other) = Some(again);
-            if question.asked.settle(Sign::Missed) {
-                log::info!(
-                    comet = location.address();
-                    "Comet {}: nothing came over a connection for {:.0} s, nor an answer within {} s: taken for dead, the next \
-                     call goes over a new one",
-                    location.address(),
-                    quiet.as_secs_f64(),
-                    SIGN_WITHIN.as_secs()
-                );
-            }
-        });
-    });
+    let manner = within(dialect, COMPARED_WITHIN);
+    start(
+        &other,
+        rooms(&other, manner, headers.as_ref()),
+        move |first| {
+            let again = second.clone();
+            start(
+                &second,
+                rooms(&second, manner, headers.as_ref()),
+                move |answer| {
+                    let hangs = |answer: &Answer| {
+                        let code = answer.as_ref().map_err(|status| status.code.into());
+                        code == Err(RpcStatusCode::DEADLINE_EXCEEDED)
+                    };
+                    if hangs(&first) || hangs(&answer) {
+                        question.asked.settle(Sign::Hangs);
+                        return;
+                    }
+                    *lock(&question.other) = Some(again);
+                    if question.asked.settle(Sign::Missed) {
+                        log::info!(
+                            comet = location.address();
+                            "Comet {}: nothing came over a connection for {:.0} s, nor an answer within {} s: taken for dead, the next \
+                             call goes over a new one",
+                            location.address(),
+                            quiet.as_secs_f64(),
+                            SIGN_WITHIN.as_secs()
+                        );
+                    }
+                },
+            );
+        },
+    );
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -298,8 +308,17 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 type Started<T> = grpcio::Result<ClientUnaryReceiver<T>>;
 
-fn rooms(channel: &grpcio::Client, options: CallOption) -> Started<RoomsReply> {
-    channel.unary_call_async(&methods::ROOMS, &RoomsReq::new(), options)
+fn rooms(
+    channel: &grpcio::Client,
+    manner: Manner,
+    headers: Option<&grpcio::Metadata>,
+) -> Started<RoomsReply> {
+    let method = request::rooms(manner.dialect);
+    channel.unary_call_async(method, &RoomsReq::new(), options(manner.deadline, headers))
+}
+
+fn within(dialect: Dialect, deadline: Duration) -> Manner {
+    Manner { dialect, deadline }
 }
 
 fn start<T: Send + Unpin + 'static>(
@@ -350,10 +369,7 @@ fn start_doubtful<T: Send + Unpin + 'static>(
 
 /// Whether an answer can only be the Comet's own.
 fn came_from_comet(answer: &Answer) -> bool {
-    answer.as_ref().map_or_else(
-        |status| matches!(verdict(status.code), Verdict::Finished | Verdict::Refused),
-        |()| true,
-    )
+    matches!(verdict_on(answer), Verdict::Finished | Verdict::Refused)
 }
 
 /// What comes of a call. grpcio panics where it ends OK without a message, as any server can have it.

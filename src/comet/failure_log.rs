@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::code::RpcStatusCode;
-use super::verdict::{Verdict, verdict};
+use super::verdict::{Verdict, verdict_on_status};
 use crate::base::text::{escape_first, one_line};
 use crate::message::Status;
 
@@ -14,6 +14,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The same for one that is detached: that was said already.
 const INTERVAL_LEFT_OUT: Duration = Duration::from_secs(30);
+
+/// Dropped messages are counted apart from all status codes.
+const DROPPED: i32 = -1;
 
 /// One Comet's failures, shared by the workers that call it.
 #[derive(Default)]
@@ -33,15 +36,26 @@ impl FailureLog {
         let Some(since) = self.due(status.code, interval, Instant::now()) else {
             return;
         };
-        let more = match since {
-            0 => String::new(),
-            n => format!(" ({n} more like it since the last such line)"),
-        };
+        let more = more(since);
         log::warn!(
             comet, status = RpcStatusCode::from(status.code).to_string();
             "RPC failed: {} - Comet {comet}{more}{}",
             said(status),
             advice(status)
+        );
+    }
+
+    /// Logs that `comet` dropped a message for one user, or counts it.
+    pub fn dropped(&self, comet: &str, key: &str, status: &Status) {
+        let Some(since) = self.due(DROPPED, INTERVAL, Instant::now()) else {
+            return;
+        };
+        log::warn!(
+            comet, key, status = RpcStatusCode::from(status.code).to_string();
+            "Comet {comet} dropped a message for user {}: {}{}; that user's connection takes messages too slowly, or is about to end",
+            one_line(key),
+            said(status),
+            more(since)
         );
     }
 
@@ -68,12 +82,19 @@ impl FailureLog {
     }
 }
 
+fn more(since: u64) -> String {
+    match since {
+        0 => String::new(),
+        n => format!(" ({n} more like it since the last such line)"),
+    }
+}
+
 /// A status as people read it, wherever that is: its text is the Comet's. That of a connection which isn't there is mostly job's own: it
 /// names files, and what to do.
 pub fn said(status: &Status) -> String {
     /// In bytes.
     const SHOWN_OF_CONNECTIONS: usize = 500;
-    let text = match verdict(status.code) {
+    let text = match verdict_on_status(status) {
         Verdict::Down => escape_first(status.text.as_bytes(), SHOWN_OF_CONNECTIONS),
         _ => one_line(&status.text),
     };
@@ -81,7 +102,7 @@ pub fn said(status: &Status) -> String {
 }
 
 fn advice(status: &Status) -> &'static str {
-    match verdict(status.code) {
+    match verdict_on_status(status) {
         Verdict::Down => "; is it running, and reachable from here? Trying again until it is",
         Verdict::Misconfigured => {
             "; what answers there is no Comet, or doesn't let job in: check --comet and the Comet's access rules"

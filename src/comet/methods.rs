@@ -7,10 +7,10 @@ use crate::message::proto::comet::{
 use grpcio::{Marshaller, Method, MethodType, pb_de, pb_ser};
 
 macro_rules! unary {
-    ($name:ident, $path:literal, $req:ty, $reply:ty) => {
+    ($service:literal, $name:ident, $path:literal, $req:ty, $reply:ty) => {
         pub const $name: Method<$req, $reply> = Method {
             ty: MethodType::Unary,
-            name: concat!("/ChatRoom.Comet.Comet/", $path),
+            name: concat!("/", $service, "/", $path),
             req_mar: Marshaller {
                 ser: pb_ser,
                 de: pb_de,
@@ -23,12 +23,33 @@ macro_rules! unary {
     };
 }
 
-unary!(PUSH_MSG, "PushMsg", PushMsgReq, PushMsgReply);
-unary!(BROADCAST, "Broadcast", BroadcastReq, BroadcastReply);
-unary!(
-    BROADCAST_ROOM,
-    "BroadcastRoom",
-    BroadcastRoomReq,
-    BroadcastRoomReply
-);
-unary!(ROOMS, "Rooms", RoomsReq, RoomsReply);
+macro_rules! service {
+    ($service:literal) => {
+        pub const SERVICE: &str = $service;
+        unary!($service, PUSH_MSG, "PushMsg", PushMsgReq, PushMsgReply);
+        unary!(
+            $service,
+            BROADCAST,
+            "Broadcast",
+            BroadcastReq,
+            BroadcastReply
+        );
+        unary!(
+            $service,
+            BROADCAST_ROOM,
+            "BroadcastRoom",
+            BroadcastRoomReq,
+            BroadcastRoomReply
+        );
+        unary!($service, ROOMS, "Rooms", RoomsReq, RoomsReply);
+    };
+}
+
+service!("ChatRoom.Comet.Comet");
+
+/// The same of goim's Comet, whose messages have the same fields.
+pub mod goim {
+    use super::*;
+
+    service!("goim.comet.Comet");
+}

@@ -1,7 +1,7 @@
 //! What a gRPC status means for the message and for the Comet that gave it.
 
 use super::code::RpcStatusCode;
-use crate::message::Status;
+use crate::message::{Answer, Sense, Status};
 
 /// Two questions decide: is it this message, or is it this Comet?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,25 @@ pub enum Verdict {
     Refused,
 }
 
+/// The verdict on a call that came back so.
+pub fn verdict_on(answer: &Answer) -> Verdict {
+    match answer {
+        Ok(()) => Verdict::Finished,
+        Err(status) => verdict_on_status(status),
+    }
+}
+
+pub fn verdict_on_status(status: &Status) -> Verdict {
+    match status.sense {
+        Sense::Code => verdict(status.code),
+        Sense::Refused => Verdict::Refused,
+        // Trying again would hold up who takes messages in time.
+        Sense::Dropped => Verdict::Finished,
+    }
+}
+
 /// The verdict on a call that came back with `code`.
-pub fn verdict(code: i32) -> Verdict {
+fn verdict(code: i32) -> Verdict {
     match RpcStatusCode::from(code) {
         RpcStatusCode::OK | RpcStatusCode::NOT_FOUND => Verdict::Finished,
         RpcStatusCode::UNAVAILABLE => Verdict::Down,
@@ -56,6 +73,18 @@ mod tests {
         assert!(broke(14, "Socket closed") && broke(14, "recvmsg:Connection reset by peer"));
         let refused = "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:1.2.3.4:5 Socket closed";
         assert!(!broke(14, refused) && !broke(14, "overloaded") && !broke(13, "Socket closed"));
+    }
+
+    #[test]
+    fn the_sense_goes_before_the_code() {
+        let said = |sense| {
+            let status = Status::new(2, "");
+            verdict_on(&Err(Status { sense, ..status }))
+        };
+        assert_eq!(verdict_on(&Ok(())), Verdict::Finished);
+        assert_eq!(said(Sense::Code), Verdict::Unclear);
+        assert_eq!(said(Sense::Refused), Verdict::Refused);
+        assert_eq!(said(Sense::Dropped), Verdict::Finished);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod comets;
 mod group;
+mod letters;
 mod predecessor;
 mod session;
 
@@ -10,7 +11,6 @@ use std::io::{IsTerminal, Write};
 
 use crate::base::limits;
 use crate::base::text::{counted, escape_first};
-use crate::commands::dead_letter;
 use crate::kafka::client::{DescribeClusterOptions, Kafka, KrafkaError};
 use crate::kafka::finding::{Finding, find_out};
 use crate::kafka::{self, COMMAND_TIMEOUT, Cluster, Operation, Trouble};
@@ -166,7 +166,7 @@ async fn check_kafka<W: Write>(config: &Config, report: &mut Report<W>) {
     let ids = brokers.0.iter().map(|(id, _)| *id);
     session::check(config, &cluster, &kafka, ids, report).await;
     for names in &each {
-        check_letters(names, &cluster, &kafka, report).await;
+        letters::check(names, &cluster, &kafka, report).await;
     }
 }
 
@@ -218,6 +218,14 @@ async fn check_topic<W: Write>(
                     if let Some(line) = lag.uncounted() {
                         report.detail(line);
                     }
+                    if let Some(skipped) = lag.skipped() {
+                        report.uncertain(
+                            group,
+                            format_args!("{skipped} would not be sent: they are there already"),
+                            "Where they are to be sent, begin earlier: --auto-offset-reset earliest, or by_duration:1h for those of the last \
+                             hour",
+                        );
+                    }
                     if lag.is_new_with_messages()
                         && let Some(other) = predecessor::find(config, kafka, partitions).await
                     {
@@ -251,46 +259,6 @@ async fn check_topic<W: Write>(
             failed(report, topic, &error);
             report.skipped(group);
         }
-    }
-}
-
-async fn check_letters<W: Write>(
-    Names {
-        config,
-        dead_letters,
-        ..
-    }: &Names,
-    cluster: &Cluster,
-    kafka: &Kafka,
-    report: &mut Report<W>,
-) {
-    let failed = |report: &mut Report<W>, what: &str, error: &KrafkaError| {
-        let Trouble { cause, advice, .. } = Trouble::new(cluster, error);
-        report.bad(what, cause, advice);
-    };
-    let letters = config.dead_letter_topic();
-    match kafka::partitions_for(Operation::Write, kafka, &letters).await {
-        Ok(Some(partitions)) => {
-            let partitions = counted(partitions as u64, "partition");
-            match dead_letter::count_waiting(config).await {
-                Ok(waiting) => {
-                    report.good(dead_letters, format_args!("{partitions}; {waiting}"));
-                }
-                // The service only writes there.
-                Err(error) => {
-                    report.good(
-                        dead_letters,
-                        format_args!("{partitions}; its letters can't be counted"),
-                    );
-                    report.detail(error);
-                }
-            }
-        }
-        Ok(None) => report.good(
-            dead_letters,
-            "not there; it is made when the first message needs it",
-        ),
-        Err(error) => failed(report, dead_letters, &error),
     }
 }
 

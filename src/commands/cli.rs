@@ -6,6 +6,8 @@ mod config;
 mod ctl;
 mod dead_letter;
 
+use std::path::PathBuf;
+
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -32,6 +34,8 @@ pub enum Invocation {
     Check(Loaded),
     /// `job config`.
     Config(Form),
+    /// `job manual`.
+    Manual(PathBuf),
     /// `job status`.
     Status(Loaded, StatusArgs),
     /// `job ctl`.
@@ -70,6 +74,9 @@ enum Command {
     Check(SettingArgs),
     /// Show the settings in force, each with where it is from; or write a file with all of them
     Config(ConfigCommand),
+    /// Write the manual pages, and completions for bash, zsh and fish, into a folder: for those who make packages
+    #[command(hide = true)]
+    Manual(ManualCommand),
     /// Show how a running job stands, and why it is slow
     #[command(after_help = STATUS_HELP)]
     Status(StatusCommand),
@@ -103,6 +110,13 @@ Examples:
   job status
   job status --watch --http 10.0.0.5:9093
   job status --json";
+
+#[derive(Debug, Args)]
+struct ManualCommand {
+    /// The folder, which is made where it isn't there
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+}
 
 #[derive(Debug, Args)]
 struct StatusCommand {
@@ -194,6 +208,10 @@ fn read(
     let matches = command().try_get_matches_from(args)?;
     let (command, matches) = matches.subcommand().unwrap_or(("run", &matches));
     let (name, matches) = matches.subcommand().unwrap_or((command, matches));
+    if name == "manual" {
+        let ManualCommand { folder } = ManualCommand::from_arg_matches(matches)?;
+        return Ok(Invocation::Manual(folder));
+    }
     if name == "config" && config::is_example(matches) {
         return Ok(Invocation::Config(Form::Example));
     }
@@ -251,7 +269,7 @@ pub fn again() -> impl FnMut() -> Result<Loaded, String> + Send {
 }
 
 /// The command line, its settings' help completed by the names of their environment variables.
-fn command() -> clap::Command {
+pub fn command() -> clap::Command {
     let with_variables = |command: clap::Command| {
         command.mut_args(|arg| match load::variable(&arg) {
             Some(variable) => {

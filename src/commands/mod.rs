@@ -5,5 +5,6 @@ pub mod cli;
 pub mod config;
 pub mod ctl;
 pub mod dead_letter;
+pub mod manual;
 pub mod send;
 pub mod status;

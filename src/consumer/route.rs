@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use crate::base::text::one_line;
-use crate::message::CometId;
 use crate::message::call::{Call, Delivery, Frame, OrderingKey, Target};
 use crate::message::proto::push::{PushMsg, push_msg::Type};
+use crate::message::{CometId, Dialect};
 
 /// Operations for messages without one: to a user or room, and to everybody.
 const OP_MESSAGE: i32 = 4;
@@ -14,12 +14,30 @@ const OP_BROADCAST: i32 = 5;
 /// Routes messages to a fixed list of Comets.
 pub struct Router {
     comets: Vec<String>,
+    /// Whether a message without an operation gets a usual one.
+    usual_operations: bool,
+    /// Whether all Comets get what is for users on a server that is none of them.
+    unknown_to_all: bool,
 }
 
 impl Router {
     /// `comets` are the configured addresses, `host:port` each, in the order of their ids.
     pub fn new(comets: Vec<String>) -> Self {
-        Self { comets }
+        Self {
+            comets,
+            usual_operations: true,
+            unknown_to_all: true,
+        }
+    }
+
+    /// Routes as Comets of this kind want it. `unknown_to_all`: a message to users on a server that is none of the Comets goes to
+    /// all of them.
+    pub fn speaking(self, dialect: Dialect, unknown_to_all: bool) -> Self {
+        Self {
+            usual_operations: dialect.has_usual_operations(),
+            unknown_to_all,
+            ..self
+        }
     }
 
     /// How many Comets there are.
@@ -66,9 +84,9 @@ impl Router {
             Ok(Type::ROOM) if push.room.is_empty() => {
                 Err("a message of type ROOM that names no room".into())
             }
-            Ok(Type::ROOM) => Ok(to_room(push)),
-            Ok(Type::PUSH) if !push.keys.is_empty() => Ok(self.to_users(push)),
-            Ok(Type::PUSH) if !push.room.is_empty() => Ok(to_room(push)),
+            Ok(Type::ROOM) => Ok(self.to_room(push)),
+            Ok(Type::PUSH) if !push.keys.is_empty() => self.to_users(push),
+            Ok(Type::PUSH) if !push.room.is_empty() => Ok(self.to_room(push)),
             Ok(Type::PUSH) => {
                 Err("a message of type PUSH that names neither users nor a room".into())
             }
@@ -79,20 +97,21 @@ impl Router {
         }
     }
 
-    fn to_users(&self, push: PushMsg) -> Delivery {
-        let target = self
-            .comets
-            .iter()
-            .position(|comet| names(comet, &push.server))
-            .map_or(Target::All, |place| Target::One(CometId(place as u32)));
-        Delivery {
+    fn to_users(&self, push: PushMsg) -> Result<Delivery, String> {
+        let mut comets = self.comets.iter();
+        let target = match comets.position(|comet| names(comet, &push.server)) {
+            Some(place) => Target::One(CometId(place as u32)),
+            None if self.unknown_to_all || !push.only.is_empty() => Target::All,
+            None => return Err(nowhere(&push.server)),
+        };
+        Ok(Delivery {
             key: OrderingKey::user(&push.keys[0]),
             target,
             call: Call::PushMsg {
-                frame: frame(push.operation, OP_MESSAGE, push.msg),
+                frame: self.frame(push.operation, OP_MESSAGE, push.msg),
                 keys: push.keys,
             },
-        }
+        })
     }
 
     fn to_everybody(&self, push: PushMsg) -> Delivery {
@@ -103,27 +122,39 @@ impl Router {
             target: Target::All,
             call: Call::Broadcast {
                 speed,
-                frame: frame(push.operation, OP_BROADCAST, push.msg),
+                frame: self.frame(push.operation, OP_BROADCAST, push.msg),
             },
         }
     }
-}
 
-fn to_room(push: PushMsg) -> Delivery {
-    Delivery {
-        key: OrderingKey::room(&push.room),
-        target: Target::All,
-        call: Call::BroadcastRoom {
-            frame: frame(push.operation, OP_MESSAGE, push.msg),
-            room: push.room,
-        },
+    fn to_room(&self, push: PushMsg) -> Delivery {
+        Delivery {
+            key: OrderingKey::room(&push.room),
+            target: Target::All,
+            call: Call::BroadcastRoom {
+                frame: self.frame(push.operation, OP_MESSAGE, push.msg),
+                room: push.room,
+            },
+        }
+    }
+
+    fn frame(&self, operation: i32, usual: i32, body: Bytes) -> Frame {
+        let op = match operation {
+            0 if self.usual_operations => usual,
+            operation => operation,
+        };
+        Frame::new(op, body)
     }
 }
 
-fn frame(operation: i32, default: i32, body: Bytes) -> Frame {
-    Frame {
-        op: if operation == 0 { default } else { operation },
-        body,
+/// Why a message to users goes nowhere.
+fn nowhere(server: &str) -> String {
+    match server {
+        "" => "it is for users, and names no server".into(),
+        server => format!(
+            "it is for users on the server {}, which --comet doesn't list",
+            one_line(server)
+        ),
     }
 }
 
@@ -259,5 +290,34 @@ mod tests {
     #[test]
     fn a_room_and_a_user_of_one_name_are_two_keys() {
         assert_ne!(OrderingKey::room("x"), OrderingKey::user("x"));
+    }
+
+    #[test]
+    fn goims_comets_get_no_usual_operation_and_no_users_that_are_elsewhere() {
+        let goim = |unknown_to_all| router().speaking(Dialect::Goim, unknown_to_all);
+        let to_user = |server: &str| PushMsg {
+            keys: vec!["u1".into()],
+            server: server.into(),
+            ..push(Type::PUSH)
+        };
+        let here = goim(false).route(to_user("comet-b")).unwrap();
+        assert_eq!(here.target, Target::One(CometId(1)));
+        let Call::PushMsg { frame, .. } = here.call else {
+            panic!("not PushMsg")
+        };
+        assert_eq!(frame.op, 0);
+        for (server, said) in [("gone\n", "server gone\\n,"), ("", "names no server")] {
+            let reason = goim(false).route(to_user(server)).unwrap_err();
+            assert!(reason.contains(said), "{reason}");
+            let to_all = goim(true).route(to_user(server)).unwrap();
+            assert_eq!(to_all.target, Target::All);
+        }
+        // One of the Comets still needs it: it says which.
+        let replayed = PushMsg {
+            only: "comet-a:50051".into(),
+            ..to_user("gone")
+        };
+        let to_one = goim(false).route(replayed).unwrap();
+        assert_eq!(to_one.target, Target::One(CometId(0)));
     }
 }

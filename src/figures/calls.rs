@@ -30,6 +30,11 @@ const LATENCIES: &[u64] = &[
     5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 1_800_000,
 ];
 
+/// Milliseconds. What job does takes less than what Kafka adds.
+const SINCE_READ: &[u64] = &[
+    1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000,
+];
+
 const CARRIED: &[u64] = &[1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000];
 
 /// A worker's figures. Each worker has its own, so that none waits for a cache line that another one writes.
@@ -39,6 +44,8 @@ pub struct WorkerFigures {
     comets: Box<[CometFigures]>,
     /// Milliseconds from a record's timestamp to its end.
     latency: Histogram,
+    /// Milliseconds from when a record was read to its end, of those whose timestamp isn't known.
+    since_read: Histogram,
     carried: Histogram,
 }
 
@@ -53,6 +60,8 @@ pub struct CometFigures {
     took: [Histogram; METHODS.len()],
     /// By status.
     retries: [AtomicU64; STATUSES],
+    /// Messages that the Comet dropped for one user.
+    dropped: Counter,
     /// How this worker sees the Comet.
     seen: AtomicU64,
 }
@@ -64,12 +73,14 @@ impl WorkerFigures {
             ended: [const { [const { AtomicU64::new(0) }; STATUSES] }; METHODS.len()],
             took: [const { Histogram::new(CALL_TIMES) }; METHODS.len()],
             retries: [const { AtomicU64::new(0) }; STATUSES],
+            dropped: Counter::default(),
             seen: AtomicU64::new(0),
         };
         Self {
             heart: Heart::default(),
             comets: (0..comets).map(comet).collect(),
             latency: Histogram::new(LATENCIES),
+            since_read: Histogram::new(SINCE_READ),
             carried: Histogram::new(CARRIED),
         }
     }
@@ -95,9 +106,19 @@ impl WorkerFigures {
         self.comet(comet).retries[place_of(code)].fetch_add(1, Relaxed);
     }
 
+    /// The Comet dropped a message for one user.
+    pub fn drops(&self, comet: CometId) {
+        self.comet(comet).dropped.add(1);
+    }
+
     /// A message is with all Comets, so many milliseconds after its record was written.
     pub fn delivered(&self, after: u64) {
         self.latency.add(after);
+    }
+
+    /// A message is with all Comets, so many milliseconds after its record was read. When that was written isn't known.
+    pub fn delivered_since_read(&self, after: u64) {
+        self.since_read.add(after);
     }
 
     /// How this worker sees the Comet now.
@@ -126,6 +147,11 @@ impl Totals<'_> {
     /// How many calls that came back with each status are tried again.
     pub fn retries(&self, comet: CometId) -> Vec<(usize, u64)> {
         self.by_status(comet, |of| &of.retries)
+    }
+
+    /// How many messages the Comet dropped for one user.
+    pub fn dropped(&self, comet: CometId) -> u64 {
+        self.of(comet).map(|of| of.dropped.get()).sum()
     }
 
     fn by_status(
@@ -168,6 +194,11 @@ impl Totals<'_> {
 
     pub fn latency(&self) -> Snapshot {
         self.0.iter().map(|worker| worker.latency.snapshot()).sum()
+    }
+
+    pub fn since_read(&self) -> Snapshot {
+        let workers = self.0.iter();
+        workers.map(|worker| worker.since_read.snapshot()).sum()
     }
 
     pub fn carried(&self) -> Snapshot {

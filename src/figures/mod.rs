@@ -8,6 +8,7 @@ mod histogram;
 mod log_end;
 mod partitions;
 mod status;
+mod troubles;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -22,6 +23,7 @@ pub use histogram::{Histogram, Snapshot};
 use partitions::Known;
 pub use partitions::{Account, Behind, CometAccount, GroupAccount, Reading, Standing};
 pub use status::{STATUSES, TOOK, status_name};
+pub use troubles::{Trouble, Troubles};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -66,6 +68,8 @@ pub struct Figures {
     pub consumer: ConsumerFigures,
     pub group: GroupFigures,
     pub letters: LetterFigures,
+    /// Written by the workers.
+    pub troubles: Troubles,
     /// Of the thread that keeps the membership of the group.
     pub membership: Arc<Heart>,
     /// Which Comets ever answered, in the order of their ids.
@@ -130,6 +134,7 @@ impl Figures {
             consumer: ConsumerFigures::default(),
             group: GroupFigures::default(),
             letters: LetterFigures::default(),
+            troubles: Troubles::default(),
             membership: Arc::default(),
             answered: comets.iter().map(|_| Counter::default()).collect(),
             comets,

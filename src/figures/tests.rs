@@ -28,10 +28,12 @@ fn all_workers_calls_are_counted_together() {
     figures.workers[1].starts(b, 1);
     figures.workers[1].ends(b, Method::Broadcast, took, &down);
     figures.workers[1].tries_again(b, 14);
+    figures.workers[1].drops(b);
     let totals = Totals(&figures.workers);
     assert_eq!(totals.ended(a, Method::PushMsg), [(0, 2)]);
     assert_eq!(totals.ended(b, Method::Broadcast), [(14, 1)]);
     assert_eq!(totals.retries(b), [(14, 1)]);
+    assert_eq!([a, b].map(|comet| totals.dropped(comet)), [0, 1]);
     assert_eq!([a, b].map(|comet| totals.in_flight(comet)), [0, 1]);
     assert_eq!(totals.took(a, Method::PushMsg).sum, 6_000);
     assert_eq!((totals.carried().count(), totals.carried().sum), (4, 12));

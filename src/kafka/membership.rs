@@ -15,6 +15,7 @@ mod retry;
 mod rival;
 mod served;
 mod unowned;
+mod visible;
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -188,7 +189,7 @@ impl Membership {
         let (released, releases) = unbounded_channel();
         let (consumer, listener) = self.make_consumer(kafka, released).await?;
         tokio::select! {
-            subscribed = self.subscribe(&consumer) => subscribed?,
+            subscribed = self.subscribe(kafka, &consumer) => subscribed?,
             () = self.told_to_leave(commands) => {
                 self.close(&consumer).await;
                 return Ok(End::Left);
@@ -356,22 +357,6 @@ impl Membership {
         Ok((consumer, listener))
     }
 
-    /// Retries until krafka has asked for the topics.
-    ///
-    /// # Errors
-    /// The broker refuses the settings for good.
-    async fn subscribe(&self, consumer: &Consumer) -> Result<(), String> {
-        let mut retry = Retry::new(RETRY_FIRST, RETRY_MOST);
-        while let Err(error) = consumer.subscribe(self.config.topics.names()).await {
-            if let Some(advice) = refusal::cannot_heal(&error, &self.config) {
-                return Err(format!("{}. {advice}", self.failed(&error)));
-            }
-            let trouble = Trouble::new(&self.cluster, &error);
-            wait(&mut retry, &self.failed(&trouble)).await;
-        }
-        Ok(())
-    }
-
     /// Keeps the membership alive: krafka joins, rejoins and calls the listener from within `poll`.
     ///
     /// # Errors
@@ -391,7 +376,10 @@ impl Membership {
                 Ok(records) if records.is_empty() => {
                     // A join may still be under way.
                     if is_member && let Some(lasted) = retry.worked() {
+                        let epoch = member.as_ref().map(|member| member.generation_id());
+                        let member = member.as_ref().map(|member| member.member_id());
                         log::info!(
+                            group = self.config.group, member = member, epoch = epoch;
                             "a member of group {}, after {:.1} s of trying",
                             self.config.group,
                             lasted.as_secs_f64()

@@ -11,6 +11,19 @@ pub struct Status {
     pub text: String,
     /// Whether the connection broke after the call was written to it, as it does where the Comet crashes.
     pub broke: bool,
+    pub sense: Sense,
+}
+
+/// What a status means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sense {
+    /// What its code says.
+    #[default]
+    Code,
+    /// The Comet refuses this message, though the code could mean anything.
+    Refused,
+    /// The Comet drops this message: the one user whom it is for takes messages too slowly.
+    Dropped,
 }
 
 impl Status {
@@ -20,6 +33,7 @@ impl Status {
             code,
             text: text.into(),
             broke: false,
+            sense: Sense::Code,
         }
     }
 }

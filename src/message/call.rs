@@ -128,12 +128,24 @@ impl Call {
     }
 }
 
-/// What the Comet passes on to people. Its body is the message's, byte for byte.
+/// What the Comet passes on to people. Its body is the message's, byte for byte, or several messages in one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Frame {
     /// The call's `protoOp`, too, where it has one: goim's Comet passes the frame on only to those who accept that.
     pub op: i32,
     pub body: Bytes,
+    /// Whether the body is frames of goim's already.
+    pub is_framed: bool,
+}
+
+impl Frame {
+    pub fn new(op: i32, body: impl Into<Bytes>) -> Self {
+        Self {
+            op,
+            body: body.into(),
+            is_framed: false,
+        }
+    }
 }
 
 impl Default for Call {

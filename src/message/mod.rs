@@ -8,6 +8,8 @@ mod commit;
 mod completion;
 pub mod consumer;
 pub mod dead_letter;
+mod dialect;
+pub mod goim;
 pub mod group;
 mod held;
 mod ids;
@@ -25,9 +27,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use answer::{Answer, Status};
+pub use answer::{Answer, Sense, Status};
 pub use commit::{Commit, CommitOutcome, Failure};
 pub use completion::{Cause, Completion, Reason, Settled};
+pub use dialect::Dialect;
 pub use held::Held;
 pub use ids::{Assignment, CometId, PartitionId, RecordId, TopicId, WorkerId};
 pub use offsets::Offsets;
@@ -41,7 +44,7 @@ pub struct Message {
     pub record: RecordId,
     /// What it counts against the cap on bytes held.
     pub bytes: usize,
-    /// When its record was written, in milliseconds since 1970. Negative if that isn't known.
+    /// When its record was written, in milliseconds since 1970. Negative if that isn't known: then perhaps when it was read.
     pub timestamp: i64,
     pub delivery: Delivery,
     /// The Comets that are behind in its partition: it doesn't go there now. They read it again when they catch up.

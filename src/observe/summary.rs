@@ -48,6 +48,8 @@ pub struct Said {
     /// From a record's timestamp to the last Comet's answer.
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
+    /// Whether these are from when the records were read.
+    pub since_read: bool,
     pub lag_records: Option<u64>,
     /// Of the partition that is behind most.
     pub lag_seconds: Option<f64>,
@@ -87,6 +89,7 @@ impl Summary {
             messages_per_second: delivery.messages_per_second,
             p50_ms: delivery.p50_ms,
             p99_ms: delivery.p99_ms,
+            since_read: delivery.since_read,
             lag_records: lags.fold(None, |sum, lag| Some(sum.unwrap_or(0) + lag)),
             lag_seconds: seconds.max_by(f64::total_cmp).map(tenths),
             in_flight: comets.map(|comet| totals.in_flight(comet)).sum(),
@@ -127,11 +130,12 @@ impl Said {
             (Some(records), Some(seconds)) => format!("{records} ({seconds:.1} s)"),
         };
         format!(
-            "last {:.0} s: {:.1} messages/s, p50 {}, p99 {}, lag {lag}, {} in flight, {} held, {retries}, {}",
+            "last {:.0} s: {:.1} messages/s, p50 {}, p99 {}{}, lag {lag}, {} in flight, {} held, {retries}, {}",
             self.seconds,
             self.messages_per_second,
             millis(self.p50_ms),
             millis(self.p99_ms),
+            if self.since_read { " since read" } else { "" },
             counted(self.in_flight, "call"),
             counted(self.held, "message"),
             counted(self.dead_letters, "dead letter")
@@ -194,6 +198,12 @@ mod tests {
             said.text(),
             "last 10 s: 2.0 messages/s, p50 -, p99 10.0 ms, lag 40 (20.0 s), 1 call in flight, 7 messages held, 1 retry, 1 dead letter"
         );
+        let since_read = Said {
+            since_read: true,
+            ..said
+        };
+        let text = since_read.text();
+        assert!(text.contains("p99 10.0 ms since read, lag"), "{text}");
         // What waits is worth a line though nothing moves.
         assert!(summary.look(&figures, start + 3 * EVERY).is_some());
         figures.consumer.holds(Held::default());

@@ -10,9 +10,9 @@ use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Se
 use super::{
     Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, Config, Fetch, GivenCometTls,
     GroupProtocol, Http, Isolation, LogFormat, LogMessages, MaxAge, Metadata, Socket, TooOld,
-    Window,
+    UnknownServer, Window,
 };
-use crate::message::Topics;
+use crate::message::{Dialect, Topics};
 use crate::settings::{self, security};
 
 /// The flags that say where messages are: all that `job send` and `job dead-letter` need.
@@ -196,6 +196,13 @@ pub struct SettingArgs {
     /// Metadata that goes along with each call to a Comet: a value, or the file that holds it (file:PATH)
     #[arg(long, value_name = "NAME=VALUE,…", value_parser = settings::metadata::MetadataParser)]
     comet_metadata: Option<Metadata>,
+    /// Which Comets they are: chatroom, or goim (the service goim.comet.Comet, bodies in goim's frames)
+    #[arg(long, value_name = "DIALECT", default_value = "chatroom", value_parser = settings::dialect())]
+    dialect: Dialect,
+    /// What becomes of a message to users on a server that is none of them: all get it, or it is a dead-letter; auto is
+    /// dead-letter with goim's Comets, else all
+    #[arg(long, value_name = "ACTION", default_value = "auto", value_parser = settings::unknown_server())]
+    push_unknown_server: UnknownServer,
     /// Workers, 1 to 64
     #[arg(long, value_name = "N", default_value = "4", value_parser = settings::count(1, 64))]
     threads: usize,
@@ -286,6 +293,8 @@ impl SettingArgs {
             comet: args.comet.0,
             comet_metadata: args.comet_metadata.unwrap_or_default(),
             comet_tls: args.comet_tls.together()?,
+            dialect: args.dialect,
+            push_unknown_server: args.push_unknown_server,
             fetch: args.fetch,
             isolation: args.isolation_level,
             coalesce: args.coalesce,

@@ -5,6 +5,7 @@ pub(crate) mod args;
 mod ascii;
 mod comet;
 mod control;
+mod dialect;
 mod http;
 pub mod load;
 mod log_messages;
@@ -23,6 +24,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 pub use address::{Addresses, addresses, distinct_addresses};
 pub use comet::{CometTls, GivenCometTls, UNIX, server_name};
 pub use control::{Socket, socket};
+pub use dialect::{Coalesce, UnknownServer, coalesce, dialect, unknown_server};
 pub use http::{Http, http};
 pub use log_messages::{LogMessages, log_messages};
 pub use max_age::{MaxAge, TooOld, max_age, too_old};
@@ -32,7 +34,7 @@ pub use reset::{AutoOffsetReset, auto_offset_reset};
 pub use security::Security;
 pub use topics::topics;
 
-use crate::message::Topics;
+use crate::message::{Dialect, Topics};
 
 /// Everything `job run` needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +60,10 @@ pub struct Config {
     pub session_timeout: Duration,
     /// The Comet nodes, `host:port` or `unix:/path` each.
     pub comet: Vec<String>,
+    /// Which kind of Comet they are.
+    pub dialect: Dialect,
+    /// What becomes of a message to users on none of them.
+    pub push_unknown_server: UnknownServer,
     /// How TLS to them is, where they are spoken to with it.
     pub comet_tls: Option<CometTls>,
     /// What goes along with each call to a Comet.
@@ -252,26 +258,6 @@ pub fn isolation() -> impl TypedValueParser<Value = Isolation> {
             "read_uncommitted" => Isolation::ReadUncommitted,
             _ => Isolation::ReadCommitted,
         }
-    })
-}
-
-/// How a room's waiting messages are merged into one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coalesce {
-    /// Not merged: each message is a call.
-    Off,
-    /// Merged into one web body with all their messages.
-    Json,
-    /// Each message becomes a frame of goim's, for a Comet that knows operation 9 (raw).
-    Goim,
-}
-
-/// Reads the name of a form.
-pub fn coalesce() -> impl TypedValueParser<Value = Coalesce> {
-    PossibleValuesParser::new(["off", "json", "goim"]).map(|name| match name.as_str() {
-        "json" => Coalesce::Json,
-        "goim" => Coalesce::Goim,
-        _ => Coalesce::Off,
     })
 }
 

@@ -11,14 +11,15 @@ use super::coalesce::{Coalescer, Shape};
 use super::effects::{Effects, Figure, Said};
 use super::endpoint::{Endpoint, said};
 use super::endpoint_stats::Fleet;
+use super::one_key::{for_user, note_drop, user_of};
 use super::scheduler::{Id, Outcome};
-use super::suspects::Suspects;
+use super::suspects::{Suspects, crashed};
 use crate::comet::Verdict;
 use crate::message::call::Target;
 use crate::message::memory::Memory;
 use crate::message::worker::Event;
 use crate::message::{
-    Answer, Assignment, Cause, CometId, Completion, Message, Reason, RecordId, Settled,
+    Answer, Assignment, Cause, CometId, Completion, Dialect, Message, Reason, RecordId, Settled,
 };
 
 pub struct Core {
@@ -28,6 +29,7 @@ pub struct Core {
     /// When to drive all endpoints if nothing happens until then. May be too early.
     pub(super) wake_at: Option<Instant>,
     pub(super) coalescer: Option<Coalescer>,
+    pub dialect: Dialect,
     pub(super) messages: Slab<Pending>,
     /// The messages of the call answered last: a buffer.
     called: Vec<Id>,
@@ -124,6 +126,7 @@ impl Core {
             ready: Vec::new(),
             wake_at: None,
             coalescer,
+            dialect: Dialect::default(),
             messages: Slab::new(),
             called: Vec::new(),
             revoked: Vec::new(),
@@ -291,25 +294,31 @@ impl Core {
         let mut called = std::mem::take(&mut self.called);
         called.clear();
         let messages = &mut self.messages;
+        let call = &messages[id].message.delivery.call;
+        let user = user_of(call, &answer, || scheduler.keys_done(key));
+        note_drop(comet, &answer, &user, effects);
         let mut took = false;
         match scheduler.answered(key, verdict, now, &mut called) {
             Outcome::Finished => took = true,
             Outcome::Refused => {
                 let said = said(&answer);
-                let why = format!("refused by Comet {address}: {said}");
+                let why = format!(
+                    "refused by Comet {address}{}: {said}",
+                    for_user(&user, self.dialect)
+                );
                 messages[id].cannot_go_to(comet, Cause::Refused, why);
             }
             Outcome::GivenUp(tries) => {
                 let why = format!(
-                    "failed {tries} times at Comet {address} while it answered others: {}",
+                    "failed {tries} times at Comet {address}{} while it answered others: {}",
+                    for_user(&user, self.dialect),
                     said(&answer)
                 );
                 messages[id].cannot_go_to(comet, Cause::Failed, why);
             }
-            Outcome::Again => {
-                if let Err(status) = &answer {
-                    let code = status.code;
-                    effects.count(Figure::Again { comet, code });
+            outcome @ (Outcome::Again | Outcome::NextKey) => {
+                if let (Outcome::Again, Err(status)) = (outcome, &answer) {
+                    effects.again(comet, status, &messages[id].message, scheduler.tries(key));
                 }
                 let mut crashes = false;
                 if answer.as_ref().is_err_and(|status| status.broke) {
@@ -408,12 +417,6 @@ impl Core {
             self.messages.remove(id);
         }
     }
-}
-
-fn crashed(address: &str) -> String {
-    format!(
-        "the connection to Comet {address} broke each time that this message was tried alone: it seems to crash that Comet"
-    )
 }
 
 /// What becomes of a message that isn't sent.

@@ -12,6 +12,8 @@ use super::breaker::BreakerState;
 use super::coalesce::Coalescer;
 use super::core::{Core, Pending};
 use super::effects::{Effects, Figure};
+use super::key_queue::Carries;
+use super::one_key::next_of_several;
 use super::scheduler::Id;
 use super::suspects::LOOK_AGAIN;
 use crate::figures::Seen;
@@ -135,11 +137,17 @@ impl Core {
             for &id in next.messages().iter().take(count) {
                 messages[id].started = true;
             }
-            let doublings = next.start(count);
-            let call = match &merged {
-                Some((_, call)) => call,
-                None => &messages[first].message.delivery.call,
+            let call = &messages[first].message.delivery.call;
+            let of_one = match self.dialect.has_one_key_a_call() {
+                true => next_of_several(call, next.keys_done()),
+                false => None,
             };
+            let (call, carries) = match (&merged, &of_one) {
+                (Some((_, call)), _) => (call, Carries::Messages(count)),
+                (None, Some((call, carries))) => (call, *carries),
+                (None, None) => (call, Carries::Messages(1)),
+            };
+            let doublings = next.start(carries);
             effects.count(Figure::Carries(count));
             effects.call(endpoint.comet, first, call, doublings, now);
             return true;

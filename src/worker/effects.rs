@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::scheduler::Id;
 use crate::message::call::Call;
-use crate::message::{Assignment, CometId, RecordId, Settled, Status};
+use crate::message::{Assignment, CometId, Message, RecordId, Settled, Status};
 
 /// Carries out what the core decides, at once and in this order.
 ///
@@ -37,6 +37,10 @@ pub trait Effects {
     /// Tell the log.
     fn say(&mut self, comet: CometId, said: Said<'_>);
 
+    /// A call with this message first failed so, and is tried again. `tries` of the message itself counted so far. Nothing depends on
+    /// it.
+    fn again(&mut self, _comet: CometId, _status: &Status, _message: &Message, _tries: u32) {}
+
     /// Count this. Nothing depends on it.
     fn count(&mut self, _figure: Figure) {}
 }
@@ -46,9 +50,9 @@ pub trait Effects {
 pub enum Figure {
     /// The next call carries so many messages.
     Carries(usize),
-    /// What came back with this code is tried again.
-    Again { comet: CometId, code: i32 },
-    /// All Comets are done with a message, whose record was written then (milliseconds since 1970, negative if not known).
+    /// The Comet dropped a message for one user.
+    Dropped { comet: CometId },
+    /// All Comets are done with a message, whose record was written then (milliseconds since 1970; negative: read then).
     Delivered { timestamp: i64 },
 }
 
@@ -59,6 +63,8 @@ pub enum Said<'a> {
     Failed { status: &'a Status, detached: bool },
     /// It refused so many in a row that it gets one message a second until it takes one.
     RefusesAll(&'a Status),
+    /// It dropped a message for the user with this key.
+    Dropped { status: &'a Status, key: &'a str },
     /// Its connection broke each time that it got this message, which becomes a dead letter.
     Crashes(RecordId),
     /// It answers again, after this long.

@@ -7,7 +7,7 @@ use super::breaker::{Breaker, BreakerState};
 use super::effects::{Effects, Said};
 use super::endpoint_stats::{EndpointStats, Fleet};
 use super::scheduler::{Id, Scheduler};
-use crate::comet::{self, Verdict, verdict};
+use crate::comet::{self, Verdict, verdict_on};
 use crate::message::{Answer, CometId};
 
 /// The log names a Comet's return only after an outage this long. One that fails now and then would fill the log.
@@ -162,13 +162,6 @@ impl Endpoint {
         if let Some(after) = after.filter(|after| *after >= WORTH_SAYING) {
             effects.say(self.comet, Said::Returned(after));
         }
-    }
-}
-
-fn verdict_on(answer: &Answer) -> Verdict {
-    match answer {
-        Ok(()) => Verdict::Finished,
-        Err(status) => verdict(status.code),
     }
 }
 

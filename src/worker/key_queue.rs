@@ -38,6 +38,10 @@ pub struct KeyQueue {
     carried: usize,
     /// How many of the first messages go one by one, because a call that carried them together failed.
     one_by_one: usize,
+    /// How many of the first message's users are done, where each has a call of its own.
+    pub keys_done: usize,
+    /// Whether others of them come after the one in flight.
+    has_more_keys: bool,
     /// How many messages the connection had taken when the call in flight started.
     pub oks_at_start: u64,
     /// Of the first message, once it failed.
@@ -65,6 +69,24 @@ pub enum QueueState {
     Paused,
 }
 
+/// What a call carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// So many messages.
+    Messages(usize),
+    /// A message for one of its users; the others come after that.
+    OneOfItsKeys,
+}
+
+impl Carries {
+    pub fn messages(self) -> usize {
+        match self {
+            Self::Messages(count) => count,
+            Self::OneOfItsKeys => 1,
+        }
+    }
+}
+
 impl KeyQueue {
     pub fn new() -> Self {
         Self {
@@ -72,6 +94,8 @@ impl KeyQueue {
             state: QueueState::Ready,
             carried: 0,
             one_by_one: 0,
+            keys_done: 0,
+            has_more_keys: false,
             oks_at_start: 0,
             tries: None,
             backoff: Backoff::new(RETRY_FIRST, RETRY_MOST),
@@ -88,17 +112,22 @@ impl KeyQueue {
         self.one_by_one == 0 && self.messages.len() > 1
     }
 
-    /// Notes that a call with the first `carried` messages starts, on a connection that has taken `oks` so far.
-    pub fn start(&mut self, carried: usize, oks: u64) {
+    /// Notes that a call with this starts, on a connection that has taken `oks` so far.
+    pub fn start(&mut self, carries: Carries, oks: u64) {
         self.state = QueueState::Calling;
-        self.carried = carried;
+        self.carried = carries.messages();
+        self.has_more_keys = carries == Carries::OneOfItsKeys;
         self.oks_at_start = oks;
     }
 
     /// How often the deadline of the next call is doubled. A Comet may need longer for this message.
     pub fn doublings(&self) -> u32 {
-        let failures = self.tries.as_ref().map_or(0, |tries| tries.all);
-        failures.min(DOUBLINGS)
+        self.tries().min(DOUBLINGS)
+    }
+
+    /// How many tries of the first message failed, other than for a Comet that is down.
+    pub fn tries(&self) -> u32 {
+        self.tries.as_ref().map_or(0, |tries| tries.all)
     }
 
     /// How many of the first messages are in flight.
@@ -122,6 +151,17 @@ impl KeyQueue {
 
     /// Starts over with the message that is first now.
     pub fn start_over(&mut self) {
+        self.keys_done = 0;
+        self.start_anew();
+    }
+
+    /// Goes on with the next user of the first message.
+    fn next_key(&mut self) {
+        self.keys_done += 1;
+        self.start_anew();
+    }
+
+    fn start_anew(&mut self) {
         self.state = QueueState::Ready;
         self.tries = None;
         self.backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
@@ -137,6 +177,10 @@ impl KeyQueue {
     /// Says what the verdict on the call means for its messages. The caller has told `breaker` of the verdict before.
     pub fn answered(&mut self, verdict: Verdict, breaker: &mut Breaker, now: Instant) -> Outcome {
         match verdict {
+            Verdict::Finished if self.has_more_keys => {
+                self.next_key();
+                Outcome::NextKey
+            }
             Verdict::Finished => Outcome::Finished,
             Verdict::Down | Verdict::Misconfigured => Outcome::Again,
             // Only a call for each message tells which of them it was.

@@ -13,6 +13,7 @@ mod endpoint;
 mod endpoint_stats;
 mod expire;
 mod key_queue;
+mod one_key;
 pub(crate) mod scheduler;
 mod shell;
 mod skip;
@@ -29,7 +30,7 @@ use crate::comet::caller::Caller;
 use crate::comet::{Cork, FailureLog};
 use crate::figures::Figures;
 use crate::message::worker::Event;
-use crate::message::{CometId, group};
+use crate::message::{CometId, Dialect, group};
 use coalesce::Coalescer;
 pub use endpoint_stats::{EndpointStats, Fleet};
 use shell::Shell;
@@ -62,15 +63,17 @@ impl Worker {
         group: Sender<group::Event>,
         (caller, failures): (Caller, &[Arc<FailureLog>]),
         fleet: &Fleet,
-        (window, coalescer): (usize, Option<Coalescer>),
+        (window, coalescer, dialect): (usize, Option<Coalescer>, Dialect),
         lease: Arc<Lease>,
         figures: (Arc<Figures>, usize),
     ) -> Self {
         let addresses = caller.addresses();
         let (now, rng) = (Instant::now(), fastrand::Rng::new());
+        let mut core = Core::new(addresses, fleet, window, coalescer, now, rng);
+        core.dialect = dialect;
         Self {
             events,
-            core: Core::new(addresses, fleet, window, coalescer, now, rng),
+            core,
             shell: Shell::new(group, caller, failures, figures, now),
             lease,
             lapses: 0,

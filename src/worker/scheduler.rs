@@ -6,7 +6,7 @@ use std::hash::BuildHasherDefault;
 use std::time::Instant;
 
 use super::breaker::{Admission, Breaker};
-use super::key_queue::{KeyQueue, QueueState};
+use super::key_queue::{Carries, KeyQueue, QueueState};
 use crate::comet::Verdict;
 use crate::message::call::{KeyHasher, OrderingKey};
 
@@ -59,11 +59,17 @@ impl Candidate<'_> {
         self.may_merge
     }
 
-    /// Counts a call with the first `carried` messages as in flight. Returns how often its deadline is doubled.
-    pub fn start(self, carried: usize) -> u32 {
+    /// How many of the first one's users are done, where each has a call of its own.
+    pub fn keys_done(&self) -> usize {
+        self.queue.keys_done
+    }
+
+    /// Counts a call as in flight that carries its first messages. Returns how often its deadline is doubled.
+    pub fn start(self, carries: Carries) -> u32 {
+        let carried = carries.messages();
         debug_assert!(carried == 1 || self.may_merge && carried <= self.queue.messages.len());
         self.ready.pop_front();
-        self.queue.start(carried, self.oks);
+        self.queue.start(carries, self.oks);
         *self.in_flight += 1;
         *self.has_turn = self.is_turn.then_some(self.key);
         self.queue.doublings()
@@ -85,6 +91,8 @@ pub enum Outcome {
     Refused,
     /// The one message left the KeyQueue: it failed this often while others went through.
     GivenUp(u32),
+    /// One of the message's users is done: the message stays first, for the next one.
+    NextKey,
     /// They stay first in their KeyQueue and are sent again later, maybe merged in another way.
     Again,
 }
@@ -220,6 +228,10 @@ impl Scheduler {
             self.ready.push_back(key);
             return outcome;
         }
+        if outcome == Outcome::NextKey {
+            self.ready.push_back(key);
+            return outcome;
+        }
         if outcome == Outcome::Again {
             self.timers
                 .push(Reverse((queue.wait(now, &mut self.rng), key)));
@@ -244,9 +256,19 @@ impl Scheduler {
         calling.flat_map(KeyQueue::called)
     }
 
+    /// How many users of the message in flight for `key` are done.
+    pub fn keys_done(&self, key: OrderingKey) -> usize {
+        self.queues.get(&key).map_or(0, |queue| queue.keys_done)
+    }
+
     /// How many messages the connection had taken when the call in flight for `key` started.
     pub fn oks_at_start(&self, key: OrderingKey) -> u64 {
         self.queues.get(&key).map_or(0, |queue| queue.oks_at_start)
+    }
+
+    /// See [`KeyQueue::tries`].
+    pub fn tries(&self, key: OrderingKey) -> u32 {
+        self.queues.get(&key).map_or(0, KeyQueue::tries)
     }
 
     /// Makes the KeyQueues ready whose wait is over.

@@ -1,5 +1,6 @@
 //! Does what the core wants done: calls over connections, reports to the group, lines in the log.
 
+mod again;
 mod wall;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::comet::{self, FailureLog};
 use crate::figures::{Figures, WorkerFigures};
 use crate::message::call::Call;
 use crate::message::worker::Event;
-use crate::message::{Assignment, CometId, RecordId, Settled, group};
+use crate::message::{Assignment, CometId, Message, RecordId, Settled, Status, group};
 use wall::Wall;
 
 /// Counts what ended on another thread, and tells the worker of that number.
@@ -35,6 +36,16 @@ fn counted(ended: Ended, figures: &Figures, number: usize) -> Event {
             answer,
         } => {
             figures.workers[number].ends(comet, method, took, &answer);
+            if let Err(status) = &answer {
+                log::debug!(
+                    comet = figures.comets[comet.0 as usize], method = method.name(), status = status.code,
+                    latency_ms = took.as_secs_f64() * 1e3;
+                    "{} at Comet {} failed after {took:.1?}: {}",
+                    method.name(),
+                    figures.comets[comet.0 as usize],
+                    comet::said(status)
+                );
+            }
             if answer.is_ok() {
                 figures.answered(comet);
             }
@@ -158,13 +169,28 @@ impl Effects for Shell {
         say(address, failures, said);
     }
 
+    fn again(&mut self, comet: CometId, status: &Status, message: &Message, tries: u32) {
+        self.figures().tries_again(comet, status.code);
+        again::note(
+            &self.figures,
+            (comet, &self.comets[comet.0 as usize].0),
+            status,
+            (message, tries),
+            self.now,
+        );
+    }
+
     fn count(&mut self, figure: Figure) {
         match figure {
             Figure::Carries(messages) => self.carries = messages,
-            Figure::Again { comet, code } => self.figures().tries_again(comet, code),
+            Figure::Dropped { comet } => self.figures().drops(comet),
             Figure::Delivered { timestamp } => {
-                if let Some(age) = self.wall.age(timestamp, self.now) {
-                    self.figures().delivered(age);
+                let age = self.wall.age(timestamp.unsigned_abs(), self.now);
+                match timestamp {
+                    0.. => self.figures().delivered(age),
+                    // Of others not even that is known.
+                    ..-1 => self.figures().delivered_since_read(age),
+                    -1 => {}
                 }
             }
         }
@@ -174,6 +200,7 @@ impl Effects for Shell {
 fn say(address: &str, failures: &FailureLog, said: Said<'_>) {
     match said {
         Said::Failed { status, detached } => failures.failed(address, status, detached),
+        Said::Dropped { status, key } => failures.dropped(address, key, status),
         Said::RefusesAll(status) => log::error!(
             comet = address, status = comet::said(status);
             "Comet {address} refuses message after message: going on with one a second until it takes one. \

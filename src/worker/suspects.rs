@@ -163,6 +163,13 @@ impl Suspects {
     }
 }
 
+/// For a dead letter.
+pub fn crashed(address: &str) -> String {
+    format!(
+        "the connection to Comet {address} broke each time that this message was tried alone: it seems to crash that Comet"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

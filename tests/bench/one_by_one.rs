@@ -12,6 +12,7 @@ use kafka::client::{FetchPartition, KafkaClient};
 use chatroom_job::comet::request::method_of;
 use chatroom_job::consumer::decode::decode;
 use chatroom_job::consumer::route::Router;
+use chatroom_job::message::Dialect;
 
 /// What job is asked for too, but for what there is no need of here.
 #[derive(Args, Clone, Debug)]
@@ -58,7 +59,11 @@ pub fn serve(asked: &Asked) -> Result<(), String> {
                 let push = decode(Some(&message.value.to_vec().into()))?;
                 let call = router.route(push)?.call;
                 comet
-                    .unary_call(method_of(&call), &call, Default::default())
+                    .unary_call(
+                        method_of(Dialect::Chatroom, &call),
+                        &call,
+                        Default::default(),
+                    )
                     .map_err(|e| format!("calling {}: {e}", asked.comet))?;
                 positions.insert(partition.partition(), message.offset + 1);
             }

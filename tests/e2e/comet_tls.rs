@@ -8,6 +8,7 @@ use rustls::ServerConfig;
 use crate::support::certificates::{Authority, Made, put};
 use crate::support::comet::Comet;
 use crate::support::command::{Ended, complains, job};
+use crate::support::dev_comet::DevComet;
 use crate::support::front::{Front, Manner};
 use crate::support::job::JobCommand;
 use crate::support::kafka::{Version, shared};
@@ -288,4 +289,58 @@ fn one_that_never_answers_the_handshake_delays_no_other() {
     job.stop();
     assert_each_once_in_order(&good.delivered(), ROOMS, 500);
     assert_each_once_in_order(&stuck.delivered(), ROOMS, 500);
+}
+
+/// As people try it.
+#[test]
+fn dev_comet_is_called_with_certificates_on_both_sides_and_at_a_unix_socket() {
+    let (topic, authority) = (topic(), Authority::create());
+    let ca = authority.pem();
+    let own = authority.certificate("server", HERE, 20);
+    let mine = authority.certificate("job", "DNS:job", 20);
+    let folder = tempfile::tempdir().expect("a folder");
+    let [record, near] = ["record", "comet.sock"].map(|name| folder.path().join(name));
+    let near = format!("unix:{}", near.display());
+    let web = ["--web", "127.0.0.1:0"];
+    let secured = [
+        ["--listen", "127.0.0.1:0"],
+        ["--tls-certificate", text(&own.certificate)],
+        ["--tls-key", text(&own.key)],
+        ["--tls-client-ca", text(&ca)],
+        ["--record", text(&record)],
+        web,
+    ];
+    let far = DevComet::start_with(secured.as_flattened());
+    let _near = DevComet::start_with([["--listen", &near], web].as_flattened());
+    let comets = format!("{},{near}", far.grpc);
+    let flags = [
+        ["--comet-ca", text(&ca)],
+        ["--comet-certificate", text(&mine.certificate)],
+        ["--comet-key", text(&mine.key)],
+    ];
+    let said = check(&topic, &comets, flags.as_flattened()).well();
+    for expected in [
+        format!(
+            "Comet {}: answers over TLS; its certificate is valid",
+            far.grpc
+        ),
+        format!("Comet {near}: answers\n"),
+        format!(
+            "comet-certificate {}: it is valid until",
+            mine.certificate.display()
+        ),
+    ] {
+        assert!(said.contains(&expected), "{expected} is not in {said}");
+    }
+    let mut command = job_for(&topic, &comets, &ca);
+    for [flag, file] in &flags[1..] {
+        command = command.flag(flag, file);
+    }
+    let mut job = command.start();
+    topic.produce(over_rooms(ROOMS, 0, 200));
+    topic.await_no_lag();
+    job.stop();
+    assert_eq!(topic.dead_letters(), 0);
+    let record = std::fs::read_to_string(record).expect("it wrote down what it got");
+    assert!(record.lines().count() >= 200, "{record}");
 }

@@ -46,6 +46,27 @@ fn auto(kafka: &Kafka) {
     read_with(kafka, "auto", taken);
 }
 
+/// The broker packs compressed batches anew for the classic client, so that another one costs less.
+#[test]
+fn auto_takes_modern_where_records_are_compressed() {
+    let kafka = shared(Version::V3_9_1);
+    for codec in ["gzip", "snappy"] {
+        let topic = Topic::new(kafka, 1);
+        let comet = Comet::start();
+        kafka.set_compression(&topic.name, codec);
+        await_until(codec, || {
+            topic.produce(over_rooms(1, 0, 1));
+            is(kafka.newest_codec(&topic.name) > 0, true)
+        });
+        topic.produce(over_rooms(1, 1, 50));
+        let mut job = topic.job(&[&comet]).start();
+        let why = format!("has records compressed with {codec}");
+        job.await_line(&["reading with the modern fetcher", &why]);
+        topic.await_no_lag();
+        job.stop();
+    }
+}
+
 /// Batches of every codec between plain ones in the same partition: none of either is lost.
 fn auto_with_every_codec(kafka: &Kafka) {
     const CODECS: [&str; 5] = ["uncompressed", "gzip", "snappy", "lz4", "zstd"];

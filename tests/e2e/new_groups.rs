@@ -167,6 +167,9 @@ fn check_names_the_group_that_has_read_the_topic() {
         "{said}"
     );
     assert!(!said.contains("has read this topic"), "{said}");
+    let skipped = "group renamed: 100 messages would not be sent: they are there already";
+    assert!(said.contains(skipped), "{said}");
+    assert!(!alone.contains("would not be sent"), "{alone}");
     let said = with(&[
         "--group",
         "renamed",

@@ -7,14 +7,16 @@ mod supervisor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use chatroom_job::observe::status::Status;
 use grpcio::RpcStatusCode;
 use krafka::Record;
 
+use crate::support::await_until;
 use crate::support::comet::{Answer, Comet};
 use crate::support::http::Pages;
 use crate::support::job::{Job, JobCommand};
 use crate::support::kafka::{Version, shared};
-use crate::support::messages::{over_rooms, record};
+use crate::support::messages::{over_rooms, record, to_room};
 use crate::support::topic::Topic;
 
 fn topic(partitions: i32) -> Topic<'static> {
@@ -159,6 +161,36 @@ fn what_is_held_up_is_seen() {
     // A slow Comet is no reason to start job anew.
     assert_eq!(pages.get("/healthz"), (200, "well\n".into()));
     job.kill();
+}
+
+#[test]
+fn where_a_message_is_tried_again_is_seen() {
+    let topic = topic(1);
+    let comet = Comet::start();
+    comet.answer(|call| match call.text().starts_with("room-3/") {
+        true => Answer::Said(RpcStatusCode::INTERNAL, "no\nroom for it".into()),
+        false => Answer::Ok,
+    });
+    let (mut job, pages) = start(watched(&topic, &[&comet]));
+    // The others come later than the one that fails, so that it isn't given up while somebody looks.
+    topic.produce([to_room("room-3", "room-3/0")]);
+    let tried = await_until("where it was tried", || {
+        let (_, text) = pages.get("/status.json");
+        let status: Status = serde_json::from_str(&text).expect("a status");
+        let partition = status.partitions.into_iter().next();
+        let tried = partition.and_then(|partition| partition.tried);
+        tried.filter(|tried| tried.tries >= 2).ok_or(text)
+    });
+    assert_eq!(tried.comet, comet.address());
+    assert_eq!(tried.to, "to room 'room-3'");
+    assert_eq!(tried.status, "13-INTERNAL no\\nroom for it");
+    comet.answer(|_| Answer::Ok);
+    comet.await_delivered(1);
+    topic.await_no_lag();
+    let (_, text) = pages.get("/status.json");
+    let status: Status = serde_json::from_str(&text).expect("a status");
+    assert_eq!(status.partitions[0].tried, None, "{text}");
+    job.stop();
 }
 
 #[test]

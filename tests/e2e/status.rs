@@ -53,6 +53,31 @@ fn has(status: &Status, condition: &str) -> bool {
 }
 
 #[test]
+fn times_are_known_without_timestamps_too() {
+    let topic = topic(1);
+    let comet = Comet::start();
+    let (mut job, pages) = start(
+        topic
+            .job(&[&comet])
+            .flag("--http", "127.0.0.1:0")
+            .flag("--fetch", "classic")
+            .log_level("INFO"),
+    );
+    let mut sent = 0;
+    let flows = await_status(&pages, "times since the records were read", |status| {
+        topic.produce(over_rooms(20, sent, 20));
+        sent += 20;
+        status.delivery.p99_ms.is_some()
+    });
+    assert!(flows.delivery.since_read, "{flows:#?}");
+    let numbers = pages.metrics();
+    let count = |name: &str| numbers.sum(name, &[]);
+    assert!(count("job_read_to_answer_seconds_count") > 0.0);
+    assert_eq!(count("job_delivery_latency_seconds_count"), 0.0);
+    job.stop();
+}
+
+#[test]
 fn what_flows_is_in_the_series() {
     let topic = topic(2);
     let comets = [Comet::start(), Comet::start()];

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use chatroom_job::worker::coalesce::{Coalescer, Shape};
 use chatroom_job::settings::Coalesce;
+use chatroom_job::message::Dialect;
 use chatroom_job::message::call::{Call, Frame};
 use serde_json::Value;
 
@@ -28,15 +29,12 @@ fn merged(form: Coalesce, bodies: &[Bytes]) -> Option<(usize, Bytes)> {
     let calls: Vec<(Call, Shape)> = bodies
         .iter()
         .map(|body| {
-            let frame = Frame {
-                op: 4,
-                body: body.clone(),
-            };
+            let frame = Frame::new(4, body.clone());
             let room = "r".to_owned();
             (Call::BroadcastRoom { room, frame }, Shape::default())
         })
         .collect();
-    let coalescer = Coalescer::new(form, 20, 1 << 20).expect("it merges");
+    let coalescer = Coalescer::new(form, Dialect::Chatroom, 20, 1 << 20).expect("it merges");
     let (count, call) = coalescer.merge(calls.iter().map(|(call, shape)| (call, shape)))?;
     let Call::BroadcastRoom { room, frame } = call else {
         panic!("not to a room")

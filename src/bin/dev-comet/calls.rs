@@ -39,14 +39,14 @@ impl Service for Handler {
     }
 
     fn call(&self, path: &str, peer: &str, request: Bytes) -> Answer {
-        match self.read(path, peer, &request) {
-            Ok(answer) => answer,
-            Err(error) => Answer::Now(Err(Status::new(
-                RpcStatusCode::INTERNAL,
-                format!("the request can't be read: {error}"),
-            ))),
-        }
+        self.read(path, peer, &request).unwrap_or_else(unreadable)
     }
+}
+
+/// The answer to what is no request.
+pub fn unreadable(error: protobuf::Error) -> Answer {
+    let text = format!("the request can't be read: {error}");
+    Answer::Now(Err(Status::new(RpcStatusCode::INTERNAL, text)))
 }
 
 fn body(proto: MessageField<Proto>) -> Result<Bytes, Status> {
@@ -67,14 +67,14 @@ impl Handler {
                 let (target, body) = (req.keys.join(","), body(req.proto));
                 self.take(("PushMsg", &target), peer, body, move |hub, body| {
                     hub.push(&req.keys, body);
-                    PushMsgReply::new()
+                    Ok(PushMsgReply::new())
                 })
             }
             BROADCAST => {
                 let body = body(BroadcastReq::parse_from_tokio_bytes(request)?.proto);
                 self.take(("Broadcast", ""), peer, body, |hub, body| {
                     hub.broadcast(body);
-                    BroadcastReply::new()
+                    Ok(BroadcastReply::new())
                 })
             }
             BROADCAST_ROOM => {
@@ -83,26 +83,32 @@ impl Handler {
                 let target = room.clone();
                 self.take(("BroadcastRoom", &target), peer, body, move |hub, body| {
                     hub.broadcast_room(&room, body);
-                    BroadcastRoomReply::new()
+                    Ok(BroadcastRoomReply::new())
                 })
             }
             _ => {
                 RoomsReq::parse_from_tokio_bytes(request)?;
-                self.take(("Rooms", ""), peer, Ok(Bytes::new()), |hub, _| {
-                    let mut reply = RoomsReply::new();
-                    reply.rooms = hub.rooms().into_iter().map(|room| (room, true)).collect();
-                    reply
-                })
+                self.rooms(peer)
             }
         })
     }
 
-    fn take<R: Message>(
+    /// Says which rooms there are.
+    pub fn rooms(&self, peer: &str) -> Answer {
+        self.take(("Rooms", ""), peer, Ok(Bytes::new()), |hub, _| {
+            let mut reply = RoomsReply::new();
+            reply.rooms = hub.rooms().into_iter().map(|room| (room, true)).collect();
+            Ok(reply)
+        })
+    }
+
+    /// Takes a call: records it, shows the faults that were asked for, and passes the body on, or says why not.
+    pub fn take<R: Message>(
         &self,
         (rpc, target): (&str, &str),
         peer: &str,
         body: Result<Bytes, Status>,
-        pass_on: impl FnOnce(&Hub, Bytes) -> R + Send + 'static,
+        pass_on: impl FnOnce(&Hub, Bytes) -> Result<R, Status> + Send + 'static,
     ) -> Answer {
         let number = match &self.recorder {
             Some(recorder) => {
@@ -126,7 +132,7 @@ impl Handler {
         };
         let (hub, recorder) = (self.hub.clone(), self.recorder.clone());
         let finish = move || -> Outcome {
-            let outcome = body.map(|body| pass_on(&hub, body));
+            let outcome = body.and_then(|body| pass_on(&hub, body));
             if let Some(recorder) = recorder {
                 let code = match &outcome {
                     Ok(_) => RpcStatusCode::OK,

@@ -15,12 +15,16 @@ use super::grpc::{Outcome, Status};
 pub struct Fault {
     /// The number of a gRPC status; 0 is none. Calls that are answered so reach nobody.
     pub status: i32,
+    /// What is said with it, as `signal channel full, msg dropped`.
+    pub text: Option<String>,
     /// Which part of the calls gets that status, 0 to 1; 1 when it is left out.
     pub probability: Option<f64>,
     /// How long each answer takes, in milliseconds.
     pub delay_ms: u64,
     /// Calls get no answer; those that wait when it ends are cancelled.
     pub hang: bool,
+    /// User keys whose queues are full. Of goim's Comets: one of this service has no such error.
+    pub full: Vec<String>,
 }
 
 /// What happens to one call.
@@ -62,11 +66,20 @@ impl Faults {
             Trouble::Hang
         } else if fault.status != 0 && fastrand::f64() < fault.probability.unwrap_or(1.0) {
             let code = RpcStatusCode::from(fault.status);
-            Trouble::Status(Status::new(code, "a fault that was asked for"))
+            let text = fault.text.as_deref();
+            Trouble::Status(Status::new(
+                code,
+                text.unwrap_or("a fault that was asked for"),
+            ))
         } else {
             Trouble::None
         };
         (trouble, Duration::from_millis(fault.delay_ms))
+    }
+
+    /// Whether the queue of this user counts as full.
+    pub fn is_full(&self, key: &str) -> bool {
+        self.state().fault.full.iter().any(|full| full == key)
     }
 
     /// Keeps what a call would be answered through, until the fault ends.

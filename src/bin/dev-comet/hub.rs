@@ -78,6 +78,8 @@ struct State {
 
 struct Connection {
     frames: mpsc::Sender<Message>,
+    /// Operations that it wants to be called with, where a Comet filters.
+    accepts: BTreeSet<i32>,
     shared: Arc<Shared>,
 }
 
@@ -86,6 +88,14 @@ struct Connection {
 struct Shared {
     waiting_bytes: AtomicUsize,
     too_slow: Notify,
+}
+
+/// Whom a call is for.
+#[derive(Clone, Copy, Debug)]
+pub enum To<'a> {
+    Users(&'a [String]),
+    Everybody,
+    Room(&'a str),
 }
 
 /// One connection's place in the hub. Dropping it leaves all rooms.
@@ -115,6 +125,7 @@ impl Hub {
         if !state.stopping {
             let connection = Connection {
                 frames,
+                accepts: BTreeSet::new(),
                 shared: shared.clone(),
             };
             state.connections.insert(id, connection);
@@ -135,31 +146,35 @@ impl Hub {
 
     /// A body for the connections of these users: one frame each, also where several keys are one's own.
     pub fn push(&self, keys: &[String], body: Bytes) {
-        let mut state = self.state();
-        state.stats.calls.push_msg += 1;
-        let to: BTreeSet<Id> = keys
-            .iter()
-            .filter_map(|key| state.keys.get(key))
-            .flatten()
-            .copied()
-            .collect();
-        self.hand_out(&mut state, to, body);
+        self.deliver(To::Users(keys), None, &[body]);
     }
 
     /// A body for everybody.
     pub fn broadcast(&self, body: Bytes) {
-        let mut state = self.state();
-        state.stats.calls.broadcast += 1;
-        let to: Vec<Id> = state.connections.keys().copied().collect();
-        self.hand_out(&mut state, to, body);
+        self.deliver(To::Everybody, None, &[body]);
     }
 
     /// A body for everybody in a room.
     pub fn broadcast_room(&self, room: &str, body: Bytes) {
+        self.deliver(To::Room(room), None, &[body]);
+    }
+
+    /// The bodies of one call, for those of these people who accept the operation, if there is one.
+    pub fn deliver(&self, to: To<'_>, operation: Option<i32>, bodies: &[Bytes]) {
         let mut state = self.state();
-        state.stats.calls.broadcast_room += 1;
-        let to = state.rooms.get(room).cloned().unwrap_or_default();
-        self.hand_out(&mut state, to, body);
+        let calls = &mut state.stats.calls;
+        *match to {
+            To::Users(_) => &mut calls.push_msg,
+            To::Everybody => &mut calls.broadcast,
+            To::Room(_) => &mut calls.broadcast_room,
+        } += 1;
+        let mut to = state.who(to);
+        if let Some(operation) = operation {
+            to.retain(|id| state.connections[id].accepts.contains(&operation));
+        }
+        for body in bodies {
+            self.hand_out(&mut state, to.iter().copied(), body.clone());
+        }
     }
 
     /// The rooms with somebody in them, as the Rooms call asks for them.
@@ -220,6 +235,17 @@ impl Hub {
 }
 
 impl State {
+    fn who(&self, to: To<'_>) -> BTreeSet<Id> {
+        match to {
+            To::Users(keys) => {
+                let ids = keys.iter().filter_map(|key| self.keys.get(key));
+                ids.flatten().copied().collect()
+            }
+            To::Everybody => self.connections.keys().copied().collect(),
+            To::Room(room) => self.rooms.get(room).cloned().unwrap_or_default(),
+        }
+    }
+
     fn remove(&mut self, id: Id) {
         if self.connections.remove(&id).is_none() {
             return;
@@ -239,6 +265,13 @@ impl Seat {
         let mut state = self.hub.state();
         if state.connections.contains_key(&self.id) {
             join(&mut state.rooms, room, self.id);
+        }
+    }
+
+    /// Calls with these operations reach it from now on, where a Comet filters.
+    pub fn accept(&self, operations: &[i32]) {
+        if let Some(connection) = self.hub.state().connections.get_mut(&self.id) {
+            connection.accepts.extend(operations);
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod calls;
 mod faults;
+mod goim;
 mod grpc;
 mod hub;
 mod record;
@@ -18,6 +19,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chatroom_job::base::signals;
+use chatroom_job::message::Dialect;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use grpc::Files;
@@ -49,6 +52,9 @@ struct Serve {
     /// Where it takes job's gRPC calls, also unix:PATH; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50051")]
     listen: String,
+    /// Which service it has: that of comet.proto, or goim's, whose bodies are in frames and whose errors have words of their own
+    #[arg(long, value_name = "DIALECT", default_value = "chatroom", value_parser = dialect())]
+    dialect: Dialect,
     /// Calls come with TLS: the PEM file of its certificate, and of those between it and its CA
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_certificate: Option<PathBuf>,
@@ -83,12 +89,23 @@ struct WatchArgs {
     /// A user key to be pushed to (may be repeated)
     #[arg(long, value_name = "KEY")]
     key: Vec<String>,
+    /// An operation that is accepted: goim's filter lets pushes and broadcasts of no other through (may be repeated)
+    #[arg(long, value_name = "NUMBER")]
+    accept: Vec<i32>,
     /// Ends with 0 after so many frames
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// Ends with 1 after so many seconds
     #[arg(long, value_name = "SECS")]
     timeout: Option<u64>,
+}
+
+/// Reads the name of a dialect.
+fn dialect() -> impl TypedValueParser<Value = Dialect> {
+    PossibleValuesParser::new(["chatroom", "goim"]).map(|name| match name.as_str() {
+        "goim" => Dialect::Goim,
+        _ => Dialect::Chatroom,
+    })
 }
 
 fn main() -> ExitCode {
@@ -100,6 +117,7 @@ fn main() -> ExitCode {
                 web: args.web,
                 rooms: args.room,
                 keys: args.key,
+                accepts: args.accept,
                 count: args.count,
                 timeout: args.timeout.map(Duration::from_secs),
             };
@@ -127,6 +145,7 @@ fn serve(args: Serve) -> Result<(), String> {
     });
     let settings = Settings {
         listen: args.listen,
+        dialect: args.dialect,
         tls,
         web: args.web,
         record: args.record,

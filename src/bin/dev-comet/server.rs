@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chatroom_job::message::Dialect;
 use futures_util::FutureExt;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::calls::Handler;
 use super::faults::Faults;
+use super::goim::Goims;
 use super::grpc::{Files, Listener, Server};
 use super::hub::{Hub, Limits};
 use super::record::Recorder;
@@ -25,6 +27,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// Where it takes calls: `host:port`, where port 0 is any free one, or `unix:PATH`.
     pub listen: String,
+    /// Which service it has.
+    pub dialect: Dialect,
     /// What it has for TLS, if its callers speak it.
     pub tls: Option<Files>,
     /// Where it serves people, likewise.
@@ -100,7 +104,11 @@ impl DevComet {
         };
         let server = {
             let _inside = runtime.enter();
-            Server::start(calls, tls, handler).map_err(no_calls)?
+            let started = match settings.dialect {
+                Dialect::Chatroom => Server::start(calls, tls, handler),
+                Dialect::Goim => Server::start(calls, tls, Goims(handler)),
+            };
+            started.map_err(no_calls)?
         };
         Ok(DevComet {
             grpc,

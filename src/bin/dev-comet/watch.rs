@@ -19,6 +19,8 @@ pub struct Watch {
     pub rooms: Vec<String>,
     /// User keys.
     pub keys: Vec<String>,
+    /// Operations that are accepted, where the Comet filters.
+    pub accepts: Vec<i32>,
     /// Ends well after so many frames; never where it is `None`.
     pub count: Option<u64>,
     /// Ends badly after so long, from the start.
@@ -74,6 +76,8 @@ fn connect(watch: &Watch, deadline: Option<Instant>) -> Result<WebSocket<TcpStre
     query.append_pair("ack", "1");
     query.extend_pairs(watch.rooms.iter().map(|room| ("room", room)));
     query.extend_pairs(watch.keys.iter().map(|key| ("key", key)));
+    let accepts = watch.accepts.iter().map(i32::to_string);
+    query.extend_pairs(accepts.map(|operation| ("accept", operation)));
     let url = format!("ws://{}/ws?{}", watch.web, query.finish());
 
     let cannot = |error: &dyn std::error::Error| {

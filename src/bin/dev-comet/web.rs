@@ -107,12 +107,15 @@ fn json(value: &impl Serialize) -> Response {
     }
 }
 
-/// What the query of `/ws` asks for: `room=…` and `key=…`, each as often as wanted, and `ack=1`.
+/// What the query of `/ws` asks for: `room=…`, `key=…` and `accept=…`, each as often as wanted, and `ack=1`.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 struct Wishes {
     #[serde(rename = "joined")]
     rooms: Vec<String>,
     keys: Vec<String>,
+    /// Operations, for goim's filter.
+    #[serde(skip)]
+    accepts: Vec<i32>,
     #[serde(skip)]
     ack: bool,
 }
@@ -124,6 +127,7 @@ impl Wishes {
             match &*name {
                 "room" => wishes.rooms.push(value.into_owned()),
                 "key" => wishes.keys.push(value.into_owned()),
+                "accept" => wishes.accepts.extend(value.parse::<i32>()),
                 "ack" => wishes.ack = value == "1",
                 _ => {}
             }
@@ -154,6 +158,7 @@ async fn socket(
 
 async fn serve(web: Web, peer: SocketAddr, wishes: Wishes, mut socket: WebSocket) {
     let mut seat = web.hub.connect(&wishes.rooms, &wishes.keys);
+    seat.accept(&wishes.accepts);
     if let Some(close) = talk(&wishes, &mut socket, &mut seat).await {
         if close.code != close_code::AWAY {
             say(&format!("dropped {peer}: {}", close.reason));

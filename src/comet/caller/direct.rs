@@ -18,13 +18,13 @@ use super::Ended;
 use super::lean::{self, By, Event, Finished, LinkId, Links};
 use super::message;
 use crate::base::mailbox::Bell;
+use crate::comet::dialect::{self, Manner, understood};
 use crate::comet::location::Location;
 use crate::comet::metadata::Metadata;
-use crate::comet::methods;
 use crate::comet::tls::{Certificate, Tls};
-use crate::comet::verdict::{Verdict, verdict};
+use crate::comet::verdict::{Verdict, verdict_on_status};
 use crate::message::call::{Call, Method};
-use crate::message::{Answer, CometId, Status};
+use crate::message::{Answer, CometId, Sense, Status};
 use peer::Peer;
 
 /// gRPC's code for what can't be reached.
@@ -37,7 +37,7 @@ pub struct Direct {
     /// Calls under way; the keys are their tags.
     made: Slab<Made>,
     ended: VecDeque<Ended>,
-    deadline: Duration,
+    manner: Manner,
     bell: Arc<Bell>,
 }
 
@@ -70,7 +70,7 @@ impl Direct {
     /// The system has no poller left.
     pub fn new(
         locations: &[Arc<Location>],
-        deadline: Duration,
+        manner: Manner,
         (metadata, tls): (Option<&Arc<Metadata>>, Option<&Arc<Tls>>),
     ) -> io::Result<Self> {
         let peer =
@@ -82,7 +82,7 @@ impl Direct {
             peers: locations.iter().map(peer).collect(),
             made: Slab::new(),
             ended: VecDeque::new(),
-            deadline,
+            manner,
             bell: Bell::new(move || {
                 if let Err(error) = waker.wake() {
                     log::error!("a worker that waits for answers could not be woken: {error}");
@@ -103,10 +103,11 @@ impl Direct {
     pub fn call(&mut self, comet: CometId, id: usize, call: &Call, doublings: u32, now: Instant) {
         let method = call.method();
         let purpose = Purpose::Call { id, method };
-        let within = self.deadline.saturating_mul(1 << doublings);
-        let path = message::path(method);
+        let Manner { dialect, deadline } = self.manner;
+        let within = deadline.saturating_mul(1 << doublings);
+        let path = dialect::path(dialect, method);
         let made = self.make((comet, purpose), (path, within), now, |out| {
-            message::write(call, out);
+            message::write(call, dialect, out);
         });
         // The question goes behind the call: it is to delay nothing.
         if made {
@@ -115,7 +116,10 @@ impl Direct {
     }
 
     pub fn probe(&mut self, comet: CometId, now: Instant) {
-        let what = (methods::ROOMS.name, self.deadline);
+        let what = (
+            dialect::path_of_rooms(self.manner.dialect),
+            self.manner.deadline,
+        );
         self.make((comet, Purpose::Probe), what, now, |_| ());
     }
 
@@ -163,7 +167,10 @@ impl Direct {
     /// A call of the worker's has ended.
     fn over(&mut self, made: Made, answer: Answer, now: Instant) {
         if let Err(status) = &answer
-            && !matches!(verdict(status.code), Verdict::Finished | Verdict::Refused)
+            && !matches!(
+                verdict_on_status(status),
+                Verdict::Finished | Verdict::Refused
+            )
         {
             // Another may have got its address.
             self.peers[made.comet.0 as usize].location.failed();
@@ -225,7 +232,7 @@ impl Direct {
             return;
         };
         let by = finished.by;
-        let mut answer = answer(finished);
+        let mut answer = understood(self.manner.dialect, answer(finished));
         if let (By::Unsent, Purpose::Call { .. }, Err(status)) = (by, made.purpose, &mut answer)
             && status.code == DEADLINE_EXCEEDED
         {
@@ -301,6 +308,7 @@ fn answer(finished: Finished) -> Answer {
             code,
             text: finished.text.into_owned(),
             broke: finished.by == By::Lost,
+            sense: Sense::Code,
         }),
     }
 }

@@ -1,23 +1,14 @@
 //! A call's request, as protobuf has it. Written straight into what is sent: the body is copied once, and nothing is allocated.
 
-use crate::comet::methods;
-use crate::message::call::{Call, Frame, Method, VERSION};
-
-/// Where a method is called.
-pub fn path(method: Method) -> &'static str {
-    match method {
-        Method::PushMsg => methods::PUSH_MSG.name,
-        Method::BroadcastRoom => methods::BROADCAST_ROOM.name,
-        Method::Broadcast => methods::BROADCAST.name,
-    }
-}
+use crate::message::call::{Call, Frame, VERSION};
+use crate::message::{Dialect, goim};
 
 /// Kinds of fields.
 const VARINT: u8 = 0;
 const BYTES: u8 = 2;
 
 /// Appends the request of a call. The fields' numbers are those of `protos/`.
-pub fn write(call: &Call, out: &mut Vec<u8>) {
+pub fn write(call: &Call, dialect: Dialect, out: &mut Vec<u8>) {
     match call {
         Call::PushMsg { keys, frame } => {
             for key in keys {
@@ -25,32 +16,51 @@ pub fn write(call: &Call, out: &mut Vec<u8>) {
                 varint(key.len() as u64, out);
                 out.extend_from_slice(key.as_bytes());
             }
-            proto(2, frame, out);
+            proto(2, frame, dialect, out);
             int32(3, frame.op, out);
         }
         Call::BroadcastRoom { room, frame } => {
             bytes(1, room.as_bytes(), out);
-            proto(2, frame, out);
+            proto(2, frame, dialect, out);
         }
         Call::Broadcast { speed, frame } => {
             int32(1, frame.op, out);
-            proto(2, frame, out);
+            proto(2, frame, dialect, out);
             int32(3, *speed, out);
         }
     }
 }
 
-fn proto(field: u8, frame: &Frame, out: &mut Vec<u8>) {
-    let body = match frame.body.len() {
+fn proto(field: u8, frame: &Frame, dialect: Dialect, out: &mut Vec<u8>) {
+    match dialect {
+        Dialect::Goim if !frame.is_framed => {
+            let body = (&goim::header(frame)[..], &frame.body[..]);
+            proto_of(field, goim::OP_RAW, body, out);
+        }
+        Dialect::Goim | Dialect::Chatroom => {
+            proto_of(field, frame.op, (&[], &frame.body), out);
+        }
+    }
+}
+
+/// The body is in two parts.
+fn proto_of(field: u8, op: i32, (head, tail): (&[u8], &[u8]), out: &mut Vec<u8>) {
+    let in_body = head.len() + tail.len();
+    let body = match in_body {
         0 => 0,
         length => 1 + size(length as u64) + length,
     };
-    let length = int32_size(VERSION) + int32_size(frame.op) + body;
+    let length = int32_size(VERSION) + int32_size(op) + body;
     tag(field, BYTES, out);
     varint(length as u64, out);
     int32(1, VERSION, out);
-    int32(2, frame.op, out);
-    bytes(4, &frame.body, out);
+    int32(2, op, out);
+    if in_body > 0 {
+        tag(4, BYTES, out);
+        varint(in_body as u64, out);
+        out.extend_from_slice(head);
+        out.extend_from_slice(tail);
+    }
 }
 
 /// What is 0 or empty isn't written.
@@ -102,9 +112,9 @@ mod tests {
     fn calls() -> impl Strategy<Value = Call> {
         let op = prop_oneof![Just(0), 1..200, any::<i32>()];
         let body = prop::collection::vec(any::<u8>(), 0..300);
-        let frame = (op, body).prop_map(|(op, body)| Frame {
-            op,
-            body: body.into(),
+        let frame = (op, body, any::<bool>()).prop_map(|(op, body, is_framed)| Frame {
+            is_framed,
+            ..Frame::new(op, body)
         });
         let keys = prop::collection::vec(".{0,200}", 0..4);
         let speed = prop_oneof![Just(0), any::<i32>()];
@@ -120,10 +130,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_request_is_the_same_as_by_the_library(call in calls()) {
-            let mut out = b"before".to_vec();
-            write(&call, &mut out);
-            prop_assert_eq!(&out[..6], b"before");
-            prop_assert_eq!(&out[6..], &request::bytes(&call)[..]);
+            for dialect in [Dialect::Chatroom, Dialect::Goim] {
+                let mut out = b"before".to_vec();
+                write(&call, dialect, &mut out);
+                prop_assert_eq!(&out[..6], b"before");
+                prop_assert_eq!(&out[6..], &request::bytes(&call, dialect)[..]);
+            }
         }
     }
 
@@ -132,14 +144,13 @@ mod tests {
         for length in [127, 128, 16_383, 16_384, 3 << 20] {
             let call = Call::BroadcastRoom {
                 room: "r".into(),
-                frame: Frame {
-                    op: 4,
-                    body: vec![7; length].into(),
-                },
+                frame: Frame::new(4, vec![7; length]),
             };
-            let mut out = Vec::new();
-            write(&call, &mut out);
-            assert!(out == request::bytes(&call), "{length}");
+            for dialect in [Dialect::Chatroom, Dialect::Goim] {
+                let mut out = Vec::new();
+                write(&call, dialect, &mut out);
+                assert!(out == request::bytes(&call, dialect), "{length}");
+            }
         }
     }
 }

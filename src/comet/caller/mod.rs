@@ -7,7 +7,7 @@ mod choice;
 mod direct;
 // Public for the fuzz targets.
 pub mod lean;
-mod message;
+pub(super) mod message;
 
 use std::fmt;
 use std::io;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
 use super::tls::{Certificate, Tls};
-use super::{Client, Location, Metadata, Queues};
+use super::{Client, Location, Manner, Metadata, Queues};
 use crate::base::mailbox::Bell;
 use crate::message::call::{Call, Method};
 use crate::message::{Answer, CometId};
@@ -76,7 +76,7 @@ enum Way {
 }
 
 impl Callers {
-    /// The caller of one worker. `deadline` bounds each call. `tell` hears of what ends on other threads.
+    /// The caller of one worker. `tell` hears of what ends on other threads.
     ///
     /// # Errors
     /// The system has no poller left.
@@ -84,18 +84,18 @@ impl Callers {
         &self,
         worker: usize,
         locations: &[Arc<Location>],
-        deadline: Duration,
+        manner: Manner,
         tell: Tell,
     ) -> io::Result<Caller> {
         Ok(match &self.way {
             Way::Grpcio(queues) => {
                 let client = |location: &Arc<Location>| {
-                    self.client(queues, worker, location.clone(), deadline)
+                    self.client(queues, worker, location.clone(), manner)
                 };
                 let clients = locations.iter().map(client).collect();
                 Caller::Grpcio { clients, tell }
             }
-            Way::Lean(tls) => Caller::Lean(Box::new(self.direct(tls, locations, deadline)?)),
+            Way::Lean(tls) => Caller::Lean(Box::new(self.direct(tls, locations, manner)?)),
         })
     }
 
@@ -104,18 +104,18 @@ impl Callers {
         queues: &Queues,
         worker: usize,
         location: Arc<Location>,
-        deadline: Duration,
+        manner: Manner,
     ) -> Client {
-        Client::new(queues.of(worker), location, deadline, self.metadata.clone())
+        Client::new(queues.of(worker), location, manner, self.metadata.clone())
     }
 
     fn direct(
         &self,
         tls: &Option<Arc<Tls>>,
         locations: &[Arc<Location>],
-        deadline: Duration,
+        manner: Manner,
     ) -> io::Result<Direct> {
-        Direct::new(locations, deadline, (self.metadata.as_ref(), tls.as_ref()))
+        Direct::new(locations, manner, (self.metadata.as_ref(), tls.as_ref()))
     }
 
     /// Asks each Comet once whether it is there, over connections that end with the answers. With TLS, each comes with the Comet's
@@ -126,19 +126,19 @@ impl Callers {
     pub fn ask_each(
         &self,
         locations: &[Arc<Location>],
-        deadline: Duration,
+        manner: Manner,
         answered: impl Fn(CometId, Answer, Option<Certificate>) + Clone + Send + 'static,
     ) -> io::Result<()> {
         match &self.way {
             Way::Grpcio(queues) => {
                 for (comet, location) in (0..).map(CometId).zip(locations) {
                     let answered = answered.clone();
-                    self.client(queues, 0, location.clone(), deadline)
+                    self.client(queues, 0, location.clone(), manner)
                         .probe_once(move |answer| answered(comet, answer, None));
                 }
             }
             Way::Lean(tls) => {
-                let direct = self.direct(tls, locations, deadline)?;
+                let direct = self.direct(tls, locations, manner)?;
                 thread::Builder::new()
                     .name("ask".into())
                     .spawn(move || direct.ask_each(answered))?;

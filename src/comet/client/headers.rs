@@ -35,13 +35,13 @@ impl Headers {
     }
 
     /// What was built last.
-    pub fn now(&self) -> Option<grpcio::Metadata> {
-        self.built.as_ref().map(|(_, built)| built.clone())
+    pub fn now(&self) -> Option<&grpcio::Metadata> {
+        self.built.as_ref().map(|(_, built)| built)
     }
 
     /// For a call of this deadline.
     pub fn options(&self, within: Duration) -> CallOption {
-        options(within, self.built.as_ref().map(|(_, built)| built))
+        options(within, self.now())
     }
 }
 

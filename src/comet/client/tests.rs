@@ -3,6 +3,7 @@ use std::sync::mpsc;
 use grpcio::{EnvBuilder, ServerBuilder, ServerCredentials, ServiceBuilder};
 
 use super::*;
+use crate::comet::methods;
 
 #[test]
 fn each_of_many_new_clients_hears_the_answer_to_its_probe() {
@@ -21,8 +22,8 @@ fn each_of_many_new_clients_hears_the_answer_to_its_probe() {
     let location = Arc::new(Location::new(&address, || ()));
     let (answers, heard) = mpsc::channel();
     for _ in 0..10 {
-        let within = Duration::from_secs(20);
-        let client = Client::new(environment.clone(), location.clone(), within, None);
+        let manner = within(Dialect::Chatroom, Duration::from_secs(20));
+        let client = Client::new(environment.clone(), location.clone(), manner, None);
         let answers = answers.clone();
         client.probe_once(move |answer| drop(answers.send(answer)));
     }

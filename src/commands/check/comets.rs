@@ -12,8 +12,8 @@ use crate::base::limits;
 use crate::base::text::counted;
 use crate::comet::caller::Callers;
 use crate::comet::tls::{self, Certificate};
-use crate::comet::{self, Location, RpcStatusCode};
-use crate::message::{Answer, CometId, Status};
+use crate::comet::{self, Location, Manner, RpcStatusCode};
+use crate::message::{Answer, CometId, Dialect, Status};
 use crate::settings::{CometTls, Config};
 
 /// How long a Comet may take to answer.
@@ -25,6 +25,7 @@ const ENDS_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 pub struct Comets {
     locations: Vec<Arc<Location>>,
     tls: Option<CometTls>,
+    dialect: Dialect,
     answers: Receiver<(CometId, Answer, Option<Certificate>)>,
     _callers: Callers,
 }
@@ -35,14 +36,19 @@ impl Comets {
         let no_thread = |error| format!("cannot start a thread: {}", limits::explained(&error));
         let callers = Callers::of_settings(config, 1)?;
         let locations = comet::find(&config.comet, DEADLINE).map_err(no_thread)?;
+        let manner = Manner {
+            dialect: config.dialect,
+            deadline: DEADLINE,
+        };
         let (to, answers) = unbounded();
         let answered =
             move |comet, answer, certificate| drop(to.send((comet, answer, certificate)));
-        let asked = callers.ask_each(&locations, DEADLINE, answered);
+        let asked = callers.ask_each(&locations, manner, answered);
         asked.map_err(no_thread)?;
         Ok(Comets {
             locations,
             tls: config.comet_tls.clone(),
+            dialect: config.dialect,
             answers,
             _callers: callers,
         })
@@ -61,7 +67,9 @@ impl Comets {
             let what = format!("Comet {}", location.address());
             match answer {
                 Ok(()) => answers_as(&what, certificate, now, report),
-                Err(status) => report.bad(&what, comet::said(&status), advice(&status)),
+                Err(status) => {
+                    report.bad(&what, comet::said(&status), advice(&status, self.dialect));
+                }
             }
             if let Some(several) = location.several() {
                 report.uncertain(&what, several, comet::ONE_NAME_EACH);
@@ -137,7 +145,7 @@ const CHECK_ADDRESS: &str =
     "Is the Comet running there, and nothing else? Check comet (--comet, JOB_COMET)";
 
 /// What to do about a Comet that answered so.
-fn advice(status: &Status) -> &'static str {
+fn advice(status: &Status, dialect: Dialect) -> &'static str {
     match RpcStatusCode::from(status.code) {
         RpcStatusCode::UNAVAILABLE if status.text.contains("TLS") => {
             "Check comet-tls, comet-ca, comet-certificate and comet-key, and what serves TLS at that address"
@@ -146,10 +154,16 @@ fn advice(status: &Status) -> &'static str {
         RpcStatusCode::DEADLINE_EXCEEDED => {
             "Nothing came back in 3 seconds: the Comet is stuck, or what listens there is something else"
         }
-        RpcStatusCode::UNIMPLEMENTED => {
-            "Something else listens there: a gRPC server that doesn't know ChatRoom.Comet.Comet. Check comet \
-             (--comet, JOB_COMET)"
-        }
+        RpcStatusCode::UNIMPLEMENTED => match dialect {
+            Dialect::Chatroom => {
+                "Something else listens there: a gRPC server that doesn't know ChatRoom.Comet.Comet. Check comet \
+                 (--comet, JOB_COMET). Where it is goim's Comet, set dialect = goim"
+            }
+            Dialect::Goim => {
+                "Something else listens there: a gRPC server that doesn't know goim.comet.Comet. Check comet (--comet, \
+                 JOB_COMET) and dialect (--dialect, JOB_DIALECT)"
+            }
+        },
         RpcStatusCode::UNAUTHENTICATED | RpcStatusCode::PERMISSION_DENIED => {
             "The Comet doesn't let us in. Check what goes along with calls: comet-metadata (--comet-metadata, JOB_COMET_METADATA)"
         }

@@ -11,7 +11,7 @@ use crate::kafka::client::{
     ConsumerGroupLagOptions, DescribeConsumerGroupsOptions, ErrorCode, Kafka, KrafkaError,
     ListConsumerGroupOffsetsOptions, TopicPartition,
 };
-use crate::kafka::standing::Asker;
+use crate::kafka::standing::{Asker, EARLIEST};
 use crate::kafka::{COMMAND_TIMEOUT, Cluster, membership};
 use crate::message::PartitionId;
 use crate::message::offset_map;
@@ -27,6 +27,8 @@ pub(super) struct Lag {
     waiting: u64,
     /// Whether it has committed nothing, and nobody is in it.
     is_new: bool,
+    /// Messages that are there, of which a new group that begins at the end sends none.
+    skipped: u64,
     /// Partitions whose waiting messages are not counted.
     uncounted: Vec<PartitionId>,
     /// Why not, if anybody said it.
@@ -37,6 +39,11 @@ impl Lag {
     /// Whether it would send messages now that are there already.
     pub(super) fn is_new_with_messages(&self) -> bool {
         self.is_new && self.waiting > 0
+    }
+
+    /// What a new group would never send. None where there is nothing.
+    pub(super) fn skipped(&self) -> Option<String> {
+        (self.is_new && self.skipped > 0).then(|| counted(self.skipped, "message"))
     }
 
     pub(super) fn waiting(&self) -> String {
@@ -110,17 +117,25 @@ pub(super) async fn lag(
     let mut asker = Asker::new(cluster.clone(), config.topics.clone());
     let found = asker.find(&ids, beginning).await;
     let (begin, why) = found.unwrap_or_else(|why| (BTreeMap::new(), Some(why)));
+    let first = match config.auto_offset_reset {
+        AutoOffsetReset::Latest => asker.find(&ids, EARLIEST).await,
+        AutoOffsetReset::Earliest | AutoOffsetReset::ByDuration(_) => Err(String::new()),
+    };
+    let first = first.map_or_else(|_| BTreeMap::new(), |(first, _)| first);
     let options = ConsumerGroupLagOptions::default()
         .timeout(COMMAND_TIMEOUT)
         .partitions(all);
     let lags = admin.consumer_group_lag(&config.group, options).await?;
 
-    let (mut waiting, mut known) = (0, false);
+    let (mut waiting, mut skipped, mut known) = (0, 0, false);
     let mut uncounted = Vec::new();
     for (of, lag) in lags {
         let lag = lag?;
         known |= lag.committed_offset.is_some();
         let id = PartitionId::of_first(of.partition);
+        if let Some(first) = first.get(&id) {
+            skipped += u64::try_from(lag.end_offset - first).unwrap_or(0);
+        }
         match lag.committed_offset.or(begin.get(&id).copied()) {
             Some(from) => waiting += u64::try_from(lag.end_offset - from).unwrap_or(0),
             None => uncounted.push(id),
@@ -131,6 +146,7 @@ pub(super) async fn lag(
         members,
         waiting,
         is_new: !known && members == 0,
+        skipped,
         uncounted,
         why,
     }))

@@ -4,10 +4,10 @@ use std::time::Duration;
 use super::*;
 use crate::commands::dead_letter::Sources;
 use crate::dead_letter::letter::Place;
-use crate::message::Topics;
+use crate::message::{Dialect, Topics};
 use crate::settings::{
     AutoOffsetReset, Caller, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation,
-    LogFormat, LogMessages, Metadata, Security, Socket, TooOld, Window,
+    LogFormat, LogMessages, Metadata, Security, Socket, TooOld, UnknownServer, Window,
 };
 
 #[test]
@@ -112,6 +112,8 @@ fn the_defaults_are_the_documented_ones() {
         threads: 4,
         window: Window::Auto,
         caller: Caller::Auto,
+        dialect: Dialect::Chatroom,
+        push_unknown_server: UnknownServer::Auto,
         cork_calls: true,
         fetch: Fetch::Auto,
         isolation: Isolation::ReadCommitted,

@@ -96,18 +96,15 @@ fn delivery(page: &mut Page, status: &Status) {
         read_per_second,
         p50_ms,
         p99_ms,
+        since_read,
     } = &status.delivery;
     page.line(format_args!(
-        "\nLast minute: {messages_per_second:.1} messages/s delivered, {read_per_second:.1} records/s read; from record to Comet's \
+        "\nLast minute: {messages_per_second:.1} messages/s delivered, {read_per_second:.1} records/s read; from {} to Comet's \
          answer p50 {}, p99 {}",
+        if *since_read { "reading" } else { "record" },
         millis(*p50_ms),
         millis(*p99_ms)
     ));
-    if *messages_per_second > 0.0 && p99_ms.is_none() {
-        page.line(format_args!(
-            "(no times: the records were read without their timestamps, as --fetch classic reads them; --fetch modern has them)"
-        ));
-    }
     let points = &status.series[status.series.len().saturating_sub(SHOWN_POINTS)..];
     if !points.is_empty() {
         let rates = points
@@ -282,9 +279,10 @@ mod tests {
             "{empty}"
         );
         status.delivery.messages_per_second = 8.0;
-        assert!(show(&status).contains("\n(no times: "));
         status.delivery.p99_ms = Some(40.0);
-        assert!(!show(&status).contains("(no times: "));
+        assert!(show(&status).contains("; from record to Comet's answer p50 "));
+        status.delivery.since_read = true;
+        assert!(show(&status).contains("; from reading to Comet's answer p50 "));
         status.conditions = vec![Condition {
             name: "Comet out".into(),
             severity: Severity::Urgent,

@@ -1,8 +1,9 @@
-//! Classic if the broker serves it; modern from the first record that classic can't read.
+//! Classic if the broker serves it; modern from the first record that classic can't read, or reads slowly.
 
 use std::time::Duration;
 
 use super::classic::Classic;
+use super::codecs::Codecs;
 use super::modern::Modern;
 use super::transactions::Transactions;
 use super::{Batch, FetchError, Fetcher, Outcome, Positions};
@@ -17,6 +18,7 @@ pub struct Auto {
     config: Config,
     reader: Reader,
     transactions: Transactions,
+    codecs: Codecs,
 }
 
 enum Reader {
@@ -29,6 +31,7 @@ impl Auto {
         Self {
             config: config.clone(),
             transactions: Transactions::new(config),
+            codecs: Codecs::new(config),
             reader: Reader::Classic {
                 client: Box::new(Classic::new(config, MOST_BROKERS)),
                 proven: false,
@@ -68,7 +71,10 @@ impl Fetcher for Auto {
                 None if batches.is_empty() => return Ok(batches),
                 None => match self.transactions.needed(positions) {
                     Ok(Some(why)) => why,
-                    Ok(None) => return Ok(batches),
+                    Ok(None) => match self.codecs.needed(&batches) {
+                        Some(why) => why,
+                        None => return Ok(batches),
+                    },
                     Err(why) => return Err(FetchError::Failed(why)),
                 },
             },

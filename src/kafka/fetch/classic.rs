@@ -24,6 +24,7 @@ use kafka::error::{Error, KafkaCode};
 
 use super::leaders::Leaders;
 use super::{Batch, FetchError, Fetcher, Outcome, Positions, Record};
+use crate::base::wall;
 use crate::kafka::Cluster;
 use crate::kafka::acl;
 use crate::message::{PartitionId, Topics};
@@ -225,6 +226,7 @@ fn unreadable(partition: PartitionId, why: String) -> Option<Batch> {
 
 /// Copies the whole batch once; the records share the copy.
 fn records(messages: &[kafka::client::fetch::Message<'_>]) -> Vec<Record> {
+    let read = -wall::millis();
     let mut block = Vec::with_capacity(messages.iter().map(|m| m.value.len()).sum());
     for message in messages {
         block.extend_from_slice(message.value);
@@ -236,7 +238,7 @@ fn records(messages: &[kafka::client::fetch::Message<'_>]) -> Vec<Record> {
             offset: message.offset,
             value: Some(block.split_to(message.value.len())),
             size: message.value.len(),
-            timestamp: -1,
+            timestamp: read,
         })
         .collect()
 }

@@ -1,21 +1,20 @@
 //! Asks the brokers what the clients don't tell: which batch is at a position, where the log ends, whether a partition has
 //! transactions.
 
+mod producers;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
-use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_protocol::messages::{
-    BrokerId, DescribeProducersRequest, FetchRequest, ListOffsetsRequest, TopicName,
-};
+use kafka_protocol::messages::{BrokerId, FetchRequest, ListOffsetsRequest, TopicName};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use super::raw::{self, Look};
+use super::raw::{self, Codec, Look};
 use crate::kafka::Cluster;
 use crate::kafka::acl;
 use crate::kafka::ask::{Connection, text};
@@ -27,7 +26,6 @@ use crate::settings::{Config, Isolation};
 /// Protocol versions that Kafka 2.8 to 4.3 serve.
 const FETCH: i16 = 11;
 const LIST_OFFSETS: i16 = 5;
-const DESCRIBE_PRODUCERS: i16 = 0;
 
 /// Limits of the frequent question, about transactions, and of all others. A healthy broker answers within milliseconds,
 /// and no fetch runs meanwhile.
@@ -121,6 +119,21 @@ impl Inspector {
         self.run(ALL, async |brokers| {
             let read = brokers.fetch(partition, position, LITTLE).await?;
             Ok(raw::written(&read.records, position))
+        })
+    }
+
+    /// Returns how the batch that holds a position is compressed. `None` where it isn't, or nothing is there.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look).
+    pub fn codec(
+        &mut self,
+        partition: PartitionId,
+        position: i64,
+    ) -> Result<Option<Codec>, String> {
+        self.run(EACH, async |brokers| {
+            let read = brokers.fetch(partition, position, LITTLE).await?;
+            Ok(raw::codec(&read.records, position))
         })
     }
 
@@ -339,41 +352,6 @@ impl Brokers {
             }
         }
         Ok(ends)
-    }
-
-    async fn transactional(
-        &mut self,
-        partitions: &[PartitionId],
-    ) -> Result<Option<PartitionId>, String> {
-        for (leader, partitions) in self.by_leader(partitions).await? {
-            let asked = by_topic(partitions.iter().map(|p| (p.topic, p.index)));
-            let asked = asked.into_iter().map(|(topic, indexes)| {
-                TopicRequest::default()
-                    .with_name(self.topic(topic))
-                    .with_partition_indexes(indexes)
-            });
-            let request = DescribeProducersRequest::default().with_topics(asked.collect());
-            let connection = self.connection(&leader).await?;
-            let asked = connection.ask_within(&request, DESCRIBE_PRODUCERS, AROUND);
-            let answer = within(asked).await?;
-            let all = answer.topics.iter();
-            let all = all.flat_map(|topic| topic.partitions.iter().map(|p| (&topic.name, p)));
-            for (topic, described) in all {
-                let partition = self.topics.partition(topic, described.partition_index);
-                let Some(partition) = partition else {
-                    continue;
-                };
-                if let Some(code) = described.error_code.err() {
-                    return Err(self.answered(&leader, code, partition));
-                }
-                // A coordinator epoch means that a transaction marker was written.
-                let mut producers = described.active_producers.iter();
-                if producers.any(|p| p.coordinator_epoch >= 0 || p.current_txn_start_offset >= 0) {
-                    return Ok(Some(partition));
-                }
-            }
-        }
-        Ok(None)
     }
 
     /// Groups partitions by their leader's address; omits those without one.

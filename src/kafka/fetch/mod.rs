@@ -3,6 +3,7 @@
 mod auto;
 mod care;
 mod classic;
+mod codecs;
 mod inspect;
 mod leaders;
 mod modern;

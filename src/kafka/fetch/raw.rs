@@ -3,7 +3,11 @@
 //! The bytes may be damaged. So nothing counts that contradicts the next batch, the reading position or the log's end. A
 //! batch's checksum covers neither its offset nor its length.
 
+mod codec;
+
 use std::ops::Range;
+
+pub use codec::{Codec, codec};
 
 /// Bytes before a batch's length counts, and of a header: <https://kafka.apache.org/documentation/#recordbatch>.
 const BEFORE: usize = 12;
@@ -233,12 +237,12 @@ fn crc32c(bytes: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use proptest::prelude::*;
 
     /// A batch of format 2, with a right checksum.
-    fn batch(first: i64, count: i32, attributes: i16) -> Vec<u8> {
+    pub fn batch(first: i64, count: i32, attributes: i16) -> Vec<u8> {
         let mut bytes = vec![0; HEADER];
         bytes[..8].copy_from_slice(&first.to_be_bytes());
         bytes[16] = 2;

@@ -262,6 +262,15 @@ impl ConsumerRebalanceListener for Callbacks {
         };
         let mut new = self.0.ours(partitions);
         let member = self.0.look_up_member().await;
+        if let Some(member) = &member {
+            log::debug!(
+                group = self.0.group, member = member.member_id(), epoch = member.generation_id();
+                "member {} of group {} got partitions {new:?} in epoch {}",
+                member.member_id(),
+                self.0.group,
+                member.generation_id()
+            );
+        }
         let member = member.map_or_else(String::new, |member| member.member_id().to_owned());
         let kept = lock(&self.0.assignments).end_silently_kept(&member);
         if !kept.is_empty() {
@@ -283,6 +292,7 @@ impl ConsumerRebalanceListener for Callbacks {
 
     async fn on_partitions_revoked(&self, partitions: &[TopicPartition]) {
         let partitions = self.0.ours(partitions);
+        log::debug!(group = self.0.group; "Kafka takes partitions {partitions:?} back");
         let partitions = lock(&self.0.assignments).end(&partitions);
         let released = partitions.clone();
         let commits = self.0.ask(|reply| Event::Revoked { partitions, reply });

@@ -100,8 +100,12 @@ metrics! {
         "Messages that every Comet has that should have them";
     DELIVERY_LATENCY_SECONDS = Histogram "job_delivery_latency_seconds" []
         "Time from a record's timestamp to the answer of the last Comet that it is for. The classic fetcher reads no timestamps: its records aren't in it, nor is what Comets get when they catch up";
+    READ_TO_ANSWER_SECONDS = Histogram "job_read_to_answer_seconds" []
+        "Time from when job read a record to the answer of the last Comet that it is for, of records whose timestamp it doesn't know: those of the classic fetcher";
     RETRIES = Counter "job_retries_total" ["comet", "status"]
         "Calls that failed with this status and are tried again";
+    DROPPED = Counter "job_dropped_total" ["comet"]
+        "Messages that a Comet dropped for one user, who takes them too slowly (goim's Comets say so)";
     COMET_STATE = Gauge "job_comet_state" ["comet", "state"]
         "1 for the state that the Comet is in, as the worker sees it that sees it worst: up, refusing (it refuses everything, and gets one message a second), down (it is tried with one message at a time), detached (others don't wait for it, and it misses messages), catching_up (it gets what it missed)";
     COMET_MISSED_RECORDS = Gauge "job_comet_missed_records" ["comet"]

@@ -118,11 +118,16 @@ impl Source {
         let delivered = self.figures.group.account().delivered;
         page.number(&MESSAGES_DELIVERED, delivered)?;
         page.histogram(&DELIVERY_LATENCY_SECONDS, 1e3, alone(totals.latency()))?;
+        page.histogram(&READ_TO_ANSWER_SECONDS, 1e3, alone(totals.since_read()))?;
         let retries = self.comets().flat_map(|(id, comet)| {
             let all = totals.retries(id).into_iter();
             all.map(move |(status, count)| (values([comet, status_name(status)]), count))
         });
         page.counter(&RETRIES, retries)?;
+        let dropped = self
+            .comets()
+            .map(|(id, comet)| (values([comet]), totals.dropped(id)));
+        page.counter(&DROPPED, dropped)?;
 
         // Until the group's thread says something, none is behind.
         let accounts = self.figures.group.account().comets;

@@ -46,9 +46,11 @@ fn source() -> Source {
             &Err(down.clone()),
         );
         worker.tries_again(comet, 14);
+        worker.drops(comet);
     }
     worker.sees(CometId(0), Seen::Down);
     worker.delivered(40);
+    worker.delivered_since_read(20);
     figures.letters.written(Cause::Refused);
     figures.letters.waiting.set(5);
     let undecided = Undecided {
@@ -118,7 +120,9 @@ fn what_was_counted_is_on_the_page() {
         "job_messages_delivered_total 12",
         "job_group_member 1.0",
         "job_delivery_latency_seconds_sum 0.04",
+        "job_read_to_answer_seconds_sum 0.02",
         "job_retries_total{comet=\"b:1\",status=\"UNAVAILABLE\"} 1",
+        "job_dropped_total{comet=\"b:1\"} 1",
         "job_comet_state{comet=\"a:1\",state=\"down\"} 1.0",
         "job_comet_state{comet=\"a:1\",state=\"up\"} 0.0",
         "job_comet_state{comet=\"b:1\",state=\"detached\"} 1.0",

@@ -96,6 +96,9 @@ function written({ waiting, to_replay: undecided }) {
   return parts.join(", ");
 }
 
+// Where a record's timestamp isn't known, times begin when job read it.
+const from = ({ since_read: isSinceRead }) => (isSinceRead ? "Reading" : "Record");
+
 function showNumbers({ delivery, partitions, held, dead_letters: letters }) {
   const lag = partitions.reduce((sum, one) => sum + (one.lag ?? 0), 0);
   const seconds = partitions.map((one) => one.lag_seconds ?? 0);
@@ -103,8 +106,8 @@ function showNumbers({ delivery, partitions, held, dead_letters: letters }) {
   const tiles = [
     ["Delivered", rate(delivery.messages_per_second), "messages/s"],
     ["Read from Kafka", rate(delivery.read_per_second), "records/s"],
-    ["Record to answer, p50", millis(delivery.p50_ms), ""],
-    ["Record to answer, p99", millis(delivery.p99_ms), ""],
+    [`${from(delivery)} to answer, p50`, millis(delivery.p50_ms), ""],
+    [`${from(delivery)} to answer, p99`, millis(delivery.p99_ms), ""],
     ["Lag", number(lag), oldest >= 1 ? `records, the oldest ${lasting(oldest)}` : "records"],
     ["Held", number(held.messages), `of ${number(held.messages_limit)} messages`],
     ["Held", bytes(held.bytes), `of ${bytes(held.bytes_limit)}`],
@@ -218,14 +221,11 @@ function plot(id, title, series, end, format, none, lines) {
   at(id).replaceChildren(make("figcaption", {}, make("strong", {}, title), readout), svg);
 }
 
-const UNTIMED = "Unknown: records were read without their timestamps, as --fetch classic reads them. --fetch modern has them.";
-
 function showPlots({ series, delivery }) {
   // They move when there is a new point.
   const end = series.at(-1)?.at_ms ?? 0;
   plot("throughput", "Messages delivered per second", series, end, rate, "nothing yet", [{ name: "", of: (point) => point.messages_per_second }]);
-  const isTimed = !(delivery.messages_per_second > 0) || delivery.p99_ms != null;
-  plot("latency", "From record to Comet's answer", series, end, millis, isTimed ? "nothing yet" : UNTIMED, [
+  plot("latency", `From ${from(delivery).toLowerCase()} to Comet's answer`, series, end, millis, "nothing yet", [
     { name: "p50", of: (point) => point.p50_ms }, { name: "p99 (dashed)", of: (point) => point.p99_ms }]);
   plot("lag", "Lag, records", series, end, number, "nothing yet", [{ name: "", of: (point) => point.lag }]);
 }

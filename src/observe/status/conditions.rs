@@ -338,18 +338,37 @@ fn held_up(status: &Status) -> Option<Condition> {
     let seconds = longest
         .held_up_seconds
         .filter(|seconds| *seconds >= HELD_UP)?;
+    let (to, why, advice) = match &longest.tried {
+        Some(tried) => {
+            let count = match tried.tries {
+                0 => String::new(),
+                count => format!(", try {count}"),
+            };
+            (
+                format!(", {},", tried.to),
+                format!(" at Comet {}: {}{count}", tried.comet, tried.status),
+                "See that Comet's log for this message. It is tried until the Comet takes it, or takes others and not this one; job ctl skip \
+                 gives it up by hand.",
+            )
+        }
+        None => (
+            String::new(),
+            String::new(),
+            "Look at the Comets that are slow or out, and in the last errors for this offset.",
+        ),
+    };
     Some(condition(
         Severity::Warning,
         "Message held up",
         format!(
-            "The message {}[{}]@{} has been held up for {}. {} behind it are finished; after a restart they are not sent again.",
+            "The message {}[{}]@{}{to} has been held up for {}{why}. {} behind it are finished; after a restart they are not sent again.",
             longest.topic.as_ref().unwrap_or(&status.topic),
             longest.partition,
             longest.offset,
             lasting(seconds),
             longest.finished_above
         ),
-        "Look at the Comets that are slow or out, and in the last errors for this offset.".into(),
+        advice.into(),
     ))
 }
 

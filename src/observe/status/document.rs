@@ -109,9 +109,11 @@ pub struct Delivery {
     pub messages_per_second: f64,
     /// Records that were read from Kafka.
     pub read_per_second: f64,
-    /// Time from a record's timestamp to the last Comet's answer. `None` where no record with a timestamp was delivered.
+    /// Time from a record's timestamp to the last Comet's answer. `None` where none was delivered.
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
+    /// Whether these are from when job read the record, because its timestamp isn't known.
+    pub since_read: bool,
 }
 
 /// A point of the series: what was so since the one before.
@@ -146,6 +148,23 @@ pub struct Partition {
     pub finished_above: u64,
     /// For how long the message at `offset` has been the first one that isn't finished.
     pub held_up_seconds: Option<f64>,
+    /// Where it was tried, and failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Tried>,
+}
+
+/// A message that failed at a Comet, and is tried again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tried {
+    /// The Comet's address.
+    pub comet: String,
+    /// Whom the message is for: `to room 'r1'`.
+    pub to: String,
+    /// What the Comet answered.
+    pub status: String,
+    /// How many tries failed, those aside that never reached the Comet.
+    pub tries: u32,
 }
 
 /// A Comet, with its calls of the last minute.

@@ -71,6 +71,7 @@ pub struct Sample {
     delivered: (Instant, u64),
     read: u64,
     latency: Snapshot,
+    since_read: Snapshot,
     /// In the order of their ids.
     pub comets: Vec<Calls>,
     /// Calls of each worker that ended.
@@ -120,6 +121,7 @@ impl Sample {
             delivered: (account.at.unwrap_or(now), account.delivered),
             read: figures.consumer.records.get(),
             latency: totals.latency(),
+            since_read: totals.since_read(),
             comets: ids().map(|comet| Calls::of(&totals, comet)).collect(),
             workers: figures.workers.iter().map(worker).collect(),
         }
@@ -134,6 +136,9 @@ impl Sample {
         let ((now, count), (then, earlier)) = (self.delivered, before.delivered);
         let lasted = now.saturating_duration_since(then).as_secs_f64();
         let latency = self.latency.since(&before.latency);
+        let since_read = self.since_read.since(&before.since_read);
+        let is_since_read = since_read.count() > latency.count();
+        let latency = if is_since_read { since_read } else { latency };
         Delivery {
             messages_per_second: per_second(count.saturating_sub(earlier), lasted),
             read_per_second: per_second(
@@ -142,6 +147,7 @@ impl Sample {
             ),
             p50_ms: latency.quantile(0.5).map(tenths),
             p99_ms: latency.quantile(0.99).map(tenths),
+            since_read: is_since_read,
         }
     }
 }
@@ -277,7 +283,9 @@ mod tests {
             read_per_second,
             p50_ms,
             p99_ms,
+            since_read,
         } = points[1].delivery;
+        assert!(!since_read);
         assert_eq!((messages_per_second, read_per_second), (10.0, 20.0));
         assert!((5.0..10.0).contains(&p50_ms.expect("values")));
         assert!(p99_ms <= Some(10.0), "{p99_ms:?}");

@@ -13,10 +13,10 @@ use super::logging;
 use super::metrics::Source;
 use crate::base::wall;
 use crate::figures::{CometAccount, GroupAccount, Totals};
-use crate::message::CometId;
+use crate::message::{CometId, PartitionId};
 pub use document::{
     Comet, Condition, DeadLetters, Delivery, Held, Kafka, Log, LoggedLine, Partition, Point,
-    Severity, Status, Verdict, Worker,
+    Severity, Status, Tried, Verdict, Worker,
 };
 use history::{Calls, History, Sample, per_second, tenths};
 
@@ -95,10 +95,24 @@ fn partitions(source: &Source, account: &GroupAccount, now: Instant) -> Vec<Part
             committed: ours.committed,
             finished_above: ours.finished_above,
             held_up_seconds: ours.held_up_since.map(|since| seconds(since, now)),
+            tried: ours
+                .held_up_since
+                .and_then(|_| tried(source, ours.partition, ours.watermark)),
         })
         .collect();
     all.sort_by_key(|partition| (partition.topic.clone(), partition.partition));
     all
+}
+
+fn tried(source: &Source, partition: PartitionId, offset: i64) -> Option<Tried> {
+    let trouble = source.figures.troubles.of(partition, offset)?;
+    let comet = source.figures.comets.get(trouble.comet.0 as usize)?;
+    Some(Tried {
+        comet: comet.clone(),
+        to: trouble.to,
+        status: trouble.status,
+        tries: trouble.tries,
+    })
 }
 
 fn comets(

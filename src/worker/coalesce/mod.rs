@@ -3,13 +3,13 @@
 //! A message goes together with others only where it is proven that people get the same: the messages themselves
 //! pass through byte for byte, in their order. Every other one goes alone, as it is.
 
-mod goim;
 mod json;
 
 use std::cell::Cell;
 use std::ops::Range;
 
 use crate::message::call::{Call, Frame};
+use crate::message::{Dialect, goim};
 use crate::settings::Coalesce;
 
 /// Merges the messages that wait for a room into one call.
@@ -25,7 +25,10 @@ pub struct Coalescer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Json,
-    Goim,
+    /// `all`: the Comets are goim's own, where a message that goes alone is a frame, too.
+    Goim {
+        all: bool,
+    },
 }
 
 /// What a message's body is found to be when it is first asked for.
@@ -65,12 +68,14 @@ struct Piece<'a> {
 }
 
 impl Coalescer {
-    /// `None` where messages aren't to be merged.
-    pub fn new(form: Coalesce, messages: usize, bytes: usize) -> Option<Self> {
+    /// For Comets of that kind. `None` where messages aren't to be merged.
+    pub fn new(form: Coalesce, dialect: Dialect, messages: usize, bytes: usize) -> Option<Self> {
         let form = match form {
             Coalesce::Off => return None,
             Coalesce::Json => Form::Json,
-            Coalesce::Goim => Form::Goim,
+            Coalesce::Goim => Form::Goim {
+                all: dialect == Dialect::Goim,
+            },
         };
         Some(Self {
             form,
@@ -115,7 +120,7 @@ impl Coalescer {
         };
         let part = shape.part(|| match self.form {
             Form::Json => json::messages(&frame.body),
-            Form::Goim => goim::may_be_framed(frame).then_some(0..frame.body.len()),
+            Form::Goim { all } => may_be_framed(frame, all).then_some(0..frame.body.len()),
         })?;
         Some(Piece { room, frame, part })
     }
@@ -126,7 +131,7 @@ impl Form {
     fn size_of_one(self, piece: &Piece<'_>) -> usize {
         match self {
             Form::Json => piece.frame.body.len(),
-            Form::Goim => goim::size(&piece.frame.body),
+            Form::Goim { .. } => goim::size(&piece.frame.body),
         }
     }
 
@@ -134,17 +139,21 @@ impl Form {
     fn size_of_next(self, piece: &Piece<'_>) -> usize {
         match self {
             Form::Json => ",".len() + piece.part.len(),
-            Form::Goim => goim::size(&piece.frame.body),
+            Form::Goim { .. } => goim::size(&piece.frame.body),
         }
     }
 
     /// Whether the two make the same call but for their messages. Different rooms may share a KeyQueue.
     fn go_together(self, a: &Piece<'_>, b: &Piece<'_>) -> bool {
         let alike = match self {
-            Form::Json => a.frame.body[..a.part.start] == b.frame.body[..b.part.start],
-            Form::Goim => true,
+            Form::Json => {
+                a.frame.op == b.frame.op
+                    && a.frame.body[..a.part.start] == b.frame.body[..b.part.start]
+            }
+            // Each frame has an operation of its own. A Comet that isn't goim's may look at it.
+            Form::Goim { all } => all || a.frame.op == b.frame.op,
         };
-        alike && a.frame.op == b.frame.op && a.room == b.room
+        alike && a.room == b.room
     }
 
     fn join(self, pieces: &[Piece<'_>]) -> Frame {
@@ -163,7 +172,7 @@ impl Form {
                     .map(|piece| (&*piece.frame.body, piece.part.clone())),
                 &mut body,
             ),
-            Form::Goim => {
+            Form::Goim { .. } => {
                 for piece in pieces {
                     goim::write(piece.frame, &mut body);
                 }
@@ -173,11 +182,17 @@ impl Form {
         Frame {
             op: match self {
                 Form::Json => pieces[0].frame.op,
-                Form::Goim => goim::OP_RAW,
+                Form::Goim { .. } => goim::OP_RAW,
             },
             body: body.into(),
+            is_framed: self != Form::Json,
         }
     }
+}
+
+/// Whether people get the same when this is put into a frame. What is raw already is not one message but whole frames.
+fn may_be_framed(frame: &Frame, all: bool) -> bool {
+    (all || frame.op != goim::OP_RAW) && i32::try_from(goim::size(&frame.body)).is_ok()
 }
 
 #[cfg(test)]

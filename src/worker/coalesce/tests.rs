@@ -5,16 +5,13 @@ use crate::message::call::Call;
 use bytes::Bytes;
 
 fn coalescer(form: Coalesce, messages: usize, bytes: usize) -> Coalescer {
-    Coalescer::new(form, messages, bytes).expect("it is on")
+    Coalescer::new(form, Dialect::Chatroom, messages, bytes).expect("it is on")
 }
 
 fn to_room(room: &str, op: i32, body: impl Into<Bytes>) -> Call {
     Call::BroadcastRoom {
         room: room.into(),
-        frame: Frame {
-            op,
-            body: body.into(),
-        },
+        frame: Frame::new(op, body),
     }
 }
 
@@ -88,7 +85,28 @@ fn goims_frames_are_those_of_its_own_job() {
         .merge(queue.iter().zip(&[Shape::default(), Shape::default()]))
         .expect("both go together");
     let raw = b"\0\0\0\x12\0\x10\0\x01\0\0\0\x04\0\0\0\0ab\0\0\0\x10\0\x10\0\x01\0\0\0\x04\0\0\0\0";
-    assert_eq!((count, call), (2, to_room("r1", 9, &raw[..])));
+    let frame = Frame {
+        is_framed: true,
+        ..Frame::new(9, &raw[..])
+    };
+    let room = "r1".to_owned();
+    assert_eq!((count, call), (2, Call::BroadcastRoom { room, frame }));
+}
+
+#[test]
+fn at_goims_own_comet_a_room_has_one_order_whatever_the_operations() {
+    let queue = [
+        to_room("r1", 4, "a"),
+        to_room("r1", 9, "b"),
+        to_room("r1", 1000, "c"),
+        to_room("r2", 4, "d"),
+    ];
+    let own = Coalescer::new(Coalesce::Goim, Dialect::Goim, 20, 65_536).expect("it is on");
+    assert_eq!(counts(&drain(&own, &queue)), [3, 1]);
+    assert_eq!(
+        counts(&drain(&coalescer(Coalesce::Goim, 20, 65_536), &queue)),
+        [1, 1, 1, 1]
+    );
 }
 
 #[test]
@@ -122,10 +140,7 @@ fn only_the_same_call_is_merged() {
     let body = || web_body("r", "{}");
     let users = Call::PushMsg {
         keys: vec!["u".into()],
-        frame: Frame {
-            op: 4,
-            body: body().into(),
-        },
+        frame: Frame::new(4, body()),
     };
     for form in [Coalesce::Json, Coalesce::Goim] {
         for other in [

@@ -46,7 +46,7 @@ fn start_next(
         };
         match choose(next.messages(), next.may_merge()) {
             0 => next.pause(),
-            count => return Some((first, next.start(count.min(most)))),
+            count => return Some((first, next.start(Carries::Messages(count.min(most))))),
         }
     }
 }

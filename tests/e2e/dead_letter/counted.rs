@@ -67,3 +67,39 @@ fn what_waits_is_counted_until_it_is_replayed_or_discarded() {
         job.stop();
     }
 }
+
+#[test]
+fn check_names_settings_that_letters_do_not_fit() {
+    let topic = Topic::new(shared(Version::V3_9_1), 1);
+    let comet = Comet::start();
+    let letters = topic.dead_letter_topic();
+    topic.kafka.create_limited_topic(&letters, 1, 1_000);
+    topic.kafka.set(&letters, "cleanup.policy", "compact");
+    let (brokers, address) = (topic.kafka.address(), comet.address());
+    let check = || {
+        let args = ["check", "--brokers", &brokers, "--topic", &topic.name];
+        job(&[&args[..], &["--comet", &address]].concat()).well()
+    };
+    let said = check();
+    for (what, setting) in [
+        ("cleanup.policy is compact: ", "cleanup.policy=delete"),
+        ("max.message.bytes is 1000, ", "max.message.bytes=67108864"),
+    ] {
+        let line = format!("! dead-letter topic {letters}: its {what}");
+        assert!(said.contains(&line), "{line}: {said}");
+        assert!(
+            said.contains(&format!("--entity-name {letters} --add-config {setting}\n")),
+            "{setting}: {said}"
+        );
+    }
+    for setting in ["cleanup.policy=delete", "max.message.bytes=67108864"] {
+        let (name, value) = setting.split_once('=').expect("a value");
+        topic.kafka.set(&letters, name, value);
+    }
+    let said = check();
+    let line = format!("! dead-letter topic {letters}: its retention.ms is ");
+    assert!(said.contains(&line), "{said}");
+    topic.kafka.set(&letters, "retention.ms", "-1");
+    let said = check();
+    assert!(!said.contains("! dead-letter topic"), "{said}");
+}

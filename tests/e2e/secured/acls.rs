@@ -7,6 +7,7 @@ use krafka::admin::{AclOperation, AclResourceType};
 
 use super::{arrived, check, command, reads, send};
 use crate::support::comet::{Answer, Comet};
+use crate::support::job::JobCommand;
 use crate::support::kafka::Version;
 use crate::support::kafka::secured::{Listener, Secured, secured};
 use crate::support::topic::Topic;
@@ -229,5 +230,48 @@ fn a_dead_letter_waits_until_its_topic_is_allowed() {
     secured.run(command_in(&line));
     topic.await_dead_letters(1);
     topic.await_no_lag();
+    job.stop();
+}
+
+/// With group protocol `consumer` the broker is told of both topics, and looks at what this user may see.
+#[test]
+fn one_of_two_topics_that_is_hidden_stops_nothing_with_group_protocol_consumer() {
+    hidden_of_two(Version::V4_3_1, "consumer");
+}
+
+#[test]
+fn one_of_two_topics_that_is_hidden_stops_nothing() {
+    hidden_of_two(Version::V3_9_1, "classic");
+}
+
+fn hidden_of_two(version: Version, protocol: &str) {
+    let secured = secured(version);
+    let seen = Topic::new(&secured.kafka, 1);
+    let mut hidden = Topic::new(&secured.kafka, 1);
+    hidden.group = seen.group.clone();
+    let flags = secured.flags(Listener::SaslSsl);
+    for topic in [&seen, &hidden] {
+        open_to_writers(secured, topic);
+    }
+    secured.allow_all(JOB, &seen);
+    let comet = Comet::start();
+    written(secured, &seen, "r1", "seen");
+    written(secured, &hidden, "r2", "hidden");
+    let both = format!("{},{}", seen.name, hidden.name);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let mut job = JobCommand::new()
+        .args(&flags)
+        .flag("--topic", &both)
+        .flag("--group", &seen.group)
+        .flag("--group-protocol", protocol)
+        .flag("--comet", &comet.address())
+        .start();
+    comet.await_delivered(1);
+    let line = job.await_line(&["bin/kafka-acls.sh", &hidden.name]);
+    assert!(line.contains("The other topics are read"), "{line}");
+    seen.await_no_lag();
+    secured.run(command_in(&line));
+    comet.await_delivered(2);
+    hidden.await_no_lag();
     job.stop();
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::super::lean::{By, LinkId};
 use super::{DEADLINE_EXCEEDED, Direct, Made, Purpose};
 use crate::comet::client::COMPARED_WITHIN;
-use crate::comet::methods;
+use crate::comet::dialect;
 use crate::comet::quiet::SIGN_WITHIN;
 use crate::message::{Answer, CometId};
 
@@ -51,7 +51,12 @@ impl Direct {
         at: Instant,
     ) {
         let made = Made { comet, purpose, at };
-        self.send(link, made, (methods::ROOMS.name, within), |_| ());
+        self.send(
+            link,
+            made,
+            (dialect::path_of_rooms(self.manner.dialect), within),
+            |_| (),
+        );
     }
 
     /// The question came back.

@@ -16,6 +16,8 @@ use grpcio::{
 
 use super::super::lean::Connection;
 use super::*;
+use crate::comet::methods;
+use crate::message::Dialect;
 use crate::message::call::Frame;
 use crate::message::proto::comet::{BroadcastRoomReply, BroadcastRoomReq, RoomsReply};
 
@@ -63,13 +65,18 @@ fn comet_at(address: &str) -> (Comet, String) {
     (Comet { server, calls }, format!("{host}:{port}"))
 }
 
+const MANNER: Manner = Manner {
+    dialect: Dialect::Chatroom,
+    deadline: PATIENCE,
+};
+
 fn located(address: &str) -> Arc<Location> {
     Arc::new(Location::new(address, || ()))
 }
 
 fn direct(addresses: &[&str]) -> Direct {
     let locations: Vec<_> = addresses.iter().map(|one| located(one)).collect();
-    Direct::new(&locations, PATIENCE, (None, None)).expect("a poller")
+    Direct::new(&locations, MANNER, (None, None)).expect("a poller")
 }
 
 /// An address at which nobody listens.
@@ -79,10 +86,9 @@ fn nobody() -> String {
 }
 
 fn to_room(room: &str) -> Call {
-    let body = "hello".into();
     Call::BroadcastRoom {
         room: room.into(),
-        frame: Frame { op: 4, body },
+        frame: Frame::new(4, "hello"),
     }
 }
 
@@ -201,7 +207,7 @@ fn a_comet_that_moved_is_called_where_it_is_now() {
     let location = Arc::new(Location::new(&format!("comet:{port}"), look_up));
     let at = |ip: &str| location.moved(vec![ip.parse().expect("an address")]);
     let mut direct =
-        Direct::new(std::slice::from_ref(&location), PATIENCE, (None, None)).expect("a poller");
+        Direct::new(std::slice::from_ref(&location), MANNER, (None, None)).expect("a poller");
     direct.start(COMET, 1, "r");
     let status = direct.await_call().2.expect_err("its name isn't known yet");
     assert!(status.text.contains("the name comet was not found"));

@@ -97,8 +97,11 @@ impl Fields {
                     Some(other) if other != status => fields.status = Some(status::UNKNOWN),
                     _ => fields.status = Some(status),
                 },
-                Field::GrpcMessage => fields.message = status::message(value),
-                Field::Other => {}
+                // One is enough, however many there are.
+                Field::GrpcMessage if fields.message.is_empty() => {
+                    fields.message = status::message(value);
+                }
+                Field::GrpcMessage | Field::Other => {}
                 Field::Malformed(what) => fields.malformed = Some(what),
             }
             regular = true;

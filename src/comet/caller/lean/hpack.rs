@@ -9,6 +9,10 @@ use super::frame::Fault;
 use super::huffman;
 use table::Table;
 
+/// The most that the fields of one block may be when they are unpacked, with what HPACK counts for each: a byte of a block may stand
+/// for 4 KiB.
+pub const LONGEST_LIST: usize = 1 << 20;
+
 /// What a field means to whoever reads it. Worked out once for each entry of the tables.
 pub trait Meaning: Copy {
     fn of(name: &[u8], value: &[u8]) -> Self;
@@ -32,7 +36,8 @@ impl<M: Meaning> Decoder<M> {
         }
     }
 
-    /// Hands each field's meaning, name and value to `each`. A block that can't be read ends the connection (RFC 9113, 4.3).
+    /// Hands each field's meaning, name and value to `each`. A block that can't be read ends the connection (RFC 9113, 4.3), and so
+    /// does one that stands for too much (10.5.1).
     pub fn decode(
         &mut self,
         block: &[u8],
@@ -40,11 +45,13 @@ impl<M: Meaning> Decoder<M> {
     ) -> Result<(), Fault> {
         let mut input = Input(block);
         let mut may_resize = true;
+        let mut left = LONGEST_LIST;
         while let Some(first) = input.0.first().copied() {
             let is_resize = first & 0xe0 == 0x20;
             if first & 0x80 != 0 {
                 // An indexed field (6.1).
                 let (name, value, meaning) = self.get(input.integer(7)?)?;
+                left = less(left, name, value)?;
                 each(meaning, name, value);
             } else if is_resize {
                 // At the begin of a block alone (4.2).
@@ -57,6 +64,7 @@ impl<M: Meaning> Decoder<M> {
                 // With incremental indexing (6.2.1), or without, or never (6.2.2, 6.2.3).
                 let is_entered = first & 0x40 != 0;
                 self.literal(&mut input, if is_entered { 6 } else { 4 })?;
+                left = less(left, &self.name, &self.value)?;
                 let meaning = M::of(&self.name, &self.value);
                 if is_entered {
                     self.table.insert(&self.name, &self.value, meaning);
@@ -92,6 +100,12 @@ impl<M: Meaning> Decoder<M> {
             .or_else(|| self.table.get(place.checked_sub(statics::TABLE.len() + 1)?))
             .ok_or(Fault::compression("a header index without an entry"))
     }
+}
+
+/// What is left of a list behind a field.
+fn less(left: usize, name: &[u8], value: &[u8]) -> Result<usize, Fault> {
+    left.checked_sub(name.len() + value.len() + OVERHEAD)
+        .ok_or(Fault::calm("a header block that unpacks to too much"))
 }
 
 struct Input<'a>(&'a [u8]);

@@ -1,4 +1,4 @@
-use super::super::document::{Kafka, Log, Partition, Verdict};
+use super::super::document::{Kafka, Log, Partition, Tried, Verdict};
 use super::*;
 use crate::observe::health::NO_COMET;
 
@@ -256,6 +256,19 @@ fn a_message_that_is_held_up_is_named_by_its_offset() {
     let condition = only(held_up(31.0));
     assert_eq!(condition.name, "Message held up");
     assert!(condition.what.contains("chat[3]@73 "), "{}", condition.what);
+    // Where it is tried, and what comes back.
+    let condition = only(|status| {
+        held_up(41.0)(status);
+        status.partitions[1].tried = Some(Tried {
+            comet: "b:1".into(),
+            to: "to room 'r17'".into(),
+            status: "4-DEADLINE_EXCEEDED".into(),
+            tries: 4,
+        });
+    });
+    let what = "The message chat[3]@73, to room 'r17', has been held up for 41 s at Comet b:1: 4-DEADLINE_EXCEEDED, try 4. 0 behind";
+    assert!(condition.what.starts_with(what), "{}", condition.what);
+    assert!(condition.advice.contains("job ctl skip"), "{condition:?}");
 }
 
 #[test]

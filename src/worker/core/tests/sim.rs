@@ -45,12 +45,17 @@ pub struct Recorder {
     pub done: Vec<Done>,
     pub calls: Vec<(CometId, Id, i64)>,
     pub probes: Vec<CometId>,
+    /// Whom the calls to users were for, in their order.
+    pub users: Vec<String>,
 }
 
 impl Effects for Recorder {
     fn call(&mut self, comet: CometId, id: Id, call: &Call, doublings: u32, _now: Instant) {
         let body = call.clone().body_mut().clone();
         let offset = i64::from_be_bytes(body[..].try_into().expect("an offset"));
+        if let Call::PushMsg { keys, .. } = call {
+            self.users.push(keys.join(","));
+        }
         self.calls.push((comet, id, offset));
         self.done.push(Done::Called {
             comet: comet.0,
@@ -218,7 +223,7 @@ pub fn message(key: u64, offset: i64, target: Target) -> Message {
             target,
             call: Call::BroadcastRoom {
                 room: key.to_string(),
-                frame: Frame { op: 4, body },
+                frame: Frame::new(4, body),
             },
         },
     }

@@ -184,9 +184,10 @@ impl Connection {
         let mut block =
             frame::unpadded(head, payload).ok_or(Fault::protocol("more padding than payload"))?;
         if head.has(WITH_PRIORITY) {
-            block = block
-                .get(5..)
-                .ok_or(Fault::size("HEADERS without the priority that they say"))?;
+            block = block.get(5..).ok_or(match payload.len() > 5 {
+                true => Fault::protocol("more padding than payload"),
+                false => Fault::size("HEADERS without the priority that they say"),
+            })?;
         }
         let ends = head.has(END_STREAM);
         if head.has(END_HEADERS) {

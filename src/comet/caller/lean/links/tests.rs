@@ -1,6 +1,7 @@
 //! Over real sockets.
 
 mod another_server;
+mod rfc;
 mod secure;
 mod sockets;
 

@@ -3,6 +3,7 @@
 use super::super::super::frame::{
     CONTINUATION, DATA, END_HEADERS, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE,
 };
+use super::super::super::hpack::write_string;
 use super::super::{By, LONGEST_BLOCK};
 use super::peer::{Peer, answer_head, block};
 
@@ -112,16 +113,30 @@ fn a_long_message_of_a_status_is_cut_but_the_status_counts() {
 }
 
 #[test]
-fn a_block_that_unpacks_to_much_keeps_nothing() {
-    let mut peer = Peer::new();
-    peer.call(1, b"");
-    // One long entry, named again and again: 16 KiB that stand for 60 MB.
-    let mut bomb = block(&[(":status", "200")]);
-    bomb.extend_from_slice(b"\x40\x01a\x7f\xa1\x1e");
-    bomb.resize(bomb.len() + 4_000, b'a');
-    bomb.resize(16_000, 0xbe);
-    peer.give(HEADERS, END_HEADERS | 1, 1, &bomb);
-    assert_eq!(peer.ended(), [(1, 2, By::Server)]);
+fn a_block_that_unpacks_to_too_much_is_a_flood() {
+    for (name, times, expected) in [
+        ("a", 200, None),
+        ("a", 12_000, Some(ENHANCE_YOUR_CALM)),
+        ("grpc-message", 200, None),
+        ("grpc-message", 12_000, Some(ENHANCE_YOUR_CALM)),
+    ] {
+        let mut peer = Peer::new();
+        peer.call(1, b"");
+        // One long entry, named again and again: 16 KiB that stand for 50 MB.
+        let mut bomb = block(&[(":status", "200"), ("grpc-status", "3")]);
+        bomb.push(0x40);
+        write_string(&mut bomb, name.as_bytes());
+        write_string(&mut bomb, &[b'a'; 4_000]);
+        bomb.resize(bomb.len() + times, 0xbe);
+        peer.give(HEADERS, END_HEADERS | 1, 1, &bomb);
+        assert_eq!(peer.closed_with(), expected, "{name}");
+        let finished = peer.finished();
+        match expected {
+            None => assert_eq!((finished[0].code, finished[0].by), (3, By::Server)),
+            Some(_) => assert_eq!((finished[0].code, finished[0].by), (14, By::GivenUp)),
+        }
+        assert!(finished[0].text.len() <= 4_000);
+    }
 }
 
 #[test]
