@@ -140,7 +140,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
             (
                 config.window.calls(config.comet.len()),
                 coalescer(&config),
-                config.dialect,
+                (config.dialect, config.record_metadata),
             ),
             lease.clone(),
             (figures.clone(), n),

@@ -91,12 +91,12 @@ impl Client {
         &self.location
     }
 
-    /// Starts a call. Its deadline is the usual one, doubled `doublings` times. `done` gets the answer, on a gRPC thread: it
+    /// Starts a call that tells these names and values `along`. Its deadline is the usual one, doubled `doublings` times. `done` gets the answer, on a gRPC thread: it
     /// must be quick. Where the Comet's name isn't found, `done` hears that at once.
     pub fn call(
         &mut self,
         call: &Call,
-        doublings: u32,
+        (doublings, along): (u32, &[(&str, &str)]),
         now: Instant,
         done: impl FnOnce(Answer) + Send + 'static,
     ) {
@@ -106,7 +106,7 @@ impl Client {
         };
         let method = request::method_of(self.manner.dialect, call);
         let within = self.manner.deadline.saturating_mul(1 << doublings);
-        let started = channel.unary_call_async(method, call, self.headers.options(within));
+        let started = channel.unary_call_async(method, call, self.headers.options(within, along));
         // The question goes behind the call: it is to delay nothing.
         if let Some(question) = self.ask_if_quiet(channel, now) {
             self.question = Some(question);

@@ -319,6 +319,7 @@ fn again(
             target: Target::One(comet),
             ..delivery.clone()
         },
+        trace: record.trace.clone(),
         without: None,
         again: true,
     })

@@ -84,6 +84,7 @@ impl Core {
                         bytes,
                         timestamp: record.timestamp,
                         delivery,
+                        trace: record.trace,
                         without: without.clone(),
                         again: false,
                     }),

@@ -196,6 +196,9 @@ pub struct SettingArgs {
     /// Metadata that goes along with each call to a Comet: a value, or the file that holds it (file:PATH)
     #[arg(long, value_name = "NAME=VALUE,…", value_parser = settings::metadata::MetadataParser)]
     comet_metadata: Option<Metadata>,
+    /// Whether each call tells which Kafka record it carries and the how manieth try it is, and passes on the record's trace
+    #[arg(long, value_name = "SWITCH", default_value = "off", action = ArgAction::Set, value_parser = settings::switch())]
+    record_metadata: bool,
     /// Which Comets they are: chatroom, or goim (the service goim.comet.Comet, bodies in goim's frames)
     #[arg(long, value_name = "DIALECT", default_value = "chatroom", value_parser = settings::dialect())]
     dialect: Dialect,
@@ -291,6 +294,7 @@ impl SettingArgs {
             caller: args.caller,
             cork_calls: args.cork_calls,
             comet: args.comet.0,
+            record_metadata: args.record_metadata,
             comet_metadata: args.comet_metadata.unwrap_or_default(),
             comet_tls: args.comet_tls.together()?,
             dialect: args.dialect,

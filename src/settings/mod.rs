@@ -68,6 +68,8 @@ pub struct Config {
     pub comet_tls: Option<CometTls>,
     /// What goes along with each call to a Comet.
     pub comet_metadata: Metadata,
+    /// Whether each call tells which record it carries.
+    pub record_metadata: bool,
     /// Number of workers.
     pub threads: usize,
     /// Calls in flight at once, for each worker and Comet.

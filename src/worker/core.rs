@@ -30,6 +30,8 @@ pub struct Core {
     pub(super) wake_at: Option<Instant>,
     pub(super) coalescer: Option<Coalescer>,
     pub dialect: Dialect,
+    /// Whether calls tell which records they carry.
+    pub tells_records: bool,
     pub(super) messages: Slab<Pending>,
     /// The messages of the call answered last: a buffer.
     called: Vec<Id>,
@@ -127,6 +129,7 @@ impl Core {
             wake_at: None,
             coalescer,
             dialect: Dialect::default(),
+            tells_records: false,
             messages: Slab::new(),
             called: Vec::new(),
             revoked: Vec::new(),

@@ -57,13 +57,13 @@ pub struct Worker {
 
 impl Worker {
     /// A worker that calls the Comets of `fleet` with `caller`, with at most `window` calls in flight at each. It merges messages if
-    /// there is a `coalescer`, and sends only while `lease` holds. `figures` come with the worker's number.
+    /// there is a `coalescer`, tells which records a call carries if it `tells_records`, and sends only while `lease` holds. `figures` come with the worker's number.
     pub fn new(
         events: Receiver<Event>,
         group: Sender<group::Event>,
         (caller, failures): (Caller, &[Arc<FailureLog>]),
         fleet: &Fleet,
-        (window, coalescer, dialect): (usize, Option<Coalescer>, Dialect),
+        (window, coalescer, (dialect, tells_records)): (usize, Option<Coalescer>, (Dialect, bool)),
         lease: Arc<Lease>,
         figures: (Arc<Figures>, usize),
     ) -> Self {
@@ -71,6 +71,7 @@ impl Worker {
         let (now, rng) = (Instant::now(), fastrand::Rng::new());
         let mut core = Core::new(addresses, fleet, window, coalescer, now, rng);
         core.dialect = dialect;
+        core.tells_records = tells_records;
         Self {
             events,
             core,

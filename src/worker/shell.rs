@@ -1,6 +1,7 @@
 //! Does what the core wants done: calls over connections, reports to the group, lines in the log.
 
 mod again;
+mod told;
 mod wall;
 
 use std::sync::Arc;
@@ -14,8 +15,10 @@ use crate::comet::caller::{Caller, Ended, Tell};
 use crate::comet::{self, FailureLog};
 use crate::figures::{Figures, WorkerFigures};
 use crate::message::call::Call;
+use crate::message::coordinates::Coordinates;
 use crate::message::worker::Event;
 use crate::message::{Assignment, CometId, Message, RecordId, Settled, Status, group};
+use told::Told;
 use wall::Wall;
 
 /// Counts what ended on another thread, and tells the worker of that number.
@@ -66,6 +69,8 @@ pub struct Shell {
     number: usize,
     /// How many messages the next call carries.
     carries: usize,
+    /// What the next call tells of its records, if anything.
+    tells: Option<Told>,
     /// When the event came that is being handled.
     now: Instant,
     wall: Wall,
@@ -89,6 +94,7 @@ impl Shell {
             figures,
             number,
             carries: 1,
+            tells: None,
             now,
             wall: Wall::new(now),
         }
@@ -125,7 +131,16 @@ impl Shell {
 impl Effects for Shell {
     fn call(&mut self, comet: CometId, id: Id, call: &Call, doublings: u32, now: Instant) {
         self.figures().starts(comet, self.carries);
-        self.caller.call(comet, id, call, doublings, now);
+        match self.tells.take() {
+            None => self.caller.call(comet, id, call, doublings, now, &[]),
+            Some(told) => told.with(|along| {
+                self.caller.call(comet, id, call, doublings, now, along);
+            }),
+        }
+    }
+
+    fn tells(&mut self, coordinates: &Coordinates<'_>) {
+        self.tells = Some(Told::new(coordinates));
     }
 
     fn probe(&mut self, comet: CometId) {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::Ended;
-use super::lean::{self, By, Event, Finished, LinkId, Links};
+use super::lean::{self, Along, By, Event, Finished, LinkId, Links};
 use super::message;
 use crate::base::mailbox::Bell;
 use crate::comet::dialect::{self, Manner, understood};
@@ -37,6 +37,8 @@ pub struct Direct {
     /// Calls under way; the keys are their tags.
     made: Slab<Made>,
     ended: VecDeque<Ended>,
+    /// What the call tells that is being made.
+    along: Along,
     manner: Manner,
     bell: Arc<Bell>,
 }
@@ -82,6 +84,7 @@ impl Direct {
             peers: locations.iter().map(peer).collect(),
             made: Slab::new(),
             ended: VecDeque::new(),
+            along: Along::default(),
             manner,
             bell: Bell::new(move || {
                 if let Err(error) = waker.wake() {
@@ -100,15 +103,24 @@ impl Direct {
         self.bell.clone()
     }
 
-    pub fn call(&mut self, comet: CometId, id: usize, call: &Call, doublings: u32, now: Instant) {
+    pub fn call(
+        &mut self,
+        comet: CometId,
+        id: usize,
+        call: &Call,
+        (doublings, along): (u32, &[(&str, &str)]),
+        now: Instant,
+    ) {
         let method = call.method();
         let purpose = Purpose::Call { id, method };
         let Manner { dialect, deadline } = self.manner;
         let within = deadline.saturating_mul(1 << doublings);
         let path = dialect::path(dialect, method);
+        self.along.set(along);
         let made = self.make((comet, purpose), (path, within), now, |out| {
             message::write(call, dialect, out);
         });
+        self.along.set(&[]);
         // The question goes behind the call: it is to delay nothing.
         if made {
             self.ask_if_quiet(comet, now);
@@ -156,7 +168,11 @@ impl Direct {
     ) {
         let tag = self.made.insert(made) as u64;
         let call = lean::Call { tag, path, within };
-        if self.links.call(link, call, made.at, write).is_none() {
+        if self
+            .links
+            .call_along(link, call, &self.along, made.at, write)
+            .is_none()
+        {
             // Its end is known to the peer before the next call: this is for the case alone that it isn't.
             self.made.remove(tag as usize);
             let status = Status::new(UNAVAILABLE, "the connection is gone");

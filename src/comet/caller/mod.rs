@@ -216,12 +216,21 @@ impl Caller {
         }
     }
 
-    /// Starts a call. Its deadline is the usual one, doubled `doublings` times.
-    pub fn call(&mut self, comet: CometId, id: usize, call: &Call, doublings: u32, now: Instant) {
+    /// Starts a call. Its deadline is the usual one, doubled `doublings` times. It tells these names and values `along` with what all
+    /// calls tell.
+    pub fn call(
+        &mut self,
+        comet: CometId,
+        id: usize,
+        call: &Call,
+        doublings: u32,
+        now: Instant,
+        along: &[(&str, &str)],
+    ) {
         match self {
             Self::Grpcio { clients, tell } => {
                 let (method, tell) = (call.method(), tell.clone());
-                clients[comet.0 as usize].call(call, doublings, now, move |answer| {
+                clients[comet.0 as usize].call(call, (doublings, along), now, move |answer| {
                     tell(Ended::Call {
                         comet,
                         id,
@@ -231,7 +240,7 @@ impl Caller {
                     });
                 });
             }
-            Self::Lean(direct) => direct.call(comet, id, call, doublings, now),
+            Self::Lean(direct) => direct.call(comet, id, call, (doublings, along), now),
         }
     }
 

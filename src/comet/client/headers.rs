@@ -30,7 +30,7 @@ impl Headers {
             .as_ref()
             .is_none_or(|(built, _)| *built != version)
         {
-            self.built = Some((version, build(&metadata.fields())));
+            self.built = Some((version, build(&metadata.fields(), &[])));
         }
     }
 
@@ -39,9 +39,14 @@ impl Headers {
         self.built.as_ref().map(|(_, built)| built)
     }
 
-    /// For a call of this deadline.
-    pub fn options(&self, within: Duration) -> CallOption {
-        options(within, self.now())
+    /// For a call of this deadline, which tells these names and values as well.
+    pub fn options(&self, within: Duration, along: &[(&str, &str)]) -> CallOption {
+        if along.is_empty() {
+            return options(within, self.now());
+        }
+        let fields = self.metadata.as_ref().map(|metadata| metadata.fields());
+        let headers = build(fields.as_deref().unwrap_or_default(), along);
+        CallOption::default().timeout(within).headers(headers)
     }
 }
 
@@ -54,8 +59,8 @@ pub fn options(within: Duration, headers: Option<&grpcio::Metadata>) -> CallOpti
     }
 }
 
-fn build(fields: &[Field]) -> grpcio::Metadata {
-    let mut builder = MetadataBuilder::with_capacity(fields.len());
+fn build(fields: &[Field], along: &[(&str, &str)]) -> grpcio::Metadata {
+    let mut builder = MetadataBuilder::with_capacity(fields.len() + along.len());
     for Field { name, value, .. } in fields {
         // The library encodes bytes itself.
         let added = match is_binary(name).then(|| decoded(value)).flatten() {
@@ -63,6 +68,10 @@ fn build(fields: &[Field]) -> grpcio::Metadata {
             None => builder.add_str(name, value).map(drop),
         };
         debug_assert!(added.is_ok(), "{name}: names and values were checked");
+    }
+    for (name, value) in along {
+        let added = builder.add_str(name, value).map(drop);
+        debug_assert!(added.is_ok(), "{name}: it was checked");
     }
     builder.build()
 }

@@ -108,6 +108,7 @@ fn the_defaults_are_the_documented_ones() {
         session_timeout: Duration::from_secs(10),
         comet: vec!["localhost:50051".into()],
         comet_metadata: Metadata::default(),
+        record_metadata: false,
         comet_tls: None,
         threads: 4,
         window: Window::Auto,

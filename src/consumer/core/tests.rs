@@ -161,6 +161,7 @@ fn value(room: &str) -> Bytes {
 fn record(offset: i64, value: Bytes) -> Record {
     Record {
         offset,
+        trace: None,
         size: value.len(),
         timestamp: -1,
         value: Some(value),
@@ -415,6 +416,7 @@ fn every_worker_hears_that_a_round_of_memory_ended() {
     let large = |offset| Outcome::Records {
         records: vec![Record {
             offset,
+            trace: None,
             value: Some(value("r1")),
             size: 3 << 20,
             timestamp: -1,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::hpack::{LIMIT, OVERHEAD, statics, write_integer, write_string};
 use super::status;
-pub use extra::Extras;
+pub use extra::{Along, Extras};
 
 /// How many paths and how many time limits are entered. What comes beyond is written out each time.
 const KNOWN: usize = 8;
@@ -100,7 +100,7 @@ impl Heads {
     }
 
     /// Appends the block of a request.
-    pub fn write(&mut self, path: &str, limit: Limit, out: &mut Vec<u8>) {
+    pub fn write(&mut self, path: &str, limit: Limit, along: &Along, out: &mut Vec<u8>) {
         self.table.announce(out);
         out.extend_from_slice(&[0x80 | statics::METHOD_POST, 0x80 | self.scheme]);
         let table = &mut self.table;
@@ -111,6 +111,7 @@ impl Heads {
         self.content_type.write(table, out);
         self.user_agent.write(table, out);
         self.extras.write(table, out);
+        along.write(out);
     }
 }
 
@@ -302,7 +303,7 @@ mod tests {
             let mut lengths = Vec::new();
             for _ in 0..2 {
                 let mut block = Vec::new();
-                heads.write(path, USUAL, &mut block);
+                heads.write(path, USUAL, &Along::default(), &mut block);
                 assert_eq!(read(&mut decoder, &block), expected(path, "5S"));
                 lengths.push(block.len());
             }
@@ -316,7 +317,7 @@ mod tests {
         for millis in [4_321, 4_322] {
             let mut block = Vec::new();
             let left = Limit::Left(Duration::from_millis(millis));
-            heads.write("/a", left, &mut block);
+            heads.write("/a", left, &Along::default(), &mut block);
             assert_eq!(
                 read(&mut decoder, &block),
                 expected("/a", &format!("{millis}m"))
@@ -332,7 +333,7 @@ mod tests {
             let mut decoder = loona_hpack::Decoder::new();
             let mut block = Vec::new();
             let left = Limit::Left(Duration::from_micros(12_345_678));
-            heads.write("/path", left, &mut block);
+            heads.write("/path", left, &Along::default(), &mut block);
             let fields = decoder.decode(&block).expect("it can be read");
             let size: usize = fields
                 .iter()

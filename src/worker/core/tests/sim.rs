@@ -216,6 +216,7 @@ pub fn message(key: u64, offset: i64, target: Target) -> Message {
             offset,
         },
         bytes: body.len(),
+        trace: None,
         without: None,
         again: false,
         delivery: Delivery {

@@ -49,6 +49,43 @@ impl Extras {
     }
 }
 
+/// Fields of one call alone, as they are written out. No table takes them.
+#[derive(Default)]
+pub struct Along {
+    block: Vec<u8>,
+    size: usize,
+}
+
+impl Along {
+    /// Holds these names and values, in the memory of those before.
+    pub fn set(&mut self, fields: &[(&str, &str)]) {
+        self.block.clear();
+        self.size = 0;
+        for (name, value) in fields {
+            self.block.push(0);
+            write_string(&mut self.block, name.as_bytes());
+            write_string(&mut self.block, value.as_bytes());
+            self.size += name.len() + value.len() + OVERHEAD;
+        }
+    }
+
+    /// Holds what the other one does.
+    pub fn copy(&mut self, other: &Along) {
+        self.block.clear();
+        self.block.extend_from_slice(&other.block);
+        self.size = other.size;
+    }
+
+    /// As MAX_HEADER_LIST_SIZE counts them.
+    pub fn list_size(&self) -> usize {
+        self.size
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.block);
+    }
+}
+
 impl Extra {
     fn new(field: &Field) -> Self {
         let (name, value) = (field.name.as_bytes(), field.value.as_bytes());
@@ -128,7 +165,7 @@ mod tests {
         let mut lengths = Vec::new();
         for _ in 0..3 {
             let mut block = Vec::new();
-            heads.write("/a", USUAL, &mut block);
+            heads.write("/a", USUAL, &Along::default(), &mut block);
             assert_eq!(read(&mut decoder, &block), expected("/a", "5S") + lines);
             assert!(block.windows(secret.len()).any(|part| part == secret));
             lengths.push(block.len());
@@ -146,7 +183,7 @@ mod tests {
                 .extras
                 .set(&[field("x-env", "prod", false), field("x-t", &token, true)]);
             let mut block = Vec::new();
-            heads.write("/a", USUAL, &mut block);
+            heads.write("/a", USUAL, &Along::default(), &mut block);
             let lines = format!("x-env: prod\nx-t: {token}\n");
             assert_eq!(read(&mut decoder, &block), expected("/a", "5S") + &lines);
             if round == 0 {
@@ -179,7 +216,7 @@ mod tests {
                 let path = format!("/{path}");
                 for _ in 0..2 {
                     let mut block = Vec::new();
-                    heads.write(&path, USUAL, &mut block);
+                    heads.write(&path, USUAL, &Along::default(), &mut block);
                     let lines: String = fields.iter().map(|field| format!("{}: {}\n", field.name, field.value)).collect();
                     prop_assert_eq!(read(&mut decoder, &block), expected(&path, "5S") + &lines);
                 }
