@@ -1,5 +1,6 @@
 //! One worker's channel to one Comet.
 
+mod asked;
 mod channel;
 mod headers;
 
@@ -10,29 +11,20 @@ use std::time::{Duration, Instant};
 
 use grpcio::{ClientUnaryReceiver, Environment, RpcStatus, RpcStatusCode};
 
+use super::connecting::COMPARED_WITHIN;
 use super::dialect::{Manner, understood};
 use super::location::Location;
 use super::metadata::Metadata;
-use super::quiet::{Asked, Quiet, SIGN_WITHIN, Sign};
+use super::quiet::{Quiet, SIGN_WITHIN};
 use super::request;
-use super::verdict::{Verdict, by_its_words, verdict_on, verdict_on_status};
+use super::verdict::{Verdict, verdict, verdict_on, verdict_on_status};
 use crate::base::panics;
 use crate::message::call::Call;
 use crate::message::proto::comet::{RoomsReply, RoomsReq};
 use crate::message::{Answer, Dialect, Status};
+use asked::{Asked, Sign};
 use channel::connect;
 use headers::{Headers, options};
-// Another way to call keeps its connections in the same way.
-pub use channel::{
-    CONNECT_WITHIN, RECONNECT_FIRST, RECONNECT_MOST, SIGN_OF_LIFE_AFTER, SIGN_OF_LIFE_WITHIN,
-};
-
-/// How long another connection may take for each answer, with connecting.
-pub const COMPARED_WITHIN: Duration = Duration::from_secs(3);
-const _: () = assert!(
-    COMPARED_WITHIN.as_millis() >= CONNECT_WITHIN.as_millis() + SIGN_WITHIN.as_millis(),
-    "a Comet would be taken for one that hangs while the other connection is being made"
-);
 
 const NO_MESSAGE: &str = "OK without a message: what answers there is no Comet, or something in between drops its answers";
 
@@ -392,6 +384,16 @@ fn answer(result: grpcio::Result<()>) -> Answer {
         // The answer can't be read, or the call couldn't be made: neither says that it wasn't taken.
         other => Status::new(RpcStatusCode::UNKNOWN.into(), other.to_string()),
     })
+}
+
+/// What gRPC's core 1.56 says of a call. Its words alone tell whether the connection broke after the call was written to it: a Comet
+/// that can't be reached, and one that says UNAVAILABLE itself, have the same code.
+fn by_its_words(code: i32, text: &str) -> Status {
+    let is_of_connection = text == "Socket closed" || text.starts_with("recvmsg:");
+    Status {
+        broke: is_of_connection && verdict(code) == Verdict::Down,
+        ..Status::new(code, text)
+    }
 }
 
 fn unavailable(text: String) -> Status {

@@ -66,7 +66,7 @@ impl fmt::Debug for RpcStatusCode {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "grpcio"))]
 mod tests {
     use super::*;
 

@@ -1,25 +1,19 @@
-//! The four unary calls of a Comet. grpcio's own stub compiler writes no protobuf-3 code, so they stand here.
+//! The four unary calls of a Comet.
+
+#[cfg_attr(feature = "grpcio", path = "methods/library.rs")]
+#[cfg_attr(not(feature = "grpcio"), path = "methods/alone.rs")]
+mod method;
+
+pub use method::Method;
 
 use crate::message::proto::comet::{
     BroadcastReply, BroadcastReq, BroadcastRoomReply, BroadcastRoomReq, PushMsgReply, PushMsgReq,
     RoomsReply, RoomsReq,
 };
-use grpcio::{Marshaller, Method, MethodType, pb_de, pb_ser};
 
 macro_rules! unary {
     ($service:literal, $name:ident, $path:literal, $req:ty, $reply:ty) => {
-        pub const $name: Method<$req, $reply> = Method {
-            ty: MethodType::Unary,
-            name: concat!("/", $service, "/", $path),
-            req_mar: Marshaller {
-                ser: pb_ser,
-                de: pb_de,
-            },
-            resp_mar: Marshaller {
-                ser: pb_ser,
-                de: pb_de,
-            },
-        };
+        pub const $name: Method<$req, $reply> = method::method(concat!("/", $service, "/", $path));
     };
 }
 

@@ -2,8 +2,10 @@
 
 // Public for the fuzz targets.
 pub mod caller;
+#[cfg(feature = "grpcio")]
 mod client;
 mod code;
+mod connecting;
 mod cork;
 mod dialect;
 mod failure_log;
@@ -13,22 +15,28 @@ mod lookup;
 mod metadata;
 pub mod methods;
 mod names;
+#[cfg(feature = "grpcio")]
 mod queues;
 mod quiet;
 // Public for the fuzz targets.
+#[cfg(feature = "grpcio")]
 pub mod request;
 pub mod tls;
 mod verdict;
+#[cfg(not(feature = "grpcio"))]
+mod without_library;
 
-pub use client::Client;
+#[cfg(not(feature = "grpcio"))]
+pub use without_library::{Client, Queues, redirect_log};
+/// What is over gRPC's own library. It has gRPC's core log through this process's log.
+#[cfg(feature = "grpcio")]
+pub use {client::Client, grpcio::redirect_log, queues::Queues};
+
 pub use code::RpcStatusCode;
 pub use cork::{Cork, forbid as forbid_cork};
 pub use dialect::{Manner, service};
 pub use failure_log::{FailureLog, said};
-/// Has gRPC's core log through this process's log.
-pub use grpcio::redirect_log;
 pub use location::{Location, ONE_NAME_EACH};
 pub use metadata::Metadata;
 pub use names::find;
-pub use queues::Queues;
 pub use verdict::{Verdict, verdict_on};

@@ -36,7 +36,7 @@ pub fn verdict_on_status(status: &Status) -> Verdict {
 }
 
 /// The verdict on a call that came back with `code`.
-fn verdict(code: i32) -> Verdict {
+pub fn verdict(code: i32) -> Verdict {
     match RpcStatusCode::from(code) {
         RpcStatusCode::OK | RpcStatusCode::NOT_FOUND => Verdict::Finished,
         RpcStatusCode::UNAVAILABLE => Verdict::Down,
@@ -53,27 +53,9 @@ fn verdict(code: i32) -> Verdict {
     }
 }
 
-/// What gRPC's core 1.56 says of a call. Its words alone tell whether the connection broke after the call was written to it: a Comet
-/// that can't be reached, and one that says UNAVAILABLE itself, have the same code.
-pub fn by_its_words(code: i32, text: &str) -> Status {
-    let is_of_connection = text == "Socket closed" || text.starts_with("recvmsg:");
-    Status {
-        broke: is_of_connection && verdict(code) == Verdict::Down,
-        ..Status::new(code, text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_connection_that_breaks_is_told_from_one_that_is_not_made() {
-        let broke = |code, text| by_its_words(code, text).broke;
-        assert!(broke(14, "Socket closed") && broke(14, "recvmsg:Connection reset by peer"));
-        let refused = "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:1.2.3.4:5 Socket closed";
-        assert!(!broke(14, refused) && !broke(14, "overloaded") && !broke(13, "Socket closed"));
-    }
 
     #[test]
     fn the_sense_goes_before_the_code() {

@@ -213,7 +213,7 @@ pub struct SettingArgs {
     #[arg(long, value_name = "N", default_value = "auto", value_parser = settings::window)]
     window: Window,
     /// How Comets are called: grpcio is gRPC's own library, lean is job's own HTTP/2, which needs less CPU; auto is grpcio,
-    /// and lean where TLS or a Unix socket asks for it
+    /// and lean where TLS or a Unix socket asks for it, or job was built without it
     #[arg(long, value_name = "CALLER", default_value = "auto", value_parser = settings::caller())]
     caller: Caller,
     /// Whether calls that start together leave together (src/comet/cork.rs). Off is for the day on which that is

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use super::{Caller, Config};
 
+/// Whether this job can call through gRPC's own library.
+const HAS_LIBRARY: bool = cfg!(feature = "grpcio");
+
 /// What an address of a Unix socket begins with.
 pub const UNIX: &str = "unix:";
 
@@ -80,6 +83,9 @@ pub fn server_name(text: &str) -> Result<String, String> {
 impl Config {
     /// Whether gRPC's library can't call these Comets, and why.
     pub fn needs_lean(&self) -> Option<&'static str> {
+        if !HAS_LIBRARY {
+            return Some("this job was built without gRPC's library");
+        }
         let unix = self.comet.iter().any(|address| address.starts_with(UNIX));
         match (&self.comet_tls, unix) {
             (Some(_), _) => Some("comet-tls is on"),
@@ -89,6 +95,13 @@ impl Config {
     }
 
     pub(super) fn check_comets(&self) -> Result<(), String> {
+        if self.caller == Caller::Grpcio && !HAS_LIBRARY {
+            return Err(
+                "caller = grpcio needs gRPC's library, which this job was built without (cargo's feature grpcio): set caller = auto or \
+                 lean, or take a job that was built with it"
+                    .into(),
+            );
+        }
         if let (Caller::Grpcio, Some(why)) = (self.caller, self.needs_lean()) {
             return Err(format!(
                 "caller = grpcio calls Comets over plain TCP only, and {why}: set caller = auto or lean"

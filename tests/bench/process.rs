@@ -134,6 +134,21 @@ pub struct Start<'a> {
     pub log: &'a Path,
 }
 
+/// Gives the job at this socket a command.
+pub fn ctl(job: &Path, socket: &str, what: &str) -> Result<(), String> {
+    let mut command = Command::new(binary(job)?);
+    command.args(["ctl", what, "--control", socket]);
+    let output = command.output();
+    let output = output.map_err(|error| format!("job ctl can't be started: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!(
+            "job ctl {what} failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim_end()
+        )),
+    }
+}
+
 /// A job that runs.
 pub struct Job {
     process: Process,

@@ -14,7 +14,7 @@ use crate::comet::{Comets, Report, now};
 use crate::kafka::{self, Kafka, Listener};
 use crate::limit::{self, Limit, Way};
 use crate::load::{Loader, Pace, Shape};
-use crate::process::{Job, Start, Thread};
+use crate::process::{self, Job, Start, Thread};
 
 /// The binary that is measured.
 pub const JOB: &str = "job";
@@ -300,7 +300,7 @@ impl Stage {
                 group: &group,
                 comets: &comets.addresses,
                 level: "WARN",
-                flags: &[],
+                flags: &["--control".to_owned(), self.socket(n)],
                 log: &self.folder.path().join(format!("job-{n}.log")),
             })
         });
@@ -308,6 +308,20 @@ impl Stage {
         self.runtime
             .block_on(kafka::await_group(&self.client, &group, size))?;
         Ok(jobs)
+    }
+
+    /// Where the job of this number in a group takes commands.
+    fn socket(&self, n: usize) -> String {
+        let path = self.folder.path().join(format!("job-{n}.socket"));
+        path.display().to_string()
+    }
+
+    /// Gives each job of a group a command of `job ctl`.
+    pub fn tell_group(&self, size: usize, what: &str) -> Result<(), String> {
+        for n in 0..size {
+            process::ctl(Path::new(JOB), &self.socket(n), what)?;
+        }
+        Ok(())
     }
 
     /// Waits until the Comets have so many messages, each once.

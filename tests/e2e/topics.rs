@@ -275,6 +275,8 @@ fn one_has_a_transaction() {
     let mut job = two.job(&[&comet]).start();
     job.await_line(&["reading with the classic fetcher"]);
     comet.await_delivered(100);
+    // What job last asked about transactions is old by then.
+    two.one.await_no_lag();
     let producer = kafka.transactional(&two.other.name);
     // Kafka was asked about transactions right before those were given out. For a moment that answer counts.
     thread::sleep(Duration::from_millis(500));

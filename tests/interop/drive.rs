@@ -45,7 +45,7 @@ pub struct Outcome {
 /// The system has no poller, or nothing right comes any more.
 pub fn drive(plan: &Plan) -> io::Result<Outcome> {
     let location = Arc::new(Location::new(&plan.address, || ()));
-    let mut caller = Callers::Lean(None).of(0, &[location], MANNER, Arc::new(|_| ()))?;
+    let mut caller = Callers::lean().of(0, &[location], MANNER, Arc::new(|_| ()))?;
     let mut outcome = Outcome::default();
     let begin = Instant::now();
     let mut waiting: VecDeque<(Instant, usize)> = VecDeque::new();
@@ -60,7 +60,8 @@ pub fn drive(plan: &Plan) -> io::Result<Outcome> {
             let again = waiting.pop_front_if(|(at, _)| *at <= now);
             let number = match again {
                 Some((_, number)) => number,
-                None if next < plan.calls => {
+                // Those that found the server away come first.
+                None if next < plan.calls && under_way + waiting.len() < plan.at_once => {
                     next += 1;
                     next - 1
                 }

@@ -4,7 +4,7 @@
 
 mod peer;
 mod question;
-#[cfg(test)]
+#[cfg(all(test, feature = "grpcio"))]
 mod tests;
 
 use std::collections::VecDeque;

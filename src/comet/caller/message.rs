@@ -103,7 +103,7 @@ fn size(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "grpcio"))]
 mod tests {
     use super::*;
     use crate::comet::request;

@@ -31,3 +31,12 @@ fn each_of_many_new_clients_hears_the_answer_to_its_probe() {
         assert!(answer.is_ok(), "{answer:?}");
     }
 }
+
+#[test]
+fn a_connection_that_breaks_is_told_from_one_that_is_not_made() {
+    let broke = |code, text| by_its_words(code, text).broke;
+    assert!(broke(14, "Socket closed") && broke(14, "recvmsg:Connection reset by peer"));
+    let refused =
+        "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:1.2.3.4:5 Socket closed";
+    assert!(!broke(14, refused) && !broke(14, "overloaded") && !broke(13, "Socket closed"));
+}

@@ -381,6 +381,18 @@ fn settings_that_do_not_go_together_are_named() {
 }
 
 #[test]
+fn grpcs_library_can_be_asked_for_where_job_has_it() {
+    let loaded = load_all(&["--caller", "grpcio"], &[], None);
+    assert_eq!(loaded.is_ok(), cfg!(feature = "grpcio"));
+    if let Err(error) = loaded {
+        assert!(error.contains("was built without"), "{error}");
+        assert!(error.contains("caller = auto or lean"), "{error}");
+    }
+    let auto = load_all(&[], &[], None).expect("the defaults are right");
+    assert_eq!(auto.config.needs_lean().is_none(), cfg!(feature = "grpcio"));
+}
+
+#[test]
 fn the_password_comes_from_the_environment_and_is_shown_nowhere() {
     let flags = [
         "--security-protocol=sasl_plaintext",

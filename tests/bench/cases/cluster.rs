@@ -64,8 +64,9 @@ pub fn members(stage: &mut Stage) -> Result<Outcome, String> {
     Ok(Outcome::Rows(rows.map(Runs::row).into()))
 }
 
-/// Jobs that share a topic. They have their partitions before anything is written: a rebalance isn't what is measured. Returns the
-/// messages of a second and the CPU time of one.
+/// Jobs that share a topic. They have their partitions, and have delivered something, before they are paused; what is measured begins
+/// when all is written and they go on. So neither a rebalance nor the producer, which gives each of many jobs little at a time, is
+/// part of it. Returns the messages of a second and the CPU time of one.
 fn shared(stage: &mut Stage, size: usize) -> Result<(f64, f64), String> {
     let messages = stage.scale.messages;
     let topic = stage.empty_topic(PARTITIONS)?;
@@ -77,11 +78,13 @@ fn shared(stage: &mut Stage, size: usize) -> Result<(f64, f64), String> {
     let first = messages / 10;
     runtime.block_on(loader.fill(first))?;
     stage.wait(&mut jobs[0], first)?;
+    stage.tell_group(size, "pause")?;
+    runtime.block_on(loader.fill(messages))?;
+    runtime.block_on(loader.finish())?;
     let cpu = |jobs: &[Job]| jobs.iter().map(Job::cpu).sum::<Result<u64, _>>();
     stage.forget_times()?;
     let before = cpu(&jobs)?;
-    runtime.block_on(loader.fill(messages))?;
-    runtime.block_on(loader.finish())?;
+    stage.tell_group(size, "resume")?;
     let report = stage.wait(&mut jobs[0], messages)?;
     let used = cpu(&jobs)? - before;
     for job in jobs {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::super::lean::{Address, Closed, Config, LinkId, Links};
 use super::question::Question;
 use crate::base::backoff::Backoff;
-use crate::comet::client::{
+use crate::comet::connecting::{
     CONNECT_WITHIN, RECONNECT_FIRST, RECONNECT_MOST, SIGN_OF_LIFE_AFTER, SIGN_OF_LIFE_WITHIN,
 };
 use crate::comet::location::Location;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::super::lean::{By, LinkId};
 use super::{DEADLINE_EXCEEDED, Direct, Made, Purpose};
-use crate::comet::client::COMPARED_WITHIN;
+use crate::comet::connecting::COMPARED_WITHIN;
 use crate::comet::dialect;
 use crate::comet::quiet::SIGN_WITHIN;
 use crate::message::{Answer, CometId};

@@ -15,6 +15,8 @@ const MAX_HEADER_LIST_SIZE: u16 = 6;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub header_table: u32,
+    /// The least that the last SETTINGS said of it.
+    pub header_table_least: u32,
     pub max_streams: u32,
     pub window: u32,
     pub max_frame: u32,
@@ -25,6 +27,7 @@ impl Peer {
     pub fn new() -> Self {
         Self {
             header_table: LIMIT as u32,
+            header_table_least: u32::MAX,
             max_streams: u32::MAX,
             window: FIRST_WINDOW,
             max_frame: MAX_FRAME as u32,
@@ -38,10 +41,14 @@ impl Peer {
         if !rest.is_empty() {
             return Err(Fault::size("SETTINGS of a length that it can't have"));
         }
+        self.header_table_least = u32::MAX;
         for [a, b, value @ ..] in settings {
             let value = u32::from_be_bytes(*value);
             match u16::from_be_bytes([*a, *b]) {
-                HEADER_TABLE_SIZE => self.header_table = value,
+                HEADER_TABLE_SIZE => {
+                    self.header_table = value;
+                    self.header_table_least = self.header_table_least.min(value);
+                }
                 ENABLE_PUSH if value != 0 => {
                     return Err(Fault::protocol("a server that says ENABLE_PUSH"));
                 }
@@ -109,6 +116,7 @@ mod tests {
         ];
         let expected = Peer {
             header_table: 0,
+            header_table_least: 0,
             max_streams: 8,
             window: MAX_31,
             max_frame: 20_000,

@@ -312,7 +312,9 @@ impl Connection {
                 }
             }
         }
-        self.heads.resize(self.peer.header_table);
+        let table = self.peer.header_table;
+        self.heads.resize(table.min(self.peer.header_table_least));
+        self.heads.resize(table);
         self.is_greeted = true;
         if self.state == State::Greeting {
             self.state = State::Open;

@@ -272,6 +272,19 @@ fn the_head_table_of_the_peer_may_shrink_and_grow() {
 }
 
 #[test]
+fn the_least_of_two_table_sizes_is_said_too() {
+    let mut peer = Peer::new();
+    peer.call(1, b"");
+    peer.sent();
+    // The server may have emptied its table in between (RFC 7541, 4.2).
+    peer.settings(&[(1, 0), (1, 100)]);
+    peer.call(2, b"");
+    let sent = peer.sent();
+    let head = sent.iter().find(|frame| frame.kind == HEADERS);
+    assert_eq!(head.expect("a head").payload[..3], [0x20, 0x3f, 69]);
+}
+
+#[test]
 fn a_head_that_the_server_does_not_take_is_not_sent() {
     let mut peer = Peer::with(&[(6, 100)]);
     peer.call(1, b"");
