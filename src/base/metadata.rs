@@ -32,6 +32,9 @@ const RESERVED: [&str; 14] = [
     "user-agent",
 ];
 
+/// What job sends of each record, where it is told to.
+const OF_RECORDS: [&str; 4] = ["job-record", "job-attempt", "traceparent", "tracestate"];
+
 /// Where a value is.
 #[derive(Clone, PartialEq)]
 pub enum Source {
@@ -99,6 +102,8 @@ pub fn check_name(name: &str) -> Result<(), String> {
         Err("names that begin with grpc- are gRPC's own".into())
     } else if RESERVED.contains(&name) {
         Err("this name is HTTP/2's own".into())
+    } else if OF_RECORDS.contains(&name) {
+        Err("this name is for what record-metadata sends of each record".into())
     } else {
         Ok(())
     }
@@ -160,6 +165,7 @@ mod tests {
             ("grpc-timeout", "grpc-"),
             ("te", "HTTP/2"),
             ("user-agent", "HTTP/2"),
+            ("traceparent", "record-metadata"),
         ] {
             let error = check_name(wrong).expect_err(wrong);
             assert!(error.contains(says), "{wrong}: {error}");

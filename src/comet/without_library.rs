@@ -44,7 +44,7 @@ impl Client {
     pub fn call(
         &mut self,
         _: &Call,
-        _doublings: u32,
+        _: (u32, &[(&str, &str)]),
         _now: Instant,
         _done: impl FnOnce(Answer) + Send + 'static,
     ) {

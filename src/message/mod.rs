@@ -67,6 +67,14 @@ impl Message {
         }
     }
 
+    /// What becomes of it where it isn't sent.
+    pub fn given_back(&self) -> Completion {
+        match self.again_for() {
+            Some(comet) => Completion::Again { comet, took: false },
+            None => Completion::Released,
+        }
+    }
+
     /// Puts the body into memory of its own.
     pub fn copy_body(&mut self) {
         let body = self.delivery.call.body_mut();

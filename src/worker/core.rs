@@ -30,7 +30,6 @@ pub struct Core {
     pub(super) wake_at: Option<Instant>,
     pub(super) coalescer: Option<Coalescer>,
     pub dialect: Dialect,
-    /// Whether calls tell which records they carry.
     pub tells_records: bool,
     pub(super) messages: Slab<Pending>,
     /// The messages of the call answered last: a buffer.
@@ -244,7 +243,7 @@ impl Core {
         }
         let is_over = self.revoked.contains(&assignment);
         if self.forgotten.contains(&assignment) || is_over && message.without.is_none() {
-            let completion = given_back(&message);
+            let completion = message.given_back();
             settle(&message, completion, effects);
             return;
         }
@@ -398,7 +397,7 @@ impl Core {
             return;
         }
         let completion = match pending.undeliverable.take() {
-            _ if pending.dropped => given_back(&pending.message),
+            _ if pending.dropped => pending.message.given_back(),
             Some(why) => Completion::Undeliverable {
                 why,
                 at: pending.message.again_for(),
@@ -419,14 +418,6 @@ impl Core {
         if pending.is_done() {
             self.messages.remove(id);
         }
-    }
-}
-
-/// What becomes of a message that isn't sent.
-fn given_back(message: &Message) -> Completion {
-    match message.again_for() {
-        Some(comet) => Completion::Again { comet, took: false },
-        None => Completion::Released,
     }
 }
 

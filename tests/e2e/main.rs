@@ -45,6 +45,7 @@ mod other_producers;
 mod quiet_connections;
 mod quotas;
 mod rebalance;
+mod record_metadata;
 mod routes;
 mod secured;
 mod seen;

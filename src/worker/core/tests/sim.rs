@@ -10,6 +10,7 @@ use super::super::super::endpoint_stats::{EndpointStats, Fleet};
 use super::super::super::scheduler::Id;
 use super::super::Core;
 use crate::message::call::{Call, Delivery, Frame, OrderingKey, Target};
+use crate::message::coordinates::Coordinates;
 use crate::message::worker::Event;
 use crate::message::{
     Answer, Assignment, CometId, Message, PartitionId, RecordId, Settled, Status,
@@ -47,6 +48,8 @@ pub struct Recorder {
     pub probes: Vec<CometId>,
     /// Whom the calls to users were for, in their order.
     pub users: Vec<String>,
+    /// Of each call that tells which records it carries: their offsets, the attempt and the trace's parent.
+    pub told: Vec<(Vec<i64>, u32, Option<String>)>,
 }
 
 impl Effects for Recorder {
@@ -62,6 +65,13 @@ impl Effects for Recorder {
             offset,
             doublings,
         });
+    }
+
+    fn tells(&mut self, coordinates: &Coordinates<'_>) {
+        let offsets = coordinates.records.iter().map(|record| record.offset);
+        let trace = coordinates.trace.as_ref().map(|trace| trace.parent.clone());
+        self.told
+            .push((offsets.collect(), coordinates.attempt, trace));
     }
 
     fn probe(&mut self, comet: CometId) {
