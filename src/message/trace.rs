@@ -30,9 +30,6 @@ impl Trace {
 }
 
 fn is_parent(text: &str) -> bool {
-    let hex = |part: Option<&str>, length: usize| {
-        part.filter(|part| part.len() == length && part.bytes().all(is_lower_hex))
-    };
     let mut parts = text.split('-');
     let Some(version) = hex(parts.next(), 2).filter(|version| *version != "ff") else {
         return false;
@@ -46,6 +43,11 @@ fn is_parent(text: &str) -> bool {
         _ => text.len() <= LONGEST_PARENT,
     };
     is_whole && is_long_enough && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// This part, if it is a number of so many digits.
+fn hex(part: Option<&str>, length: usize) -> Option<&str> {
+    part.filter(|part| part.len() == length && part.bytes().all(is_lower_hex))
 }
 
 fn is_lower_hex(byte: u8) -> bool {

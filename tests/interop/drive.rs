@@ -67,7 +67,7 @@ pub fn drive(plan: &Plan) -> io::Result<Outcome> {
                 }
                 None => break,
             };
-            caller.call(CometId(0), number, &calls::call(number), 0, now);
+            caller.call(CometId(0), number, &calls::call(number), 0, now, &[]);
             under_way += 1;
         }
         caller.flush(true);

@@ -94,7 +94,7 @@ fn to_room(room: &str) -> Call {
 
 impl Direct {
     fn start(&mut self, comet: CometId, id: usize, room: &str) {
-        self.call(comet, id, &to_room(room), 0, Instant::now());
+        self.call(comet, id, &to_room(room), (0, &[]), Instant::now());
     }
 
     fn await_ended(&mut self) -> Ended {
@@ -163,13 +163,19 @@ fn where_nobody_is_calls_end_at_once_until_the_next_attempt() {
     assert!(direct.peers[0].current().is_none());
 
     let now = Instant::now();
-    direct.call(COMET, 2, &to_room("r"), 0, now);
+    direct.call(COMET, 2, &to_room("r"), (0, &[]), now);
     assert!(direct.peers[0].current().is_none(), "it is too early");
     let (_, id, answer) = direct.await_call();
     assert_eq!((id, answer.expect_err("nobody is there").code), (2, 14));
 
     let (_comet, _) = comet_at(&address);
-    direct.call(COMET, 3, &to_room("r"), 0, now + Duration::from_secs(1));
+    direct.call(
+        COMET,
+        3,
+        &to_room("r"),
+        (0, &[]),
+        now + Duration::from_secs(1),
+    );
     assert!(direct.peers[0].current().is_some(), "it is time");
     assert_eq!(direct.await_call(), (COMET, 3, Ok(())));
 }

@@ -362,7 +362,7 @@ mod tests {
                 }
                 let path = format!("/{}{path}", "p".repeat(path * 10));
                 let mut block = Vec::new();
-                heads.write(&path, Limit::Usual(Duration::from_secs(timeout)), &mut block);
+                heads.write(&path, Limit::Usual(Duration::from_secs(timeout)), &Along::default(), &mut block);
                 prop_assert_eq!(read(&mut decoder, &block), expected(&path, &format!("{timeout}S")));
             }
         }

@@ -49,7 +49,7 @@ fn each_comet_has_tries_of_its_own() {
 #[test]
 fn a_call_that_carries_several_tells_them_all_and_the_first_trace() {
     let mut sim = telling(1);
-    sim.core.coalescer = Coalescer::new(Coalesce::Goim, 20, 65_536);
+    sim.core.coalescer = Coalescer::new(Coalesce::Goim, Dialect::default(), 20, 65_536);
     let traced = |offset: i64, parent: Option<&str>| {
         let mut message = message(1, offset, Target::All);
         message.trace = parent.map(|parent| {
