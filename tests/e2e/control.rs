@@ -72,6 +72,11 @@ fn a_pause_keeps_the_partitions_and_a_resume_goes_on(kafka: &Kafka) {
     });
     await_members(&topic, 2);
     assert!(comet.count() < 2 * SOME, "the paused one read on");
+    // What came meanwhile is its lag, and no more: none of the partitions that went away.
+    let left = (2 * SOME - comet.count()) as f64;
+    pages.await_metrics("the lag of what is paused", |now| {
+        now.sum("job_lag_records", &[]) == left && now.sum("job_lag_seconds", &[]) > 0.0
+    });
 
     assert_eq!(socket.ctl(&["resume"]).well(), "reading goes on\n");
     comet.await_delivered(2 * SOME);

@@ -182,14 +182,32 @@ fn a_stop_while_kafka_is_down_ends_well() {
     assert_each_once_in_order(&comet.calls(), ROOMS, 2 * MESSAGES);
 }
 
-/// Kafka goes away while job works, and comes back: job goes on.
 #[test]
 fn job_goes_on_when_kafka_is_back() {
-    let kafka = Kafka::start(Version::V3_9_1);
+    goes_on_when_kafka_is_back(Version::V3_9_1, &[]);
+}
+
+/// Kafka has forgotten the member by then, or takes its name for another's.
+#[test]
+fn a_member_with_a_name_goes_on_when_kafka_is_back() {
+    let flags = ["--group-instance-id", "a", "--session-timeout", "6s"];
+    goes_on_when_kafka_is_back(Version::V3_9_1, &flags);
+}
+
+#[test]
+fn a_member_with_a_name_of_kafkas_protocol_goes_on_when_kafka_is_back() {
+    let flags = ["--group-instance-id", "a", "--group-protocol", "consumer"];
+    goes_on_when_kafka_is_back(Version::V4_3_1, &flags);
+}
+
+/// Kafka goes away while job works, and comes back: job goes on.
+fn goes_on_when_kafka_is_back(version: Version, flags: &[&str]) {
+    let kafka = Kafka::start(version);
     let topic = Topic::new(&kafka, 4);
     let comet = Comet::start();
     topic.produce(over_rooms(ROOMS, 0, MESSAGES));
-    let mut job = topic.job(&[&comet]).log_level("WARN").start();
+    let job = topic.job(&[&comet]).args(flags);
+    let mut job = job.log_level("WARN").start();
     comet.await_delivered(MESSAGES);
     topic.await_no_lag();
     kafka.stop();
