@@ -31,6 +31,7 @@ use crate::base::{text::one_line, wall};
 use crate::figures::Figures;
 use crate::kafka::fetch::{Batch, FetchError, Make, Outcome, Positions};
 use crate::message::consumer::{Control, Paused};
+use crate::message::fleet::Node;
 use crate::message::{Held, PartitionId, RecordId, Topics, group, worker};
 use crate::observe::logging;
 use crate::settings::{Config, LogMessages};
@@ -72,7 +73,7 @@ struct Outputs {
 }
 
 impl Consumer {
-    /// A consumer that hands messages to `workers`. `again` makes what reads again for Comets that catch up.
+    /// A consumer that hands messages to `workers`, for these Comets at first. `again` makes what reads again for Comets that catch up.
     ///
     /// # Errors
     /// The system refuses a thread.
@@ -80,14 +81,19 @@ impl Consumer {
         config: &Config,
         (control, settings): (Receiver<Control>, Receiver<Arc<Config>>),
         (group, reads): (Sender<group::Event>, Sender<group::Read>),
-        workers: Vec<Mailbox<worker::Event>>,
+        (workers, comets): (Vec<Mailbox<worker::Event>>, Vec<Node>),
         again: Arc<Make>,
         figures: Arc<Figures>,
     ) -> std::io::Result<Self> {
         let caps = caps(config);
         Ok(Self {
             again: again::spawn(again)?,
-            core: Core::new(workers.len(), router(config), caps, Ages::from(config)),
+            core: Core::new(
+                workers.len(),
+                router(config, comets),
+                caps,
+                Ages::from(config),
+            ),
             control,
             settings,
             ticks: ticks(config),
@@ -287,9 +293,9 @@ impl Consumer {
     }
 }
 
-fn router(config: &Config) -> Router {
+fn router(config: &Config, comets: Vec<Node>) -> Router {
     let unknown_to_all = config.push_unknown_server.goes_to_all(config.dialect);
-    Router::new(config.comet.clone()).speaking(config.dialect, unknown_to_all)
+    Router::new(comets).speaking(config.dialect, unknown_to_all)
 }
 
 fn caps(config: &Config) -> Held {

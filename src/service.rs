@@ -12,7 +12,8 @@ use crate::base::notify::{self, READY};
 use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::caller::{self, Callers, Kind};
-use crate::comet::{self, FailureLog, Location, Manner};
+use crate::comet::fleet::Told;
+use crate::comet::{self, Directory, Manner};
 use crate::consumer::{self, Consumer};
 use crate::control::{self, Desk, ReadAgain, Reload, Wires};
 use crate::dead_letter;
@@ -28,9 +29,9 @@ use crate::observe::http::{self, Served};
 use crate::observe::metrics::Source;
 use crate::observe::pulse;
 use crate::settings::load::Loaded;
-use crate::settings::{Config, GroupProtocol, Http, security};
+use crate::settings::{Config, GroupProtocol, Http, fleet as listed, security};
 use crate::worker::coalesce::Coalescer;
-use crate::worker::{self, EndpointStats, Fleet, Worker};
+use crate::worker::{Calling, Fleet, Worker};
 
 // Limits of one room that another one relies on.
 const _: () = assert!(
@@ -56,10 +57,16 @@ pub fn open_files(config: &Config) -> u64 {
     const EACH_BROKER: usize = 9;
     /// krafka's connection, the relay's end of it, and the broker's.
     const RELAYED: usize = 3;
-    let connections = config.threads * config.comet.len();
+    // What a file, a name or a registry lists may be more by tomorrow.
+    let comets = config
+        .comet
+        .iter()
+        .map(listed::Source::expected)
+        .sum::<usize>();
+    let connections = config.threads * comets;
     // Who asks whether job is ready has each Comet asked over one more.
     let watched = match config.http.address {
-        Some(_) => http::FILES + config.comet.len(),
+        Some(_) => http::FILES + comets,
         None => 0,
     };
     // Who waits for sockets itself has a poller and what wakes it.
@@ -100,18 +107,12 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
     let (to_dead_letters, letters) = unbounded();
     let (to_membership, commands) = tokio::sync::mpsc::unbounded_channel();
 
-    let locations = comet::find(&config.comet, NAMES_WITHIN).map_err(no_thread)?;
+    let known = comet::fleet::Fleet::new(&config, NAMES_WITHIN);
+    let (comets, to_fleet) = (known.comets(), known.wire());
+    let directory = Directory::new(&comets, NAMES_WITHIN, to_fleet.clone());
+    let directory = Arc::new(directory.map_err(no_thread)?);
     let callers = Arc::new(callers(&config)?);
-    let fleet: Fleet = config
-        .comet
-        .iter()
-        .map(|_| Arc::new(EndpointStats::new(started)))
-        .collect();
-    let failures: Vec<_> = config
-        .comet
-        .iter()
-        .map(|_| Arc::new(FailureLog::default()))
-        .collect();
+    let fleet = Arc::new(Fleet::new(started));
     let session = match config.group_protocol {
         GroupProtocol::Classic => config.session_timeout,
         GroupProtocol::Consumer => config.session_timeout.min(BROKERS_SESSION),
@@ -121,29 +122,32 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         messages: config.hold_messages,
         bytes: config.hold_bytes,
     };
-    let figures = Arc::new(Figures::new(config.comet.clone(), config.threads, limit));
+    let figures = Arc::new(Figures::new(&comets, config.threads, limit));
     let pulse = pulse::spawn(figures.clone()).map_err(no_thread)?;
-    watch(&config, &figures, &pulse, (&callers, &locations))?;
+    watch(&config, &figures, &pulse, (&callers, &directory))?;
     let mut workers = Vec::new();
     for n in 0..config.threads {
         let (own, events) = unbounded();
-        let tell = worker::tell(own.clone(), figures.clone(), n);
-        let caller = callers
-            .of(n, &locations, manner(&config), tell)
-            .map_err(no_thread)?;
-        workers.push(Mailbox::new(own, caller.bell()));
+        let caller = callers.of(n, manner(&config)).map_err(no_thread)?;
+        workers.push(Mailbox::new(own.clone(), caller.bell()));
+        let calling = Calling {
+            caller,
+            directory: directory.clone(),
+            own,
+            figures: figures.clone(),
+            number: n,
+        };
         let worker = Worker::new(
             events,
             to_group.clone(),
-            (caller, &failures),
-            &fleet,
+            calling,
+            (&comets, fleet.clone()),
             (
-                config.window.calls(config.comet.len()),
+                config.window,
                 coalescer(&config),
                 (config.dialect, config.record_metadata),
             ),
             lease.clone(),
-            (figures.clone(), n),
         );
         start(&format!("worker-{n}"), move || worker.run())?;
     }
@@ -152,7 +156,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         &config,
         (controls, changes),
         (to_group.clone(), record),
-        workers.clone(),
+        (workers.clone(), comets.clone()),
         fetch::modern_fetchers(&config),
         figures.clone(),
     )
@@ -166,18 +170,22 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         figures.membership.clone(),
     )
     .map_err(no_thread)?;
+    let (settings_to_group, settings_to_fleet) = (to_group.clone(), to_fleet.clone());
     let _place = match control {
         Some((place, listener)) => {
             let desk = Desk::new(Wires {
                 consumer: to_consumer.clone(),
                 group: to_group.clone(),
                 topics: config.topics.clone(),
-                comets: config.comet.clone(),
+                figures: figures.clone(),
                 reload: Reload {
                     current: loaded,
                     read,
                     apply: Box::new(move |config| {
-                        let _ = to_group.send(Event::ShutdownWithin(config.shutdown_timeout));
+                        let timeout = config.shutdown_timeout;
+                        let _ = settings_to_group.send(Event::ShutdownWithin(timeout));
+                        let fleet = (config.comet.clone(), config.comet_refresh);
+                        let _ = settings_to_fleet.send(Told::Settings(fleet.0, fleet.1));
                         let _ = change.send(Arc::new(config.clone()));
                     }),
                 },
@@ -198,9 +206,11 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         membership: to_membership,
         lease,
         figures,
+        gone: Box::new(move |comet| drop(to_fleet.send(Told::Gone(comet)))),
     };
+    known.spawn(directory, to_group).map_err(no_thread)?;
     notify::tell(READY);
-    let outcome = group::run(channels, config.comet.clone(), config.shutdown_timeout);
+    let outcome = group::run(channels, comets, config.shutdown_timeout);
     let _ = to_consumer.send(Control::Stop);
     for worker in &workers {
         let _ = worker.send(message::worker::Event::Stop);
@@ -253,7 +263,7 @@ fn watch(
     config: &Config,
     figures: &Arc<Figures>,
     pulse: &Arc<Mutex<Pulse>>,
-    (callers, locations): (&Arc<Callers>, &[Arc<Location>]),
+    (callers, directory): (&Arc<Callers>, &Arc<Directory>),
 ) -> Result<(), String> {
     let Http {
         address,
@@ -281,7 +291,7 @@ fn watch(
     };
     let at = http::address_of(&listener).map_or_else(|| address.clone(), |at| at.to_string());
     let (callers, manner) = (callers.clone(), manner(config));
-    let (locations, asking) = (locations.to_vec(), figures.clone());
+    let (directory, asking) = (directory.clone(), figures.clone());
     let served = Served {
         source: Source {
             figures: figures.clone(),
@@ -292,9 +302,10 @@ fn watch(
         pulse: pulse.clone(),
         ask: Box::new(move || {
             let figures = asking.clone();
-            let asked = callers.ask_each(&locations, manner, move |comet, answer, _| {
+            let locations = directory.locations();
+            let asked = callers.ask_each(&locations, manner, move |_, answer, _| {
                 if answer.is_ok() {
-                    figures.answered(comet);
+                    figures.answered();
                 }
             });
             if let Err(error) = asked {

@@ -40,7 +40,7 @@ fuzz_target!(|value: &[u8]| {
 
 /// The message goes to whom it names, with its body and operation unchanged, or nowhere with a reason.
 fn route(push: &PushMsg) {
-    let router = Router::new(COMETS.map(str::to_owned).to_vec());
+    let router = Router::new(COMETS.map(Into::into).to_vec());
     let type_ = push.type_.value();
     let is_only = |comet: &&str| comet.eq_ignore_ascii_case(&push.only);
     let Ok(delivery) = router.route(push.clone()) else {

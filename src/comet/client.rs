@@ -73,11 +73,6 @@ impl Client {
         client
     }
 
-    /// The Comet's address, `host:port`, as configured.
-    pub fn address(&self) -> &str {
-        self.location.address()
-    }
-
     /// Where the Comet is.
     pub fn location(&self) -> &Location {
         &self.location
@@ -196,9 +191,9 @@ impl Client {
         self.question = None;
         self.channel = connect(&self.environment, &self.location);
         log::debug!(
-            comet = self.location.address();
+            comet = self.location.node().name;
             "Comet {}: a new channel, which connects with the next call",
-            self.location.address()
+            self.location.node()
         );
     }
 
@@ -279,10 +274,10 @@ fn compare(
                     *lock(&question.other) = Some(again);
                     if question.asked.settle(Sign::Missed) {
                         log::info!(
-                            comet = location.address();
+                            comet = location.node().name;
                             "Comet {}: nothing came over a connection for {:.0} s, nor an answer within {} s: taken for dead, the next \
                              call goes over a new one",
-                            location.address(),
+                            location.node(),
                             quiet.as_secs_f64(),
                             SIGN_WITHIN.as_secs()
                         );

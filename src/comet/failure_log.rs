@@ -8,6 +8,7 @@ use super::code::RpcStatusCode;
 use super::verdict::{Verdict, verdict_on_status};
 use crate::base::text::{escape_first, one_line};
 use crate::message::Status;
+use crate::message::fleet::Node;
 
 /// The same failure of one Comet is logged no more often than this.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -27,7 +28,7 @@ pub struct FailureLog {
 
 impl FailureLog {
     /// Logs that a call to `comet` failed with `status`, or counts it.
-    pub fn failed(&self, comet: &str, status: &Status, left_out: bool) {
+    pub fn failed(&self, comet: &Node, status: &Status, left_out: bool) {
         let interval = if left_out {
             INTERVAL_LEFT_OUT
         } else {
@@ -38,7 +39,7 @@ impl FailureLog {
         };
         let more = more(since);
         log::warn!(
-            comet, status = RpcStatusCode::from(status.code).to_string();
+            comet = comet.name, status = RpcStatusCode::from(status.code).to_string();
             "RPC failed: {} - Comet {comet}{more}{}",
             said(status),
             advice(status)

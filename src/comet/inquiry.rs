@@ -37,7 +37,11 @@ pub enum News {
 pub struct Inquiry {
     /// Looked up again and again until then.
     until: Option<Instant>,
+    /// Looked up each time that so much has passed, whatever happens.
+    refresh: Option<Duration>,
+    /// The next round of a name that is looked up again and again, and when the last one began.
     next: Instant,
+    last: Option<Instant>,
     rounds: u64,
     v4: Known,
     v6: Known,
@@ -62,13 +66,23 @@ impl Inquiry {
     pub fn new(now: Instant) -> Self {
         Self {
             until: Some(now + TROUBLED_FOR),
+            refresh: None,
             next: now,
+            last: None,
             rounds: 0,
             v4: Known::default(),
             v6: Known::default(),
             settle_at: None,
             addresses: Vec::new(),
             missing: None,
+        }
+    }
+
+    /// Of one that is looked up again each time that `refresh` has passed.
+    pub fn refreshed(now: Instant, refresh: Duration) -> Self {
+        Self {
+            refresh: Some(refresh),
+            ..Self::new(now)
         }
     }
 
@@ -81,6 +95,7 @@ impl Inquiry {
     pub fn round(&mut self, now: Instant) -> Option<Vec<Lookup>> {
         self.next_round().filter(|at| *at <= now)?;
         self.next = now + AGAIN;
+        self.last = Some(now);
         self.rounds += 1;
         let mut due = Vec::new();
         for family in [Family::V4, Family::V6] {
@@ -163,9 +178,14 @@ impl Inquiry {
     }
 
     fn next_round(&self) -> Option<Instant> {
-        self.until
+        let troubled = self.until.filter(|until| *until >= self.next);
+        let refreshed = self.last.zip(self.refresh);
+        let refreshed = refreshed.map(|(last, refresh)| last + refresh);
+        troubled
             .map(|_| self.next)
-            .filter(|next| self.until >= Some(*next))
+            .into_iter()
+            .chain(refreshed)
+            .min()
     }
 
     /// IPv4 first: so it doesn't matter for the first one whether the answer about IPv6 is late.

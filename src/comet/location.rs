@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::trial;
+use crate::message::fleet::Node;
 use crate::settings::UNIX;
 
 /// Shared by all that call this Comet.
 pub struct Location {
-    /// `host:port` or `unix:/path`, as configured.
-    address: String,
+    node: Node,
     /// How often its IP addresses have changed.
     version: AtomicU64,
     found: Mutex<Found>,
-    /// Asks for a lookup of the name; an IP address needs none.
-    look_up: Option<LookUp>,
+    /// Asks for a lookup.
+    look_up: LookUp,
     /// Whether a lookup was asked for that hasn't begun.
     asked: AtomicBool,
 }
@@ -55,28 +55,34 @@ pub fn is_name(address: &str) -> bool {
 }
 
 impl Location {
-    /// Of a configured address. Where the host is a name, `look_up` asks for its lookup.
-    pub fn new(address: &str, look_up: impl Fn() + Send + Sync + 'static) -> Self {
-        let ip = ip_of(address);
+    /// Of a Comet. `look_up` is called when it failed: where the host of its address is a name, it asks for its lookup.
+    pub fn new(node: Node, look_up: impl Fn() + Send + Sync + 'static) -> Self {
+        let ip = ip_of(&node.address);
         Self {
-            address: address.to_owned(),
+            node,
             version: AtomicU64::new(0),
             found: Mutex::new(Found {
                 addresses: ip.into_iter().collect(),
                 missing: None,
             }),
-            look_up: is_name(address).then(|| Box::new(look_up) as LookUp),
+            look_up: Box::new(look_up),
             asked: AtomicBool::new(false),
         }
     }
 
+    /// The Comet that is there.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// `host:port`.
     pub fn address(&self) -> &str {
-        &self.address
+        &self.node.address
     }
 
     /// The name, without the port.
     pub fn host(&self) -> &str {
-        host_and_port(&self.address).0
+        host_and_port(&self.node.address).0
     }
 
     /// Changes when the IP addresses have changed.
@@ -93,7 +99,7 @@ impl Location {
 
     /// The path of its Unix socket, where it is at one.
     pub fn path(&self) -> Option<&str> {
-        path_of(&self.address)
+        path_of(&self.node.address)
     }
 
     /// Its addresses, in the order in which they are tried.
@@ -106,7 +112,10 @@ impl Location {
 
     fn port(&self) -> u16 {
         // The settings take nothing that has none.
-        let port = host_and_port(&self.address).1.parse().unwrap_or_default();
+        let port = host_and_port(&self.node.address)
+            .1
+            .parse()
+            .unwrap_or_default();
         // In a trial each process has its own way to a Comet of one name.
         match trial::number("comet-port-shift") {
             Some(by) => u16::try_from(u64::from(port) + by).unwrap_or(port),
@@ -126,10 +135,8 @@ impl Location {
 
     /// The Comet failed. Its name is looked up within a second, and again for as long as it fails.
     pub fn failed(&self) {
-        if let Some(look_up) = &self.look_up
-            && !self.asked.swap(true, Ordering::AcqRel)
-        {
-            look_up();
+        if !self.asked.swap(true, Ordering::AcqRel) {
+            (self.look_up)();
         }
     }
 
@@ -149,15 +156,15 @@ impl Location {
         self.version.fetch_add(1, Ordering::Release);
         // A lookup that was asked for doesn't come any more: what fails from now on asks anew.
         self.lookup_begins();
-        let address = &self.address;
+        let node = &self.node;
         if !before.addresses.is_empty() {
             let before = listed(&before.addresses);
-            log::info!(comet = address; "Comet {address} is at {now} now, no longer at {before}");
+            log::info!(comet = node.name; "Comet {node} is at {now} now, no longer at {before}");
         } else if before.missing.is_some() {
-            log::info!(comet = address; "Comet {address} was found: it is at {now}");
+            log::info!(comet = node.name; "Comet {node} was found: it is at {now}");
         }
         if let Some(several) = self.several() {
-            log::warn!(comet = address; "Comet {address}: {several}. {ONE_NAME_EACH}");
+            log::warn!(comet = node.name; "Comet {node}: {several}. {ONE_NAME_EACH}");
         }
     }
 
@@ -172,7 +179,8 @@ impl Location {
             true => "looking again while messages wait for it".to_owned(),
             false => format!("going on with what was known before: {known}"),
         };
-        log::warn!(comet = self.address; "Comet {}: {}; {go_on}", self.address, self.not_found());
+        let node = &self.node;
+        log::warn!(comet = node.name; "Comet {node}: {}; {go_on}", self.not_found());
     }
 
     /// What is wrong where the name has several addresses of a kind: as a rule these are several Comets.
@@ -196,7 +204,8 @@ impl Location {
 
 /// What to do about a name of several addresses.
 pub const ONE_NAME_EACH: &str = "If they are several Comets, people on the others get nothing: give each Comet its own \
-                                 name or address in comet (--comet, JOB_COMET)";
+                                 name or address in comet (--comet, JOB_COMET), or write dns:///NAME:PORT there, which makes \
+                                 each address of the name a Comet";
 
 fn listed(addresses: &[IpAddr]) -> String {
     let addresses: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
@@ -233,7 +242,7 @@ mod tests {
     }
 
     fn at(list: &[&str]) -> Location {
-        let location = Location::new("comet:50051", || {});
+        let location = Location::new("comet:50051".into(), || {});
         location.moved(ips(list));
         location
     }
@@ -261,32 +270,28 @@ mod tests {
     }
 
     #[test]
-    fn an_ip_address_needs_no_lookup() {
+    fn an_ip_address_is_known_from_the_start() {
         for (address, expected) in [
             ("10.0.0.1:1", "ipv4:10.0.0.1:1"),
             ("[::1]:1", "ipv6:%5B::1%5D:1"),
         ] {
-            let location = Location::new(address, || panic!("there is nothing to look up"));
+            let location = Location::new(address.into(), || ());
             assert_eq!(location.target().as_deref(), Some(expected));
-            location.failed();
         }
     }
 
     #[test]
-    fn a_unix_socket_needs_no_lookup_and_has_no_ip_address() {
-        let location = Location::new("unix:/run/c:1.sock", || {
-            panic!("there is nothing to look up")
-        });
+    fn a_unix_socket_has_no_ip_address() {
+        let location = Location::new("unix:/run/c:1.sock".into(), || ());
         assert_eq!(location.path(), Some("/run/c:1.sock"));
         assert_eq!((location.target(), location.addresses()), (None, vec![]));
-        location.failed();
     }
 
     #[test]
     fn failures_ask_for_one_lookup_until_it_begins() {
         let lookups = Arc::new(AtomicUsize::new(0));
         let asked = lookups.clone();
-        let location = Location::new("comet:1", move || {
+        let location = Location::new("comet:1".into(), move || {
             asked.fetch_add(1, Ordering::Relaxed);
         });
         location.failed();
@@ -302,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_lost_keeps_its_addresses() {
-        let location = Location::new("comet:1", || {});
+        let location = Location::new("comet:1".into(), || {});
         assert_eq!(location.target(), None);
         location.missing("no such name".into());
         assert_eq!(

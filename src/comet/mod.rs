@@ -8,7 +8,9 @@ mod code;
 mod connecting;
 mod cork;
 mod dialect;
+mod directory;
 mod failure_log;
+pub mod fleet;
 mod inquiry;
 mod location;
 mod lookup;
@@ -27,16 +29,16 @@ mod verdict;
 mod without_library;
 
 #[cfg(not(feature = "grpcio"))]
-pub use without_library::{Client, Queues, redirect_log};
+pub use without_library::{Client, Environment, Queues, redirect_log};
 /// What is over gRPC's own library. It has gRPC's core log through this process's log.
 #[cfg(feature = "grpcio")]
-pub use {client::Client, grpcio::redirect_log, queues::Queues};
+pub use {client::Client, grpcio::Environment, grpcio::redirect_log, queues::Queues};
 
 pub use code::RpcStatusCode;
 pub use cork::{Cork, forbid as forbid_cork};
 pub use dialect::{Manner, service};
+pub use directory::{Directory, Known};
 pub use failure_log::{FailureLog, said};
 pub use location::{Location, ONE_NAME_EACH};
 pub use metadata::Metadata;
-pub use names::find;
 pub use verdict::{Verdict, verdict_on};

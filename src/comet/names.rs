@@ -3,9 +3,10 @@
 //! gRPC's own lookup doesn't serve: it waits for IPv4 and IPv6 both, asks at most once in 30 s, and waits ever longer
 //! while a name isn't found. A Comet that moved was out of reach for half a minute after its name was right.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,110 +16,203 @@ use super::inquiry::{Inquiry, Lookup, News};
 use super::location::{Location, is_name};
 use super::lookup::{self, NotFound};
 use crate::base::limits;
+use crate::message::CometId;
+use crate::message::fleet::Node;
 
-/// Locations for these addresses, in their order. Blocks until each name was looked up, or until
-/// `timeout` is over. The thread that looks names up lives as long as the process; where there are none it isn't started.
-///
-/// # Errors
-/// When no thread can be started.
-pub fn find(addresses: &[String], timeout: Duration) -> io::Result<Vec<Arc<Location>>> {
-    let (events, heard) = unbounded();
-    let mut named = Vec::new();
-    let mut locations = Vec::new();
-    for address in addresses {
-        let (number, failed) = (named.len(), events.clone());
-        let location = Arc::new(Location::new(address, move || {
+/// Looks names up, for as long as their locations are in use. The thread that does it is started with the first name, and lives as
+/// long as the process.
+#[derive(Default)]
+pub struct Names(Mutex<Told>);
+
+#[derive(Default)]
+struct Told {
+    thread: Option<Sender<Event>>,
+    /// Counts the names.
+    names: u64,
+}
+
+impl Names {
+    /// Locations for these Comets, in their order; where one is an address already, `failed` is told of its failures. Blocks until each name was looked up, or until `timeout` is over.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn find(
+        &self,
+        comets: &[Node],
+        timeout: Duration,
+        failed: impl Fn(CometId) + Clone + Send + Sync + 'static,
+    ) -> io::Result<Vec<Arc<Location>>> {
+        // It never sends anything: it hangs up.
+        let (unsettled, all_settled) = bounded(0);
+        let mut locations = Vec::new();
+        for (comet, node) in (0..).map(CometId).zip(comets) {
+            let failed = failed.clone();
+            let failed = move || failed(comet);
+            locations.push(self.locate(node.clone(), Some(unsettled.clone()), failed)?);
+        }
+        drop(unsettled);
+        let _: Result<(), _> = all_settled.recv_timeout(timeout);
+        Ok(locations)
+    }
+
+    /// A location, of which the name is being looked up. Where it is an address already, `failed` is told of its first failure.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn add(
+        &self,
+        node: Node,
+        failed: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Arc<Location>> {
+        self.locate(node, None, failed)
+    }
+
+    fn locate(
+        &self,
+        node: Node,
+        unsettled: Option<Sender<()>>,
+        failed: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Arc<Location>> {
+        if !is_name(&node.address) {
+            return Ok(Arc::new(Location::new(node, failed)));
+        }
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let thread = match &told.thread {
+            Some(thread) => thread.clone(),
+            None => told.thread.insert(start()?).clone(),
+        };
+        told.names += 1;
+        let (number, failed) = (told.names, thread.clone());
+        let location = Arc::new(Location::new(node, move || {
             let _ = failed.send(Event::Failed(number));
         }));
-        if is_name(address) {
-            named.push((location.clone(), Inquiry::new(Instant::now())));
-        }
-        locations.push(location);
+        let _ = thread.send(Event::Add {
+            number,
+            location: Arc::downgrade(&location),
+            unsettled,
+        });
+        Ok(location)
     }
-    if !named.is_empty() {
-        let (unsettled, all_settled) = bounded(0);
-        let names = Names {
-            named,
-            own: events,
-            heard,
-            unsettled: Some(unsettled),
-        };
-        thread::Builder::new()
-            .name("names".into())
-            .spawn(move || names.run())?;
-        // It never sends anything: it hangs up.
-        let _: Result<(), _> = all_settled.recv_timeout(timeout);
-    }
-    Ok(locations)
+}
+
+fn start() -> io::Result<Sender<Event>> {
+    let (own, heard) = unbounded();
+    let looking = Looking {
+        named: BTreeMap::new(),
+        own: own.clone(),
+        heard,
+    };
+    thread::Builder::new()
+        .name("names".into())
+        .spawn(move || looking.run())?;
+    Ok(own)
 }
 
 enum Event {
+    /// This name is to be looked up. `unsettled` is dropped when it was looked up once.
+    Add {
+        number: u64,
+        location: Weak<Location>,
+        unsettled: Option<Sender<()>>,
+    },
     /// The Comet of this name failed.
-    Failed(usize),
+    Failed(u64),
     Answered {
-        number: usize,
+        number: u64,
         lookup: Lookup,
         answer: Result<Vec<IpAddr>, NotFound>,
     },
 }
 
 /// The thread that looks names up.
-struct Names {
-    named: Vec<(Arc<Location>, Inquiry)>,
+struct Looking {
+    named: BTreeMap<u64, Named>,
     own: Sender<Event>,
     heard: Receiver<Event>,
-    /// Dropped when each name was looked up once.
+}
+
+struct Named {
+    location: Weak<Location>,
+    inquiry: Inquiry,
     unsettled: Option<Sender<()>>,
 }
 
-impl Names {
+impl Looking {
     fn run(mut self) {
         loop {
             let now = Instant::now();
-            for number in 0..self.named.len() {
-                self.bring_up_to_date(number, now);
-            }
-            let mut inquiries = self.named.iter().map(|(_, inquiry)| inquiry);
-            if inquiries.all(Inquiry::is_settled) {
-                self.unsettled = None;
-            }
-            let inquiries = self.named.iter().map(|(_, inquiry)| inquiry);
+            let own = &self.own;
+            self.named
+                .retain(|number, named| named.bring_up_to_date(*number, now, own));
+            let inquiries = self.named.values().map(|named| &named.inquiry);
             let event = match inquiries.filter_map(Inquiry::wake_at).min() {
                 Some(at) => self.heard.recv_deadline(at).ok(),
                 None => self.heard.recv().ok(),
             };
-            let now = Instant::now();
-            match event {
-                Some(Event::Failed(number)) => self.named[number].1.failed(now),
-                Some(Event::Answered {
-                    number,
-                    lookup,
-                    answer,
-                }) => self.named[number].1.answered(lookup, answer, now),
-                None => {}
+            if let Some(event) = event {
+                self.take(event, Instant::now());
             }
         }
     }
 
-    /// Starts the lookups that are due for one name, and tells its location what came of those before.
-    fn bring_up_to_date(&mut self, number: usize, now: Instant) {
-        let (location, inquiry) = &mut self.named[number];
-        if let Some(lookups) = inquiry.round(now) {
-            location.lookup_begins();
-            for lookup in lookups {
-                look_up(location, number, lookup, &self.own);
+    fn take(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Add {
+                number,
+                location,
+                unsettled,
+            } => {
+                let named = Named {
+                    location,
+                    inquiry: Inquiry::new(now),
+                    unsettled,
+                };
+                self.named.insert(number, named);
             }
-        }
-        match inquiry.settle(now) {
-            Some(News::Moved(addresses)) => location.moved(addresses),
-            Some(News::Missing(why)) => location.missing(why),
-            None => {}
+            Event::Failed(number) => {
+                if let Some(named) = self.named.get_mut(&number) {
+                    named.inquiry.failed(now);
+                }
+            }
+            Event::Answered {
+                number,
+                lookup,
+                answer,
+            } => {
+                if let Some(named) = self.named.get_mut(&number) {
+                    named.inquiry.answered(lookup, answer, now);
+                }
+            }
         }
     }
 }
 
+impl Named {
+    /// Starts the lookups that are due, and tells the location what came of those before. Returns false if nobody uses it any more.
+    fn bring_up_to_date(&mut self, number: u64, now: Instant, own: &Sender<Event>) -> bool {
+        let Some(location) = self.location.upgrade() else {
+            return false;
+        };
+        if let Some(lookups) = self.inquiry.round(now) {
+            location.lookup_begins();
+            for lookup in lookups {
+                look_up(&location, number, lookup, own);
+            }
+        }
+        match self.inquiry.settle(now) {
+            Some(News::Moved(addresses)) => location.moved(addresses),
+            Some(News::Missing(why)) => location.missing(why),
+            None => {}
+        }
+        if self.inquiry.is_settled() {
+            self.unsettled = None;
+        }
+        true
+    }
+}
+
 /// Asks on a thread of its own: an answer may take minutes.
-fn look_up(location: &Location, number: usize, lookup: Lookup, events: &Sender<Event>) {
+fn look_up(location: &Location, number: u64, lookup: Lookup, events: &Sender<Event>) {
     let host = location.host().to_owned();
     let to = events.clone();
     let answered = move |answer| Event::Answered {
@@ -145,8 +239,11 @@ mod tests {
 
     #[test]
     fn a_name_is_found_before_anybody_calls() {
-        let addresses = ["localhost:1".to_owned(), "10.0.0.1:2".to_owned()];
-        let locations = find(&addresses, Duration::from_secs(60)).unwrap();
+        let comets = ["localhost:1".into(), "10.0.0.1:2".into()];
+        let names = Names::default();
+        let locations = names
+            .find(&comets, Duration::from_secs(60), |_| ())
+            .unwrap();
         let [name, ip] = &locations[..] else {
             panic!("there are two")
         };

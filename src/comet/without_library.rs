@@ -37,10 +37,6 @@ impl Client {
         match environment.0 {}
     }
 
-    pub fn address(&self) -> &str {
-        match self.0 {}
-    }
-
     pub fn call(
         &mut self,
         _: &Call,

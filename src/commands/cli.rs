@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::comet::{Metadata, tls};
+use crate::comet::{Metadata, fleet, tls};
 use crate::commands::config::Form;
 use crate::kafka::Cluster;
 use crate::settings;
@@ -236,6 +236,9 @@ fn read(
         if let Some(tls) = &loaded.config.comet_tls {
             tls::check_files(tls).map_err(wrong)?;
         }
+    }
+    if name == "run" {
+        fleet::check_files(&loaded.config.comet).map_err(wrong)?;
     }
     Ok(match name {
         "send" => Invocation::Send(loaded, SendArgs::from_arg_matches(matches)?),

@@ -84,6 +84,15 @@ impl CatchUp {
         self.held.entry(comet).or_default()
     }
 
+    /// So much of it is no longer held.
+    pub fn no_longer_holds(&mut self, comet: CometId, less: Held) {
+        let held = self.held_for(comet);
+        *held -= less;
+        if *held == Held::default() {
+            self.held.remove(&comet);
+        }
+    }
+
     /// Partitions, Comets or logs have changed: what is kept may be wrong, or nobody's.
     pub fn forget_kept(&mut self) {
         self.kept = None;

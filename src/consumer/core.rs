@@ -18,6 +18,7 @@ use super::reading::Reading;
 use super::route::Router;
 use crate::kafka::fetch::{Batch, MAX_WAIT, Outcome, Positions, SHORT_WAIT};
 use crate::message::consumer::{Behind, Control};
+use crate::message::fleet::Change;
 use crate::message::memory::Rounds;
 use crate::message::proto::push::PushMsg;
 use crate::message::{Held, PartitionId, RecordId, WorkerId, group, worker};
@@ -126,10 +127,11 @@ impl Core {
         }
     }
 
-    /// Returns the positions to fetch next, or `None` while no partition is assigned, a cap is reached or reading is paused. Only
-    /// a control message changes that.
+    /// Returns the positions to fetch next, or `None` while no partition is assigned, there is no Comet, a cap is reached or reading
+    /// is paused. Only a control message changes that.
     pub fn positions(&self) -> Option<Positions> {
-        if self.paused || self.partitions.is_empty() || self.is_full() {
+        let nobody = self.router.comets() == 0;
+        if self.paused || nobody || self.partitions.is_empty() || self.is_full() {
             return None;
         }
         let positions = self.partitions.iter();
@@ -289,6 +291,7 @@ impl Core {
                 }
                 self.tell_workers(|| worker::Event::Return(comet), perform);
             }
+            Control::Fleet(change) => self.change(change, perform),
             Control::Revoke { partition } => {
                 self.partitions.remove(&partition);
             }
@@ -301,14 +304,27 @@ impl Core {
                 bytes,
                 again,
             } => {
-                let held = match again {
-                    None => &mut self.held,
-                    Some(comet) => self.catch_up.held_for(comet),
-                };
-                *held -= Held { messages, bytes };
+                let less = Held { messages, bytes };
+                match again {
+                    None => self.held -= less,
+                    Some(comet) => self.catch_up.no_longer_holds(comet, less),
+                }
             }
             Control::Pause { .. } | Control::Stop => {}
         }
+    }
+
+    /// The fleet is another one from the next record on.
+    fn change(&mut self, change: Change, perform: &mut impl FnMut(Effect<'_>)) {
+        self.router.change(&change);
+        if let Change::Leave(comet) = change {
+            self.catch_up.away.remove(&comet);
+            for reading in self.partitions.values_mut() {
+                reading.behind.forget(comet);
+            }
+        }
+        self.catch_up.limit(self.caps, self.router.comets());
+        self.tell_workers(|| worker::Event::Fleet(change.clone()), perform);
     }
 
     /// Whether what a fetch from `positions` brought of a partition is what is to be read next. If the partition went away and

@@ -86,6 +86,12 @@ impl Lags {
         });
     }
 
+    /// The Comet left the fleet.
+    pub fn forget(&mut self, comet: CometId) {
+        self.lags.retain(|lag| lag.comet != comet);
+        self.list();
+    }
+
     /// Forgets the Comets that caught up, and returns them. From the offset `live` on, each record is read for all. Those that are
     /// `away` get nothing, though there may be nothing yet that they miss.
     pub fn attach(&mut self, live: i64, away: &BTreeSet<CometId>) -> Vec<CometId> {

@@ -1,19 +1,24 @@
 //! From a `PushMsg` to the call that delivers it, its target Comets, and its ordering key.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 
 use crate::base::text::one_line;
 use crate::message::call::{Call, Delivery, Frame, OrderingKey, Target};
+use crate::message::fleet::{Change, Node};
 use crate::message::proto::push::{PushMsg, push_msg::Type};
-use crate::message::{CometId, Dialect};
+use crate::message::{ByComet, CometId, Dialect};
 
 /// Operations for messages without one: to a user or room, and to everybody.
 const OP_MESSAGE: i32 = 4;
 const OP_BROADCAST: i32 = 5;
 
-/// Routes messages to a fixed list of Comets.
+/// Routes messages to the Comets of the fleet.
 pub struct Router {
-    comets: Vec<String>,
+    comets: ByComet<Node>,
+    /// What `PushMsg.server` may say, and which Comet that means.
+    servers: HashMap<String, CometId>,
     /// Whether a message without an operation gets a usual one.
     usual_operations: bool,
     /// Whether all Comets get what is for users on a server that is none of them.
@@ -21,13 +26,16 @@ pub struct Router {
 }
 
 impl Router {
-    /// `comets` are the configured addresses, `host:port` each, in the order of their ids.
-    pub fn new(comets: Vec<String>) -> Self {
-        Self {
-            comets,
+    /// For these Comets, their ids from 0 on.
+    pub fn new(comets: Vec<Node>) -> Self {
+        let mut router = Self {
+            comets: comets.into(),
+            servers: HashMap::new(),
             usual_operations: true,
             unknown_to_all: true,
-        }
+        };
+        router.list_servers();
+        router
     }
 
     /// Routes as Comets of this kind want it. `unknown_to_all`: a message to users on a server that is none of the Comets goes to
@@ -40,14 +48,42 @@ impl Router {
         }
     }
 
+    /// Routes what comes from now on to the fleet as it is then.
+    pub fn change(&mut self, change: &Change) {
+        match change {
+            Change::Join(comet, node) | Change::Become(comet, node) => {
+                self.comets.insert(*comet, node.clone());
+            }
+            Change::Leave(comet) => drop(self.comets.remove(*comet)),
+        }
+        self.list_servers();
+    }
+
+    /// A Comet is meant by its name, its address, or the host in that, where no other Comet has that one. What is more exact wins.
+    fn list_servers(&mut self) {
+        self.servers.clear();
+        for (comet, node) in self.comets.iter() {
+            let mut others = self.comets.iter().filter(|(other, _)| *other != comet);
+            if others.all(|(_, other)| other.host() != node.host()) {
+                self.servers.insert(node.host().to_owned(), comet);
+            }
+        }
+        for (comet, node) in self.comets.iter() {
+            self.servers.insert(node.address.clone(), comet);
+        }
+        for (comet, node) in self.comets.iter() {
+            self.servers.insert(node.name.clone(), comet);
+        }
+    }
+
     /// How many Comets there are.
     pub fn comets(&self) -> usize {
         self.comets.len()
     }
 
-    /// A Comet's name, as in `--comet`.
+    /// A Comet's name.
     pub fn name(&self, comet: CometId) -> &str {
-        &self.comets[comet.0 as usize]
+        self.comets.get(comet).map_or("?", |node| &node.name)
     }
 
     /// Routes one message.
@@ -70,10 +106,10 @@ impl Router {
             return Ok(None);
         }
         let mut comets = self.comets.iter();
-        match comets.position(|comet| comet.eq_ignore_ascii_case(name)) {
-            Some(place) => Ok(Some(CometId(place as u32))),
+        match comets.find(|(_, node)| node.is_called(name)) {
+            Some((comet, _)) => Ok(Some(comet)),
             None => Err(format!(
-                "it was replayed for the Comet {} alone, which --comet doesn't list",
+                "it was replayed for the Comet {} alone, which isn't in the fleet",
                 one_line(name)
             )),
         }
@@ -98,9 +134,8 @@ impl Router {
     }
 
     fn to_users(&self, push: PushMsg) -> Result<Delivery, String> {
-        let mut comets = self.comets.iter();
-        let target = match comets.position(|comet| names(comet, &push.server)) {
-            Some(place) => Target::One(CometId(place as u32)),
+        let target = match self.servers.get(&push.server) {
+            Some(&comet) => Target::One(comet),
             None if self.unknown_to_all || !push.only.is_empty() => Target::All,
             None => return Err(nowhere(&push.server)),
         };
@@ -116,7 +151,7 @@ impl Router {
 
     fn to_everybody(&self, push: PushMsg) -> Delivery {
         // The speed is the whole system's. Rounded up: a share of 0 would mean no limit.
-        let speed = (push.speed.max(0) as u32).div_ceil(self.comets.len() as u32) as i32;
+        let speed = (push.speed.max(0) as u32).div_ceil(self.comets.len().max(1) as u32) as i32;
         Delivery {
             key: OrderingKey::everybody(),
             target: Target::All,
@@ -152,19 +187,10 @@ fn nowhere(server: &str) -> String {
     match server {
         "" => "it is for users, and names no server".into(),
         server => format!(
-            "it is for users on the server {}, which --comet doesn't list",
+            "it is for users on the server {}, which isn't in the fleet",
             one_line(server)
         ),
     }
-}
-
-/// Whether `server`, as Logic writes it, names this Comet by its whole address or its host.
-fn names(comet: &str, server: &str) -> bool {
-    !server.is_empty()
-        && (comet == server
-            || comet
-                .rsplit_once(':')
-                .is_some_and(|(host, _)| host == server))
 }
 
 #[cfg(test)]
@@ -218,6 +244,73 @@ mod tests {
             assert_eq!(keys, ["u1", "u2"]);
             assert_eq!(frame.op, 7);
         }
+    }
+
+    fn target_of(router: &Router, server: &str) -> Target {
+        let message = PushMsg {
+            keys: vec!["u1".into()],
+            server: server.into(),
+            ..push(Type::PUSH)
+        };
+        router.route(message).unwrap().target
+    }
+
+    #[test]
+    fn a_server_is_named_by_its_name_its_address_or_a_host_of_its_own() {
+        let named = |name: &str, address: &str| Node {
+            name: name.into(),
+            ..address.into()
+        };
+        let comets = vec![
+            named("comet1", "10.0.0.1:1"),
+            named("comet2", "10.0.0.2:1"),
+            named("10.0.0.2", "10.0.0.2:2"),
+            "10.0.0.3:1".into(),
+            "10.0.0.3:2".into(),
+        ];
+        let router = Router::new(comets);
+        for (server, target) in [
+            ("comet1", Target::One(CometId(0))),
+            ("10.0.0.1", Target::One(CometId(0))),
+            ("comet2", Target::One(CometId(1))),
+            ("10.0.0.2:1", Target::One(CometId(1))),
+            // A name before a host.
+            ("10.0.0.2", Target::One(CometId(2))),
+            ("10.0.0.3:2", Target::One(CometId(4))),
+            // Which of two it is can't be told.
+            ("10.0.0.3", Target::All),
+            ("Comet1", Target::All),
+        ] {
+            assert_eq!(target_of(&router, server), target, "{server}");
+        }
+    }
+
+    #[test]
+    fn the_fleet_changes_where_messages_go_and_not_their_keys() {
+        let mut router = router();
+        let key = |router: &Router| {
+            let mut message = push(Type::BROADCAST);
+            message.speed = 6;
+            let delivery = router.route(message).unwrap();
+            let Call::Broadcast { speed, .. } = delivery.call else {
+                panic!("not Broadcast")
+            };
+            (delivery.key, speed)
+        };
+        assert_eq!(key(&router), (OrderingKey::everybody(), 3));
+        router.change(&Change::Join(CometId(5), "comet-c:50051".into()));
+        assert_eq!(key(&router), (OrderingKey::everybody(), 2));
+        assert_eq!(target_of(&router, "comet-c"), Target::One(CometId(5)));
+        let renamed = Node {
+            name: "c".into(),
+            ..Node::from("comet-x:50051")
+        };
+        router.change(&Change::Become(CometId(5), renamed));
+        assert_eq!(target_of(&router, "comet-c"), Target::All);
+        assert_eq!(target_of(&router, "c"), Target::One(CometId(5)));
+        router.change(&Change::Leave(CometId(1)));
+        assert_eq!(target_of(&router, "comet-b"), Target::All);
+        assert_eq!((router.comets(), router.name(CometId(5))), (2, "c"));
     }
 
     #[test]
@@ -279,10 +372,10 @@ mod tests {
             assert_eq!(router().route(only).unwrap(), expected);
         }
         let mut gone = room();
-        gone.only = "comet-b".into();
+        gone.only = "comet-c".into();
         let reason = router().route(gone).unwrap_err();
         assert!(
-            reason.contains("comet-b alone, which --comet doesn't list"),
+            reason.contains("comet-c alone, which isn't in the fleet"),
             "{reason}"
         );
     }

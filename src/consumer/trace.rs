@@ -1,10 +1,11 @@
 //! Where each message goes, at TRACE.
 
+use crate::figures::Roster;
 use crate::message::call::Target;
 use crate::message::{Message, PartitionId, Topics, WorkerId};
 
 /// Says which worker gets each message, and for which Comets.
-pub fn routed(topics: &Topics, worker: WorkerId, messages: &[Message], comets: &[String]) {
+pub fn routed(topics: &Topics, worker: WorkerId, messages: &[Message], comets: &Roster) {
     if !log::log_enabled!(log::Level::Trace) {
         return;
     }
@@ -17,9 +18,10 @@ pub fn routed(topics: &Topics, worker: WorkerId, messages: &[Message], comets: &
         let method = delivery.call.method().name();
         let comet = match delivery.target {
             Target::All => None,
-            Target::One(comet) => comets.get(comet.0 as usize),
+            Target::One(comet) => Some(comets.name(comet)),
         };
-        let whom = comet.map_or("every Comet", String::as_str);
+        let comet = comet.as_deref();
+        let whom = comet.unwrap_or("every Comet");
         let without = message.without.as_ref().map_or(0, |comets| comets.len());
         let again = if message.again { ", read again" } else { "" };
         log::trace!(

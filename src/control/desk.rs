@@ -1,5 +1,6 @@
 //! What each command does: whom it tells, and what is said of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -12,6 +13,7 @@ use super::reload::{Reload, reload};
 use super::request::{Entry, Reply, Request};
 use crate::base::notify::{self, READY};
 use crate::base::text::{counted, one_line};
+use crate::figures::Figures;
 use crate::message::consumer::{Control, Paused};
 use crate::message::group::{self, Skip, Skipped};
 use crate::message::{CometId, PartitionId, TopicId, Topics};
@@ -25,8 +27,8 @@ pub struct Wires {
     pub consumer: Sender<Control>,
     pub group: Sender<group::Event>,
     pub topics: Topics,
-    /// The Comets' addresses, in the order of their ids.
-    pub comets: Vec<String>,
+    /// Has the Comets' names.
+    pub figures: Arc<Figures>,
     pub reload: Reload,
 }
 
@@ -192,10 +194,9 @@ impl Desk {
     /// It isn't skipped: why.
     fn told(&self, record: &str, skipped: Skipped) -> Result<String, String> {
         let named = |comets: &[CometId]| {
-            let names = comets
-                .iter()
-                .map(|comet| &self.wires.comets[comet.0 as usize][..]);
-            names.collect::<Vec<_>>().join(", ")
+            let names = &self.wires.figures.comets;
+            let names: Vec<_> = comets.iter().map(|comet| names.name(*comet)).collect();
+            names.join(", ")
         };
         match skipped {
             Skipped::NotOurs => Err(format!("{record}: this job doesn't have the partition")),

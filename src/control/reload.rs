@@ -5,7 +5,9 @@ use crate::settings::load::{Change, Loaded};
 use crate::settings::{Config, Fetch};
 
 /// What a job takes while it runs, by the settings' keys.
-const LIVE: [&str; 7] = [
+const LIVE: [&str; 9] = [
+    "comet",
+    "comet-refresh",
     "log-messages",
     "max-age",
     "max-age-action",
@@ -65,5 +67,11 @@ fn is_live(change: &Change, before: &Config, after: &Config) -> bool {
     // Which fetcher reads is chosen at the start, and one of them doesn't read the records' times.
     let needs_times = before.max_age.is_none() && after.max_age.is_some();
     let may_lack_times = needs_times && before.fetch == Fetch::Auto;
-    LIVE.contains(&&change.key[..]) && !(change.key == "max-age" && may_lack_times)
+    // How Comets are called is, too.
+    let is_called_otherwise = before.needs_lean() != after.needs_lean();
+    match &change.key[..] {
+        "max-age" if may_lack_times => false,
+        "comet" if is_called_otherwise => false,
+        key => LIVE.contains(&key),
+    }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{LARGEST, header};
 use crate::base::wall;
+use crate::figures::Roster;
 use crate::kafka::client::{ConsumerRecord, Record};
 use crate::message::dead_letter::Letter;
 
@@ -11,11 +12,11 @@ use crate::message::dead_letter::Letter;
 const ROOM: usize = LARGEST - (1 << 20);
 
 /// Builds the letter for `topic`: the message as it was read from the topic `source`, with headers that say why it failed.
-/// `original` is `None` if Kafka no longer has it or it can't be read. `comets` are the Comets' names, in the order of their ids.
+/// `original` is `None` if Kafka no longer has it or it can't be read. `comets` has the Comets' names.
 pub fn record(
     topic: &str,
     source: &str,
-    comets: &[String],
+    comets: &Roster,
     letter: &Letter,
     original: Option<ConsumerRecord>,
 ) -> Record {
@@ -42,10 +43,7 @@ pub fn record(
         record = record.header(header::LAST, last.to_string());
     }
     let refusers = letter.why.comets.iter();
-    let refusers: Vec<&str> = refusers
-        .filter_map(|comet| comets.get(comet.0 as usize))
-        .map(String::as_str)
-        .collect();
+    let refusers: Vec<_> = refusers.map(|comet| comets.name(*comet)).collect();
     if !refusers.is_empty() {
         record = record.header(header::COMET, refusers.join(","));
     }
@@ -109,7 +107,7 @@ mod tests {
         let mut original = ConsumerRecord::new("t", 1, 42, None, Some("x".into()));
         let copied = |name: &str| (name.to_owned(), Some("b:1".into()));
         original.headers = vec![copied("trace"), copied(header::COMET)];
-        let names = ["a:1", "b:1", "c:1"].map(str::to_owned);
+        let names = Roster::new(&["a:1", "b:1", "c:1"].map(Into::into));
         let written = record("t.dead-letter", "t", &names, &letter, Some(original));
         let mut read = ConsumerRecord::new("t.dead-letter", 0, 0, written.key, written.value);
         read.headers = written.headers;

@@ -85,7 +85,7 @@ fn spawn_for(
         sources: config.topics.clone(),
         topic: dead_letter_topic(&name),
         source: name,
-        comets: config.comet.clone(),
+        figures: figures.clone(),
         events,
         connection: None,
         waiting: Waiting::default(),
@@ -147,8 +147,7 @@ struct DeadLetterWriter {
     /// The topic that the letters are from, and the one that they are written to.
     source: String,
     topic: String,
-    /// The Comets' names, in the order of their ids.
-    comets: Vec<String>,
+    figures: Arc<Figures>,
     events: Receiver<Event>,
     connection: Option<Connection>,
     waiting: Waiting,
@@ -351,7 +350,8 @@ impl DeadLetterWriter {
         letter: &Letter,
         original: Option<ConsumerRecord>,
     ) -> Result<DeliveryHandle, KrafkaError> {
-        let record = compose::record(&self.topic, &self.source, &self.comets, letter, original);
+        let names = &self.figures.comets;
+        let record = compose::record(&self.topic, &self.source, names, letter, original);
         self.connection().await?.producer.enqueue(record).await
     }
 }

@@ -1,12 +1,13 @@
 //! A worker's calls, by Comet.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::status::place_of;
-use super::{Counter, Heart, Histogram, STATUSES, Snapshot};
+use super::{Counter, Heart, Histogram, STATUSES, Snapshot, lock};
 use crate::message::call::{METHODS, Method};
-use crate::message::{Answer, CometId};
+use crate::message::{Answer, ByComet, CometId};
 
 /// How a worker sees a Comet. The last one is the worst.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +42,9 @@ const CARRIED: &[u64] = &[1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000];
 #[derive(Debug)]
 pub struct WorkerFigures {
     pub heart: Heart,
-    comets: Box<[CometFigures]>,
+    comets: Mutex<ByComet<Arc<CometFigures>>>,
+    /// Calls to Comets that are gone, so that sums over all Comets never get smaller.
+    gone: Gone,
     /// Milliseconds from a record's timestamp to its end.
     latency: Histogram,
     /// Milliseconds from when a record was read to its end, of those whose timestamp isn't known.
@@ -66,49 +69,59 @@ pub struct CometFigures {
     seen: AtomicU64,
 }
 
+/// What is kept of Comets that are gone.
+#[derive(Debug)]
+struct Gone {
+    /// By method and status.
+    ended: [[AtomicU64; STATUSES]; METHODS.len()],
+    retries: AtomicU64,
+}
+
+/// By status.
+fn none() -> [AtomicU64; STATUSES] {
+    std::array::from_fn(|_| AtomicU64::new(0))
+}
+
 impl WorkerFigures {
-    pub fn new(comets: usize) -> Self {
-        let comet = |_| CometFigures {
-            started: Counter::default(),
-            ended: [const { [const { AtomicU64::new(0) }; STATUSES] }; METHODS.len()],
-            took: [const { Histogram::new(CALL_TIMES) }; METHODS.len()],
-            retries: [const { AtomicU64::new(0) }; STATUSES],
-            dropped: Counter::default(),
-            seen: AtomicU64::new(0),
-        };
+    pub fn new() -> Self {
         Self {
             heart: Heart::default(),
-            comets: (0..comets).map(comet).collect(),
+            comets: Mutex::default(),
+            gone: Gone {
+                ended: METHODS.map(|_| none()),
+                retries: AtomicU64::new(0),
+            },
             latency: Histogram::new(LATENCIES),
             since_read: Histogram::new(SINCE_READ),
             carried: Histogram::new(CARRIED),
         }
     }
 
-    /// A call starts, which carries so many messages.
-    pub fn starts(&self, comet: CometId, carried: usize) {
-        self.comet(comet).started.add(1);
-        self.carried.add(carried as u64);
+    /// The figures of a Comet, which begin with this. Who counts keeps them.
+    pub fn of(&self, comet: CometId) -> Arc<CometFigures> {
+        let mut comets = lock(&self.comets);
+        let figures = comets.get_or_insert_with(comet, || Arc::new(CometFigures::new()));
+        figures.clone()
     }
 
-    /// A call came back.
-    pub fn ends(&self, comet: CometId, method: Method, took: Duration, answer: &Answer) {
-        let code = answer.as_ref().map_or_else(|status| status.code, |()| 0);
-        let of = self.comet(comet);
-        of.ended[method as usize][place_of(code)].fetch_add(1, Relaxed);
-        // Cheaper than `as_micros`, which counts in 128 bits.
-        let micros = took.as_secs() * 1_000_000 + u64::from(took.subsec_micros());
-        of.took[method as usize].add(micros);
+    /// The Comet is gone: from now on its calls count in the sums over all Comets alone.
+    pub fn forget(&self, comet: CometId) {
+        let mut comets = lock(&self.comets);
+        let Some(of) = comets.remove(comet) else {
+            return;
+        };
+        for (all, ended) in self.gone.ended.iter().zip(&of.ended) {
+            for (sum, count) in all.iter().zip(ended) {
+                sum.fetch_add(count.load(Relaxed), Relaxed);
+            }
+        }
+        let retries = of.retries.iter().map(|count| count.load(Relaxed)).sum();
+        self.gone.retries.fetch_add(retries, Relaxed);
     }
 
-    /// What came back with this code is tried again.
-    pub fn tries_again(&self, comet: CometId, code: i32) {
-        self.comet(comet).retries[place_of(code)].fetch_add(1, Relaxed);
-    }
-
-    /// The Comet dropped a message for one user.
-    pub fn drops(&self, comet: CometId) {
-        self.comet(comet).dropped.add(1);
+    /// A call starts that carries so many messages.
+    pub fn carries(&self, messages: usize) {
+        self.carried.add(messages as u64);
     }
 
     /// A message is with all Comets, so many milliseconds after its record was written.
@@ -120,14 +133,53 @@ impl WorkerFigures {
     pub fn delivered_since_read(&self, after: u64) {
         self.since_read.add(after);
     }
+}
 
-    /// How this worker sees the Comet now.
-    pub fn sees(&self, comet: CometId, seen: Seen) {
-        self.comet(comet).seen.store(seen as u64, Relaxed);
+impl Default for WorkerFigures {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CometFigures {
+    fn new() -> Self {
+        Self {
+            started: Counter::default(),
+            ended: METHODS.map(|_| none()),
+            took: [const { Histogram::new(CALL_TIMES) }; METHODS.len()],
+            retries: none(),
+            dropped: Counter::default(),
+            seen: AtomicU64::new(0),
+        }
     }
 
-    fn comet(&self, comet: CometId) -> &CometFigures {
-        &self.comets[comet.0 as usize]
+    /// A call starts.
+    pub fn starts(&self) {
+        self.started.add(1);
+    }
+
+    /// A call came back.
+    pub fn ends(&self, method: Method, took: Duration, answer: &Answer) {
+        let code = answer.as_ref().map_or_else(|status| status.code, |()| 0);
+        self.ended[method as usize][place_of(code)].fetch_add(1, Relaxed);
+        // Cheaper than `as_micros`, which counts in 128 bits.
+        let micros = took.as_secs() * 1_000_000 + u64::from(took.subsec_micros());
+        self.took[method as usize].add(micros);
+    }
+
+    /// What came back with this code is tried again.
+    pub fn tries_again(&self, code: i32) {
+        self.retries[place_of(code)].fetch_add(1, Relaxed);
+    }
+
+    /// The Comet dropped a message for one user.
+    pub fn drops(&self) {
+        self.dropped.add(1);
+    }
+
+    /// How this worker sees the Comet now.
+    pub fn sees(&self, seen: Seen) {
+        self.seen.store(seen as u64, Relaxed);
     }
 }
 
@@ -135,8 +187,27 @@ impl WorkerFigures {
 pub struct Totals<'a>(pub &'a [WorkerFigures]);
 
 impl Totals<'_> {
-    fn of(&self, comet: CometId) -> impl Iterator<Item = &CometFigures> {
-        self.0.iter().map(move |worker| worker.comet(comet))
+    /// Each worker's figures of a Comet, as far as there are any.
+    fn of(&self, comet: CometId) -> Vec<Arc<CometFigures>> {
+        let of = |worker: &WorkerFigures| lock(&worker.comets).get(comet).cloned();
+        self.0.iter().filter_map(of).collect()
+    }
+
+    /// How many calls to Comets that are gone came back with each status, by its place.
+    pub fn ended_at_gone(&self, method: Method) -> Vec<(usize, u64)> {
+        let count = |place: usize| {
+            let all = self.0.iter();
+            let all = all.map(|worker| worker.gone.ended[method as usize][place].load(Relaxed));
+            (place, all.sum())
+        };
+        let all = (0..STATUSES).map(count);
+        all.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// How many calls to Comets that are gone were tried again.
+    pub fn retries_at_gone(&self) -> u64 {
+        let all = self.0.iter();
+        all.map(|worker| worker.gone.retries.load(Relaxed)).sum()
     }
 
     /// How many calls came back with each status, by its place. Statuses that never came are left out.
@@ -151,7 +222,8 @@ impl Totals<'_> {
 
     /// How many messages the Comet dropped for one user.
     pub fn dropped(&self, comet: CometId) -> u64 {
-        self.of(comet).map(|of| of.dropped.get()).sum()
+        let of = self.of(comet);
+        of.iter().map(|of| of.dropped.get()).sum()
     }
 
     fn by_status(
@@ -159,8 +231,9 @@ impl Totals<'_> {
         comet: CometId,
         counts: impl Fn(&CometFigures) -> &[AtomicU64; STATUSES],
     ) -> Vec<(usize, u64)> {
+        let of = self.of(comet);
         let count = |place: usize| {
-            let all = self.of(comet).map(|of| counts(of)[place].load(Relaxed));
+            let all = of.iter().map(|of| counts(of)[place].load(Relaxed));
             (place, all.sum())
         };
         let all = (0..STATUSES).map(count);
@@ -168,8 +241,8 @@ impl Totals<'_> {
     }
 
     pub fn took(&self, comet: CometId, method: Method) -> Snapshot {
-        let all = self.of(comet).map(|of| of.took[method as usize].snapshot());
-        all.sum()
+        let all = self.of(comet).into_iter();
+        all.map(|of| of.took[method as usize].snapshot()).sum()
     }
 
     pub fn in_flight(&self, comet: CometId) -> u64 {
@@ -179,13 +252,15 @@ impl Totals<'_> {
             .flat_map(|method| self.ended(comet, method))
             .map(|(_, count)| count)
             .sum();
-        let started: u64 = self.of(comet).map(|of| of.started.get()).sum();
+        let of = self.of(comet);
+        let started: u64 = of.iter().map(|of| of.started.get()).sum();
         started.saturating_sub(ended)
     }
 
     /// How the worker sees the Comet that sees it worst.
     pub fn seen(&self, comet: CometId) -> Seen {
-        let worst = self.of(comet).map(|of| of.seen.load(Relaxed)).max();
+        let of = self.of(comet);
+        let worst = of.iter().map(|of| of.seen.load(Relaxed)).max();
         let seen = [Seen::Up, Seen::RefusesAll, Seen::Down];
         seen.into_iter()
             .find(|seen| Some(*seen as u64) == worst)

@@ -7,6 +7,7 @@ mod calls;
 mod histogram;
 mod log_end;
 mod partitions;
+mod roster;
 mod status;
 mod troubles;
 
@@ -17,11 +18,13 @@ use std::time::{Duration, Instant};
 
 pub use crate::base::heart::{Heart, Working};
 pub use crate::message::call::{METHODS, Method};
+use crate::message::fleet::Node;
 use crate::message::{Cause, CometId, Held, PartitionId, TopicId};
-pub use calls::{Seen, Totals, WorkerFigures};
+pub use calls::{CometFigures, Seen, Totals, WorkerFigures};
 pub use histogram::{Histogram, Snapshot};
 use partitions::Known;
 pub use partitions::{Account, Behind, CometAccount, GroupAccount, Reading, Standing};
+pub use roster::Roster;
 pub use status::{STATUSES, TOOK, status_name};
 pub use troubles::{Trouble, Troubles};
 
@@ -61,8 +64,7 @@ impl Gauge {
 /// All figures of a service.
 #[derive(Debug)]
 pub struct Figures {
-    /// The Comets' addresses, in the order of their ids.
-    pub comets: Vec<String>,
+    pub comets: Roster,
     /// A worker's figures, in the order of the workers.
     pub workers: Vec<WorkerFigures>,
     pub consumer: ConsumerFigures,
@@ -72,8 +74,8 @@ pub struct Figures {
     pub troubles: Troubles,
     /// Of the thread that keeps the membership of the group.
     pub membership: Arc<Heart>,
-    /// Which Comets ever answered, in the order of their ids.
-    answered: Vec<Counter>,
+    /// 1 when a Comet ever answered.
+    answered: Gauge,
 }
 
 /// Written by the consumer's thread.
@@ -126,34 +128,40 @@ pub struct Undecided {
 }
 
 impl Figures {
-    /// `limit` is what may be held.
-    pub fn new(comets: Vec<String>, workers: usize, limit: Held) -> Self {
-        let worker = |_| WorkerFigures::new(comets.len());
+    /// `comets` are in the fleet from the start, with ids from 0 on; `limit` is what may be held.
+    pub fn new(comets: &[Node], workers: usize, limit: Held) -> Self {
         let figures = Self {
-            workers: (0..workers).map(worker).collect(),
+            workers: (0..workers).map(|_| WorkerFigures::new()).collect(),
             consumer: ConsumerFigures::default(),
             group: GroupFigures::default(),
             letters: LetterFigures::default(),
             troubles: Troubles::default(),
             membership: Arc::default(),
-            answered: comets.iter().map(|_| Counter::default()).collect(),
-            comets,
+            answered: Gauge::default(),
+            comets: Roster::new(comets),
         };
         figures.consumer.may_hold(limit);
         figures
     }
 
-    /// Notes that a Comet answered.
-    pub fn answered(&self, comet: CometId) {
-        let answers = &self.answered[comet.0 as usize];
-        if answers.get() == 0 {
-            answers.add(1);
+    /// A Comet answered.
+    pub fn answered(&self) {
+        if self.answered.get() == 0 {
+            self.answered.set(1);
         }
     }
 
     /// Whether any Comet ever answered.
     pub fn has_answer(&self) -> bool {
-        self.answered.iter().any(|answers| answers.get() > 0)
+        self.answered.get() > 0
+    }
+
+    /// A Comet that left is gone, and its figures with it.
+    pub fn forget(&self, comet: CometId) {
+        self.comets.forget(comet);
+        for worker in &self.workers {
+            worker.forget(comet);
+        }
     }
 
     /// The threads that must not stand still, by their names.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::log_end::{Came, LogEnd};
-use crate::message::PartitionId;
+use crate::message::{ByComet, PartitionId};
 
 /// What the consumer read of a partition, since it is ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,14 +68,15 @@ pub struct GroupAccount {
     /// Messages that every Comet has that should have them.
     pub delivered: u64,
     pub partitions: Vec<Account>,
-    /// In the order of their ids.
-    pub comets: Vec<CometAccount>,
+    pub comets: ByComet<CometAccount>,
     /// Messages that were not sent, since they were too old.
     pub too_old: u64,
     /// What a Comet missed and doesn't get, since it was too old when it came back.
     pub missed_too_old: u64,
     /// What a Comet missed and doesn't get, since Kafka has deleted it.
     pub missed_deleted: u64,
+    /// What waited for a Comet that left the fleet.
+    pub comet_left: u64,
 }
 
 impl GroupAccount {

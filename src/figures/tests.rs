@@ -11,7 +11,7 @@ pub fn figures() -> Figures {
         messages: 10,
         bytes: 1_000,
     };
-    Figures::new(vec!["a:1".into(), "b:1".into()], 2, limit)
+    Figures::new(&["a:1".into(), "b:1".into()], 2, limit)
 }
 
 #[test]
@@ -20,15 +20,20 @@ fn all_workers_calls_are_counted_together() {
     let (a, b) = (CometId(0), CometId(1));
     let took = Duration::from_millis(3);
     for worker in &figures.workers {
-        worker.starts(a, 5);
-        worker.ends(a, Method::PushMsg, took, &Ok(()));
+        worker.of(a).starts();
+        worker.carries(5);
+        worker.of(a).ends(Method::PushMsg, took, &Ok(()));
     }
     let down = Err(Status::new(14, ""));
-    figures.workers[1].starts(b, 1);
-    figures.workers[1].starts(b, 1);
-    figures.workers[1].ends(b, Method::Broadcast, took, &down);
-    figures.workers[1].tries_again(b, 14);
-    figures.workers[1].drops(b);
+    figures.workers[1].of(b).starts();
+    figures.workers[1].carries(1);
+    figures.workers[1].of(b).starts();
+    figures.workers[1].carries(1);
+    figures.workers[1]
+        .of(b)
+        .ends(Method::Broadcast, took, &down);
+    figures.workers[1].of(b).tries_again(14);
+    figures.workers[1].of(b).drops();
     let totals = Totals(&figures.workers);
     assert_eq!(totals.ended(a, Method::PushMsg), [(0, 2)]);
     assert_eq!(totals.ended(b, Method::Broadcast), [(14, 1)]);
@@ -44,10 +49,10 @@ fn a_comet_is_as_bad_as_one_worker_sees_it() {
     let figures = figures();
     let seen = || Totals(&figures.workers).seen(CometId(0));
     assert_eq!(seen(), Seen::Up);
-    figures.workers[1].sees(CometId(0), Seen::Down);
-    figures.workers[0].sees(CometId(0), Seen::RefusesAll);
+    figures.workers[1].of(CometId(0)).sees(Seen::Down);
+    figures.workers[0].of(CometId(0)).sees(Seen::RefusesAll);
     assert_eq!(seen(), Seen::Down);
-    figures.workers[1].sees(CometId(0), Seen::Up);
+    figures.workers[1].of(CometId(0)).sees(Seen::Up);
     assert_eq!(seen(), Seen::RefusesAll);
 }
 
@@ -138,7 +143,7 @@ fn a_watermark_that_moves_is_held_up_anew() {
 fn one_answer_is_enough() {
     let figures = figures();
     assert!(!figures.has_answer());
-    figures.answered(CometId(1));
+    figures.answered();
     assert!(figures.has_answer());
     let names: Vec<_> = figures.hearts().map(|(name, _)| name).collect();
     assert_eq!(

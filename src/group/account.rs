@@ -33,7 +33,9 @@ impl Group {
         let mut comets = self.comets.accounts();
         for owned in self.partitions.values() {
             for (comet, missing) in owned.ledger.missing() {
-                comets[comet.0 as usize].missed += missing.count();
+                if let Some(of) = comets.get_mut(*comet) {
+                    of.missed += missing.count();
+                }
             }
         }
         let partitions = self.partitions.iter();
@@ -50,6 +52,7 @@ impl Group {
             too_old: self.counts.too_old,
             missed_too_old: self.missed_too_old,
             missed_deleted: self.missed_deleted,
+            comet_left: self.comet_left,
         }
     }
 }

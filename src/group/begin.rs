@@ -99,10 +99,9 @@ impl Group {
     ) -> BTreeMap<CometId, Offsets> {
         let mut by_id: BTreeMap<CometId, Offsets> = BTreeMap::new();
         for (name, missed) in missing {
-            let mut comets = self.names.iter();
-            match comets.position(|comet| comet.eq_ignore_ascii_case(&name)) {
-                Some(place) => {
-                    let all = by_id.entry(CometId(place as u32)).or_default();
+            match self.comets.called(&name) {
+                Some(comet) => {
+                    let all = by_id.entry(comet).or_default();
                     all.extend(missed.ranges());
                 }
                 None => self.effects.say(Notice::NotInFleet {

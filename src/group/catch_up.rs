@@ -7,96 +7,13 @@
 use std::time::{Duration, Instant};
 
 use super::Group;
+use super::comets::{Away, State, WAIT_FIRST, WAIT_MOST};
 use super::ledger::Ledger;
 use super::notice::Notice;
 use super::partition::Partition;
-use crate::figures::{CometAccount, Standing};
 use crate::message::consumer::{Behind, Control};
 use crate::message::group::ReadAgain;
 use crate::message::{Assignment, CometId, Completion, PartitionId, RecordId};
-
-/// Limits of the wait after a return in which the Comet took nothing.
-const WAIT_FIRST: Duration = Duration::from_secs(1);
-const WAIT_MOST: Duration = Duration::from_secs(10);
-
-/// The Comets, in the order of their ids.
-pub(super) struct Comets(Vec<Comet>);
-
-struct Comet {
-    state: State,
-    /// Since when it is behind, until it has caught up.
-    away: Option<Away>,
-    /// The wait before its next return, if it takes nothing in this one.
-    wait: Duration,
-    /// What was too old to be sent to it, and wasn't said yet.
-    skipped: u64,
-    /// How often it caught up.
-    caught_up: u64,
-}
-
-#[derive(Clone, Copy)]
-enum Away {
-    Since(Instant),
-    /// It was behind in a partition before that was ours.
-    Unknown,
-}
-
-enum State {
-    Attached,
-    Detached {
-        since: Instant,
-        /// Workers that have not confirmed.
-        workers: usize,
-        /// It doesn't return before this.
-        not_before: Instant,
-    },
-    /// It answers, and gets what it missed.
-    Returning {
-        since: Instant,
-        /// What it took of that.
-        messages: u64,
-        /// Whether partitions where it was behind are another's by now.
-        elsewhere: bool,
-    },
-}
-
-impl Comets {
-    pub fn new(count: usize) -> Self {
-        let comet = |_| Comet {
-            state: State::Attached,
-            away: None,
-            wait: WAIT_FIRST,
-            skipped: 0,
-            caught_up: 0,
-        };
-        Self((0..count).map(comet).collect())
-    }
-
-    fn get(&mut self, comet: CometId) -> &mut Comet {
-        &mut self.0[comet.0 as usize]
-    }
-
-    /// How each stands, but for what it misses.
-    pub fn accounts(&self) -> Vec<CometAccount> {
-        let account = |comet: &Comet| CometAccount {
-            standing: match comet.state {
-                State::Attached => Standing::Attached,
-                State::Detached { .. } => Standing::Detached,
-                State::Returning { .. } => Standing::CatchingUp,
-            },
-            missed: 0,
-            caught_up: comet.caught_up,
-        };
-        self.0.iter().map(account).collect()
-    }
-
-    /// The Comets that are detached.
-    pub fn detached(&self) -> impl Iterator<Item = CometId> {
-        let is_detached = |comet: &Comet| matches!(comet.state, State::Detached { .. });
-        let comets = (0..).map(CometId).zip(&self.0);
-        comets.filter_map(move |(id, comet)| is_detached(comet).then_some(id))
-    }
-}
 
 impl Partition {
     /// The Comets that are behind here, and what is to be read again for each. `detached` are behind in all partitions.
@@ -116,7 +33,10 @@ impl Partition {
 impl Group {
     /// A worker found that the Comet takes nothing while another one delivers.
     pub(super) fn is_away(&mut self, comet: CometId, now: Instant) {
-        let of = self.comets.get(comet);
+        let workers = self.workers;
+        let Some(of) = self.comets.member_mut(comet) else {
+            return;
+        };
         let wait = match of.state {
             State::Detached { .. } => return,
             State::Attached => Duration::ZERO,
@@ -135,11 +55,11 @@ impl Group {
         of.away.get_or_insert(Away::Since(now));
         of.state = State::Detached {
             since: now,
-            workers: self.workers,
+            workers,
             not_before: now + wait,
         };
         self.effects.consumer(Control::Detach(comet));
-        let name = self.name(comet);
+        let name = self.comets.name(comet);
         self.effects.say(Notice::CometDetached { comet: name });
         self.say_skipped(comet);
     }
@@ -147,8 +67,9 @@ impl Group {
     /// Comets missed something of a partition before it was ours. Those that are not known to be away get it from now on.
     pub(super) fn began_behind(&mut self, partition: PartitionId, ledger: &Ledger, now: Instant) {
         for (&comet, missing) in ledger.missing() {
-            let of = self.comets.get(comet);
-            if matches!(of.state, State::Attached) {
+            if let Some(of) = self.comets.member_mut(comet)
+                && matches!(of.state, State::Attached)
+            {
                 of.away = Some(Away::Unknown);
                 of.state = State::Returning {
                     since: now,
@@ -158,7 +79,7 @@ impl Group {
             }
             self.effects.say(Notice::BeganBehind {
                 partition,
-                comet: self.names[comet.0 as usize].clone(),
+                comet: self.comets.name(comet),
                 records: missing.count(),
             });
         }
@@ -166,14 +87,18 @@ impl Group {
 
     /// A worker holds nothing more for the Comet but calls in flight.
     pub(super) fn is_detached(&mut self, comet: CometId) {
-        if let State::Detached { workers, .. } = &mut self.comets.get(comet).state {
+        if let Some(of) = self.comets.member_mut(comet)
+            && let State::Detached { workers, .. } = &mut of.state
+        {
             *workers = workers.saturating_sub(1);
         }
     }
 
     /// A Comet that is detached answers a probe. There will be more probes.
     pub(super) fn answers(&mut self, comet: CometId, now: Instant) {
-        let of = self.comets.get(comet);
+        let Some(of) = self.comets.member_mut(comet) else {
+            return;
+        };
         let State::Detached {
             since,
             workers: 0,
@@ -190,6 +115,7 @@ impl Group {
             messages: 0,
             elsewhere: false,
         };
+        let away = of.away;
         let mut messages = 0;
         let partitions = self.partitions.values();
         let missing = partitions.map(|owned| {
@@ -199,7 +125,7 @@ impl Group {
         });
         let missing = missing.collect();
         let time = |since| now.saturating_duration_since(since);
-        let away = match self.comets.get(comet).away {
+        let away = match away {
             Some(Away::Since(first)) => Some(time(first)),
             Some(Away::Unknown) | None => None,
         };
@@ -209,7 +135,7 @@ impl Group {
             away,
         });
         self.effects.say(Notice::CometReturns {
-            comet: self.name(comet),
+            comet: self.comets.name(comet),
             after: time(since),
             messages,
         });
@@ -224,17 +150,28 @@ impl Group {
             sent,
             skipped,
         } = read;
+        if self.comets.member(comet).is_none() {
+            return;
+        }
         // Of a partition that isn't ours any more the workers give it back.
         if let Some(owned) = self.owned(assignment) {
             owned.ledger.sent_again(comet, offsets, &sent, &skipped);
-            self.comets.get(comet).skipped += skipped.len() as u64;
             self.missed_too_old += skipped.len() as u64;
+            if let Some(of) = self.comets.member_mut(comet) {
+                of.skipped += skipped.len() as u64;
+            }
         }
     }
 
     /// Takes in what became of a message at one Comet.
     pub(super) fn at_comet(&mut self, record: RecordId, completion: &Completion) {
         let mut took_one = None;
+        if let Completion::Lacks { comet, .. } = completion
+            && self.comets.member(*comet).is_none()
+        {
+            // It left: nobody misses anything there.
+            return;
+        }
         if let Some(ledger) = self.ledger_of(record) {
             match *completion {
                 Completion::Lacks { comet, in_flight } => {
@@ -253,7 +190,8 @@ impl Group {
             }
         }
         if let Some(comet) = took_one
-            && let State::Returning { messages, .. } = &mut self.comets.get(comet).state
+            && let Some(of) = self.comets.member_mut(comet)
+            && let State::Returning { messages, .. } = &mut of.state
         {
             *messages += 1;
         }
@@ -270,39 +208,48 @@ impl Group {
 
     /// Says which Comets have caught up.
     pub(super) fn say_caught_up(&mut self, now: Instant) {
-        for comet in (0..self.names.len() as u32).map(CometId) {
+        let partitions = &self.partitions;
+        let misses = |comet| {
+            let misses = |owned: &Partition| owned.ledger.missing().contains_key(&comet);
+            partitions.values().any(misses)
+        };
+        let mut caught_up = Vec::new();
+        for (comet, of) in self.comets.0.iter_mut() {
             let State::Returning {
                 since,
                 messages,
                 elsewhere,
-            } = self.comets.get(comet).state
+            } = of.state
             else {
                 continue;
             };
-            let misses = |owned: &Partition| owned.ledger.missing().contains_key(&comet);
-            if self.partitions.values().any(misses) {
+            if of.leaving.is_some() || misses(comet) {
                 continue;
             }
-            let of = self.comets.get(comet);
             of.state = State::Attached;
             of.caught_up += 1;
             of.away = None;
             of.wait = WAIT_FIRST;
-            self.say_skipped(comet);
-            self.effects.say(Notice::CometCaughtUp {
-                comet: self.name(comet),
+            let notice = Notice::CometCaughtUp {
+                comet: of.node.name.clone(),
                 messages,
                 within: now.saturating_duration_since(since),
                 elsewhere,
-            });
+            };
+            caught_up.push((comet, notice));
+        }
+        for (comet, notice) in caught_up {
+            self.say_skipped(comet);
+            self.effects.say(notice);
         }
     }
 
     /// Says how much was too old to be sent to the Comet.
     fn say_skipped(&mut self, comet: CometId) {
-        let messages = std::mem::take(&mut self.comets.get(comet).skipped);
+        let of = self.comets.any(comet);
+        let messages = of.map_or(0, |of| std::mem::take(&mut of.skipped));
         if messages > 0 {
-            let comet = self.name(comet);
+            let comet = self.comets.name(comet);
             self.effects.say(Notice::MissedSkipped { comet, messages });
         }
     }
@@ -310,7 +257,9 @@ impl Group {
     /// A partition with what these Comets miss of it goes to another.
     pub(super) fn behind_elsewhere(&mut self, comets: impl Iterator<Item = CometId>) {
         for comet in comets {
-            if let State::Returning { elsewhere, .. } = &mut self.comets.get(comet).state {
+            if let Some(of) = self.comets.member_mut(comet)
+                && let State::Returning { elsewhere, .. } = &mut of.state
+            {
                 *elsewhere = true;
             }
         }
@@ -335,7 +284,7 @@ impl Group {
         for (comet, records) in owned.ledger.delete_missing(start) {
             self.missed_deleted += records;
             self.effects.say(Notice::MissedDeleted {
-                comet: self.names[comet.0 as usize].clone(),
+                comet: self.comets.name(comet),
                 partition,
                 records,
                 start,
@@ -357,7 +306,8 @@ impl Group {
 
     /// What Comets miss of the partitions that are ours, by Comet, and what was skipped for them.
     pub(super) fn say_missing(&mut self) {
-        for comet in (0..self.names.len() as u32).map(CometId) {
+        let comets: Vec<CometId> = self.comets.members().map(|(comet, _)| comet).collect();
+        for comet in comets {
             self.say_skipped(comet);
             let missing = self
                 .partitions
@@ -366,7 +316,7 @@ impl Group {
             let messages: u64 = missing.map(|missing| missing.count()).sum();
             if messages > 0 {
                 self.effects.say(Notice::StillBehind {
-                    comet: self.name(comet),
+                    comet: self.comets.name(comet),
                     messages,
                 });
             }

@@ -80,7 +80,7 @@ impl Group {
     /// Makes the commit of a partition, if it is ours. Says so if its map has no room for all, or has room again.
     pub(super) fn commit_of(&mut self, partition: PartitionId) -> Option<Commit> {
         let owned = self.partitions.get_mut(&partition)?;
-        let (commit, left_out) = owned.commit(partition, &self.names, self.map_len);
+        let (commit, left_out) = owned.commit(partition, &self.comets, self.map_len);
         let said = map_full(owned, &commit, left_out, self.map_len);
         self.effects.say(said);
         Some(commit)

@@ -2,13 +2,14 @@
 
 use super::Input;
 use super::effect::{Effect, Order};
+use crate::figures::Roster;
+use crate::message::Commit;
 use crate::message::consumer::Control;
 use crate::message::group::Event;
 use crate::message::membership::Command;
-use crate::message::{CometId, Commit};
 
 /// Says what happened. What comes with each message is left out.
-pub fn heard(input: &Input, comets: &[String]) {
+pub fn heard(input: &Input, comets: &Roster) {
     match input {
         Input::Revoked { partitions, .. } => {
             log::debug!("Kafka wants partitions {partitions:?} back: draining them");
@@ -23,15 +24,15 @@ pub fn heard(input: &Input, comets: &[String]) {
             assignment.partition
         ),
         Input::Told(Event::Away(comet)) => {
-            let comet = name(*comet, comets);
+            let comet = &*comets.name(*comet);
             log::debug!(comet; "Comet {comet}: it took nothing for a while and another one delivers");
         }
         Input::Told(Event::Detached(comet)) => {
-            let comet = name(*comet, comets);
+            let comet = &*comets.name(*comet);
             log::debug!(comet; "Comet {comet}: a worker holds nothing more for it");
         }
         Input::Told(Event::Answers(comet)) => {
-            let comet = name(*comet, comets);
+            let comet = &*comets.name(*comet);
             log::debug!(comet; "Comet {comet}: it answers a probe");
         }
         Input::Told(Event::Committed(outcome)) => {
@@ -47,7 +48,7 @@ pub fn heard(input: &Input, comets: &[String]) {
 }
 
 /// Says what follows.
-pub fn does(effect: &Effect, comets: &[String]) {
+pub fn does(effect: &Effect, comets: &Roster) {
     match effect {
         Effect::Consumer(Control::Assign {
             assignment,
@@ -66,11 +67,11 @@ pub fn does(effect: &Effect, comets: &[String]) {
             log::debug!(topic = partition.topic_name(), partition = partition.index; "partition {partition}: to be read no longer");
         }
         Effect::Consumer(Control::Detach(comet)) => {
-            let comet = name(*comet, comets);
+            let comet = &*comets.name(*comet);
             log::debug!(comet; "Comet {comet}: left out from the next record on");
         }
         Effect::Consumer(Control::CatchUp { comet, missing, .. }) => {
-            let comet = name(*comet, comets);
+            let comet = &*comets.name(*comet);
             log::debug!(comet; "Comet {comet}: what it misses of {} partitions is read again", missing.len());
         }
         Effect::Workers(order) => {
@@ -107,8 +108,4 @@ fn commit(commit: &Commit) {
         "partition {partition}: committing offset {offset}, with {} bytes of metadata",
         metadata.len()
     );
-}
-
-fn name(comet: CometId, comets: &[String]) -> &str {
-    comets.get(comet.0 as usize).map_or("?", String::as_str)
 }

@@ -27,6 +27,8 @@ pub enum Effect {
         request: RequestId,
         skipped: Skipped,
     },
+    /// Nothing of a Comet that left is in flight any more.
+    Gone(CometId),
     /// A line for the log.
     Say(Notice),
 }

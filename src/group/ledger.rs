@@ -179,6 +179,11 @@ impl Ledger {
         self.missing.keep(start..i64::MAX)
     }
 
+    /// Forgets a Comet that left the fleet. Returns how many offsets it missed.
+    pub fn forget_comet(&mut self, comet: CometId) -> u64 {
+        self.missing.forget(comet)
+    }
+
     /// Notes that the record at `offset` was delivered or lies in the dead-letter topic.
     pub fn finish(&mut self, offset: i64) {
         self.settle(offset, State::Finished);

@@ -7,9 +7,11 @@
 mod account;
 mod begin;
 mod catch_up;
+mod comets;
 mod commit;
 mod debug;
 pub(crate) mod effect;
+mod fleet;
 mod identity;
 pub mod ledger;
 mod look;
@@ -30,10 +32,11 @@ use std::vec::Drain;
 use crate::base::backoff::Outage;
 use crate::base::lease::Lapse;
 use crate::message::consumer::Control;
+use crate::message::fleet::Node;
 use crate::message::group::{Event, Read, Written};
 use crate::message::membership::Command;
-use crate::message::{Assignment, Cause, CometId, Held, PartitionId, Reason, RecordId, offset_map};
-use catch_up::Comets;
+use crate::message::{Assignment, Cause, Held, PartitionId, Reason, RecordId, offset_map};
+use comets::Comets;
 pub use commit::COMMIT_EVERY;
 use commit::{SAY_FIRST, SAY_LAST};
 use effect::{Effect, Effects, Order, RequestId};
@@ -94,8 +97,6 @@ pub(crate) enum Input {
 pub(crate) struct Group {
     /// How many workers there are. Each answers each revocation.
     workers: usize,
-    /// The Comets' addresses, in the order of their ids.
-    names: Vec<String>,
     /// Limit for a revocation.
     timeout: Duration,
     partitions: BTreeMap<PartitionId, Partition>,
@@ -133,6 +134,8 @@ pub(crate) struct Group {
     /// What Comets missed and don't get, since it is too old, or was deleted.
     missed_too_old: u64,
     missed_deleted: u64,
+    /// What waited for Comets that left.
+    comet_left: u64,
     counts: Counts,
     effects: Effects,
 }
@@ -154,12 +157,11 @@ fn revocation_timeout(shutdown_timeout: Duration) -> Duration {
 }
 
 impl Group {
-    /// `shutdown_timeout` bounds a stop, and with it each revocation.
-    pub(crate) fn new(workers: usize, names: Vec<String>, shutdown_timeout: Duration) -> Self {
-        let comets = Comets::new(names.len());
+    /// `comets` are in the fleet at first, with ids from 0 on. `shutdown_timeout` bounds a stop, and with it each revocation.
+    pub(crate) fn new(workers: usize, comets: Vec<Node>, shutdown_timeout: Duration) -> Self {
+        let comets = Comets::new(comets);
         Self {
             workers,
-            names,
             timeout: revocation_timeout(shutdown_timeout),
             partitions: BTreeMap::new(),
             lost: BTreeMap::new(),
@@ -181,6 +183,7 @@ impl Group {
             too_old_letters: 0,
             missed_too_old: 0,
             missed_deleted: 0,
+            comet_left: 0,
             counts: Counts::default(),
             effects: Effects::default(),
         }
@@ -188,9 +191,15 @@ impl Group {
 
     /// Notes what the consumer read. This has to come before what became of it.
     pub(crate) fn read(&mut self, read: Read) {
-        if let Some(owned) = self.owned(read.assignment) {
-            let Read { offsets, next, .. } = read;
-            owned.ledger.read(offsets, next, &read.behind);
+        let Read {
+            assignment,
+            offsets,
+            next,
+            mut behind,
+        } = read;
+        behind.retain(|comet| self.comets.member(*comet).is_some());
+        if let Some(owned) = self.owned(assignment) {
+            owned.ledger.read(offsets, next, &behind);
         }
     }
 
@@ -310,6 +319,8 @@ impl Group {
             Event::Away(comet) => self.is_away(comet, now),
             Event::Detached(comet) => self.is_detached(comet),
             Event::Answers(comet) => self.answers(comet, now),
+            Event::Fleet(change) => self.change(change),
+            Event::CometLeft { comet, unsent } => self.is_left(comet, unsent),
             Event::ReadAgain(read) => self.read_again(read),
             Event::AgainAstray(assignment) => self.is_again_astray(assignment, now),
             Event::Skipped {
@@ -335,11 +346,6 @@ impl Group {
             | Event::Left
             | Event::Impossible(_) => {}
         }
-    }
-
-    /// What the log calls a Comet.
-    fn name(&self, comet: CometId) -> String {
-        self.names[comet.0 as usize].clone()
     }
 
     /// The partition, if this assignment still holds.

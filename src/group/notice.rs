@@ -22,6 +22,12 @@ pub enum Notice {
         /// How many offsets, at most so many messages.
         offsets: u64,
     },
+    /// A Comet that left the fleet is gone: so many messages waited for it, and so many records it missed at most.
+    CometLeft {
+        comet: String,
+        unsent: u64,
+        missed: u64,
+    },
     Reading {
         partition: PartitionId,
         position: i64,
@@ -168,9 +174,19 @@ impl Notice {
                 comet,
                 offsets,
             } => log::warn!(
-                topic = partition.topic_name(), partition = partition.index, comet; "partition {partition}: Comet {} is no longer in --comet: what it had missed ({}) is not sent to it",
+                topic = partition.topic_name(), partition = partition.index, comet; "partition {partition}: Comet {} is no longer in the fleet: what it had missed ({}) is not sent to it",
                 one_line(&comet),
                 counted(offsets, "offset")
+            ),
+            Self::CometLeft {
+                comet,
+                unsent,
+                missed,
+            } => log::warn!(
+                comet; "Comet {comet} left the fleet without {} that waited for it, and {} that it had missed: what was for it alone \
+                 is a dead letter",
+                counted(unsent, "message"),
+                counted(missed, "offset")
             ),
             Self::Reading {
                 partition,

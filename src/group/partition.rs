@@ -1,5 +1,6 @@
 //! A partition that is ours, and how far we are with it.
 
+use super::comets::Comets;
 use super::identity::{Known, Verdict};
 use super::ledger::Ledger;
 use crate::message::offset_map::{self, Map};
@@ -92,15 +93,14 @@ impl Partition {
 
     /// Makes the commit: what is finished, and what each of the `comets` misses. Its map has `map_len` bytes at most. Also returns
     /// how many runs of records the map has no room for.
-    pub fn commit(
+    pub(super) fn commit(
         &self,
         partition: PartitionId,
-        comets: &[String],
+        comets: &Comets,
         map_len: usize,
     ) -> (Commit, usize) {
         let missing = self.ledger.missing().iter();
-        let named =
-            missing.map(|(comet, missed)| (comets[comet.0 as usize].clone(), missed.clone()));
+        let named = missing.map(|(comet, missed)| (comets.name(*comet), missed.clone()));
         let map = Map {
             finished: self.ledger.finished_above(),
             missing: named.collect(),

@@ -15,9 +15,10 @@ use crate::base::mailbox::Mailbox;
 use crate::base::notify;
 use crate::figures::Figures;
 use crate::message::consumer::Control;
+use crate::message::fleet::Node;
 use crate::message::group::{Event, Read, Skip, Skipped};
 use crate::message::membership::Command;
-use crate::message::{Commit, dead_letter, worker};
+use crate::message::{CometId, Commit, dead_letter, worker};
 
 /// How the group hears from the other threads, and reaches them.
 pub struct Channels {
@@ -33,16 +34,18 @@ pub struct Channels {
     /// The workers send under it.
     pub lease: Arc<Lease>,
     pub figures: Arc<Figures>,
+    /// Told of each Comet that left when nothing of it is in flight any more.
+    pub gone: Box<dyn Fn(CometId) + Send>,
 }
 
-/// Blocks until `stop` gets a message and the membership has ended, `shutdown_timeout` later at most. `comets` are the Comets'
-/// addresses, in the order of their ids.
+/// Blocks until `stop` gets a message and the membership has ended, `shutdown_timeout` later at most. `comets` are in the
+/// fleet at first.
 ///
 /// # Errors
 /// The membership can't be: the broker refuses the settings for good, or another process has this member's name.
 pub fn run(
     channels: Channels,
-    comets: Vec<String>,
+    comets: Vec<Node>,
     shutdown_timeout: Duration,
 ) -> Result<Counts, String> {
     let shell = Shell {
@@ -156,6 +159,7 @@ impl Shell {
         let figures = &self.channels.figures.group;
         match input {
             Input::Told(Event::Joined { .. }) => figures.assigned.add(1),
+            Input::Told(Event::Fleet(change)) => self.channels.figures.comets.apply(change),
             Input::Revoked { .. } => figures.revoked.add(1),
             Input::Lost { .. } => figures.lost.add(1),
             Input::Told(Event::Committed(outcome)) => {
@@ -214,6 +218,10 @@ impl Shell {
                     if let Some(reply) = self.skips.remove(&request) {
                         let _ = reply.send(skipped);
                     }
+                }
+                Effect::Gone(comet) => {
+                    self.channels.figures.forget(comet);
+                    (self.channels.gone)(comet);
                 }
                 Effect::Say(notice) => notice.log(),
             }

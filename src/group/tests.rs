@@ -2,6 +2,7 @@
 
 mod catch_up;
 mod commit;
+mod fleet;
 mod life;
 mod logs;
 mod lost;
@@ -44,6 +45,7 @@ struct Core {
     replies: BTreeMap<RequestId, Vec<Commit>>,
     notices: Vec<Notice>,
     skipped: Vec<(RequestId, Skipped)>,
+    gone: Vec<CometId>,
     /// Comets that live records are not sent to.
     behind: Vec<CometId>,
 }
@@ -51,7 +53,7 @@ struct Core {
 impl Core {
     fn new(shutdown_timeout: Duration) -> Self {
         Self {
-            group: Group::new(1, COMETS.map(String::from).into(), shutdown_timeout),
+            group: Group::new(1, COMETS.map(Into::into).into(), shutdown_timeout),
             now: Instant::now(),
             requests: 0,
             control: VecDeque::new(),
@@ -61,6 +63,7 @@ impl Core {
             replies: BTreeMap::new(),
             notices: Vec::new(),
             skipped: Vec::new(),
+            gone: Vec::new(),
             behind: Vec::new(),
         }
     }
@@ -77,6 +80,7 @@ impl Core {
                     assert!(answered.is_none(), "{request:?} is answered twice");
                 }
                 Effect::Skipped { request, skipped } => self.skipped.push((request, skipped)),
+                Effect::Gone(comet) => self.gone.push(comet),
                 Effect::Say(notice) => self.notices.push(notice),
             }
         }

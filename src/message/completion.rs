@@ -80,10 +80,12 @@ pub enum Cause {
     TooOld,
     /// An operator skipped it.
     Skipped,
+    /// It was for one Comet alone, which left the fleet.
+    CometLeft,
 }
 
 impl Cause {
-    pub const ALL: [Cause; 8] = [
+    pub const ALL: [Cause; 9] = [
         Cause::Undecodable,
         Cause::Unroutable,
         Cause::Unreadable,
@@ -92,6 +94,7 @@ impl Cause {
         Cause::Crashes,
         Cause::TooOld,
         Cause::Skipped,
+        Cause::CometLeft,
     ];
 
     /// The cause of this name.
@@ -110,6 +113,7 @@ impl Cause {
             Cause::Crashes => "crashes",
             Cause::TooOld => "too_old",
             Cause::Skipped => "skipped",
+            Cause::CometLeft => "comet_left",
         }
     }
 }

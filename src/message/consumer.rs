@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::fleet::Change;
 use super::{Assignment, CometId, Held, PartitionId};
 
 /// What the group tells the consumer.
@@ -25,6 +26,8 @@ pub enum Control {
         /// For how long the Comet was away, where that is known.
         away: Option<Duration>,
     },
+    /// The fleet changes from the next record on.
+    Fleet(Change),
     /// Stop reading a partition.
     Revoke { partition: PartitionId },
     /// Stop reading a partition, and confirm with `Suspended`.

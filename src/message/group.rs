@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::fleet::Change;
 use super::standing::Standing;
 use super::{Assignment, CometId, Commit, CommitOutcome, PartitionId, RecordId, Settled};
 
@@ -62,6 +63,10 @@ pub enum Event {
     Detached(CometId),
     /// The Comet answers a probe.
     Answers(CometId),
+    /// The fleet changes.
+    Fleet(Change),
+    /// A worker has nothing more to do with a Comet that left. So many messages waited there for it.
+    CometLeft { comet: CometId, unsent: usize },
     /// The consumer read again for a Comet.
     ReadAgain(ReadAgain),
     /// The broker no longer holds what is to be read again next.

@@ -3,6 +3,7 @@
 //! Nothing here knows a clock, a thread, Kafka or gRPC, nor the rooms that send and take these.
 
 mod answer;
+mod by_comet;
 pub mod call;
 mod commit;
 mod completion;
@@ -10,6 +11,7 @@ pub mod consumer;
 pub mod coordinates;
 pub mod dead_letter;
 mod dialect;
+pub mod fleet;
 pub mod goim;
 pub mod group;
 mod held;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use answer::{Answer, Sense, Status};
+pub use by_comet::ByComet;
 pub use commit::{Commit, CommitOutcome, Failure};
 pub use completion::{Cause, Completion, Reason, Settled};
 pub use dialect::Dialect;

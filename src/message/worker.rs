@@ -1,5 +1,6 @@
 //! What a worker is told.
 
+use super::fleet::Change;
 use super::{Answer, Assignment, CometId, Message, RecordId};
 
 /// What a worker hears of.
@@ -21,6 +22,8 @@ pub enum Event {
     Detach(CometId),
     /// The Comet answers: it is tried with one message at a time until it takes one.
     Return(CometId),
+    /// The fleet changes between the messages before this and those behind it.
+    Fleet(Change),
     /// What was written before this time (milliseconds since 1970) is not worth sending any more: it becomes a dead letter for the
     /// reason `letter`, or is skipped if there is none.
     Expire { before: i64, letter: Option<String> },

@@ -71,7 +71,9 @@ pub fn is_ready(figures: &Figures) -> Result<(), String> {
         missing.push("Kafka has not said yet where to read the partitions from".to_owned());
     }
     if !figures.has_answer() {
-        missing.push(format!("{NO_COMET} ({})", figures.comets.join(", ")));
+        let comets = figures.comets.all();
+        let names: Vec<_> = comets.iter().map(|(_, name)| &**name).collect();
+        missing.push(format!("{NO_COMET} ({})", names.join(", ")));
     }
     match missing.is_empty() {
         true => Ok(()),
@@ -83,10 +85,10 @@ pub fn is_ready(figures: &Figures) -> Result<(), String> {
 mod tests {
     use super::*;
     use crate::figures::GroupAccount;
-    use crate::message::{CometId, Held};
+    use crate::message::Held;
 
     fn figures() -> Figures {
-        Figures::new(vec!["a:1".into()], 1, Held::default())
+        Figures::new(&["a:1".into()], 1, Held::default())
     }
 
     #[test]
@@ -119,7 +121,7 @@ mod tests {
             missing(),
             "not a member of the consumer group; no Comet answers (a:1)"
         );
-        figures.answered(CometId(0));
+        figures.answered();
         assert_eq!(missing(), "not a member of the consumer group");
         let mut account = GroupAccount {
             is_member: true,

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use super::status::history::{Sample, tenths};
 use crate::base::text::counted;
 use crate::figures::{Figures, Totals};
-use crate::message::CometId;
 
 /// Between two lines.
 pub const EVERY: Duration = Duration::from_secs(10);
@@ -26,17 +25,18 @@ struct Counts {
 impl Counts {
     fn of(figures: &Figures, now: Instant) -> Self {
         let totals = Totals(&figures.workers);
-        let comets = (0..figures.comets.len() as u32).map(CometId);
-        let retries = comets.flat_map(|comet| totals.retries(comet));
+        let comets = figures.comets.all().into_iter();
+        let retries = comets.flat_map(|(comet, _)| totals.retries(comet));
+        let retries = retries.map(|(_, count)| count).sum::<u64>();
         Self {
             sample: Sample::of(figures, now),
-            retries: retries.map(|(_, count)| count).sum(),
+            retries: retries + totals.retries_at_gone(),
             letters: figures.letters.by_cause().map(|(_, count)| count).sum(),
         }
     }
 
     fn calls(&self) -> u64 {
-        self.sample.comets.iter().map(|calls| calls.ended).sum()
+        self.sample.calls()
     }
 }
 
@@ -83,7 +83,7 @@ impl Summary {
         let seconds = account.partitions.iter();
         let seconds = seconds.filter_map(|ours| ours.lag_seconds(at));
         let totals = Totals(&figures.workers);
-        let comets = (0..figures.comets.len() as u32).map(CometId);
+        let comets = figures.comets.all().into_iter();
         (!is_idle).then(|| Said {
             seconds: now.sample.seconds_since(&last.sample),
             messages_per_second: delivery.messages_per_second,
@@ -92,9 +92,9 @@ impl Summary {
             since_read: delivery.since_read,
             lag_records: lags.fold(None, |sum, lag| Some(sum.unwrap_or(0) + lag)),
             lag_seconds: seconds.max_by(f64::total_cmp).map(tenths),
-            in_flight: comets.map(|comet| totals.in_flight(comet)).sum(),
+            in_flight: comets.map(|(comet, _)| totals.in_flight(comet)).sum(),
             held,
-            retries: now.retries - last.retries,
+            retries: now.retries.saturating_sub(last.retries),
             dead_letters: now.letters - last.letters,
         })
     }
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use crate::figures::tests::figures;
     use crate::figures::{Account, Behind, GroupAccount, Method};
-    use crate::message::{Cause, Held, PartitionId};
+    use crate::message::{Cause, CometId, Held, PartitionId};
 
     #[test]
     fn what_was_done_since_the_last_line_is_said_and_nothing_is_silence() {
@@ -175,11 +175,13 @@ mod tests {
 
         publish(20, 40);
         let comet = CometId(0);
-        figures.workers[0].starts(comet, 1);
-        figures.workers[0].starts(comet, 1);
+        figures.workers[0].of(comet).starts();
+        figures.workers[0].of(comet).starts();
         let took = Duration::from_millis(3);
-        figures.workers[0].ends(comet, Method::Broadcast, took, &Ok(()));
-        figures.workers[0].tries_again(comet, 14);
+        figures.workers[0]
+            .of(comet)
+            .ends(Method::Broadcast, took, &Ok(()));
+        figures.workers[0].of(comet).tries_again(14);
         figures.workers[0].delivered(8);
         figures.letters.written(Cause::ALL[0]);
         figures.consumer.holds(Held {

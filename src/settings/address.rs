@@ -22,27 +22,8 @@ pub fn addresses(text: &str) -> Result<Addresses, String> {
         .map(Addresses)
 }
 
-/// Reads a list as `addresses` does, where a Unix socket may stand too; refuses duplicates, because a Comet listed twice would get each message twice.
-///
-/// # Errors
-/// As [`addresses`], or an address is listed twice.
-pub fn distinct_addresses(text: &str) -> Result<Addresses, String> {
-    separators(text)?;
-    let list: Result<Vec<_>, _> = text.split(',').map(comet).collect();
-    let list = Addresses(list?);
-    for (i, one) in list.0.iter().enumerate() {
-        if list.0[..i]
-            .iter()
-            .any(|other| other.eq_ignore_ascii_case(one))
-        {
-            return Err(format!("'{one}' is listed twice"));
-        }
-    }
-    Ok(list)
-}
-
 /// Where a Comet is: `host:port`, or `unix:/path`.
-fn comet(text: &str) -> Result<String, String> {
+pub(super) fn comet_address(text: &str) -> Result<String, String> {
     /// What the system has room for in the address of a socket, with a byte behind it.
     const LONGEST: usize = 107;
     let text = text.trim();
@@ -81,7 +62,7 @@ fn comet(text: &str) -> Result<String, String> {
 }
 
 /// Other separators join two addresses to one, whose error would be about its port and misleading.
-fn separators(text: &str) -> Result<(), String> {
+pub(super) fn separators(text: &str) -> Result<(), String> {
     for c in text.chars() {
         let wrong = match meant(c).unwrap_or(c) {
             ';' | '|' => instead(c, "a comma (',')"),
@@ -178,19 +159,17 @@ mod tests {
             ok("a:1, [::1]:2 ,\u{3000}c_d-e.f:3\n"),
             Ok(vec!["a:1".into(), "[::1]:2".into(), "c_d-e.f:3".into()])
         );
-        assert!(distinct_addresses("a:1,b:1,a:2").is_ok());
-        assert_eq!(
-            distinct_addresses("a:1,b:1,A:1"),
-            Err("'A:1' is listed twice".into())
-        );
     }
 
     #[test]
     fn a_comet_may_be_at_a_unix_socket() {
-        let list = distinct_addresses("unix:/run/a b,c:1");
-        assert!(list.is_err(), "{list:?}");
-        let list = distinct_addresses("unix:/run/a.sock, c:1 ,unix:///run/b.sock").expect("right");
-        assert_eq!(list.0, ["unix:/run/a.sock", "c:1", "unix:/run/b.sock"]);
+        for (text, read) in [
+            ("unix:/run/a.sock", "unix:/run/a.sock"),
+            (" c:1 ", "c:1"),
+            ("unix:///run/b.sock", "unix:/run/b.sock"),
+        ] {
+            assert_eq!(comet_address(text).as_deref(), Ok(read));
+        }
         let long = format!("unix:/{}", "p".repeat(107));
         for (wrong, says) in [
             ("unix:", "whole path"),
@@ -199,10 +178,10 @@ mod tests {
             ("unix://host/path", "whole path"),
             ("/run/comet.sock", "write unix:/run/comet.sock"),
             ("unix-abstract:comet", "not supported"),
-            ("unix:/a,unix:///a", "is listed twice"),
+            ("unix:/run/a b", "U+0020 can't stand in the path"),
             (&long, "107 at most"),
         ] {
-            let error = distinct_addresses(wrong).expect_err(wrong);
+            let error = comet_address(wrong).expect_err(wrong);
             assert!(error.contains(says), "{wrong}: {error}");
         }
     }

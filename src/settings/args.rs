@@ -8,9 +8,9 @@ use clap::{ArgAction, Args};
 
 use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Secret, Security};
 use super::{
-    Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, Config, Fetch, GivenCometTls,
-    GroupProtocol, Http, Isolation, LogFormat, LogMessages, MaxAge, Metadata, Socket, TooOld,
-    UnknownServer, Window,
+    Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, Comets, Config, Fetch,
+    GivenCometTls, GroupProtocol, Http, Isolation, LogFormat, LogMessages, MaxAge, Metadata,
+    Socket, TooOld, UnknownServer, Window,
 };
 use crate::message::{Dialect, Topics};
 use crate::settings::{self, security};
@@ -188,9 +188,13 @@ pub struct SettingArgs {
     /// How long Kafka waits for a heartbeat before others take this member's partitions
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = settings::duration)]
     session_timeout: Duration,
-    /// The Comet nodes, separated by commas: host:port, or unix:/path of a Unix socket
-    #[arg(long, value_name = "HOST:PORT,…", default_value = "localhost:50051", value_parser = settings::distinct_addresses)]
-    comet: Addresses,
+    /// The Comet nodes, separated by commas: host:port, or unix:/path of a Unix socket; name=… gives one a name; file:///path,
+    /// dns:///name:port and discovery://host:port/appid?env=… say which there are
+    #[arg(long, value_name = "HOST:PORT,…", default_value = "localhost:50051", value_parser = settings::comets)]
+    comet: Comets,
+    /// How often dns:///… and discovery://… are asked which Comets there are
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = settings::duration)]
+    comet_refresh: Duration,
     #[command(flatten)]
     comet_tls: CometTlsArgs,
     /// Metadata that goes along with each call to a Comet: a value, or the file that holds it (file:PATH)
@@ -296,6 +300,7 @@ impl SettingArgs {
             comet: args.comet.0,
             record_metadata: args.record_metadata,
             comet_metadata: args.comet_metadata.unwrap_or_default(),
+            comet_refresh: args.comet_refresh,
             comet_tls: args.comet_tls.together()?,
             dialect: args.dialect,
             push_unknown_server: args.push_unknown_server,

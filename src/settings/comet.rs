@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::fleet::Source;
 use super::{Caller, Config};
 
 /// Whether this job can call through gRPC's own library.
@@ -86,7 +87,7 @@ impl Config {
         if !HAS_LIBRARY {
             return Some("this job was built without gRPC's library");
         }
-        let unix = self.comet.iter().any(|address| address.starts_with(UNIX));
+        let unix = self.comet.iter().any(is_at_socket);
         match (&self.comet_tls, unix) {
             (Some(_), _) => Some("comet-tls is on"),
             (None, true) => Some("a Comet is at a Unix socket"),
@@ -107,8 +108,7 @@ impl Config {
                 "caller = grpcio calls Comets over plain TCP only, and {why}: set caller = auto or lean"
             ));
         }
-        let mut plain = self.comet.iter().filter(|one| one.starts_with(UNIX));
-        if self.comet_tls.is_some() && plain.by_ref().count() == self.comet.len() {
+        if self.comet_tls.is_some() && self.comet.iter().all(is_at_socket) {
             return Err(
                 "comet-tls = on is of no use: job speaks plainly over Unix sockets, and no Comet is at a host:port. Leave comet-tls out"
                     .into(),
@@ -116,6 +116,10 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn is_at_socket(source: &Source) -> bool {
+    matches!(source, Source::Node(node) if node.address.starts_with(UNIX))
 }
 
 #[cfg(test)]

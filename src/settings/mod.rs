@@ -6,6 +6,7 @@ mod ascii;
 mod comet;
 mod control;
 mod dialect;
+pub mod fleet;
 mod http;
 pub mod load;
 mod log_messages;
@@ -21,10 +22,11 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-pub use address::{Addresses, addresses, distinct_addresses};
+pub use address::{Addresses, addresses};
 pub use comet::{CometTls, GivenCometTls, UNIX, server_name};
 pub use control::{Socket, socket};
 pub use dialect::{Coalesce, UnknownServer, coalesce, dialect, unknown_server};
+pub use fleet::{Comets, comets};
 pub use http::{Http, http};
 pub use log_messages::{LogMessages, log_messages};
 pub use max_age::{MaxAge, TooOld, max_age, too_old};
@@ -35,6 +37,7 @@ pub use security::Security;
 pub use topics::topics;
 
 use crate::message::{Dialect, Topics};
+use fleet::Source;
 
 /// Everything `job run` needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,8 +61,10 @@ pub struct Config {
     /// How long Kafka waits for a member's heartbeat before it gives its partitions to others.
     pub group_protocol: GroupProtocol,
     pub session_timeout: Duration,
-    /// The Comet nodes, `host:port` or `unix:/path` each.
-    pub comet: Vec<String>,
+    /// The Comet nodes, or what says which there are.
+    pub comet: Vec<Source>,
+    /// How often names and registries that say it are asked again.
+    pub comet_refresh: Duration,
     /// Which kind of Comet they are.
     pub dialect: Dialect,
     /// What becomes of a message to users on none of them.

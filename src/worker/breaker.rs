@@ -64,7 +64,7 @@ pub struct Signs {
 #[derive(Debug)]
 pub struct Breaker {
     stats: Arc<EndpointStats>,
-    fleet: Fleet,
+    fleet: Arc<Fleet>,
     state: BreakerState,
     /// When it first failed since it last took something from this worker.
     failing_since: Option<Instant>,
@@ -86,7 +86,12 @@ pub struct Breaker {
 
 impl Breaker {
     /// `stats` is the Comet's, one of those in `fleet`.
-    pub fn new(stats: Arc<EndpointStats>, fleet: Fleet, now: Instant, rng: fastrand::Rng) -> Self {
+    pub fn new(
+        stats: Arc<EndpointStats>,
+        fleet: Arc<Fleet>,
+        now: Instant,
+        rng: fastrand::Rng,
+    ) -> Self {
         Self {
             stats,
             fleet,
@@ -196,6 +201,11 @@ impl Breaker {
             && self.failing_since.is_some_and(is_long)
             && self.stats.last_ok().is_none_or(is_long)
             && others().is_some_and(is_long)
+    }
+
+    /// Whether it failed since it last took something.
+    pub fn is_failing(&self) -> bool {
+        self.failing_since.is_some()
     }
 
     /// Whether it takes messages, as far as anybody knows.

@@ -3,29 +3,34 @@
 //! Pure: time comes in as an argument, randomness from a seed, and what is to be done leaves through [`Effects`]. So a test can
 //! run hours of a message's life in no time, and the same way again.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use slab::Slab;
 
-use super::coalesce::{Coalescer, Shape};
+use super::coalesce::Coalescer;
 use super::effects::{Effects, Figure, Said};
 use super::endpoint::{Endpoint, said};
 use super::endpoint_stats::Fleet;
 use super::one_key::{for_user, note_drop, user_of};
+use super::pending::Pending;
 use super::scheduler::{Id, Outcome};
 use super::suspects::{Suspects, crashed};
 use crate::comet::Verdict;
 use crate::message::call::Target;
-use crate::message::memory::Memory;
 use crate::message::worker::Event;
 use crate::message::{
-    Answer, Assignment, Cause, CometId, Completion, Dialect, Message, Reason, RecordId, Settled,
+    Answer, Assignment, ByComet, Cause, CometId, Completion, Dialect, Message, RecordId, Settled,
 };
+use crate::settings::Window;
 
 pub struct Core {
-    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) endpoints: ByComet<Endpoint>,
     /// Endpoints that something happened to since they were driven last.
-    pub(super) ready: Vec<usize>,
+    pub(super) ready: Vec<CometId>,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) window: Window,
+    pub(super) rng: fastrand::Rng,
     /// When to drive all endpoints if nothing happens until then. May be too early.
     pub(super) wake_at: Option<Instant>,
     pub(super) coalescer: Option<Coalescer>,
@@ -47,84 +52,21 @@ pub struct Core {
     pub(super) suspects: Suspects,
 }
 
-/// A message that this worker holds.
-pub(super) struct Pending {
-    pub message: Message,
-    memory: Memory,
-    /// Whether it can be merged with others of its room.
-    pub shape: Shape,
-    /// Comets that aren't done with it.
-    waiting_for: usize,
-    /// Whether a Comet may have seen it.
-    pub started: bool,
-    /// Whether some Comets don't get it from here: they are behind, and read it again.
-    pub is_split: bool,
-    /// Whether it isn't tried again: its partition is another's, or its Comet is detached.
-    pub forgotten: bool,
-    /// Whether a Comet didn't get it because of that.
-    pub dropped: bool,
-    /// Whether a Comet doesn't get it because it is too old.
-    pub too_old: bool,
-    /// The operator's user id, where one skipped it: what is in flight isn't tried again.
-    pub skipped_by: Option<u32>,
-    /// Why Comets can't get it, and which.
-    undeliverable: Option<Box<Reason>>,
-    /// Comets that were detached while a call with it was in flight. It stays until these calls are back.
-    pub late: Vec<CometId>,
-}
-
-impl Pending {
-    fn new(message: Message) -> Self {
-        Self {
-            is_split: message.without.is_some(),
-            message,
-            memory: Memory::default(),
-            shape: Shape::default(),
-            waiting_for: 0,
-            started: false,
-            forgotten: false,
-            dropped: false,
-            too_old: false,
-            skipped_by: None,
-            undeliverable: None,
-            late: Vec::new(),
-        }
-    }
-
-    /// Notes that this Comet can't get it. The last one's reason is the one that is told.
-    pub(super) fn cannot_go_to(&mut self, comet: CometId, cause: Cause, why: String) {
-        let reason = self.undeliverable.get_or_insert_default();
-        reason.text = why;
-        reason.comets.push(comet);
-        reason.cause = cause;
-    }
-
-    /// Whether nothing is left to hear of it.
-    pub fn is_done(&self) -> bool {
-        self.waiting_for == 0 && self.late.is_empty()
-    }
-}
-
 impl Core {
-    /// `addresses` (`host:port`) and `fleet` are the Comets', in the order of their ids. `window` limits the calls in flight at
-    /// each Comet. Messages are merged if there is a `coalescer`.
+    /// A core for no Comet so far. `fleet` is what all workers know of the Comets. `window` limits the calls in flight at each
+    /// Comet. Messages are merged if there is a `coalescer`.
     pub fn new(
-        addresses: impl IntoIterator<Item = String>,
-        fleet: &Fleet,
-        window: usize,
+        fleet: Arc<Fleet>,
+        window: Window,
         coalescer: Option<Coalescer>,
-        now: Instant,
-        mut rng: fastrand::Rng,
+        rng: fastrand::Rng,
     ) -> Self {
-        let limits = (window, coalescer.is_some());
-        let endpoint = |(id, address)| {
-            let comet = (CometId(id), address);
-            let stats = (fleet[id as usize].clone(), fleet.clone());
-            Endpoint::new(comet, stats, limits, now, rng.fork())
-        };
         Self {
-            endpoints: (0..).zip(addresses).map(endpoint).collect(),
+            endpoints: ByComet::default(),
             ready: Vec::new(),
+            fleet,
+            window,
+            rng,
             wake_at: None,
             coalescer,
             dialect: Dialect::default(),
@@ -155,23 +97,28 @@ impl Core {
                 self.answered(comet, id, answer, now, effects);
             }
             Event::Probed { comet, answer } => {
-                let place = self.place(comet);
-                let verdict = self.endpoints[place].on_probe(&answer, now, effects);
-                self.endpoints[place].note_well(verdict, !self.suspects.is_empty(), false, now);
-                self.endpoints[place].mark_ready(place, &mut self.ready);
+                let endpoint = self.endpoints.get_mut(comet);
+                // The answer of one that left may come later.
+                if let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.leaving) {
+                    let verdict = endpoint.on_probe(&answer, now, effects);
+                    endpoint.note_well(verdict, !self.suspects.is_empty(), false, now);
+                    endpoint.mark_ready(&mut self.ready);
+                }
             }
+            Event::Fleet(change) => self.change(change, now, effects),
             Event::Expire { before, letter } => self.expire(before, letter.as_deref(), effects),
             Event::Skip { record, uid } => self.skip(record, uid, effects),
             Event::Detach(comet) => self.detach(comet, now, effects),
             Event::Return(comet) => {
-                let place = self.place(comet);
-                self.endpoints[place].attach(now);
-                self.endpoints[place].mark_ready(place, &mut self.ready);
+                if let Some(endpoint) = self.endpoints.get_mut(comet) {
+                    endpoint.attach(now);
+                    endpoint.mark_ready(&mut self.ready);
+                }
             }
             Event::Full(full) => {
                 self.full = full;
                 if full {
-                    for endpoint in &mut self.endpoints {
+                    for endpoint in self.endpoints.values_mut() {
                         endpoint.waits_anew();
                     }
                     self.wake_all();
@@ -202,17 +149,12 @@ impl Core {
                 self.drop_queued(effects, |pending| pending.forgotten);
             }
             Event::Lapsed(_) => {
-                for endpoint in &mut self.endpoints {
+                for endpoint in self.endpoints.values_mut() {
                     endpoint.scheduler.breaker.count_anew(now);
                 }
             }
             Event::Stop => {}
         }
-    }
-
-    /// Where the Comet's endpoint is. The fleet is fixed: Comets are named in the order of their endpoints.
-    pub(super) fn place(&self, comet: CometId) -> usize {
-        comet.0 as usize
     }
 
     fn resume(&mut self, assignment: Assignment) {
@@ -226,9 +168,9 @@ impl Core {
 
     /// Resumes the paused KeyQueues. One whose first message may still not be sent is paused again when its turn comes.
     fn resume_paused(&mut self) {
-        for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
+        for endpoint in self.endpoints.values_mut() {
             endpoint.scheduler.resume();
-            endpoint.mark_ready(n, &mut self.ready);
+            endpoint.mark_ready(&mut self.ready);
         }
     }
 
@@ -257,22 +199,24 @@ impl Core {
         }
         let (key, target) = (message.delivery.key, message.delivery.target);
         let without = message.without.clone();
-        let id = self.messages.insert(Pending::new(message));
-        for place in 0..self.endpoints.len() {
-            let endpoint = &mut self.endpoints[place];
-            let comet = endpoint.comet;
+        let mut pending = Pending::new(message);
+        let vacant = self.messages.vacant_entry();
+        let id = vacant.key();
+        for (comet, endpoint) in self.endpoints.iter_mut() {
             let is_behind = without.as_ref().is_some_and(|all| all.contains(&comet));
-            if is_behind || target != Target::All && target != Target::One(comet) {
+            let is_for_it = target == Target::All || target == Target::One(comet);
+            if is_behind || endpoint.leaving || !is_for_it {
                 continue;
             }
             if is_over {
-                self.lacks(id, comet, false, effects);
+                pending.lacks(comet, false, effects);
                 continue;
             }
             endpoint.scheduler.push(key, id);
-            endpoint.mark_ready(place, &mut self.ready);
-            self.messages[id].waiting_for += 1;
+            endpoint.mark_ready(&mut self.ready);
+            pending.waiting_for += 1;
         }
+        vacant.insert(pending);
         self.finish_if_done(id, effects);
     }
 
@@ -284,15 +228,19 @@ impl Core {
         now: Instant,
         effects: &mut impl Effects,
     ) {
+        // It stays for as long as a call is under way.
+        let Some(endpoint) = self.endpoints.get_mut(comet) else {
+            return;
+        };
         let key = self.messages[id].message.delivery.key;
-        let place = self.place(comet);
-        let endpoint = &mut self.endpoints[place];
-        endpoint.mark_ready(place, &mut self.ready);
+        endpoint.mark_ready(&mut self.ready);
+        let leaving = endpoint.leaving;
         let oks_at_start = endpoint.scheduler.oks_at_start(key);
         let on_trial = endpoint.end_trial(id);
         let verdict = endpoint.on_answer(oks_at_start, &answer, now, effects);
         endpoint.note_well(verdict, !self.suspects.is_empty(), on_trial, now);
-        let (address, scheduler) = (&endpoint.address, &mut endpoint.scheduler);
+        let (node, scheduler) = (&endpoint.node, &mut endpoint.scheduler);
+        let name = &node.name;
         let mut called = std::mem::take(&mut self.called);
         called.clear();
         let messages = &mut self.messages;
@@ -305,14 +253,14 @@ impl Core {
             Outcome::Refused => {
                 let said = said(&answer);
                 let why = format!(
-                    "refused by Comet {address}{}: {said}",
+                    "refused by Comet {name}{}: {said}",
                     for_user(&user, self.dialect)
                 );
                 messages[id].cannot_go_to(comet, Cause::Refused, why);
             }
             Outcome::GivenUp(tries) => {
                 let why = format!(
-                    "failed {tries} times at Comet {address}{} while it answered others: {}",
+                    "failed {tries} times at Comet {name}{} while it answered others: {}",
                     for_user(&user, self.dialect),
                     said(&answer)
                 );
@@ -334,12 +282,12 @@ impl Core {
                     let record = messages[id].message.record;
                     self.suspects.answered(comet, record);
                     effects.say(comet, Said::Crashes(record));
-                    messages[id].cannot_go_to(comet, Cause::Crashes, crashed(address));
+                    messages[id].cannot_go_to(comet, Cause::Crashes, crashed(name));
                 }
                 // What isn't tried again leaves its KeyQueue; the others stay there.
                 called.retain(|&id| {
                     let pending = &messages[id];
-                    crashes || pending.is_given_up(comet)
+                    crashes || leaving || pending.is_given_up(comet)
                 });
                 if !called.is_empty() {
                     scheduler.take(|id| called.contains(&id));
@@ -348,6 +296,10 @@ impl Core {
                     messages[id].dropped |= messages[id].forgotten;
                     if !crashes {
                         messages[id].skip_at(comet);
+                    }
+                    if leaving {
+                        let counts = messages[id].is_left_by(comet, node);
+                        endpoint.unsent += usize::from(counts);
                     }
                 }
             }
@@ -370,14 +322,15 @@ impl Core {
             }
         }
         self.called = called;
+        self.end_if_left(comet, effects);
     }
 
     fn drop_queued(&mut self, effects: &mut impl Effects, which: impl Fn(&Pending) -> bool) {
         let mut touched = Vec::new();
-        for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
+        for endpoint in self.endpoints.values_mut() {
             touched.extend(endpoint.scheduler.take(|id| which(&self.messages[id])));
             // Messages behind them may be sent now.
-            endpoint.mark_ready(n, &mut self.ready);
+            endpoint.mark_ready(&mut self.ready);
         }
         for id in touched {
             self.messages[id].dropped = true;

@@ -3,27 +3,39 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use super::core::{Core, Pending, settle};
+use super::core::{Core, settle};
 use super::effects::Effects;
+use super::pending::Pending;
 use super::scheduler::Id;
 use crate::message::call::OrderingKey;
 use crate::message::{Assignment, CometId, Completion, RecordId};
 
+impl Pending {
+    /// Tells the group that this Comet doesn't get it from here.
+    pub(super) fn lacks(&mut self, comet: CometId, in_flight: bool, effects: &mut impl Effects) {
+        self.is_split = true;
+        let completion = Completion::Lacks { comet, in_flight };
+        settle(&self.message, completion, effects);
+    }
+}
+
 impl Core {
     /// Gives back all that waits for a Comet that is behind from now on. What is in flight may still be taken.
     pub(super) fn detach(&mut self, comet: CometId, now: Instant, effects: &mut impl Effects) {
-        let place = self.place(comet);
-        let scheduler = &mut self.endpoints[place].scheduler;
+        let Some(endpoint) = self.endpoints.get_mut(comet) else {
+            return;
+        };
+        let scheduler = &mut endpoint.scheduler;
         scheduler.breaker.detach(now);
         self.came_late.retain(|(late, _)| *late != comet);
         let queued = scheduler.take(|_| true);
         let in_flight: Vec<Id> = scheduler.called().collect();
-        self.endpoints[place].mark_ready(place, &mut self.ready);
+        endpoint.mark_ready(&mut self.ready);
         for id in queued {
             if self.messages[id].message.again {
                 self.messages[id].dropped = true;
             } else {
-                self.lacks(id, comet, false, effects);
+                self.messages[id].lacks(comet, false, effects);
             }
             self.done_with(id, effects);
         }
@@ -34,23 +46,11 @@ impl Core {
                 pending.forgotten = true;
             } else if !pending.late.contains(&comet) {
                 pending.late.push(comet);
-                self.lacks(id, comet, true, effects);
+                pending.lacks(comet, true, effects);
                 self.done_with(id, effects);
             }
         }
         effects.detached(comet);
-    }
-
-    pub(super) fn lacks(
-        &mut self,
-        id: Id,
-        comet: CometId,
-        in_flight: bool,
-        effects: &mut impl Effects,
-    ) {
-        self.messages[id].is_split = true;
-        let completion = Completion::Lacks { comet, in_flight };
-        settle(&self.messages[id].message, completion, effects);
     }
 
     /// Ends a call that was in flight when its Comet was detached.
@@ -81,12 +81,14 @@ impl Core {
         comet: CometId,
         effects: &mut impl Effects,
     ) {
+        let endpoint = self.endpoints.get_mut(comet);
+        let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.leaving) else {
+            return;
+        };
         self.came_late.push((comet, record));
-        let place = self.place(comet);
         let messages = &self.messages;
         let is_same = |id: Id| messages[id].message.again && messages[id].message.record == record;
-        let scheduler = &mut self.endpoints[place].scheduler;
-        for id in scheduler.take(is_same) {
+        for id in endpoint.scheduler.take(is_same) {
             self.done_with(id, effects);
         }
     }
@@ -96,9 +98,11 @@ impl Core {
     /// A message that some Comets have, or get from what they miss, is not given back as a whole: the next owner would send it to
     /// them again. The others lack it. Behind what a Comet doesn't get, it gets nothing more of the key, so it lacks that too.
     pub(super) fn give_back(&mut self, assignment: Assignment, effects: &mut impl Effects) {
-        for place in 0..self.endpoints.len() {
-            let endpoint = &mut self.endpoints[place];
-            let comet = endpoint.comet;
+        let comets: Vec<CometId> = self.endpoints.ids().collect();
+        for comet in comets {
+            let Some(endpoint) = self.endpoints.get_mut(comet) else {
+                continue;
+            };
             let messages = &self.messages;
             let mut behind: HashSet<OrderingKey> = HashSet::new();
             let is_given_back = |id: Id| {
@@ -117,14 +121,14 @@ impl Core {
             };
             let given_back = endpoint.scheduler.take(is_given_back);
             // Messages behind them may be sent now.
-            endpoint.mark_ready(place, &mut self.ready);
+            endpoint.mark_ready(&mut self.ready);
             for id in given_back {
                 let pending = &mut self.messages[id];
                 let is_whole = !pending.started && !pending.is_split;
                 if is_whole || pending.message.again {
                     pending.dropped = true;
                 } else {
-                    self.lacks(id, comet, false, effects);
+                    pending.lacks(comet, false, effects);
                 }
                 self.done_with(id, effects);
             }

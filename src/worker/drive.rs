@@ -10,10 +10,11 @@ use slab::Slab;
 
 use super::breaker::BreakerState;
 use super::coalesce::Coalescer;
-use super::core::{Core, Pending};
+use super::core::Core;
 use super::effects::{Effects, Figure};
 use super::key_queue::Carries;
 use super::one_key::next_of_several;
+use super::pending::Pending;
 use super::scheduler::Id;
 use super::suspects::LOOK_AGAIN;
 use crate::figures::Seen;
@@ -46,32 +47,36 @@ impl Core {
 
     /// Makes all endpoints ready.
     pub(super) fn wake_all(&mut self) {
-        for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
-            endpoint.mark_ready(n, &mut self.ready);
+        for endpoint in self.endpoints.values_mut() {
+            endpoint.mark_ready(&mut self.ready);
         }
     }
 
     /// Takes one of the endpoints that are to be driven now.
     pub fn next_ready(&mut self) -> Option<CometId> {
-        let n = self.ready.pop()?;
-        Some(self.endpoints[n].comet)
+        self.ready.pop()
     }
 
     /// Gives the Comet up if it was gone for long; wakes what waited long enough; probes if that is due.
     pub fn drive(&mut self, comet: CometId, now: Instant, effects: &mut impl Effects) {
-        let place = self.place(comet);
-        self.give_up(place, now, effects);
-        self.endpoints[place].look_at_suspects();
-        let scheduler = &mut self.endpoints[place].scheduler;
-        scheduler.wake(now);
-        if scheduler.breaker.probe_due(now) {
+        self.give_up(comet, now, effects);
+        // One that left gets no probes.
+        let endpoint = self.endpoints.get_mut(comet);
+        let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.leaving) else {
+            return;
+        };
+        endpoint.look_at_suspects();
+        endpoint.scheduler.wake(now);
+        if endpoint.scheduler.breaker.probe_due(now) {
             effects.probe(comet);
         }
     }
 
     /// How this worker sees the Comet.
     pub fn sees(&self, comet: CometId) -> Seen {
-        let endpoint = &self.endpoints[self.place(comet)];
+        let Some(endpoint) = self.endpoints.get(comet) else {
+            return Seen::Down;
+        };
         match endpoint.scheduler.breaker.state() {
             BreakerState::Up if endpoint.stats.refuses_all() => Seen::RefusesAll,
             BreakerState::Up => Seen::Up,
@@ -81,7 +86,8 @@ impl Core {
 
     /// Estimates how many calls to the Comet may start now, at most.
     pub fn startable(&self, comet: CometId) -> usize {
-        self.endpoints[self.place(comet)].scheduler.startable()
+        let endpoint = self.endpoints.get(comet);
+        endpoint.map_or(0, |endpoint| endpoint.scheduler.startable())
     }
 
     /// Starts the calls to the Comet that may start, `most` at most. Returns whether there may be more.
@@ -92,15 +98,19 @@ impl Core {
         now: Instant,
         effects: &mut impl Effects,
     ) -> bool {
-        let place = self.place(comet);
-        (0..most).all(|_| self.start_call(place, now, effects))
+        (0..most).all(|_| self.start_call(comet, now, effects))
     }
 
     /// Ends what [`Self::next_ready`] began: notes when to drive the endpoint again, at `also` at the latest.
     pub fn rest(&mut self, comet: CometId, also: Option<Instant>, now: Instant) {
-        let place = self.place(comet);
-        let endpoint = &mut self.endpoints[place];
+        let Some(endpoint) = self.endpoints.get_mut(comet) else {
+            return;
+        };
         endpoint.ready = false;
+        if endpoint.leaving {
+            // Nothing is due there: an answer comes.
+            return;
+        }
         let look = (self.full && !endpoint.scheduler.is_empty()).then_some(now + FULL_LIMIT);
         let trial = endpoint.suspects_wait.then_some(now + LOOK_AGAIN);
         let wake_at = endpoint.scheduler.wake_at(now);
@@ -108,9 +118,12 @@ impl Core {
         self.wake_at = times.into_iter().flatten().min();
     }
 
-    /// Starts the next call of endpoint `n`. Returns false if there was none.
-    fn start_call(&mut self, n: usize, now: Instant, effects: &mut impl Effects) -> bool {
-        let (messages, endpoint) = (&mut self.messages, &mut self.endpoints[n]);
+    /// Starts the next call to the Comet. Returns false if there was none.
+    fn start_call(&mut self, comet: CometId, now: Instant, effects: &mut impl Effects) -> bool {
+        let messages = &mut self.messages;
+        let Some(endpoint) = self.endpoints.get_mut(comet) else {
+            return false;
+        };
         let Some(admission) = endpoint.scheduler.admit(now) else {
             return false;
         };
@@ -162,12 +175,17 @@ impl Core {
     }
 
     /// Asks the group to detach the Comet if it took nothing for long while another one delivers, or if all else waits for it.
-    fn give_up(&mut self, n: usize, now: Instant, effects: &mut impl Effects) {
-        let is_alone = self.full && self.endpoints.iter().any(|other| other.is_idle(now));
-        let endpoint = &mut self.endpoints[n];
+    /// One that drains is detached as soon as it fails.
+    fn give_up(&mut self, comet: CometId, now: Instant, effects: &mut impl Effects) {
+        let is_alone = self.full && self.endpoints.values().any(|other| other.is_idle(now));
+        let endpoint = self.endpoints.get_mut(comet);
+        let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.leaving) else {
+            return;
+        };
         let holds_up = self.full && endpoint.holds_up(is_alone, FULL_LIMIT, now);
         let breaker = &mut endpoint.scheduler.breaker;
-        if breaker.is_given_up(now) || holds_up && breaker.state() != BreakerState::Detached {
+        let is_due = holds_up || endpoint.node.drains && breaker.is_failing();
+        if breaker.is_given_up(now) || is_due && breaker.state() != BreakerState::Detached {
             breaker.detach(now);
             effects.away(endpoint.comet);
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::scheduler::Id;
 use crate::message::call::Call;
 use crate::message::coordinates::Coordinates;
+use crate::message::fleet::Node;
 use crate::message::{Assignment, CometId, Message, RecordId, Settled, Status};
 
 /// Carries out what the core decides, at once and in this order.
@@ -25,6 +26,12 @@ pub trait Effects {
 
     /// Confirm a revoke, after all that was settled before.
     fn revoke_ack(&mut self, assignment: Assignment);
+
+    /// A Comet joins the fleet, or has another name or address from now on.
+    fn joined(&mut self, comet: CometId, node: &Node);
+
+    /// Confirm that nothing more is done with a Comet that left, after all that was settled before. So many messages waited for it.
+    fn left(&mut self, comet: CometId, unsent: usize);
 
     /// Tell the group that the Comet took nothing for long while another one delivers.
     fn away(&mut self, comet: CometId);

@@ -8,6 +8,7 @@ use super::effects::{Effects, Said};
 use super::endpoint_stats::{EndpointStats, Fleet};
 use super::scheduler::{Id, Scheduler};
 use crate::comet::{self, Verdict, verdict_on};
+use crate::message::fleet::Node;
 use crate::message::{Answer, CometId};
 
 /// The log names a Comet's return only after an outage this long. One that fails now and then would fill the log.
@@ -15,8 +16,12 @@ const WORTH_SAYING: Duration = Duration::from_secs(1);
 
 pub struct Endpoint {
     pub comet: CometId,
-    /// `host:port`, for dead letters.
-    pub address: String,
+    /// For dead letters.
+    pub node: Node,
+    /// Whether it left the fleet, and is here for what is in flight alone.
+    pub leaving: bool,
+    /// What waited for it then.
+    pub unsent: usize,
     pub scheduler: Scheduler,
     pub stats: Arc<EndpointStats>,
     /// Since when something waits here, and another Comet has nothing to do.
@@ -33,8 +38,8 @@ impl Endpoint {
     /// `window` limits the calls in flight; `merging` says whether a call may carry more than one message.
     /// `stats` are the Comet's, one of those in `fleet`, which has all Comets.
     pub fn new(
-        (comet, address): (CometId, String),
-        (stats, fleet): (Arc<EndpointStats>, Fleet),
+        (comet, node): (CometId, Node),
+        (stats, fleet): (Arc<EndpointStats>, Arc<Fleet>),
         (window, merging): (usize, bool),
         now: Instant,
         mut rng: fastrand::Rng,
@@ -42,7 +47,9 @@ impl Endpoint {
         let breaker = Breaker::new(stats.clone(), fleet, now, rng.fork());
         Self {
             comet,
-            address,
+            node,
+            leaving: false,
+            unsent: 0,
             scheduler: Scheduler::new(window, merging, breaker, rng),
             stats,
             waits_since: None,
@@ -64,7 +71,7 @@ impl Endpoint {
 
     /// Whether it has nothing to do, and would take something.
     pub fn is_idle(&self, now: Instant) -> bool {
-        self.scheduler.is_empty() && self.scheduler.breaker.seems_well(now)
+        !self.leaving && self.scheduler.is_empty() && self.scheduler.breaker.seems_well(now)
     }
 
     /// Ends a trial. Returns whether this was the suspect.
@@ -106,11 +113,11 @@ impl Endpoint {
         self.scheduler.breaker.attach(now);
     }
 
-    /// Puts it, endpoint `n`, among those to drive.
-    pub fn mark_ready(&mut self, n: usize, ready: &mut Vec<usize>) {
+    /// Puts it among those to drive.
+    pub fn mark_ready(&mut self, ready: &mut Vec<CometId>) {
         if !self.ready {
             self.ready = true;
-            ready.push(n);
+            ready.push(self.comet);
         }
     }
 

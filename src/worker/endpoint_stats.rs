@@ -1,11 +1,12 @@
 //! What all workers know of one Comet together: when it delivered last, and the turns they take if it refuses everything.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use super::suspects::Trials;
 use crate::base::trial;
+use crate::message::{ByComet, CometId};
 use Ordering::{Acquire, Relaxed, Release};
 
 /// A Comet that took nothing for this long is detached while others deliver, and catches up later. A restart is mostly over by then.
@@ -27,8 +28,47 @@ pub const REFUSALS_IN_A_ROW: u32 = 100;
 /// Wait between two messages to a Comet that refuses everything, and between two dead letters at one that takes nothing.
 pub(super) const TURN: Duration = Duration::from_secs(1);
 
-/// All Comets that job calls, in the configured order.
-pub type Fleet = Arc<[Arc<EndpointStats>]>;
+/// What all workers know of all Comets.
+#[derive(Debug)]
+pub struct Fleet {
+    origin: Instant,
+    comets: RwLock<ByComet<Arc<EndpointStats>>>,
+}
+
+impl Fleet {
+    /// Without Comets. No time that it is told of is before `origin`.
+    pub fn new(origin: Instant) -> Self {
+        Self {
+            origin,
+            comets: RwLock::default(),
+        }
+    }
+
+    #[cfg(test)]
+    pub fn with(origin: Instant, comets: Vec<Arc<EndpointStats>>) -> Arc<Self> {
+        Arc::new(Self {
+            origin,
+            comets: RwLock::new(comets.into()),
+        })
+    }
+
+    /// What is known of a Comet. A worker may be the first to hear that it joined.
+    pub fn join(&self, comet: CometId) -> Arc<EndpointStats> {
+        let mut comets = self.comets.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(EndpointStats::new(self.origin));
+        comets.get_or_insert_with(comet, new).clone()
+    }
+
+    /// What a Comet takes that left says nothing about the others.
+    pub fn leave(&self, comet: CometId) {
+        let mut comets = self.comets.write().unwrap_or_else(PoisonError::into_inner);
+        comets.remove(comet);
+    }
+
+    fn all(&self) -> RwLockReadGuard<'_, ByComet<Arc<EndpointStats>>> {
+        self.comets.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Times are in milliseconds since `origin`; 0 is never.
 #[derive(Debug)]
@@ -119,7 +159,8 @@ impl EndpointStats {
             let since = other.instant(other.delivers_since.load(Relaxed));
             since.filter(|_| delivers)
         };
-        let others = fleet.iter().filter(|other| !std::ptr::eq(&***other, self));
+        let all = fleet.all();
+        let others = all.values().filter(|other| !std::ptr::eq(&***other, self));
         others.filter_map(|other| since(other)).min()
     }
 

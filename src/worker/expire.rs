@@ -1,8 +1,9 @@
 //! Messages that wait for so long that they aren't worth sending any more.
 
-use super::core::{Core, Pending};
+use super::core::Core;
 use super::effects::Effects;
-use crate::message::Cause;
+use super::pending::Pending;
+use crate::message::{Cause, CometId};
 
 impl Core {
     /// Takes what was written before this time (milliseconds since 1970) out of the queues, except what is in flight. It becomes a
@@ -12,13 +13,15 @@ impl Core {
         if !self.messages.iter().any(|(_, pending)| is_old(pending)) {
             return;
         }
-        for place in 0..self.endpoints.len() {
-            let endpoint = &mut self.endpoints[place];
-            let comet = endpoint.comet;
+        let comets: Vec<CometId> = self.endpoints.ids().collect();
+        for comet in comets {
+            let Some(endpoint) = self.endpoints.get_mut(comet) else {
+                continue;
+            };
             let messages = &self.messages;
             let expired = endpoint.scheduler.take(|id| is_old(&messages[id]));
             // Messages behind them may be sent now.
-            endpoint.mark_ready(place, &mut self.ready);
+            endpoint.mark_ready(&mut self.ready);
             for id in expired {
                 let pending = &mut self.messages[id];
                 match letter {

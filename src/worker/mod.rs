@@ -12,8 +12,10 @@ pub(crate) mod effects;
 mod endpoint;
 mod endpoint_stats;
 mod expire;
+mod fleet;
 mod key_queue;
 mod one_key;
+mod pending;
 pub(crate) mod scheduler;
 mod shell;
 mod skip;
@@ -26,15 +28,15 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use self::core::Core;
 use crate::base::lease::{Lease, Moment};
-use crate::comet::caller::Caller;
-use crate::comet::{Cork, FailureLog};
-use crate::figures::Figures;
+use crate::comet::Cork;
+use crate::message::fleet::Node;
 use crate::message::worker::Event;
 use crate::message::{CometId, Dialect, group};
+use crate::settings::Window;
 use coalesce::Coalescer;
 pub use endpoint_stats::{EndpointStats, Fleet};
+pub use shell::Calling;
 use shell::Shell;
-pub use shell::tell;
 
 /// Limits how many events are handled before calls start and results are reported.
 const EVENTS_AT_ONCE: usize = 256;
@@ -56,26 +58,29 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that calls the Comets of `fleet` with `caller`, with at most `window` calls in flight at each. It merges messages if
-    /// there is a `coalescer`, tells which records a call carries if it `tells_records`, and sends only while `lease` holds. `figures` come with the worker's number.
+    /// A worker that calls `comets`, the first ones of `fleet`, as `calling` says, and those that join later. `window` limits the
+    /// calls in flight at each. It merges messages if there is a `coalescer`, tells which records a call carries if it
+    /// `tells_records`, and sends only while `lease` holds.
     pub fn new(
         events: Receiver<Event>,
         group: Sender<group::Event>,
-        (caller, failures): (Caller, &[Arc<FailureLog>]),
-        fleet: &Fleet,
-        (window, coalescer, (dialect, tells_records)): (usize, Option<Coalescer>, (Dialect, bool)),
+        calling: Calling,
+        (comets, fleet): (&[Node], Arc<Fleet>),
+        (window, coalescer, (dialect, tells_records)): (Window, Option<Coalescer>, (Dialect, bool)),
         lease: Arc<Lease>,
-        figures: (Arc<Figures>, usize),
     ) -> Self {
-        let addresses = caller.addresses();
         let (now, rng) = (Instant::now(), fastrand::Rng::new());
-        let mut core = Core::new(addresses, fleet, window, coalescer, now, rng);
+        let mut shell = Shell::new(group, calling, now);
+        let mut core = Core::new(fleet, window, coalescer, rng);
         core.dialect = dialect;
         core.tells_records = tells_records;
+        for (comet, node) in (0..).map(CometId).zip(comets) {
+            core.join(comet, node.clone(), now, &mut shell);
+        }
         Self {
             events,
             core,
-            shell: Shell::new(group, caller, failures, figures, now),
+            shell,
             lease,
             lapses: 0,
         }
@@ -86,7 +91,7 @@ impl Worker {
         loop {
             self.shell.figures().heart.rests();
             let until = self.core.wake_at();
-            let first = self.shell.caller.wait_for(&self.events, until);
+            let first = self.shell.caller().wait_for(&self.events, until);
             self.shell.figures().heart.works();
             let mut next = match first {
                 Ok(event) => Some(event),
@@ -127,13 +132,13 @@ impl Worker {
     /// Sends what was called, under the lease as well: a process that was halted meanwhile sends none of it.
     fn flush(&mut self) {
         let holds = self.lease.holds(Moment::now(), self.lapses);
-        self.shell.caller.flush(holds);
+        self.shell.caller().flush(holds);
     }
 
     fn handle(&mut self, event: Event, now: Instant) {
         match &event {
             Event::Answered { comet, answer, .. } | Event::Probed { comet, answer } => {
-                self.shell.caller.heard(*comet, answer, now);
+                self.shell.caller().heard(*comet, answer, now);
             }
             Event::Lapsed(lapses) => self.lapses = *lapses,
             _ => {}
@@ -152,12 +157,12 @@ impl Worker {
         self.core.wake(now);
         while let Some(comet) = self.core.next_ready() {
             self.core.drive(comet, now, &mut self.shell);
-            self.shell.caller.look_after(comet, now);
+            self.shell.caller().look_after(comet, now);
             self.start_calls(comet, now);
-            let look_at = self.shell.caller.look_at(comet);
+            let look_at = self.shell.caller().look_at(comet);
             self.core.rest(comet, look_at, now);
             let seen = self.core.sees(comet);
-            self.shell.figures().sees(comet, seen);
+            self.shell.sees(comet, seen);
         }
     }
 
@@ -165,7 +170,7 @@ impl Worker {
     fn start_calls(&mut self, comet: CometId, now: Instant) {
         while self.may_send() {
             // A single call leaves at once.
-            let several = self.shell.caller.needs_cork() && self.core.startable(comet) > 1;
+            let several = self.shell.caller().needs_cork() && self.core.startable(comet) > 1;
             let _cork = several.then(Cork::put_in);
             let shell = &mut self.shell;
             if !self.core.start_calls(comet, CALLS_AT_ONCE, now, shell) {

@@ -119,6 +119,14 @@ impl Scheduler {
         }
     }
 
+    /// Limits the calls in flight to `window` from now on.
+    pub fn set_window(&mut self, window: usize) {
+        if self.keep_ready != usize::MAX {
+            self.keep_ready = window;
+        }
+        self.window = window;
+    }
+
     /// Adds a message behind the others of its key.
     pub fn push(&mut self, key: OrderingKey, id: Id) {
         self.backlog.push_back((key, id));

@@ -12,24 +12,30 @@ use crossbeam_channel::Sender;
 use super::effects::{Effects, Figure, Said};
 use super::scheduler::Id;
 use crate::comet::caller::{Caller, Ended, Tell};
-use crate::comet::{self, FailureLog};
-use crate::figures::{Figures, WorkerFigures};
+use crate::comet::{self, Directory, Known};
+use crate::figures::{CometFigures, Figures, Seen, WorkerFigures};
 use crate::message::call::Call;
 use crate::message::coordinates::Coordinates;
+use crate::message::fleet::Node;
 use crate::message::worker::Event;
-use crate::message::{Assignment, CometId, Message, RecordId, Settled, Status, group};
+use crate::message::{Assignment, ByComet, CometId, Message, RecordId, Settled, Status, group};
 use told::Told;
 use wall::Wall;
 
-/// Counts what ended on another thread, and tells the worker of that number.
-pub fn tell(own: Sender<Event>, figures: Arc<Figures>, number: usize) -> Tell {
-    Arc::new(move |ended| {
-        let _ = own.send(counted(ended, &figures, number));
-    })
+/// How a worker's calls are made and counted.
+pub struct Calling {
+    pub caller: Caller,
+    /// Where the Comets are.
+    pub directory: Arc<Directory>,
+    /// Answers that come on other threads go here.
+    pub own: Sender<Event>,
+    pub figures: Arc<Figures>,
+    /// Which of the workers this is.
+    pub number: usize,
 }
 
 /// Counts what ended. The event is what the worker's core is to hear.
-fn counted(ended: Ended, figures: &Figures, number: usize) -> Event {
+fn counted(ended: Ended, figures: &Figures, of: &CometFigures) -> Event {
     match ended {
         Ended::Call {
             comet,
@@ -38,19 +44,18 @@ fn counted(ended: Ended, figures: &Figures, number: usize) -> Event {
             took,
             answer,
         } => {
-            figures.workers[number].ends(comet, method, took, &answer);
+            of.ends(method, took, &answer);
             if let Err(status) = &answer {
+                let name = &*figures.comets.name(comet);
                 log::debug!(
-                    comet = figures.comets[comet.0 as usize], method = method.name(), status = status.code,
-                    latency_ms = took.as_secs_f64() * 1e3;
-                    "{} at Comet {} failed after {took:.1?}: {}",
+                    comet = name, method = method.name(), status = status.code, latency_ms = took.as_secs_f64() * 1e3;
+                    "{} at Comet {name} failed after {took:.1?}: {}",
                     method.name(),
-                    figures.comets[comet.0 as usize],
                     comet::said(status)
                 );
             }
             if answer.is_ok() {
-                figures.answered(comet);
+                figures.answered();
             }
             Event::Answered { comet, id, answer }
         }
@@ -58,15 +63,17 @@ fn counted(ended: Ended, figures: &Figures, number: usize) -> Event {
     }
 }
 
+/// A Comet that this worker calls.
+struct Called {
+    known: Known,
+    figures: Arc<CometFigures>,
+}
+
 pub struct Shell {
     group: Sender<group::Event>,
-    pub caller: Caller,
-    /// By Comet. All workers' lines about one have it in common.
-    comets: Vec<(String, Arc<FailureLog>)>,
+    calling: Calling,
+    comets: ByComet<Called>,
     settled: Vec<Settled>,
-    figures: Arc<Figures>,
-    /// Which of the workers this is.
-    number: usize,
     /// How many messages the next call carries.
     carries: usize,
     /// What the next call tells of its records, if anything.
@@ -77,26 +84,27 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// `failures` are in the order of the Comets' ids. This is the worker of that `number`.
-    pub fn new(
-        group: Sender<group::Event>,
-        caller: Caller,
-        failures: &[Arc<FailureLog>],
-        (figures, number): (Arc<Figures>, usize),
-        now: Instant,
-    ) -> Self {
-        let comets = caller.addresses().into_iter().zip(failures.to_vec());
+    pub fn new(group: Sender<group::Event>, calling: Calling, now: Instant) -> Self {
         Self {
-            comets: comets.collect(),
             group,
-            caller,
+            calling,
+            comets: ByComet::default(),
             settled: Vec::new(),
-            figures,
-            number,
             carries: 1,
             tells: None,
             now,
             wall: Wall::new(now),
+        }
+    }
+
+    pub fn caller(&mut self) -> &mut Caller {
+        &mut self.calling.caller
+    }
+
+    /// The worker sees a Comet so.
+    pub fn sees(&self, comet: CometId, seen: Seen) {
+        if let Some(called) = self.comets.get(comet) {
+            called.figures.sees(seen);
         }
     }
 
@@ -107,16 +115,21 @@ impl Shell {
 
     /// This worker's figures.
     pub fn figures(&self) -> &WorkerFigures {
-        &self.figures.workers[self.number]
+        &self.calling.figures.workers[self.calling.number]
     }
 
     /// What ended in the worker's own hands, if it has any.
     pub fn next_ended(&mut self, now: Instant) -> Option<Event> {
-        let Caller::Lean(direct) = &mut self.caller else {
+        let Caller::Lean(direct) = &mut self.calling.caller else {
             return None;
         };
-        let ended = direct.next_ended(now)?;
-        Some(counted(ended, &self.figures, self.number))
+        loop {
+            let ended = direct.next_ended(now)?;
+            // A probe of one that left may come back later.
+            if let Some(called) = self.comets.get(ended.comet()) {
+                return Some(counted(ended, &self.calling.figures, &called.figures));
+            }
+        }
     }
 
     /// Tells the group what was settled.
@@ -130,12 +143,14 @@ impl Shell {
 
 impl Effects for Shell {
     fn call(&mut self, comet: CometId, id: Id, call: &Call, doublings: u32, now: Instant) {
-        self.figures().starts(comet, self.carries);
+        if let Some(called) = self.comets.get(comet) {
+            called.figures.starts();
+        }
+        self.figures().carries(self.carries);
+        let caller = &mut self.calling.caller;
         match self.tells.take() {
-            None => self.caller.call(comet, id, call, doublings, now, &[]),
-            Some(told) => told.with(|along| {
-                self.caller.call(comet, id, call, doublings, now, along);
-            }),
+            None => caller.call(comet, id, call, doublings, now, &[]),
+            Some(told) => told.with(|along| caller.call(comet, id, call, doublings, now, along)),
         }
     }
 
@@ -144,7 +159,7 @@ impl Effects for Shell {
     }
 
     fn probe(&mut self, comet: CometId) {
-        self.caller.probe(comet, self.now);
+        self.calling.caller.probe(comet, self.now);
     }
 
     fn settled(&mut self, settled: Settled) {
@@ -155,6 +170,33 @@ impl Effects for Shell {
         // The group has to know what was given back before it hears the answer.
         self.report();
         let _ = self.group.send(group::Event::RevokeAck(assignment));
+    }
+
+    fn joined(&mut self, comet: CometId, _: &Node) {
+        let Some(known) = self.calling.directory.get(comet) else {
+            return;
+        };
+        let before = self.comets.get(comet);
+        if before.is_some_and(|before| Arc::ptr_eq(&before.known.location, &known.location)) {
+            return;
+        }
+        let figures = self.figures().of(comet);
+        let (own, all) = (self.calling.own.clone(), self.calling.figures.clone());
+        let of = figures.clone();
+        let tell: Tell = Arc::new(move |ended| {
+            let _ = own.send(counted(ended, &all, &of));
+        });
+        let location = known.location.clone();
+        self.calling.caller.join(comet, location, tell);
+        self.comets.insert(comet, Called { known, figures });
+    }
+
+    fn left(&mut self, comet: CometId, unsent: usize) {
+        self.calling.caller.leave(comet);
+        self.comets.remove(comet);
+        // The group has to know what was settled before it hears that this was all.
+        self.report();
+        let _ = self.group.send(group::Event::CometLeft { comet, unsent });
     }
 
     fn away(&mut self, comet: CometId) {
@@ -180,15 +222,19 @@ impl Effects for Shell {
     }
 
     fn say(&mut self, comet: CometId, said: Said<'_>) {
-        let (address, failures) = &self.comets[comet.0 as usize];
-        say(address, failures, said);
+        if let Some(called) = self.comets.get(comet) {
+            say(&called.known, said);
+        }
     }
 
     fn again(&mut self, comet: CometId, status: &Status, message: &Message, tries: u32) {
-        self.figures().tries_again(comet, status.code);
+        let Some(called) = self.comets.get(comet) else {
+            return;
+        };
+        called.figures.tries_again(status.code);
         again::note(
-            &self.figures,
-            (comet, &self.comets[comet.0 as usize].0),
+            &self.calling.figures,
+            (comet, &called.known.location.node().name),
             status,
             (message, tries),
             self.now,
@@ -198,7 +244,11 @@ impl Effects for Shell {
     fn count(&mut self, figure: Figure) {
         match figure {
             Figure::Carries(messages) => self.carries = messages,
-            Figure::Dropped { comet } => self.figures().drops(comet),
+            Figure::Dropped { comet } => {
+                if let Some(called) = self.comets.get(comet) {
+                    called.figures.drops();
+                }
+            }
             Figure::Delivered { timestamp } => {
                 let age = self.wall.age(timestamp.unsigned_abs(), self.now);
                 match timestamp {
@@ -212,26 +262,28 @@ impl Effects for Shell {
     }
 }
 
-fn say(address: &str, failures: &FailureLog, said: Said<'_>) {
+fn say(known: &Known, said: Said<'_>) {
+    let node = known.location.node();
+    let comet = &node.name;
     match said {
-        Said::Failed { status, detached } => failures.failed(address, status, detached),
-        Said::Dropped { status, key } => failures.dropped(address, key, status),
+        Said::Failed { status, detached } => known.failures.failed(node, status, detached),
+        Said::Dropped { status, key } => known.failures.dropped(comet, key, status),
         Said::RefusesAll(status) => log::error!(
-            comet = address, status = comet::said(status);
-            "Comet {address} refuses message after message: going on with one a second until it takes one. \
+            comet, status = comet::said(status);
+            "Comet {comet} refuses message after message: going on with one a second until it takes one. \
              Last answer: {}",
             comet::said(status)
         ),
         Said::Crashes(record) => log::error!(
-            comet = address, topic = record.assignment.partition.topic_name(), partition = record.assignment.partition.index, offset = record.offset;
-            "partition {}, offset {}: the connection to Comet {address} broke each time that this message was tried alone. It seems \
+            comet, topic = record.assignment.partition.topic_name(), partition = record.assignment.partition.index, offset = record.offset;
+            "partition {}, offset {}: the connection to Comet {comet} broke each time that this message was tried alone. It seems \
              to crash that Comet, and becomes a dead letter",
             record.assignment.partition,
             record.offset
         ),
         Said::Returned(after) => log::info!(
-            comet = address;
-            "Comet {address} answers again after {:.1} s",
+            comet;
+            "Comet {comet} answers again after {:.1} s",
             after.as_secs_f64()
         ),
     }

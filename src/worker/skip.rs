@@ -1,7 +1,8 @@
 //! Messages that an operator doesn't want sent.
 
-use super::core::{Core, Pending};
+use super::core::Core;
 use super::effects::Effects;
+use super::pending::Pending;
 use super::scheduler::Id;
 use crate::message::{Cause, CometId, RecordId};
 
@@ -36,16 +37,18 @@ impl Core {
             self.messages[id].skipped_by = Some(uid);
         }
         let (mut queued, mut in_flight) = (Vec::new(), Vec::new());
-        for place in 0..self.endpoints.len() {
-            let endpoint = &mut self.endpoints[place];
-            let comet = endpoint.comet;
+        let comets: Vec<CometId> = self.endpoints.ids().collect();
+        for comet in comets {
+            let Some(endpoint) = self.endpoints.get_mut(comet) else {
+                continue;
+            };
             let is_awaited = |id| held.contains(&id) && !self.messages[id].late.contains(&comet);
             if endpoint.scheduler.called().any(is_awaited) {
                 in_flight.push(comet);
             }
             let taken = endpoint.scheduler.take(|id| held.contains(&id));
             // Messages behind it may be sent now.
-            endpoint.mark_ready(place, &mut self.ready);
+            endpoint.mark_ready(&mut self.ready);
             if !taken.is_empty() {
                 queued.push(comet);
                 self.suspects.answered(comet, record);

@@ -161,6 +161,11 @@ impl Suspects {
         self.0
             .retain(|(_, record), _| record.assignment != assignment);
     }
+
+    /// Forgets a Comet that is gone.
+    pub fn forget_comet(&mut self, comet: CometId) {
+        self.0.retain(|(of, _), _| *of != comet);
+    }
 }
 
 /// For a dead letter.

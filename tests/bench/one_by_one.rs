@@ -41,7 +41,7 @@ pub fn serve(asked: &Asked) -> Result<(), String> {
         .collect();
     let channel = ChannelBuilder::new(EnvBuilder::new().build().into()).connect(&asked.comet);
     let comet = Client::new(channel);
-    let router = Router::new(vec![asked.comet.clone()]);
+    let router = Router::new(vec![asked.comet.clone().into()]);
     loop {
         let requests: Vec<_> = positions
             .iter()

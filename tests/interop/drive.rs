@@ -44,8 +44,9 @@ pub struct Outcome {
 /// # Errors
 /// The system has no poller, or nothing right comes any more.
 pub fn drive(plan: &Plan) -> io::Result<Outcome> {
-    let location = Arc::new(Location::new(&plan.address, || ()));
-    let mut caller = Callers::lean().of(0, &[location], MANNER, Arc::new(|_| ()))?;
+    let location = Arc::new(Location::new(plan.address.as_str().into(), || ()));
+    let mut caller = Callers::lean().of(0, MANNER)?;
+    caller.join(CometId(0), location, Arc::new(|_| ()));
     let mut outcome = Outcome::default();
     let begin = Instant::now();
     let mut waiting: VecDeque<(Instant, usize)> = VecDeque::new();

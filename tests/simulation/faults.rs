@@ -104,6 +104,9 @@ impl World<'_> {
             }
             Kind::Skip if begins => self.skip_some(),
             Kind::Skip => {}
+            Kind::Joins(comet) if begins => self.comet_joins(comet),
+            Kind::Leaves(comet) if begins => self.comet_leaves(comet),
+            Kind::Joins(_) | Kind::Leaves(_) => {}
             Kind::JobBusy(job) => {
                 by(&mut self.jobs[job].busy);
                 self.jobs[job].calm_since = self.now;

@@ -17,6 +17,9 @@ pub struct Figures {
     pub detached: u64,
     pub sent_again: u64,
     pub skipped: u64,
+    /// Comets that joined and left.
+    pub joined: u64,
+    pub left: u64,
 }
 
 impl Figures {
@@ -32,6 +35,8 @@ impl Figures {
         self.detached += other.detached;
         self.sent_again += other.sent_again;
         self.skipped += other.skipped;
+        self.joined += other.joined;
+        self.left += other.left;
     }
 
     pub fn minutes(&self) -> f64 {
@@ -44,7 +49,7 @@ impl fmt::Display for Figures {
         write!(
             f,
             "{} lives, {:.0} minutes, {} faults, {} records, {} deliveries, {} of them again (one of them {} times), {} dead letters, {} times detached, \
-             {} read again, {} skipped",
+             {} read again, {} skipped, {} Comets joined, {} left",
             self.lives,
             self.minutes(),
             self.faults,
@@ -55,7 +60,9 @@ impl fmt::Display for Figures {
             self.letters,
             self.detached,
             self.sent_again,
-            self.skipped
+            self.skipped,
+            self.joined,
+            self.left
         )
     }
 }

@@ -110,6 +110,7 @@ impl World<'_> {
                 self.judge.figures.skipped += u64::from(matches!(skipped, Skipped::Taken { .. }));
                 self.tell(|| format!("job {member:?}: {skipped:?}"));
             }
+            Effect::Gone(comet) => self.tell(|| format!("job {member:?}: {comet:?} is gone")),
             Effect::Say(notice) => {
                 if matches!(notice, Notice::CometDetached { .. }) {
                     self.judge.figures.detached += 1;

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::judge;
 use super::kafka::Member;
 use super::world::{What, World};
 use crate::consumer::age::Ages;
@@ -18,11 +17,12 @@ use crate::message::consumer::Control;
 use crate::message::group::{Event, Read};
 use crate::message::worker::Event as Told;
 use crate::message::{Assignment, Commit, Held, PartitionId};
+use crate::settings::Window;
+use crate::worker::Fleet;
 use crate::worker::core::Core as Worker;
-use crate::worker::{EndpointStats, Fleet};
 
 pub const WORKERS: usize = 2;
-const WINDOW: usize = 4;
+const WINDOW: Window = Window::Calls(4);
 const SHUTDOWN: Duration = Duration::from_secs(8);
 /// A thread on a busy machine stands still for this long at most.
 pub const STANDS_STILL: Duration = Duration::from_secs(4);
@@ -106,21 +106,17 @@ impl World<'_> {
             return;
         }
         let now = self.instant();
-        let names: Vec<String> = (0..self.plan.comets).map(judge::name).collect();
-        let fleet: Fleet = names
-            .iter()
-            .map(|_| Arc::new(EndpointStats::new(now)))
-            .collect();
-        let workers = (0..WORKERS)
-            .map(|_| Worker::new(names.clone(), &fleet, WINDOW, None, now, self.rng.fork()));
+        let fleet = Arc::new(Fleet::new(now));
+        let workers =
+            (0..WORKERS).map(|_| Worker::new(fleet.clone(), WINDOW, None, self.rng.fork()));
         let workers = workers.collect();
         let caps = Held {
             messages: self.plan.hold,
             bytes: usize::MAX / 4,
         };
         let cores = Cores {
-            group: Group::new(WORKERS, names.clone(), SHUTDOWN),
-            consumer: consumer::Core::new(WORKERS, Router::new(names), caps, Ages::ALL),
+            group: Group::new(WORKERS, Vec::new(), SHUTDOWN),
+            consumer: consumer::Core::new(WORKERS, Router::new(Vec::new()), caps, Ages::ALL),
             workers,
             controls: VecDeque::new(),
             pauses: VecDeque::new(),
@@ -147,6 +143,7 @@ impl World<'_> {
         of.alive_since = Some(self.now);
         let member = (job, of.life);
         self.tell(|| format!("job {member:?} starts"));
+        self.knows_fleet(member);
         let wait = Duration::from_millis(self.rng.u64(300..2_000));
         self.later(wait, What::Joins(member));
         self.later(COMMIT_EVERY, What::Tick(member));

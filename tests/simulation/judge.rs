@@ -1,12 +1,16 @@
 //! Knows the promises, and what each Comet really took. It must not know what a job thinks.
 
+mod fleet;
 mod letters;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::message::call::Target;
-use crate::message::{CometId, PartitionId, offset_map, offset_map::Map};
+use crate::message::{PartitionId, offset_map, offset_map::Map};
+
+use fleet::InFleet;
+pub use fleet::KNOWN_WITHIN;
 
 use super::figures::Figures;
 use super::heard::{AllHeard, Said};
@@ -56,7 +60,8 @@ enum Taken {
 
 pub struct Judge {
     pub figures: Figures,
-    comets: usize,
+    /// When each Comet was in the fleet.
+    fleet: Vec<InFleet>,
     written: BTreeMap<Place, Written>,
     taken: HashMap<(usize, Place), Taken>,
     /// How often a Comet took a record again.
@@ -90,7 +95,7 @@ impl Judge {
     pub fn new(comets: usize) -> Self {
         Self {
             figures: Figures::default(),
-            comets,
+            fleet: vec![InFleet::FIRST; comets],
             written: BTreeMap::new(),
             taken: HashMap::new(),
             again: HashMap::new(),
@@ -120,8 +125,10 @@ impl Judge {
         if record.target.is_none() {
             self.due.insert((place, Due::Letter));
         }
-        let comets = (0..self.comets).filter(|comet| wants(*comet, &record));
-        self.due.extend(comets.map(|comet| (place, Due::At(comet))));
+        let comets = 0..self.fleet.len();
+        let due = comets.filter(|comet| self.is_due(*comet, &record));
+        let due: Vec<_> = due.map(|comet| (place, Due::At(comet))).collect();
+        self.due.extend(due);
         self.written.insert(place, record);
     }
 
@@ -152,7 +159,7 @@ impl Judge {
                 format!("Comet {comet} is called with {place:?}, which nobody wrote"),
             );
         };
-        if !wants(comet, &record) {
+        if !self.may_get(comet, &record) {
             self.breaks(
                 now,
                 format!("Comet {comet} is called with {place:?}, which isn't for it"),
@@ -284,9 +291,12 @@ impl Judge {
         }
         match before {
             None => {
+                // What was written before it joined it gets as a repeat alone, where another owner begins further back.
+                let is_its_own = self.is_due(comet, &self.written[&place]);
                 let last = self.last.entry((comet, place.0, key)).or_insert(-1);
                 let before = std::mem::replace(last, place.1.max(*last));
-                let may_be_late = begun.may_be_late || self.given_up.contains(&place);
+                let is_given_up = self.given_up.contains(&place);
+                let may_be_late = begun.may_be_late || is_given_up || !is_its_own;
                 if before > place.1 && !may_be_late {
                     self.breaks(
                         now,
@@ -392,15 +402,6 @@ impl Judge {
 /// The Comet's name, which stands for its address.
 pub fn name(comet: usize) -> String {
     format!("comet-{comet}:1")
-}
-
-/// Whether a record is for a Comet.
-fn wants(comet: usize, record: &Written) -> bool {
-    match record.target {
-        None => false,
-        Some(Target::All) => true,
-        Some(Target::One(one)) => one == CometId(comet as u32),
-    }
 }
 
 /// Whether a commit says that a record needn't be read for all again.

@@ -10,6 +10,7 @@ mod comet;
 mod consumer;
 mod faults;
 mod figures;
+mod fleet;
 mod group;
 mod heard;
 mod job;

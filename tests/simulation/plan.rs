@@ -12,7 +12,10 @@ pub const LASTS: Duration = Duration::from_secs(600);
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
+    /// In the fleet at first. One of them stays.
     pub comets: usize,
+    /// That may join.
+    pub joiners: usize,
     pub jobs: usize,
     pub partitions: i32,
     /// They are of one topic, or of two in turn.
@@ -80,6 +83,10 @@ pub enum Kind {
     Paused(usize),
     /// An operator has each job skip some of what is on its way.
     Skip,
+    /// A new Comet joins the fleet. Each job hears of it within some seconds.
+    Joins(usize),
+    /// A Comet leaves it for good.
+    Leaves(usize),
 }
 
 impl Plan {
@@ -127,12 +134,21 @@ impl Plan {
             let more: Vec<Fault> = more.collect();
             faults.extend(more);
         }
+        let mut apart = fastrand::Rng::with_seed(seed ^ 0xf1ee);
+        let joiners = match apart.u8(..3) {
+            0 => apart.usize(..4),
+            _ => 0,
+        };
+        if joiners > 0 {
+            faults.extend(changes(&mut apart, comets, joiners));
+        }
         faults.sort_by_key(|fault| fault.at);
         let topics = fastrand::Rng::with_seed(seed ^ 0x2709).i32(1..3);
         Self {
             topics,
             seed,
             comets,
+            joiners,
             jobs,
             partitions: rng.i32(1..4),
             metadata: if rng.u8(..5) == 0 { 64 } else { 4096 },
@@ -197,6 +213,32 @@ fn restless(rng: &mut fastrand::Rng, jobs: usize) -> Vec<Fault> {
     faults
 }
 
+/// New Comets join, and Comets leave, those too that joined before.
+fn changes(rng: &mut fastrand::Rng, comets: usize, joiners: usize) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut change = |millis, kind| {
+        faults.push(Fault {
+            at: Duration::from_millis(millis),
+            lasts: Duration::from_millis(1),
+            kind,
+        });
+    };
+    for comet in comets..comets + joiners {
+        let joins = rng.u64(5_000..400_000);
+        change(joins, Kind::Joins(comet));
+        if rng.bool() {
+            let stays = rng.u64(5_000..150_000);
+            change(joins + stays, Kind::Leaves(comet));
+        }
+    }
+    for comet in 1..comets {
+        if rng.bool() {
+            change(rng.u64(5_000..550_000), Kind::Leaves(comet));
+        }
+    }
+    faults
+}
+
 /// A fault that begins about when another one does.
 fn rare(rng: &mut fastrand::Rng, comets: usize, jobs: usize, near: Duration) -> Fault {
     let (comet, job) = (rng.usize(..comets), rng.usize(..jobs));
@@ -239,9 +281,10 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} jobs, {} Comets, {} partitions of {} topics, {} bytes of metadata, {} messages held, a record each {:?}",
+            "{} jobs, {} Comets and {} that join, {} partitions of {} topics, {} bytes of metadata, {} messages held, a record each {:?}",
             self.jobs,
             self.comets,
+            self.joiners,
             self.partitions,
             self.topics,
             self.metadata,

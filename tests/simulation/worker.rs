@@ -9,6 +9,7 @@ use super::kafka::Member;
 use super::tries::Connection;
 use super::world::{What, World};
 use crate::message::call::Call as Wanted;
+use crate::message::fleet::Node;
 use crate::message::group::Event;
 use crate::message::worker::Event as Told;
 use crate::message::{
@@ -58,6 +59,13 @@ impl Effects for Outbox {
     fn revoke_ack(&mut self, assignment: Assignment) {
         self.report();
         self.events.push(Event::RevokeAck(assignment));
+    }
+    fn joined(&mut self, comet: CometId, node: &Node) {
+        self.said.push(format!("{comet:?} joins: {node}"));
+    }
+    fn left(&mut self, comet: CometId, unsent: usize) {
+        self.report();
+        self.events.push(Event::CometLeft { comet, unsent });
     }
     fn away(&mut self, comet: CometId) {
         self.events.push(Event::Away(comet));
@@ -163,6 +171,8 @@ impl World<'_> {
                         let place = (one.record.assignment.partition, one.record.offset);
                         if why.cause == Cause::Skipped {
                             self.judge.gives_up_skipped(self.now, place);
+                        } else if why.cause == Cause::CometLeft {
+                            self.judge.gives_up_left(self.now, place);
                         } else {
                             self.gives_up((member, n), place, &why.comets, at.is_some());
                         }

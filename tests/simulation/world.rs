@@ -12,6 +12,7 @@ use super::kafka::{Kafka, Member};
 use super::plan::{LASTS, Plan};
 use super::worker::status;
 use crate::kafka::fetch::Positions;
+use crate::message::fleet::Change;
 use crate::message::worker::Event as Told;
 use crate::message::{CometId, Commit, CommitOutcome, PartitionId, group};
 
@@ -73,6 +74,8 @@ pub enum What {
         partitions: Vec<PartitionId>,
         commits: Vec<Commit>,
     },
+    /// A job hears that the fleet changed.
+    Changes(Member, Change),
     /// A dead letter, and the Comets that it is about.
     LetterWritten(Member, group::Written, Vec<CometId>),
     Back(Member, Vec<PartitionId>),
@@ -135,7 +138,9 @@ impl<'a> World<'a> {
             refused: Default::default(),
             crashing: Default::default(),
             kafka: Kafka::default(),
-            comets: (0..plan.comets).map(|_| Comet::default()).collect(),
+            comets: (0..plan.comets + plan.joiners)
+                .map(|_| Comet::default())
+                .collect(),
             calls: Calls::default(),
             jobs: (0..plan.jobs).map(|_| Job::default()).collect(),
             judge: Judge::new(plan.comets),
@@ -266,6 +271,7 @@ impl<'a> World<'a> {
                 let answer = status(answer);
                 self.tell_worker(member, worker, Told::Probed { comet, answer });
             }
+            What::Changes(member, change) => self.tell_group(member, group::Event::Fleet(change)),
             What::Commits(member, commits) => {
                 let outcome = self.commit(member, commits);
                 let wait = match outcome.failed {

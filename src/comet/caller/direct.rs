@@ -24,7 +24,7 @@ use crate::comet::metadata::Metadata;
 use crate::comet::tls::{Certificate, Tls};
 use crate::comet::verdict::{Verdict, verdict_on_status};
 use crate::message::call::{Call, Method};
-use crate::message::{Answer, CometId, Sense, Status};
+use crate::message::{Answer, ByComet, CometId, Sense, Status};
 use peer::Peer;
 
 /// gRPC's code for what can't be reached.
@@ -33,7 +33,10 @@ const DEADLINE_EXCEEDED: i32 = 4;
 
 pub struct Direct {
     links: Links,
-    peers: Vec<Peer>,
+    peers: ByComet<Peer>,
+    /// What TLS needs, where Comets are spoken to with it.
+    metadata: Option<Arc<Metadata>>,
+    tls: Option<Arc<Tls>>,
     /// Calls under way; the keys are their tags.
     made: Slab<Made>,
     ended: VecDeque<Ended>,
@@ -71,17 +74,16 @@ impl Direct {
     /// # Errors
     /// The system has no poller left.
     pub fn new(
-        locations: &[Arc<Location>],
         manner: Manner,
-        (metadata, tls): (Option<&Arc<Metadata>>, Option<&Arc<Tls>>),
+        (metadata, tls): (Option<Arc<Metadata>>, Option<Arc<Tls>>),
     ) -> io::Result<Self> {
-        let peer =
-            |location: &Arc<Location>| Peer::new(location.clone(), metadata.cloned(), tls.cloned());
         let links = Links::new()?;
         let waker = links.waker();
         Ok(Self {
             links,
-            peers: locations.iter().map(peer).collect(),
+            peers: ByComet::default(),
+            metadata,
+            tls,
             made: Slab::new(),
             ended: VecDeque::new(),
             along: Along::default(),
@@ -94,9 +96,18 @@ impl Direct {
         })
     }
 
-    pub fn addresses(&self) -> Vec<String> {
-        let address = |peer: &Peer| peer.location.address().to_owned();
-        self.peers.iter().map(address).collect()
+    /// Calls the Comet there from now on. Calls under way to where it was before stay on that connection.
+    pub fn join(&mut self, comet: CometId, location: Arc<Location>) {
+        self.leave(comet);
+        let peer = Peer::new(location, self.metadata.clone(), self.tls.clone());
+        self.peers.insert(comet, peer);
+    }
+
+    /// Ends the connections to a Comet when nothing is under way over them.
+    pub fn leave(&mut self, comet: CometId) {
+        if let Some(peer) = self.peers.remove(comet) {
+            peer.retire(&mut self.links);
+        }
     }
 
     pub fn bell(&self) -> Arc<Bell> {
@@ -146,7 +157,12 @@ impl Direct {
     ) -> bool {
         let at = now;
         let made = Made { comet, purpose, at };
-        match self.peers[comet.0 as usize].link(&mut self.links, now) {
+        let peer = self.peers.get_mut(comet);
+        let link = peer.map_or_else(
+            || Err("it left the fleet".to_owned()),
+            |peer| peer.link(&mut self.links, now),
+        );
+        match link {
             Ok(link) => {
                 self.send(link, made, what, write);
                 true
@@ -187,9 +203,10 @@ impl Direct {
                 verdict_on_status(status),
                 Verdict::Finished | Verdict::Refused
             )
+            && let Some(peer) = self.peers.get(made.comet)
         {
             // Another may have got its address.
-            self.peers[made.comet.0 as usize].location.failed();
+            peer.location.failed();
         }
         self.ended.extend(ended(made, answer, now));
     }
@@ -235,7 +252,7 @@ impl Direct {
             match self.links.next_event()? {
                 Event::Finished(link, finished) => self.finished(link, finished, now),
                 Event::Closed(link, closed) => {
-                    for peer in &mut self.peers {
+                    for peer in self.peers.values_mut() {
                         peer.closed(link, &closed, &mut self.links, now);
                     }
                 }
@@ -255,8 +272,10 @@ impl Direct {
             // Its time was over before there was a connection, or a stream: that says nothing about the message.
             status.code = UNAVAILABLE;
         }
-        if by == By::Server {
-            self.peers[made.comet.0 as usize].heard(link, &mut self.links, now);
+        if by == By::Server
+            && let Some(peer) = self.peers.get_mut(made.comet)
+        {
+            peer.heard(link, &mut self.links, now);
         }
         match made.purpose {
             Purpose::Question => self.asked(made.comet, link, by, &answer, now),
@@ -268,7 +287,7 @@ impl Direct {
 
     /// When [`Self::look_after`] is due. May be too early.
     pub fn look_at(&self, comet: CometId) -> Option<Instant> {
-        self.peers[comet.0 as usize].quiet.look_at()
+        self.peers.get(comet)?.quiet.look_at()
     }
 
     /// Asks whether the connection is alive, if it wasn't used for long.
@@ -277,15 +296,18 @@ impl Direct {
             return;
         }
         self.ask_if_quiet(comet, now);
-        self.peers[comet.0 as usize].quiet.asked(now);
+        if let Some(peer) = self.peers.get_mut(comet) {
+            peer.quiet.asked(now);
+        }
     }
 
     /// Asks all Comets whether they are there, and ends.
     pub fn ask_each(mut self, answered: impl Fn(CometId, Answer, Option<Certificate>)) {
-        for comet in (0..self.peers.len() as u32).map(CometId) {
+        let comets: Vec<CometId> = self.peers.ids().collect();
+        let mut left = comets.len();
+        for comet in comets {
             self.probe(comet, Instant::now());
         }
-        let mut left = self.peers.len();
         while left > 0 {
             if let Err(error) = self.wait(|| true, None) {
                 return log::error!("waiting for the Comets' answers failed: {error}");
@@ -293,7 +315,7 @@ impl Direct {
             while let Some(ended) = self.next_ended(Instant::now()) {
                 if let Ended::Probe { comet, answer } = ended {
                     left -= 1;
-                    let link = self.peers[comet.0 as usize].current();
+                    let link = self.peers.get(comet).and_then(Peer::current);
                     let certificate = link.and_then(|link| self.links.certificate(link));
                     answered(comet, answer, certificate);
                 }

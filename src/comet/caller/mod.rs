@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
 use super::tls::{Certificate, Tls};
-use super::{Client, Location, Manner, Metadata, Queues};
+use super::{Client, Environment, Location, Manner, Metadata, Queues};
 use crate::base::mailbox::Bell;
 use crate::message::call::{Call, Method};
-use crate::message::{Answer, CometId};
+use crate::message::{Answer, ByComet, CometId};
 use direct::Direct;
 
 pub use choice::kind;
@@ -59,6 +59,13 @@ pub enum Ended {
     },
 }
 
+impl Ended {
+    pub fn comet(&self) -> CometId {
+        let (Self::Call { comet, .. } | Self::Probe { comet, .. }) = self;
+        *comet
+    }
+}
+
 /// Told what ended, on whatever thread that is heard. It must be quick.
 pub type Tell = Arc<dyn Fn(Ended) + Send + Sync>;
 
@@ -82,46 +89,24 @@ impl Callers {
         Self { way, metadata }
     }
 
-    /// The caller of one worker. `tell` hears of what ends on other threads.
+    /// The caller of one worker, for no Comet so far.
     ///
     /// # Errors
     /// The system has no poller left.
-    pub fn of(
-        &self,
-        worker: usize,
-        locations: &[Arc<Location>],
-        manner: Manner,
-        tell: Tell,
-    ) -> io::Result<Caller> {
+    pub fn of(&self, worker: usize, manner: Manner) -> io::Result<Caller> {
         Ok(match &self.way {
-            Way::Grpcio(queues) => {
-                let client = |location: &Arc<Location>| {
-                    self.client(queues, worker, location.clone(), manner)
-                };
-                let clients = locations.iter().map(client).collect();
-                Caller::Grpcio { clients, tell }
-            }
-            Way::Lean(tls) => Caller::Lean(Box::new(self.direct(tls, locations, manner)?)),
+            Way::Grpcio(queues) => Caller::Grpcio {
+                environment: queues.of(worker),
+                manner,
+                metadata: self.metadata.clone(),
+                clients: ByComet::default(),
+            },
+            Way::Lean(tls) => Caller::Lean(Box::new(self.direct(tls, manner)?)),
         })
     }
 
-    fn client(
-        &self,
-        queues: &Queues,
-        worker: usize,
-        location: Arc<Location>,
-        manner: Manner,
-    ) -> Client {
-        Client::new(queues.of(worker), location, manner, self.metadata.clone())
-    }
-
-    fn direct(
-        &self,
-        tls: &Option<Arc<Tls>>,
-        locations: &[Arc<Location>],
-        manner: Manner,
-    ) -> io::Result<Direct> {
-        Direct::new(locations, manner, (self.metadata.as_ref(), tls.as_ref()))
+    fn direct(&self, tls: &Option<Arc<Tls>>, manner: Manner) -> io::Result<Direct> {
+        Direct::new(manner, (self.metadata.clone(), tls.clone()))
     }
 
     /// Asks each Comet once whether it is there, over connections that end with the answers. With TLS, each comes with the Comet's
@@ -131,20 +116,24 @@ impl Callers {
     /// The system has no poller or thread left.
     pub fn ask_each(
         &self,
-        locations: &[Arc<Location>],
+        locations: &ByComet<Arc<Location>>,
         manner: Manner,
         answered: impl Fn(CometId, Answer, Option<Certificate>) + Clone + Send + 'static,
     ) -> io::Result<()> {
         match &self.way {
             Way::Grpcio(queues) => {
-                for (comet, location) in (0..).map(CometId).zip(locations) {
+                for (comet, location) in locations.iter() {
                     let answered = answered.clone();
-                    self.client(queues, 0, location.clone(), manner)
+                    let metadata = self.metadata.clone();
+                    Client::new(queues.of(0), location.clone(), manner, metadata)
                         .probe_once(move |answer| answered(comet, answer, None));
                 }
             }
             Way::Lean(tls) => {
-                let direct = self.direct(tls, locations, manner)?;
+                let mut direct = self.direct(tls, manner)?;
+                for (comet, location) in locations.iter() {
+                    direct.join(comet, location.clone());
+                }
                 thread::Builder::new()
                     .name("ask".into())
                     .spawn(move || direct.ask_each(answered))?;
@@ -156,19 +145,39 @@ impl Callers {
 
 /// How one worker calls its Comets.
 pub enum Caller {
-    Grpcio { clients: Vec<Client>, tell: Tell },
+    Grpcio {
+        environment: Arc<Environment>,
+        manner: Manner,
+        metadata: Option<Arc<Metadata>>,
+        clients: ByComet<(Client, Tell)>,
+    },
     Lean(Box<Direct>),
 }
 
 impl Caller {
-    /// The Comets' addresses, `host:port`, as configured.
-    pub fn addresses(&self) -> Vec<String> {
+    /// Calls the Comet there from now on, whether it is new or was elsewhere before. `tell` hears of its calls that end on other
+    /// threads.
+    pub fn join(&mut self, comet: CometId, location: Arc<Location>, tell: Tell) {
         match self {
-            Self::Grpcio { clients, .. } => clients
-                .iter()
-                .map(|client| client.address().to_owned())
-                .collect(),
-            Self::Lean(direct) => direct.addresses(),
+            Self::Grpcio {
+                environment,
+                manner,
+                metadata,
+                clients,
+            } => {
+                let metadata = metadata.clone();
+                let client = Client::new(environment.clone(), location, *manner, metadata);
+                clients.insert(comet, (client, tell));
+            }
+            Self::Lean(direct) => direct.join(comet, location),
+        }
+    }
+
+    /// Ends what there is with a Comet that left. No call to it is under way, but perhaps a probe.
+    pub fn leave(&mut self, comet: CometId) {
+        match self {
+            Self::Grpcio { clients, .. } => drop(clients.remove(comet)),
+            Self::Lean(direct) => direct.leave(comet),
         }
     }
 
@@ -234,9 +243,12 @@ impl Caller {
         along: &[(&str, &str)],
     ) {
         match self {
-            Self::Grpcio { clients, tell } => {
+            Self::Grpcio { clients, .. } => {
+                let Some((client, tell)) = clients.get_mut(comet) else {
+                    return;
+                };
                 let (method, tell) = (call.method(), tell.clone());
-                clients[comet.0 as usize].call(call, (doublings, along), now, move |answer| {
+                client.call(call, (doublings, along), now, move |answer| {
                     tell(Ended::Call {
                         comet,
                         id,
@@ -253,9 +265,11 @@ impl Caller {
     /// Asks whether the Comet is there, with the one call that sends nobody anything.
     pub fn probe(&mut self, comet: CometId, now: Instant) {
         match self {
-            Self::Grpcio { clients, tell } => {
-                let tell = tell.clone();
-                clients[comet.0 as usize].probe(move |answer| tell(Ended::Probe { comet, answer }));
+            Self::Grpcio { clients, .. } => {
+                if let Some((client, tell)) = clients.get_mut(comet) {
+                    let tell = tell.clone();
+                    client.probe(move |answer| tell(Ended::Probe { comet, answer }));
+                }
             }
             Self::Lean(direct) => direct.probe(comet, now),
         }
@@ -264,15 +278,17 @@ impl Caller {
     /// An answer of the Comet's is being handled.
     pub fn heard(&mut self, comet: CometId, answer: &Answer, now: Instant) {
         // The other one hears by itself.
-        if let Self::Grpcio { clients, .. } = self {
-            clients[comet.0 as usize].heard(answer, now);
+        if let Self::Grpcio { clients, .. } = self
+            && let Some((client, _)) = clients.get_mut(comet)
+        {
+            client.heard(answer, now);
         }
     }
 
     /// When [`Self::look_after`] is due, though nothing happens until then. May be too early.
     pub fn look_at(&self, comet: CometId) -> Option<Instant> {
         match self {
-            Self::Grpcio { clients, .. } => clients[comet.0 as usize].look_at(),
+            Self::Grpcio { clients, .. } => clients.get(comet)?.0.look_at(),
             Self::Lean(direct) => direct.look_at(comet),
         }
     }
@@ -280,7 +296,11 @@ impl Caller {
     /// Asks whether the connection is alive, if it wasn't used for long.
     pub fn look_after(&mut self, comet: CometId, now: Instant) {
         match self {
-            Self::Grpcio { clients, .. } => clients[comet.0 as usize].look_after(now),
+            Self::Grpcio { clients, .. } => {
+                if let Some((client, _)) = clients.get_mut(comet) {
+                    client.look_after(now);
+                }
+            }
             Self::Lean(direct) => direct.look_after(comet, now),
         }
     }

@@ -19,7 +19,7 @@ fn each_of_many_new_clients_hears_the_answer_to_its_probe() {
     server.start();
 
     let address = format!("127.0.0.1:{}", port.expect("a free port"));
-    let location = Arc::new(Location::new(&address, || ()));
+    let location = Arc::new(Location::new(address.into(), || ()));
     let (answers, heard) = mpsc::channel();
     for _ in 0..10 {
         let manner = within(Dialect::Chatroom, Duration::from_secs(20));

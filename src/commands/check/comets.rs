@@ -11,9 +11,11 @@ use super::Report;
 use crate::base::limits;
 use crate::base::text::counted;
 use crate::comet::caller::Callers;
+use crate::comet::fleet::Fleet;
 use crate::comet::tls::{self, Certificate};
-use crate::comet::{self, Location, Manner, RpcStatusCode};
-use crate::message::{Answer, CometId, Dialect, Status};
+use crate::comet::{self, Directory, Location, Manner, RpcStatusCode};
+use crate::message::{Answer, ByComet, CometId, Dialect, Status};
+use crate::settings::fleet::Source;
 use crate::settings::{CometTls, Config};
 
 /// How long a Comet may take to answer.
@@ -23,7 +25,9 @@ const ENDS_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// The question to each Comet, on its way.
 pub struct Comets {
-    locations: Vec<Arc<Location>>,
+    /// What says which Comets there are, and how many it lists.
+    sources: Vec<(Source, Result<usize, String>)>,
+    locations: ByComet<Arc<Location>>,
     tls: Option<CometTls>,
     dialect: Dialect,
     answers: Receiver<(CometId, Answer, Option<Certificate>)>,
@@ -35,7 +39,10 @@ impl Comets {
     pub fn ask(config: &Config) -> Result<Comets, String> {
         let no_thread = |error| format!("cannot start a thread: {}", limits::explained(&error));
         let callers = Callers::of_settings(config, 1)?;
-        let locations = comet::find(&config.comet, DEADLINE).map_err(no_thread)?;
+        let fleet = Fleet::new(config, DEADLINE);
+        let comets = fleet.comets();
+        let directory = Directory::new(&comets, DEADLINE, fleet.wire()).map_err(no_thread)?;
+        let locations = directory.locations();
         let manner = Manner {
             dialect: config.dialect,
             deadline: DEADLINE,
@@ -46,6 +53,7 @@ impl Comets {
         let asked = callers.ask_each(&locations, manner, answered);
         asked.map_err(no_thread)?;
         Ok(Comets {
+            sources: fleet.findings(),
             locations,
             tls: config.comet_tls.clone(),
             dialect: config.dialect,
@@ -59,12 +67,17 @@ impl Comets {
         if let Some(tls) = &self.tls {
             own_certificate(tls, now, report);
         }
+        for (source, found) in &self.sources {
+            of_source(source, found, report);
+        }
         // Each call has its deadline, so that all answers come.
         let mut answers: Vec<_> = self.answers.iter().take(self.locations.len()).collect();
         answers.sort_by_key(|(comet, ..)| *comet);
         for (comet, answer, certificate) in answers {
-            let location = &self.locations[comet.0 as usize];
-            let what = format!("Comet {}", location.address());
+            let Some(location) = self.locations.get(comet) else {
+                continue;
+            };
+            let what = format!("Comet {}", location.node());
             match answer {
                 Ok(()) => answers_as(&what, certificate, now, report),
                 Err(status) => {
@@ -75,6 +88,23 @@ impl Comets {
                 report.uncertain(&what, several, comet::ONE_NAME_EACH);
             }
         }
+    }
+}
+
+fn of_source<W: Write>(source: &Source, found: &Result<usize, String>, report: &mut Report<W>) {
+    let to_do = match source {
+        Source::Node(_) => return,
+        Source::File(_) => "Write the file, or take it out of comet (--comet, JOB_COMET)",
+        Source::Dns { .. } => {
+            "Is the name right, and are its Comets there? Job asks again until they are"
+        }
+        Source::Discovery(_) => {
+            "Are address, appid, env and zone right, and are Comets registered? Job asks again until they are"
+        }
+    };
+    match found {
+        Ok(count) => report.good(source, counted(*count as u64, "Comet")),
+        Err(why) => report.bad(source, why, to_do),
     }
 }
 

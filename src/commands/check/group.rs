@@ -15,6 +15,7 @@ use crate::kafka::standing::{Asker, EARLIEST};
 use crate::kafka::{COMMAND_TIMEOUT, Cluster, membership};
 use crate::message::PartitionId;
 use crate::message::offset_map;
+use crate::settings::fleet::Source;
 use crate::settings::{AutoOffsetReset, Config};
 
 /// How many partitions are named.
@@ -204,10 +205,18 @@ pub(super) async fn report_missed<W: Write>(
     }
     for (comet, mut missed) in missed {
         missed.partitions.sort_unstable();
-        let what = if config.comet.contains(&comet) {
-            "It gets them when it is back, as far as catch-up allows. LAG doesn't count them"
-        } else {
-            "It is not in comet (--comet, JOB_COMET): it does not get them"
+        let lists = |source: &Source| match source {
+            Source::Node(node) => node.is_called(&comet).then_some(true),
+            Source::File(_) | Source::Dns { .. } | Source::Discovery(_) => Some(false),
+        };
+        let what = match config.comet.iter().filter_map(lists).max() {
+            Some(true) => {
+                "It gets them when it is back, as far as catch-up allows. LAG doesn't count them"
+            }
+            Some(false) => {
+                "It gets them when it is back, as far as catch-up allows, if it is still listed. LAG doesn't count them"
+            }
+            None => "It is not in comet (--comet, JOB_COMET): it does not get them",
         };
         report.uncertain(
             format_args!("Comet {}", escape_first(comet.as_bytes(), 200)),

@@ -109,6 +109,7 @@ fn the_defaults_are_the_documented_ones() {
         comet: vec!["localhost:50051".into()],
         comet_metadata: Metadata::default(),
         record_metadata: false,
+        comet_refresh: Duration::from_secs(5),
         comet_tls: None,
         threads: 4,
         window: Window::Auto,

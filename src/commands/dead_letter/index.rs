@@ -257,7 +257,7 @@ impl Index {
 /// Whether job could deliver it: it is a `PushMsg` and names a room, users or everybody. Any other comes straight back.
 fn is_deliverable(letter: &StoredLetter) -> bool {
     // The list of Comets makes no difference here.
-    let router = Router::new(vec![String::new()]);
+    let router = Router::new(Vec::new());
     decode(letter.record.value.as_ref()).is_ok_and(|mut push| {
         push.only.clear();
         router.route(push).is_ok()

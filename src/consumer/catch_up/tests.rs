@@ -1,6 +1,7 @@
 // The lists hold ranges of offsets.
 #![allow(clippy::single_range_in_vec_init)]
 
+mod fleet;
 mod kept;
 mod too_old;
 mod turns;
@@ -16,6 +17,7 @@ use crate::consumer::core::Event;
 use crate::consumer::route::Router;
 use crate::kafka::fetch::{MAX_WAIT, SHORT_WAIT};
 use crate::message::consumer::{Behind, Control};
+use crate::message::fleet::Change;
 use crate::message::proto::push::{PushMsg, push_msg::Type};
 use crate::message::worker;
 use crate::message::{Completion, PartitionId};
@@ -44,6 +46,7 @@ enum Sent {
     Detach(CometId),
     Return(CometId),
     Full(bool),
+    Fleet(Change),
     /// The group: read again for a Comet, and what was sent of it.
     Read(CometId, Range<i64>, Vec<i64>),
     Astray,
@@ -107,6 +110,7 @@ impl Bench {
             Effect::Worker(_, worker::Event::Detach(comet)) => sent.push(Sent::Detach(comet)),
             Effect::Worker(_, worker::Event::Return(comet)) => sent.push(Sent::Return(comet)),
             Effect::Worker(_, worker::Event::Full(full)) => sent.push(Sent::Full(full)),
+            Effect::Worker(_, worker::Event::Fleet(change)) => sent.push(Sent::Fleet(change)),
             Effect::Group(group::Event::ReadAgain(read)) => {
                 sent.push(Sent::Read(read.comet, read.offsets, read.sent));
                 if !read.skipped.is_empty() {

@@ -37,7 +37,7 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
     let fetchers: Arc<Make> = Arc::new(|| unreachable!("nobody is behind"));
     let consumer = Consumer {
         again: again::spawn(fetchers).unwrap(),
-        core: Core::new(0, Router::new(Vec::new()), caps, Ages::ALL),
+        core: Core::new(0, Router::new(vec!["a:1".into()]), caps, Ages::ALL),
         control,
         settings: crossbeam_channel::never(),
         ticks: crossbeam_channel::never(),
@@ -46,7 +46,7 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
             reads: record,
             workers: Vec::new(),
             topics: Topics::new(["chat".to_owned()]),
-            figures: Arc::new(Figures::new(Vec::new(), 0, caps)),
+            figures: Arc::new(Figures::new(&[], 0, caps)),
             log_messages: LogMessages::On,
             received: Cell::new(0),
         },

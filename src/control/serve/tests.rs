@@ -1,6 +1,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream as Client;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use crossbeam_channel::{Receiver, unbounded};
@@ -11,6 +12,7 @@ use super::super::desk::Wires;
 use super::super::place::Place;
 use super::super::{Reload, spawn};
 use super::*;
+use crate::figures::Figures;
 use crate::message::consumer::{Control, Paused};
 use crate::message::group::{self, Skip, Skipped};
 use crate::message::{CometId, Held, PartitionId, Topics};
@@ -49,7 +51,11 @@ impl Bench {
             consumer: to_consumer,
             group: to_group,
             topics: Topics::new(["chat".to_owned()]),
-            comets: vec!["a:1".into(), "b:1".into()],
+            figures: Arc::new(Figures::new(
+                &["a:1".into(), "b:1".into()],
+                0,
+                Held::default(),
+            )),
             reload: Reload {
                 current: loaded(flags),
                 read: Box::new(move || match again {

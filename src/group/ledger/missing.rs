@@ -146,6 +146,15 @@ impl Missing {
         gone
     }
 
+    /// Forgets a Comet. Returns how many offsets it missed.
+    pub fn forget(&mut self, comet: CometId) -> u64 {
+        self.pending.retain(|(of, _), _| *of != comet);
+        self.last_tries.retain(|(of, _)| *of != comet);
+        self.offsets
+            .remove(&comet)
+            .map_or(0, |missed| missed.count())
+    }
+
     fn tidy(&mut self, comet: CometId) {
         if self.of(comet).is_some_and(Offsets::is_empty) {
             self.offsets.remove(&comet);

@@ -49,7 +49,8 @@ impl Around {
             dead_letters,
             membership,
             lease: lease.clone(),
-            figures: Arc::new(Figures::new(Vec::new(), 1, Held::default())),
+            figures: Arc::new(Figures::new(&[], 1, Held::default())),
+            gone: Box::new(|_| ()),
         };
         Self {
             events: to_group,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::figures::Figures;
-use crate::message::{CometId, Held, Topics};
+use crate::message::{Held, Topics};
 
 struct Server {
     address: SocketAddr,
@@ -15,7 +15,7 @@ struct Server {
 }
 
 fn server() -> Server {
-    let figures = Arc::new(Figures::new(vec!["a:1".into()], 1, Held::default()));
+    let figures = Arc::new(Figures::new(&["a:1".into()], 1, Held::default()));
     let asked = Arc::new(AtomicUsize::new(0));
     let listener = bind("127.0.0.1:0").expect("a port is free");
     let address = address_of(&listener).expect("it has one");
@@ -104,7 +104,7 @@ fn readiness_asks_the_comets_until_one_answers() {
     // Not as often as somebody likes.
     server.get("/readyz");
     assert_eq!(server.asked.load(Ordering::Relaxed), 1);
-    server.figures.answered(CometId(0));
+    server.figures.answered();
     assert!(!server.get("/readyz").contains("no Comet"));
 }
 

@@ -113,7 +113,7 @@ metrics! {
     CAUGHT_UP = Counter "job_caught_up_total" ["comet"]
         "Times that the Comet got all that it had missed";
     DEAD_LETTERS = Counter "job_dead_letters_total" ["reason"]
-        "Dead letters written: undecodable, unroutable, unreadable (Kafka's record itself), refused (by a Comet), failed (again and again at a Comet that took others), crashes (the Comet, it seems), too_old, skipped (by job ctl skip)";
+        "Dead letters written: undecodable, unroutable, unreadable (Kafka's record itself), refused (by a Comet), failed (again and again at a Comet that took others), crashes (the Comet, it seems), too_old, skipped (by job ctl skip), comet_left (it was for one Comet alone, which left the fleet)";
     DEAD_LETTERS_WAITING = Gauge "job_dead_letters_waiting" []
         "Dead letters that Kafka did not take yet; they are tried again";
     DEAD_LETTERS_TO_REPLAY = Gauge "job_dead_letters_to_replay" ["topic"]
@@ -121,7 +121,7 @@ metrics! {
     DEAD_LETTERS_OLDEST_SECONDS = Gauge "job_dead_letters_oldest_seconds" ["topic"]
         "How long the oldest of them has been a dead letter; 0 where there is none";
     SKIPPED = Counter "job_skipped_total" ["reason"]
-        "Messages that were not sent: too_old (max-age), and of what Comets missed, missed_too_old (catch-up) and missed_deleted (Kafka no longer has them)";
+        "Messages that were not sent: too_old (max-age), and of what Comets missed, missed_too_old (catch-up) and missed_deleted (Kafka no longer has them); comet_left (they waited for a Comet that left the fleet)";
     LOG_RECORDS_DROPPED = Counter "job_log_records_dropped_total" []
         "Lines of the log that were lost because nobody took them";
     BUILD_INFO = Gauge "job_build_info" ["version"]

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Source;
 use super::list::*;
 use super::page::{Page, Values};
 use crate::base::wall;
-use crate::figures::{Account, CometAccount, METHODS, Method, Snapshot, TOOK, Totals, status_name};
+use crate::figures::{Account, METHODS, Method, Snapshot, TOOK, Totals, status_name};
 use crate::message::{CometId, PartitionId, TopicId};
 use crate::observe::comet_state::{STATES, state};
 use crate::observe::{logging, process};
@@ -84,16 +85,15 @@ impl Source {
         page.number(&KAFKA_RECONNECTS, reconnects)
     }
 
-    /// The Comets, with their addresses.
-    fn comets(&self) -> impl Iterator<Item = (CometId, &str)> {
-        (0..)
-            .map(CometId)
-            .zip(self.figures.comets.iter().map(String::as_str))
-    }
-
     pub fn of_comets(&self, page: &mut Page<'_>) -> fmt::Result {
         let totals = Totals(&self.figures.workers);
-        let calls = self.comets().flat_map(|(id, comet)| {
+        let comets = self.figures.comets.all();
+        let comets = || {
+            comets
+                .iter()
+                .map(|(id, name): &(CometId, Arc<str>)| (*id, &**name))
+        };
+        let calls = comets().flat_map(|(id, comet)| {
             let of = |method: Method| {
                 let ended = totals.ended(id, method).into_iter();
                 ended.map(move |(status, count)| {
@@ -103,38 +103,34 @@ impl Source {
             METHODS.into_iter().flat_map(of).collect::<Vec<_>>()
         });
         page.counter(&CALLS, calls)?;
-        let took = self.comets().flat_map(|(id, comet)| {
+        let took = comets().flat_map(|(id, comet)| {
             let of = |method: Method| (values([comet, method.name()]), totals.took(id, method));
             let all = METHODS.map(of).into_iter();
             // A method that is never called isn't worth sixteen lines.
             all.filter(|(_, took): &(Values, Snapshot)| took.count() > 0)
         });
         page.histogram(&CALL_DURATION_SECONDS, 1e6, took)?;
-        let in_flight = self
-            .comets()
-            .map(|(id, comet)| (values([comet]), totals.in_flight(id) as f64));
+        let in_flight = comets().map(|(id, comet)| (values([comet]), totals.in_flight(id) as f64));
         page.gauge(&CALLS_IN_FLIGHT, in_flight)?;
         page.histogram(&MESSAGES_PER_CALL, 1.0, alone(totals.carried()))?;
         let delivered = self.figures.group.account().delivered;
         page.number(&MESSAGES_DELIVERED, delivered)?;
         page.histogram(&DELIVERY_LATENCY_SECONDS, 1e3, alone(totals.latency()))?;
         page.histogram(&READ_TO_ANSWER_SECONDS, 1e3, alone(totals.since_read()))?;
-        let retries = self.comets().flat_map(|(id, comet)| {
+        let retries = comets().flat_map(|(id, comet)| {
             let all = totals.retries(id).into_iter();
             all.map(move |(status, count)| (values([comet, status_name(status)]), count))
         });
         page.counter(&RETRIES, retries)?;
-        let dropped = self
-            .comets()
-            .map(|(id, comet)| (values([comet]), totals.dropped(id)));
+        let dropped = comets().map(|(id, comet)| (values([comet]), totals.dropped(id)));
         page.counter(&DROPPED, dropped)?;
 
         // Until the group's thread says something, none is behind.
         let accounts = self.figures.group.account().comets;
-        let accounts = accounts
-            .into_iter()
-            .chain(std::iter::repeat(CometAccount::default()));
-        let of: Vec<_> = self.comets().zip(accounts).collect();
+        let account = |id: CometId| accounts.get(id).copied().unwrap_or_default();
+        let of: Vec<_> = comets()
+            .map(|(id, comet)| ((id, comet), account(id)))
+            .collect();
         let states = of.iter().flat_map(|((id, comet), account)| {
             let now = state(account.standing, totals.seen(*id));
             STATES.map(|state| (values([comet, state]), f64::from(u8::from(state == now))))
@@ -173,6 +169,7 @@ impl Source {
             ("too_old", account.too_old),
             ("missed_too_old", account.missed_too_old),
             ("missed_deleted", account.missed_deleted),
+            ("comet_left", account.comet_left),
         ];
         page.counter(&SKIPPED, skipped.map(|(why, count)| (values([why]), count)))
     }
@@ -200,12 +197,14 @@ impl Source {
             consumed.map(|topic| (of(self.topics.name(topic)), consumer.records_of(topic)));
         page.counter(&KAFKA_CONSUMED, consumed)?;
         let totals = Totals(&self.figures.workers);
+        let comets = self.figures.comets.all();
         let mut calls = BTreeMap::<[&str; 2], u64>::new();
         for method in METHODS {
             for status in ["success", "failure"] {
                 calls.insert([method.name(), status], 0);
             }
-            for (status, count) in self.comets().flat_map(|(id, _)| totals.ended(id, method)) {
+            let here = comets.iter().flat_map(|(id, _)| totals.ended(*id, method));
+            for (status, count) in here.chain(totals.ended_at_gone(method)) {
                 let status = if TOOK.contains(&status) {
                     "success"
                 } else {

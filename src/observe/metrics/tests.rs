@@ -19,7 +19,7 @@ fn source() -> Source {
         messages: 4_000,
         bytes: 32 << 20,
     };
-    let figures = Figures::new(vec!["a:1".into(), "b:1".into()], 2, limit);
+    let figures = Figures::new(&["a:1".into(), "b:1".into()], 2, limit);
     let consumer = &figures.consumer;
     let seven = PartitionId::of_first(7);
     consumer.begin(seven);
@@ -36,19 +36,19 @@ fn source() -> Source {
     let down = Status::new(14, "gone");
     for comet in [0, 1].map(CometId) {
         for _ in 0..3 {
-            worker.starts(comet, 2);
+            worker.of(comet).starts();
+            worker.carries(2);
         }
-        worker.ends(comet, Method::PushMsg, Duration::from_millis(4), &Ok(()));
-        worker.ends(
-            comet,
-            Method::PushMsg,
-            Duration::from_secs(90),
-            &Err(down.clone()),
-        );
-        worker.tries_again(comet, 14);
-        worker.drops(comet);
+        worker
+            .of(comet)
+            .ends(Method::PushMsg, Duration::from_millis(4), &Ok(()));
+        worker
+            .of(comet)
+            .ends(Method::PushMsg, Duration::from_secs(90), &Err(down.clone()));
+        worker.of(comet).tries_again(14);
+        worker.of(comet).drops();
     }
-    worker.sees(CometId(0), Seen::Down);
+    worker.of(CometId(0)).sees(Seen::Down);
     worker.delivered(40);
     worker.delivered_since_read(20);
     figures.letters.written(Cause::Refused);
@@ -80,7 +80,8 @@ fn source() -> Source {
                 missed: 6,
                 caught_up: 1,
             },
-        ],
+        ]
+        .into(),
         delivered: 12,
         too_old: 8,
         ..GroupAccount::default()

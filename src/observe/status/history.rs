@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::document::{Delivery, Point};
 use crate::figures::{Figures, METHODS, Snapshot, TOOK, Totals};
-use crate::message::CometId;
+use crate::message::{ByComet, CometId};
 
 /// Between two points.
 pub const EVERY: Duration = Duration::from_secs(5);
@@ -72,8 +72,9 @@ pub struct Sample {
     read: u64,
     latency: Snapshot,
     since_read: Snapshot,
-    /// In the order of their ids.
-    pub comets: Vec<Calls>,
+    pub comets: ByComet<Calls>,
+    /// Those to Comets that are gone.
+    gone: Calls,
     /// Calls of each worker that ended.
     pub workers: Vec<u64>,
 }
@@ -89,7 +90,20 @@ pub struct Calls {
 
 impl Calls {
     pub fn of(totals: &Totals<'_>, comet: CometId) -> Self {
-        let ended = METHODS.map(|method| totals.ended(comet, method));
+        let took = METHODS.map(|method| totals.took(comet, method));
+        Self {
+            took: took.into_iter().sum(),
+            ..Self::counted(METHODS.map(|method| totals.ended(comet, method)))
+        }
+    }
+
+    /// Those to Comets that are gone. How long they took isn't kept.
+    fn of_gone(totals: &Totals<'_>) -> Self {
+        Self::counted(METHODS.map(|method| totals.ended_at_gone(method)))
+    }
+
+    /// By method: how many ended with each status.
+    fn counted(ended: [Vec<(usize, u64)>; METHODS.len()]) -> Self {
         let count = |took: bool| {
             let all = ended.iter().flatten();
             let those = all.filter(|(status, _)| TOOK.contains(status) == took);
@@ -99,10 +113,7 @@ impl Calls {
         Self {
             ended: failed + count(true),
             failed,
-            took: METHODS
-                .map(|method| totals.took(comet, method))
-                .into_iter()
-                .sum(),
+            took: Snapshot::default(),
         }
     }
 }
@@ -111,10 +122,12 @@ impl Sample {
     pub fn of(figures: &Figures, now: Instant) -> Self {
         let account = figures.group.account();
         let totals = Totals(&figures.workers);
-        let ids = || (0..figures.comets.len() as u32).map(CometId);
+        let comets = figures.comets.all();
         let worker = |worker| {
             let totals = Totals(std::slice::from_ref(worker));
-            ids().map(|comet| Calls::of(&totals, comet).ended).sum()
+            let here = comets.iter().map(|(comet, _)| Calls::of(&totals, *comet));
+            // What ended never gets less.
+            here.map(|calls| calls.ended).sum::<u64>() + Calls::of_gone(&totals).ended
         };
         Self {
             at: now,
@@ -122,9 +135,19 @@ impl Sample {
             read: figures.consumer.records.get(),
             latency: totals.latency(),
             since_read: totals.since_read(),
-            comets: ids().map(|comet| Calls::of(&totals, comet)).collect(),
+            comets: comets
+                .iter()
+                .map(|(comet, _)| (*comet, Calls::of(&totals, *comet)))
+                .collect(),
+            gone: Calls::of_gone(&totals),
             workers: figures.workers.iter().map(worker).collect(),
         }
+    }
+
+    /// Calls that ended, of all Comets that ever were.
+    pub fn calls(&self) -> u64 {
+        let here = self.comets.values().map(|calls| calls.ended);
+        here.sum::<u64>() + self.gone.ended
     }
 
     pub fn seconds_since(&self, before: &Sample) -> f64 {
@@ -318,14 +341,16 @@ mod tests {
         let answers = [Ok(()), Ok(())];
         for answer in &answers {
             let took = Duration::from_millis(3);
-            figures.workers[1].ends(CometId(1), Method::Broadcast, took, answer);
+            figures.workers[1]
+                .of(CometId(1))
+                .ends(Method::Broadcast, took, answer);
         }
         let sample = Sample::of(&figures, start);
         assert_eq!(sample.workers, [0, 2]);
-        assert_eq!(sample.comets[1].ended, 2);
-        assert_eq!(sample.comets[1].failed, 0);
-        assert_eq!(sample.comets[1].took.count(), 2);
-        assert_eq!(sample.comets[0].ended, 0);
+        assert_eq!(sample.comets.get(CometId(1)).unwrap().ended, 2);
+        assert_eq!(sample.comets.get(CometId(1)).unwrap().failed, 0);
+        assert_eq!(sample.comets.get(CometId(1)).unwrap().took.count(), 2);
+        assert_eq!(sample.comets.get(CometId(0)).unwrap().ended, 0);
     }
 
     #[test]

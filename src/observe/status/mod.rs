@@ -12,7 +12,7 @@ use super::health::{Pulse, is_ready};
 use super::logging;
 use super::metrics::Source;
 use crate::base::wall;
-use crate::figures::{CometAccount, GroupAccount, Totals};
+use crate::figures::{GroupAccount, Totals};
 use crate::message::{CometId, PartitionId};
 pub use document::{
     Comet, Condition, DeadLetters, Delivery, Held, Kafka, Log, LoggedLine, Partition, Point,
@@ -43,7 +43,7 @@ pub fn status(source: &Source, history: &History, pulse: &Pulse, now: Instant) -
         delivery: delivery.unwrap_or_default(),
         series: history.points(),
         partitions: partitions(source, &account, now),
-        comets: comets(source, account, &sample, before),
+        comets: comets(source, &account, &sample, before),
         workers: workers(source, (&sample, before), &still),
         standing_still: still,
         held: held(source),
@@ -106,9 +106,8 @@ fn partitions(source: &Source, account: &GroupAccount, now: Instant) -> Vec<Part
 
 fn tried(source: &Source, partition: PartitionId, offset: i64) -> Option<Tried> {
     let trouble = source.figures.troubles.of(partition, offset)?;
-    let comet = source.figures.comets.get(trouble.comet.0 as usize)?;
     Some(Tried {
-        comet: comet.clone(),
+        comet: source.figures.comets.name(trouble.comet).to_string(),
         to: trouble.to,
         status: trouble.status,
         tries: trouble.tries,
@@ -117,24 +116,23 @@ fn tried(source: &Source, partition: PartitionId, offset: i64) -> Option<Tried> 
 
 fn comets(
     source: &Source,
-    account: GroupAccount,
+    account: &GroupAccount,
     sample: &Sample,
     before: Option<&Sample>,
 ) -> Vec<Comet> {
     let figures = &source.figures;
     let totals = Totals(&figures.workers);
-    // Until the group's thread says something, none is behind.
-    let accounts = account.comets.into_iter();
-    let accounts = accounts.chain(std::iter::repeat(CometAccount::default()));
     let lasted = before.map_or(0.0, |before| sample.seconds_since(before));
-    let comet = |((n, address), account): ((usize, &String), CometAccount)| {
-        let id = CometId(n as u32);
-        let now = &sample.comets[n];
-        let none = Calls::default();
-        let before = before.map_or(&none, |before| &before.comets[n]);
+    let none = Calls::default();
+    let comet = |(id, name): (CometId, std::sync::Arc<str>)| {
+        // Until the group's thread says something, none is behind.
+        let account = account.comets.get(id).copied().unwrap_or_default();
+        let now = sample.comets.get(id).unwrap_or(&none);
+        let before = before.and_then(|before| before.comets.get(id));
+        let before = before.unwrap_or(&none);
         let took = now.took.since(&before.took);
         Comet {
-            address: address.clone(),
+            address: name.to_string(),
             state: state(account.standing, totals.seen(id)).into(),
             calls_per_second: per_second(now.ended.saturating_sub(before.ended), lasted),
             failed_per_second: per_second(now.failed.saturating_sub(before.failed), lasted),
@@ -143,8 +141,7 @@ fn comets(
             missed: account.missed,
         }
     };
-    let all = figures.comets.iter().enumerate().zip(accounts);
-    all.map(comet).collect()
+    figures.comets.all().into_iter().map(comet).collect()
 }
 
 fn workers(
@@ -154,6 +151,7 @@ fn workers(
 ) -> Vec<Worker> {
     let figures = &source.figures;
     let lasted = before.map_or(0.0, |before| sample.seconds_since(before));
+    let comets = figures.comets.all();
     let worker = |n: usize| {
         let (name, own) = (format!("worker-{n}"), &figures.workers[n]);
         let state = match own.heart.working() {
@@ -162,13 +160,13 @@ fn workers(
             None => "waits",
         };
         let totals = Totals(std::slice::from_ref(own));
-        let ids = (0..figures.comets.len() as u32).map(CometId);
+        let in_flight = comets.iter().map(|(comet, _)| totals.in_flight(*comet));
         let ended = before.map_or(0, |before| before.workers[n]);
         Worker {
             name,
             state: state.into(),
             calls_per_second: per_second(sample.workers[n].saturating_sub(ended), lasted),
-            calls_in_flight: ids.map(|comet| totals.in_flight(comet)).sum(),
+            calls_in_flight: in_flight.sum(),
         }
     };
     (0..figures.workers.len()).map(worker).collect()

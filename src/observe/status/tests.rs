@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::figures::{Account, Behind, Figures, GroupAccount, Method, Standing};
-use crate::message::{Cause, Held, PartitionId, Topics};
+use crate::figures::{Account, Behind, CometAccount, Figures, GroupAccount, Method, Standing};
+use crate::message::{Cause, CometId, Held, PartitionId, Topics};
 
 fn source() -> Source {
     let limit = Held {
@@ -13,7 +13,7 @@ fn source() -> Source {
         bytes: 1_000,
     };
     Source {
-        figures: Arc::new(Figures::new(vec!["a:1".into(), "b:1".into()], 2, limit)),
+        figures: Arc::new(Figures::new(&["a:1".into(), "b:1".into()], 2, limit)),
         topics: Topics::new(["chat".to_owned()]),
         group: "g".into(),
         dead_letter_topics: vec!["chat.dead-letter".into()],
@@ -27,22 +27,21 @@ fn the_document_says_what_the_figures_are() {
     history.look(figures, start);
     history.sample(figures, start, 0);
     let now = start + Duration::from_secs(20);
-    figures.answered(CometId(0));
+    figures.answered();
     figures.letters.written(Cause::Refused);
     figures.consumer.holds(Held {
         messages: 4,
         bytes: 40,
     });
     for _ in 0..40 {
-        figures.workers[1].starts(CometId(0), 1);
-        figures.workers[1].ends(
-            CometId(0),
+        figures.workers[1].of(CometId(0)).starts();
+        figures.workers[1].of(CometId(0)).ends(
             Method::Broadcast,
             Duration::from_millis(3),
             &Ok(()),
         );
     }
-    figures.workers[0].starts(CometId(1), 1);
+    figures.workers[0].of(CometId(1)).starts();
     figures.workers[0].heart.works();
     let account = |partition, end| Account {
         partition,
@@ -64,7 +63,7 @@ fn the_document_says_what_the_figures_are() {
             account(PartitionId::of_first(1), None),
             account(PartitionId::FIRST, Some(100)),
         ],
-        comets,
+        comets: comets.into(),
         ..GroupAccount::default()
     });
     let status = status(&source, &history, &Pulse::default(), now);

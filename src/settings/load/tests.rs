@@ -74,7 +74,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ssl-certificate-location = 'c.pem'\nssl-key-location = 'c.key'\nssl-key-password-file = 'kp'\n\
         ssl-endpoint-identification-algorithm = 'none'\nsasl-mechanism = 'scram-sha-256'\nsasl-username = 'u'\n\
         sasl-password-file = 'p'\nclient-id = 'n'\nclient-rack = 'r'\ntopic = 't'\ngroup = 'g'\nauto-offset-reset = 'by_duration:1h'\ngroup-instance-id = 'i'\n\
-        group-protocol = 'consumer'\nsession-timeout = '6s'\ncomet = 'c:1,[::1]:2'\ndialect = 'goim'\npush-unknown-server = 'all'\ncomet-tls = 'on'\n\
+        group-protocol = 'consumer'\nsession-timeout = '6s'\ncomet = 'c:1,[::1]:2'\ncomet-refresh = '7s'\ndialect = 'goim'\npush-unknown-server = 'all'\ncomet-tls = 'on'\n\
         comet-ca = 'comet-ca.pem'\ncomet-certificate = 'cc.pem'\ncomet-key = 'cc.key'\ncomet-server-name = 'comet.internal'\ncomet-metadata = { authorization = 'file:/t', x-env = 'a,b' }\nrecord-metadata = 'on'\nthreads = 1\nwindow = 0x10\ncaller = 'lean'\ncork-calls = 'off'\nfetch = 'modern'\n\
         isolation-level = 'read_uncommitted'\n\
         coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
@@ -107,6 +107,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         group_protocol: GroupProtocol::Consumer,
         session_timeout: Duration::from_secs(6),
         comet: vec!["c:1".into(), "[::1]:2".into()],
+        comet_refresh: Duration::from_secs(7),
         dialect: Dialect::Goim,
         push_unknown_server: UnknownServer::All,
         comet_tls: Some(CometTls {
@@ -169,6 +170,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_COMET", "c:1, [::1]:2"),
         ("JOB_DIALECT", "goim"),
         ("JOB_PUSH_UNKNOWN_SERVER", "all"),
+        ("JOB_COMET_REFRESH", "7s"),
         ("JOB_COMET_TLS", "on"),
         ("JOB_COMET_CA", "comet-ca.pem"),
         ("JOB_COMET_CERTIFICATE", "cc.pem"),

@@ -10,21 +10,20 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-fn knowing(stats: &Arc<EndpointStats>, fleet: &Fleet, now: Instant) -> Breaker {
+fn knowing(stats: &Arc<EndpointStats>, fleet: &Arc<Fleet>, now: Instant) -> Breaker {
     Breaker::new(stats.clone(), fleet.clone(), now, fastrand::Rng::new())
 }
 
 /// `N` Comets, each as one worker sees it.
 fn fleet<const N: usize>(now: Instant) -> [Breaker; N] {
     let origin = now - seconds(1);
-    let fleet: Fleet = (0..N)
-        .map(|_| {
-            let mut stats = EndpointStats::new(origin);
-            stats.detach_after = LONG;
-            Arc::new(stats)
-        })
-        .collect();
-    std::array::from_fn(|n| knowing(&fleet[n], &fleet, now))
+    let comets: [_; N] = std::array::from_fn(|_| {
+        let mut stats = EndpointStats::new(origin);
+        stats.detach_after = LONG;
+        Arc::new(stats)
+    });
+    let fleet = Fleet::with(origin, comets.to_vec());
+    std::array::from_fn(|n| knowing(&comets[n], &fleet, now))
 }
 
 /// A Comet, as several workers see it.

@@ -1,5 +1,6 @@
 mod detach;
 mod expire;
+mod fleet;
 mod one_key;
 mod sim;
 mod skip;

@@ -29,12 +29,10 @@ fn a_turn_is_one_workers() {
 #[test]
 fn a_pause_without_failures_is_no_outage() {
     let origin = Instant::now();
-    let fleet: Fleet = [(); 2]
-        .map(|()| Arc::new(EndpointStats::new(origin)))
-        .into();
+    let fleet = Fleet::new(origin);
+    let [own, other] = [0, 1].map(|comet| fleet.join(CometId(comet)));
     let start = origin + TURN;
-    let since = |now| fleet[0].others_deliver_since(&fleet, now);
-    let other = &fleet[1];
+    let since = |now| own.others_deliver_since(&fleet, now);
     other.took(start);
     assert_eq!(since(start), Some(start));
     assert_eq!(since(start + DELIVERS_FOR * 2), None);
@@ -50,6 +48,21 @@ fn a_pause_without_failures_is_no_outage() {
     other.took(back);
     assert_eq!(since(back), Some(back));
     // What this one took after that is what it takes to be there.
-    fleet[0].took(back);
+    own.took(back);
     assert_eq!(since(back), None);
+}
+
+#[test]
+fn a_comet_that_left_is_no_evidence() {
+    let origin = Instant::now();
+    let fleet = Fleet::new(origin);
+    let [own, other] = [0, 1].map(|comet| fleet.join(CometId(comet)));
+    let now = origin + TURN;
+    other.took(now);
+    assert_eq!(own.others_deliver_since(&fleet, now), Some(now));
+    fleet.leave(CometId(1));
+    assert_eq!(own.others_deliver_since(&fleet, now), None);
+    // A worker that is late with the news makes no harm: it tells that it left, too.
+    fleet.join(CometId(7)).took(now);
+    assert_eq!(own.others_deliver_since(&fleet, now), Some(now));
 }

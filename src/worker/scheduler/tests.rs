@@ -1,7 +1,7 @@
 mod giving_up;
 mod together;
 
-use super::super::endpoint_stats::{DETACH_AFTER, EndpointStats};
+use super::super::endpoint_stats::{DETACH_AFTER, EndpointStats, Fleet};
 use super::super::key_queue::{RETRY_MOST, TRIES};
 use super::*;
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ fn breaker(now: Instant) -> Breaker {
 
 /// A Breaker of a fleet's only Comet.
 fn knowing(stats: Arc<EndpointStats>, now: Instant) -> Breaker {
-    Breaker::new(stats, Arc::from([]), now, fastrand::Rng::new())
+    Breaker::new(stats, Arc::new(Fleet::new(now)), now, fastrand::Rng::new())
 }
 
 fn with(window: usize, merging: bool, breaker: Breaker) -> Scheduler {

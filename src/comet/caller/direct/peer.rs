@@ -88,9 +88,9 @@ impl Peer {
         let id = self.open(links, now)?;
         self.link = Some(Connected { id, since: now });
         log::debug!(
-            comet = self.location.address();
+            comet = self.location.node().name;
             "Comet {}: a new connection",
-            self.location.address()
+            self.location.node()
         );
         Ok(id)
     }
@@ -141,6 +141,12 @@ impl Peer {
         self.lost(links);
         self.failed = None;
         self.backoff.reset();
+    }
+
+    /// Nobody calls the Comet here any more. Calls under way stay on its connection.
+    pub fn retire(mut self, links: &mut Links) {
+        links.retire(self.current());
+        self.lost(links);
     }
 
     /// It takes no calls any more, or not for new ones.

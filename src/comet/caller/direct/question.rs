@@ -26,7 +26,9 @@ pub struct Question {
 impl Direct {
     /// Asks whether the connection is alive, where it was quiet for too long to be trusted.
     pub(super) fn ask_if_quiet(&mut self, comet: CometId, now: Instant) {
-        let peer = &mut self.peers[comet.0 as usize];
+        let Some(peer) = self.peers.get_mut(comet) else {
+            return;
+        };
         let (None, Some(link)) = (&peer.question, peer.current()) else {
             return;
         };
@@ -68,7 +70,9 @@ impl Direct {
         answer: &Answer,
         now: Instant,
     ) {
-        let peer = &mut self.peers[comet.0 as usize];
+        let Some(peer) = self.peers.get_mut(comet) else {
+            return;
+        };
         let Some(question) = peer.question.take_if(|question| question.link == link) else {
             return;
         };
@@ -102,7 +106,9 @@ impl Direct {
         is_first: bool,
         now: Instant,
     ) {
-        let peer = &mut self.peers[comet.0 as usize];
+        let Some(peer) = self.peers.get_mut(comet) else {
+            return;
+        };
         let is_this = |question: &mut Question| question.other == Some(other);
         let Some(question) = peer.question.take_if(is_this) else {
             return;
@@ -123,10 +129,10 @@ impl Direct {
         }
         let within = SIGN_WITHIN.as_secs();
         log::info!(
-            comet = peer.location.address();
+            comet = peer.location.node().name;
             "Comet {}: nothing came over a connection for {:.0} s, nor an answer within {within} s: taken for dead, the next call goes \
              over a new one",
-            peer.location.address(),
+            peer.location.node(),
             question.quiet.as_secs_f64(),
         );
         peer.replace(other, now);

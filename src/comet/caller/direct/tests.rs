@@ -71,12 +71,15 @@ const MANNER: Manner = Manner {
 };
 
 fn located(address: &str) -> Arc<Location> {
-    Arc::new(Location::new(address, || ()))
+    Arc::new(Location::new(address.into(), || ()))
 }
 
 fn direct(addresses: &[&str]) -> Direct {
-    let locations: Vec<_> = addresses.iter().map(|one| located(one)).collect();
-    Direct::new(&locations, MANNER, (None, None)).expect("a poller")
+    let mut direct = Direct::new(MANNER, (None, None)).expect("a poller");
+    for (comet, address) in (0..).map(CometId).zip(addresses) {
+        direct.join(comet, located(address));
+    }
+    direct
 }
 
 /// An address at which nobody listens.
@@ -93,6 +96,10 @@ fn to_room(room: &str) -> Call {
 }
 
 impl Direct {
+    fn link_to(&self, comet: CometId) -> Option<LinkId> {
+        self.peers.get(comet).expect("it is called").current()
+    }
+
     fn start(&mut self, comet: CometId, id: usize, room: &str) {
         self.call(comet, id, &to_room(room), (0, &[]), Instant::now());
     }
@@ -160,11 +167,11 @@ fn where_nobody_is_calls_end_at_once_until_the_next_attempt() {
     assert!(status.text.contains("Connection refused"), "{status:?}");
     // The end of the connection is heard, too.
     assert!(direct.next_ended(Instant::now()).is_none());
-    assert!(direct.peers[0].current().is_none());
+    assert!(direct.link_to(COMET).is_none());
 
     let now = Instant::now();
     direct.call(COMET, 2, &to_room("r"), (0, &[]), now);
-    assert!(direct.peers[0].current().is_none(), "it is too early");
+    assert!(direct.link_to(COMET).is_none(), "it is too early");
     let (_, id, answer) = direct.await_call();
     assert_eq!((id, answer.expect_err("nobody is there").code), (2, 14));
 
@@ -176,7 +183,7 @@ fn where_nobody_is_calls_end_at_once_until_the_next_attempt() {
         (0, &[]),
         now + Duration::from_secs(1),
     );
-    assert!(direct.peers[0].current().is_some(), "it is time");
+    assert!(direct.link_to(COMET).is_some(), "it is time");
     assert_eq!(direct.await_call(), (COMET, 3, Ok(())));
 }
 
@@ -210,10 +217,10 @@ fn a_comet_that_moved_is_called_where_it_is_now() {
     let (new, _) = comet_at(&format!("127.0.0.2:{port}"));
     let (failed, lookups) = crossbeam_channel::unbounded();
     let look_up = move || failed.send(()).expect("the test listens");
-    let location = Arc::new(Location::new(&format!("comet:{port}"), look_up));
+    let location = Arc::new(Location::new(format!("comet:{port}").into(), look_up));
     let at = |ip: &str| location.moved(vec![ip.parse().expect("an address")]);
-    let mut direct =
-        Direct::new(std::slice::from_ref(&location), MANNER, (None, None)).expect("a poller");
+    let mut direct = direct(&[]);
+    direct.join(COMET, location.clone());
     direct.start(COMET, 1, "r");
     let status = direct.await_call().2.expect_err("its name isn't known yet");
     assert!(status.text.contains("the name comet was not found"));
@@ -252,7 +259,7 @@ fn a_comet_that_shuts_down_hands_its_calls_to_the_next_connection() {
     let mut direct = direct(&[&address]);
     direct.start(COMET, 1, "r");
     assert_eq!(direct.await_call(), (COMET, 1, Ok(())));
-    let link = direct.peers[0].current();
+    let link = direct.link_to(COMET);
     let stopped = comet.server.shutdown();
     let takes_calls = |direct: &Direct| {
         let connection = link.and_then(|link| direct.links.see(link));
@@ -301,9 +308,9 @@ fn one_attempt_is_made_at_a_time_where_it_fails_at_once() {
     // Nothing can be sent there, which the system says before anything leaves.
     let mut direct = direct(&["255.255.255.255:1"]);
     direct.start(COMET, 1, "r");
-    let link = direct.peers[0].current();
+    let link = direct.link_to(COMET);
     direct.start(COMET, 2, "r");
-    assert!(link.is_some() && direct.peers[0].current() == link);
+    assert!(link.is_some() && direct.link_to(COMET) == link);
     for _ in 0..2 {
         let status = direct.await_call().2.expect_err("it can't be called");
         assert_eq!((status.code, status.broke), (UNAVAILABLE, false));

@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::super::super::effects::{Effects, Said};
-use super::super::super::endpoint_stats::{EndpointStats, Fleet};
+use super::super::super::endpoint_stats::Fleet;
 use super::super::super::scheduler::Id;
 use super::super::Core;
 use crate::message::call::{Call, Delivery, Frame, OrderingKey, Target};
 use crate::message::coordinates::Coordinates;
+use crate::message::fleet::Node;
 use crate::message::worker::Event;
 use crate::message::{
     Answer, Assignment, CometId, Message, PartitionId, RecordId, Settled, Status,
 };
+use crate::settings::Window;
 
 pub const OURS: Assignment = Assignment {
     partition: PartitionId::of_first(3),
@@ -32,6 +34,9 @@ pub enum Done {
     Probed(u32),
     Settled(i64, String),
     Acked(Assignment),
+    Joined(u32, String),
+    /// And how much waited for it.
+    Left(u32, usize),
     Away(u32),
     Detached(u32),
     Answers(u32),
@@ -89,6 +94,14 @@ impl Effects for Recorder {
         self.done.push(Done::Acked(assignment));
     }
 
+    fn joined(&mut self, comet: CometId, node: &Node) {
+        self.done.push(Done::Joined(comet.0, node.name.clone()));
+    }
+
+    fn left(&mut self, comet: CometId, unsent: usize) {
+        self.done.push(Done::Left(comet.0, unsent));
+    }
+
     fn away(&mut self, comet: CometId) {
         self.done.push(Done::Away(comet.0));
     }
@@ -126,16 +139,19 @@ pub struct Sim {
 impl Sim {
     pub fn new(comets: usize, window: usize) -> Self {
         let start = Instant::now();
-        let fleet: Fleet = (0..comets)
-            .map(|_| Arc::new(EndpointStats::new(start)))
-            .collect();
-        let addresses = (0..comets).map(|n| format!("comet-{n}:1"));
+        let fleet = Arc::new(Fleet::new(start));
         let rng = fastrand::Rng::with_seed(7);
+        let mut core = Core::new(fleet, Window::Calls(window), None, rng);
+        let mut recorder = Recorder::default();
+        for n in 0..comets as u32 {
+            core.join(CometId(n), node(n), start, &mut recorder);
+        }
+        recorder.done.clear();
         Self {
-            core: Core::new(addresses, &fleet, window, None, start, rng),
+            core,
             start,
             now: start,
-            recorder: Recorder::default(),
+            recorder,
             trace: Vec::new(),
         }
     }
@@ -215,6 +231,10 @@ impl Sim {
         let first = self.trace.iter().find(|(_, done)| is_it(done));
         first.map(|(at, _)| *at)
     }
+}
+
+pub fn node(comet: u32) -> Node {
+    format!("comet-{comet}:1").into()
 }
 
 pub fn message(key: u64, offset: i64, target: Target) -> Message {

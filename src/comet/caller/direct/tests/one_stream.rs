@@ -41,12 +41,12 @@ fn serve() -> (String, Receiver<()>, JoinHandle<usize>) {
 #[test]
 fn a_call_that_gets_no_stream_in_time_tells_nothing_of_its_message() {
     let (address, _, server) = serve();
-    let locations = [located(&address)];
     let manner = Manner {
         deadline: Duration::from_secs(1),
         ..MANNER
     };
-    let mut direct = Direct::new(&locations, manner, (None, None)).expect("a poller");
+    let mut direct = Direct::new(manner, (None, None)).expect("a poller");
+    direct.join(COMET, located(&address));
     direct.start(COMET, 1, "r");
     direct.start(COMET, 2, "r");
     let mut ended = [direct.await_call(), direct.await_call()];

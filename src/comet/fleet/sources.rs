@@ -1,0 +1,353 @@
+//! The sources that `--comet` lists: each is looked at in its own way, and what is wrong with one is said once.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use super::Told;
+use super::discovery::Asking;
+use super::dns::{Dns, Found};
+use super::file::Watched;
+use super::tracker::Tracker;
+use crate::base::limits;
+use crate::base::text::counted;
+use crate::comet::inquiry::Lookup;
+use crate::comet::lookup::{Family, NotFound};
+use crate::message::fleet::Node;
+use crate::settings::UNIX;
+use crate::settings::fleet::Source;
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Looks a name up. Blocks for as long as that takes.
+pub type Resolve = Arc<dyn Fn(&str, Family) -> Result<Vec<IpAddr>, NotFound> + Send + Sync>;
+
+/// A source's place among those of a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceId {
+    /// Counts how often the sources were replaced.
+    age: u64,
+    place: usize,
+}
+
+/// How sources are asked.
+#[derive(Clone)]
+pub struct Ways {
+    /// How often names and registries are asked again.
+    pub refresh: Duration,
+    pub resolve: Resolve,
+    /// Whether Comets at Unix sockets can be called.
+    pub has_sockets: bool,
+    /// Answers go there.
+    pub own: Sender<Told>,
+}
+
+pub struct Sources {
+    listings: Vec<Listing>,
+    age: u64,
+    ways: Ways,
+}
+
+/// A source, and what is wrong with it now.
+struct Listing {
+    source: Source,
+    look: Look,
+    trouble: Option<String>,
+    /// Comets that it listed, and doesn't any more: they drain until they fail.
+    lingering: Vec<Node>,
+    /// Whether it ever listed Comets.
+    has_listed: bool,
+    /// Whether anything was heard of it.
+    is_settled: bool,
+}
+
+enum Look {
+    /// It lists itself.
+    Fixed,
+    File {
+        file: Watched,
+        next: Instant,
+    },
+    Dns(Box<Dns>),
+    /// A thread asks, for as long as this is here.
+    Discovery(#[allow(dead_code)] Asking),
+}
+
+impl Sources {
+    pub fn new(ways: Ways) -> Self {
+        Self {
+            listings: Vec::new(),
+            age: 0,
+            ways,
+        }
+    }
+
+    /// Others count from now on. What one lists that was there before goes on to count until it says otherwise.
+    pub fn replace(&mut self, sources: Vec<Source>, tracker: &mut Tracker, now: Instant) {
+        let before = std::mem::take(&mut self.listings);
+        let listed: Vec<_> = before
+            .iter()
+            .enumerate()
+            .map(|(place, listing)| (&listing.source, tracker.listed(place).to_vec()))
+            .collect();
+        self.age += 1;
+        tracker.sources(sources.len());
+        for (place, source) in sources.into_iter().enumerate() {
+            let known = listed.iter().find(|(was, _)| **was == source);
+            if let Some((_, nodes)) = known {
+                tracker.lists(place, nodes.clone());
+            }
+            let id = SourceId {
+                age: self.age,
+                place,
+            };
+            let look = self.begin(&source, id, now);
+            if let Source::Node(node) = &source {
+                tracker.lists(place, vec![node.clone()]);
+            }
+            self.listings.push(Listing {
+                is_settled: matches!(look, Look::Fixed),
+                has_listed: matches!(look, Look::Fixed) || known.is_some(),
+                source,
+                look,
+                trouble: None,
+                lingering: Vec::new(),
+            });
+        }
+    }
+
+    fn begin(&self, source: &Source, id: SourceId, now: Instant) -> Look {
+        match source {
+            Source::Node(_) => Look::Fixed,
+            Source::File(path) => Look::File {
+                file: Watched::new(path.clone()),
+                next: now,
+            },
+            Source::Dns { host, port } => {
+                let refresh = self.ways.refresh;
+                Look::Dns(Box::new(Dns::new(host.clone(), *port, refresh, now)))
+            }
+            Source::Discovery(registry) => {
+                let own = self.ways.own.clone();
+                let listed = move |answer| own.send(Told::Listed(id, answer)).is_ok();
+                Look::Discovery(Asking::start(registry.clone(), self.ways.refresh, listed))
+            }
+        }
+    }
+
+    /// Looks at what is due, and tells the tracker what is listed.
+    pub fn look(&mut self, tracker: &mut Tracker, now: Instant) {
+        for (place, listing) in self.listings.iter_mut().enumerate() {
+            let found = match &mut listing.look {
+                Look::File { file, next } if *next <= now => {
+                    *next = now + LOOK;
+                    file.look()
+                }
+                Look::Dns(dns) => {
+                    let id = SourceId {
+                        age: self.age,
+                        place,
+                    };
+                    for lookup in dns.round(now).unwrap_or_default() {
+                        look_up(dns.host(), (id, lookup), &self.ways);
+                    }
+                    dns.settle(now).map(|found| match found {
+                        Found::Nodes(nodes) => Ok(nodes),
+                        Found::Missing(why) => Err(format!("the name was not found: {why}")),
+                    })
+                }
+                Look::Fixed | Look::File { .. } | Look::Discovery(_) => None,
+            };
+            if let Some(found) = found {
+                let has_sockets = self.ways.has_sockets;
+                listing.heard(
+                    found.and_then(|nodes| callable(nodes, has_sockets)),
+                    place,
+                    tracker,
+                );
+            }
+        }
+    }
+
+    /// A lookup came back.
+    pub fn found(
+        &mut self,
+        source: SourceId,
+        lookup: Lookup,
+        answer: Result<Vec<IpAddr>, NotFound>,
+        now: Instant,
+    ) {
+        if let Some((_, listing)) = self.get(source)
+            && let Look::Dns(dns) = &mut listing.look
+        {
+            dns.answered(lookup, answer, now);
+        }
+    }
+
+    /// A registry answered, or didn't.
+    pub fn listed(
+        &mut self,
+        source: SourceId,
+        answer: Result<Vec<Node>, String>,
+        tracker: &mut Tracker,
+    ) {
+        if let Some((place, listing)) = self.get(source) {
+            listing.heard(answer, place, tracker);
+        }
+    }
+
+    /// This Comet failed: names of which it is one are looked up again, and one that drains since it is listed no more is gone.
+    pub fn failed(&mut self, node: &Node, tracker: &mut Tracker, now: Instant) {
+        for (place, listing) in self.listings.iter_mut().enumerate() {
+            if !tracker.listed(place).contains(node) {
+                continue;
+            }
+            if let Look::Dns(dns) = &mut listing.look {
+                dns.failed(now);
+            }
+            if listing.lingering.contains(node) {
+                listing.lingering.retain(|one| one != node);
+                let mut left = tracker.listed(place).to_vec();
+                left.retain(|one| one != node);
+                tracker.lists(place, left);
+            }
+        }
+    }
+
+    fn get(&mut self, source: SourceId) -> Option<(usize, &mut Listing)> {
+        if source.age != self.age {
+            return None;
+        }
+        let listing = self.listings.get_mut(source.place)?;
+        Some((source.place, listing))
+    }
+
+    /// Names and registries are asked again each time that this has passed, those that are asked from now on.
+    pub fn refresh_each(&mut self, refresh: Duration) {
+        self.ways.refresh = refresh;
+    }
+
+    /// Whether these are the ones that count.
+    pub fn are(&self, sources: &[Source]) -> bool {
+        let ours = self.listings.iter().map(|listing| &listing.source);
+        ours.eq(sources)
+    }
+
+    /// Whether each has said which Comets there are.
+    pub fn have_listed(&self) -> bool {
+        self.listings.iter().all(|listing| listing.has_listed)
+    }
+
+    pub fn are_settled(&self) -> bool {
+        self.listings.iter().all(|listing| listing.is_settled)
+    }
+
+    /// Whether nothing of them can change.
+    pub fn are_fixed(&self) -> bool {
+        let is_fixed = |listing: &Listing| matches!(listing.look, Look::Fixed);
+        self.listings.iter().all(is_fixed)
+    }
+
+    /// When to look again, if nothing is heard until then.
+    pub fn wake_at(&self) -> Option<Instant> {
+        let times = self.listings.iter().filter_map(|one| match &one.look {
+            Look::File { next, .. } => Some(*next),
+            Look::Dns(dns) => dns.wake_at(),
+            Look::Fixed | Look::Discovery(_) => None,
+        });
+        times.min()
+    }
+
+    /// What was found out about each: how many Comets it lists, or what is wrong with it.
+    pub fn findings(&self, tracker: &Tracker) -> Vec<(Source, Result<usize, String>)> {
+        let found = |(place, listing): (usize, &Listing)| {
+            let count = tracker.listed(place).len();
+            let unheard = (!listing.is_settled).then(|| "no answer so far".to_owned());
+            let trouble = listing.trouble.clone().or(unheard);
+            (listing.source.clone(), trouble.map_or(Ok(count), Err))
+        };
+        self.listings.iter().enumerate().map(found).collect()
+    }
+}
+
+impl Listing {
+    /// Notes what the source lists. What is wrong with it changes nothing, and is said once.
+    fn heard(&mut self, found: Result<Vec<Node>, String>, place: usize, tracker: &mut Tracker) {
+        let source = &self.source;
+        // Who starts says it.
+        let is_said = std::mem::replace(&mut self.is_settled, true);
+        match found {
+            Ok(nodes) => {
+                if self.trouble.take().is_some() {
+                    let comets = counted(nodes.len() as u64, "Comet");
+                    log::info!("{source} is well again: it lists {comets}");
+                }
+                self.has_listed = true;
+                let nodes = self.with_lingering(nodes, tracker.listed(place));
+                tracker.lists(place, nodes);
+            }
+            Err(why) => {
+                if is_said && self.trouble.as_ref() != Some(&why) {
+                    let known = counted(tracker.listed(place).len() as u64, "Comet");
+                    log::warn!(cause = why; "{source}: {why}; going on with the {known} that it listed before");
+                }
+                self.trouble = Some(why);
+            }
+        }
+    }
+}
+
+/// What a file says is so. A name or a registry that lists a Comet no more may say that it takes nobody new, as in its last minutes, or is
+/// wrong about it: people may still be there.
+impl Listing {
+    fn with_lingering(&mut self, mut nodes: Vec<Node>, before: &[Node]) -> Vec<Node> {
+        if let Look::Dns(_) | Look::Discovery(_) = self.look {
+            let is_gone = |was: &&Node| {
+                let mut listed = nodes.iter();
+                listed.all(|node| node.address != was.address && node.name != was.name)
+            };
+            let gone = before.iter().filter(is_gone).cloned();
+            let lingering = gone.map(|node| Node {
+                drains: true,
+                ..node
+            });
+            self.lingering = lingering.collect();
+            nodes.extend(self.lingering.iter().cloned());
+        }
+        nodes
+    }
+}
+
+/// # Errors
+/// One of them can't be called.
+fn callable(nodes: Vec<Node>, has_sockets: bool) -> Result<Vec<Node>, String> {
+    let is_at_socket = |node: &&Node| node.address.starts_with(UNIX);
+    match nodes.iter().find(is_at_socket) {
+        Some(node) if !has_sockets => Err(format!(
+            "it lists {node}, and Unix sockets need caller = lean"
+        )),
+        _ => Ok(nodes),
+    }
+}
+
+/// Asks on a thread of its own: an answer may take minutes.
+fn look_up(host: &str, (source, lookup): (SourceId, Lookup), ways: &Ways) {
+    let (resolve, own, host) = (ways.resolve.clone(), ways.own.clone(), host.to_owned());
+    let asking = move || {
+        let answer = resolve(&host, lookup.family);
+        let _ = own.send(Told::Found(source, lookup, answer));
+    };
+    let started = thread::Builder::new().name("lookup".into()).spawn(asking);
+    if let Err(error) = started {
+        let said = format!("starting a thread failed: {}", limits::explained(&error));
+        let answer = Err(NotFound {
+            said,
+            certain: false,
+        });
+        let _ = ways.own.send(Told::Found(source, lookup, answer));
+    }
+}

@@ -1,0 +1,90 @@
+//! The fleet: which Comets there are, what they are called, and how that changes.
+
+use std::fmt;
+
+use super::CometId;
+
+/// A Comet of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// What log, metrics, offset maps and dead letters call it, and `PushMsg.server`. By default it is the address.
+    pub name: String,
+    /// `host:port`, or `unix:/path`.
+    pub address: String,
+    /// Whether it is about to go: it gets messages as the others do, but nobody waits for it where it fails.
+    pub drains: bool,
+}
+
+/// What changes in the fleet. A Comet that joins has an id that no Comet had before in this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It gets what is read from now on.
+    Join(CometId, Node),
+    /// The same Comet has another name or address, or drains.
+    Become(CometId, Node),
+    /// It gets nothing that isn't under way.
+    Leave(CometId),
+}
+
+impl Node {
+    /// Whether this name means it: its own, or its address, by which offset maps and dead letters knew it before it had a name.
+    pub fn is_called(&self, name: &str) -> bool {
+        let own = [&self.name, &self.address];
+        own.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+
+    /// The address without its port.
+    pub fn host(&self) -> &str {
+        // The path of a Unix socket has none.
+        let host = self.address.rsplit_once(':');
+        let host = host.filter(|_| !self.address.contains('/'));
+        host.map_or(&self.address, |(host, _)| host)
+    }
+}
+
+/// A Comet that has no name of its own.
+impl From<String> for Node {
+    fn from(address: String) -> Self {
+        Self {
+            name: address.clone(),
+            address,
+            drains: false,
+        }
+    }
+}
+
+impl From<&str> for Node {
+    fn from(address: &str) -> Self {
+        address.to_owned().into()
+    }
+}
+
+/// For people: its name, and where it is if the name doesn't say that.
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name == self.address {
+            true => f.write_str(&self.name),
+            false => write!(f, "{} ({})", self.name, self.address),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comet_is_known_by_its_name_and_by_its_address() {
+        let node = Node {
+            name: "comet1".into(),
+            ..Node::from("10.0.0.1:50051")
+        };
+        assert!(node.is_called("Comet1") && node.is_called("10.0.0.1:50051"));
+        assert!(!node.is_called("10.0.0.1") && !node.is_called(""));
+        assert_eq!(node.to_string(), "comet1 (10.0.0.1:50051)");
+        assert_eq!(Node::from("a:1").to_string(), "a:1");
+        let hosts = (Node::from("[::1]:1"), node);
+        assert_eq!((hosts.0.host(), hosts.1.host()), ("[::1]", "10.0.0.1"));
+        assert_eq!(Node::from("unix:/run/a").host(), "unix:/run/a");
+    }
+}
