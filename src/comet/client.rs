@@ -118,6 +118,23 @@ impl Client {
         }
     }
 
+    /// Asks for the Comet's rooms. `done` gets a `RoomsReply` as it came.
+    pub fn rooms(&mut self, done: impl FnOnce(Result<Vec<u8>, Status>) + Send + 'static) {
+        self.bring_up_to_date();
+        let Some(channel) = &self.channel else {
+            return done(Err(self.not_found()));
+        };
+        let method = request::unread_rooms(self.manner.dialect);
+        let options = options(self.manner.deadline, self.headers.now());
+        match channel.unary_call_async(method, &RoomsReq::new(), options) {
+            Ok(mut receiver) => channel.spawn(async move {
+                let received = received(&mut receiver).await;
+                done(received.map_err(status));
+            }),
+            Err(error) => done(Err(status(error))),
+        }
+    }
+
     /// As [`Self::probe`], by a client that ends with the answer. One that ended before it is connected would end its calls.
     pub fn probe_once(mut self, done: impl FnOnce(Answer) + Send + 'static) {
         let kept = self.channel.clone();
@@ -315,7 +332,7 @@ fn start<T: Send + Unpin + 'static>(
 ) {
     match started {
         Ok(mut receiver) => {
-            channel.spawn(async move { done(answer(received(&mut receiver).await)) })
+            channel.spawn(async move { done(answer(received(&mut receiver).await.map(drop))) })
         }
         Err(error) => done(answer(Err(error))),
     }
@@ -336,7 +353,7 @@ fn start_doubtful<T: Send + Unpin + 'static>(
         tokio::select! {
             biased;
             result = received(&mut receiver) => {
-                let answer = answer(result);
+                let answer = answer(result.map(drop));
                 if came_from_comet(&answer) {
                     asked.settle(Sign::Seen);
                 }
@@ -360,25 +377,29 @@ fn came_from_comet(answer: &Answer) -> bool {
 }
 
 /// What comes of a call. grpcio panics where it ends OK without a message, as any server can have it.
-async fn received<T: Unpin>(receiver: &mut ClientUnaryReceiver<T>) -> grpcio::Result<()> {
-    let status = || RpcStatus::with_message(RpcStatusCode::UNKNOWN, NO_MESSAGE.into());
+async fn received<T: Unpin>(receiver: &mut ClientUnaryReceiver<T>) -> grpcio::Result<T> {
+    let no_message = || RpcStatus::with_message(RpcStatusCode::UNKNOWN, NO_MESSAGE.into());
     std::future::poll_fn(|cx| {
         panics::caught(|| Pin::new(&mut *receiver).poll(cx)).map_or_else(
-            || Poll::Ready(Err(grpcio::Error::RpcFailure(status()))),
-            |poll| poll.map_ok(drop),
+            || Poll::Ready(Err(grpcio::Error::RpcFailure(no_message()))),
+            |poll| poll,
         )
     })
     .await
 }
 
 fn answer(result: grpcio::Result<()>) -> Answer {
-    result.map_err(|error| match error {
+    result.map_err(status)
+}
+
+fn status(error: grpcio::Error) -> Status {
+    match error {
         grpcio::Error::RpcFailure(status) | grpcio::Error::RpcFinished(Some(status)) => {
             by_its_words(status.code().into(), status.message())
         }
         // The answer can't be read, or the call couldn't be made: neither says that it wasn't taken.
         other => Status::new(RpcStatusCode::UNKNOWN.into(), other.to_string()),
-    })
+    }
 }
 
 /// What gRPC's core 1.56 says of a call. Its words alone tell whether the connection broke after the call was written to it: a Comet

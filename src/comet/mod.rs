@@ -20,6 +20,8 @@ mod names;
 #[cfg(feature = "grpcio")]
 mod queues;
 mod quiet;
+mod room_list;
+pub mod rooms;
 // Public for the fuzz targets.
 #[cfg(feature = "grpcio")]
 pub mod request;

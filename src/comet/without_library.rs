@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Location, Manner, Metadata};
-use crate::message::Answer;
 use crate::message::call::Call;
+use crate::message::{Answer, Status};
 
 /// What the library's threads are in other builds.
 pub struct Queues(Infallible);
@@ -48,6 +48,10 @@ impl Client {
     }
 
     pub fn probe(&mut self, _done: impl FnOnce(Answer) + Send + 'static) {
+        match self.0 {}
+    }
+
+    pub fn rooms(&mut self, _done: impl FnOnce(Result<Vec<u8>, Status>) + Send + 'static) {
         match self.0 {}
     }
 

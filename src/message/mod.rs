@@ -21,6 +21,7 @@ pub mod memory;
 pub mod offset_map;
 mod offsets;
 pub mod proto;
+pub mod rooms;
 pub mod standing;
 pub mod topic_tag;
 mod topics;

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args};
 
 use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Secret, Security};
 use super::{
-    Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, Comets, Config, Fetch,
+    Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, Comets, Config, FanOut, Fetch,
     GivenCometTls, GroupProtocol, Http, Isolation, LogFormat, LogMessages, MaxAge, Metadata,
     Socket, TooOld, UnknownServer, Window,
 };
@@ -200,6 +200,9 @@ pub struct SettingArgs {
     /// Metadata that goes along with each call to a Comet: a value, or the file that holds it (file:PATH)
     #[arg(long, value_name = "NAME=VALUE,…", value_parser = settings::metadata::MetadataParser)]
     comet_metadata: Option<Metadata>,
+    /// Which Comets get a room's messages: all, or those that have the room (rooms), which are asked for their rooms each second
+    #[arg(long, value_name = "WHICH", default_value = "all", value_parser = settings::fan_out())]
+    fan_out: FanOut,
     /// Whether each call tells which Kafka record it carries and the how manieth try it is, and passes on the record's trace
     #[arg(long, value_name = "SWITCH", default_value = "off", action = ArgAction::Set, value_parser = settings::switch())]
     record_metadata: bool,
@@ -298,6 +301,7 @@ impl SettingArgs {
             caller: args.caller,
             cork_calls: args.cork_calls,
             comet: args.comet.0,
+            fan_out: args.fan_out,
             record_metadata: args.record_metadata,
             comet_metadata: args.comet_metadata.unwrap_or_default(),
             comet_refresh: args.comet_refresh,

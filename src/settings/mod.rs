@@ -6,6 +6,7 @@ mod ascii;
 mod comet;
 mod control;
 mod dialect;
+mod fan_out;
 pub mod fleet;
 mod http;
 pub mod load;
@@ -26,6 +27,7 @@ pub use address::{Addresses, addresses};
 pub use comet::{CometTls, GivenCometTls, UNIX, server_name};
 pub use control::{Socket, socket};
 pub use dialect::{Coalesce, UnknownServer, coalesce, dialect, unknown_server};
+pub use fan_out::{FanOut, fan_out};
 pub use fleet::{Comets, comets};
 pub use http::{Http, http};
 pub use log_messages::{LogMessages, log_messages};
@@ -73,6 +75,8 @@ pub struct Config {
     pub comet_tls: Option<CometTls>,
     /// What goes along with each call to a Comet.
     pub comet_metadata: Metadata,
+    /// Which Comets get a room's messages.
+    pub fan_out: FanOut,
     /// Whether each call tells which record it carries.
     pub record_metadata: bool,
     /// Number of workers.

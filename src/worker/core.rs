@@ -197,24 +197,37 @@ impl Core {
             self.revoked.retain(is_kept);
             self.forgotten.retain(is_kept);
         }
-        let (key, target) = (message.delivery.key, message.delivery.target);
+        let (key, target) = (message.delivery.key, message.delivery.target.clone());
         let without = message.without.clone();
         let mut pending = Pending::new(message);
         let vacant = self.messages.vacant_entry();
         let id = vacant.key();
-        for (comet, endpoint) in self.endpoints.iter_mut() {
+        let mut give = |comet: CometId, endpoint: &mut Endpoint| {
             let is_behind = without.as_ref().is_some_and(|all| all.contains(&comet));
-            let is_for_it = target == Target::All || target == Target::One(comet);
-            if is_behind || endpoint.leaving || !is_for_it {
-                continue;
+            if is_behind || endpoint.leaving {
+                return;
             }
             if is_over {
-                pending.lacks(comet, false, effects);
-                continue;
+                return pending.lacks(comet, false, effects);
             }
             endpoint.scheduler.push(key, id);
             endpoint.mark_ready(&mut self.ready);
             pending.waiting_for += 1;
+        };
+        let endpoints = &mut self.endpoints;
+        let several = match &target {
+            Target::All => {
+                endpoints.iter_mut().for_each(|(of, at)| give(of, at));
+                &[][..]
+            }
+            Target::One(comet) => std::slice::from_ref(comet),
+            Target::Some(comets) => comets,
+        };
+        for comet in several {
+            endpoints
+                .get_mut(*comet)
+                .into_iter()
+                .for_each(|at| give(*comet, at));
         }
         vacant.insert(pending);
         self.finish_if_done(id, effects);

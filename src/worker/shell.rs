@@ -60,6 +60,11 @@ fn counted(ended: Ended, figures: &Figures, of: &CometFigures) -> Event {
             Event::Answered { comet, id, answer }
         }
         Ended::Probe { comet, answer } => Event::Probed { comet, answer },
+        // Workers don't ask for it. It says that the Comet is there.
+        Ended::Rooms { comet, reply, .. } => Event::Probed {
+            comet,
+            answer: reply.map(drop),
+        },
     }
 }
 

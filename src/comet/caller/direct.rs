@@ -63,6 +63,8 @@ enum Purpose {
     },
     /// The worker asks whether the Comet is there.
     Probe,
+    /// Which rooms it has.
+    Rooms,
     /// Whether a quiet connection still carries anything.
     Question,
     /// The same over another one, and there once more.
@@ -144,6 +146,13 @@ impl Direct {
             self.manner.deadline,
         );
         self.make((comet, Purpose::Probe), what, now, |_| ());
+    }
+
+    /// Asks for the Comet's rooms.
+    pub fn rooms(&mut self, comet: CometId, now: Instant) {
+        let path = dialect::path_of_rooms(self.manner.dialect);
+        let what = (path, self.manner.deadline);
+        self.make((comet, Purpose::Rooms), what, now, |_| ());
     }
 
     /// Makes a call over the Comet's connection, a new one where there is none. Returns whether there is one; where not, the
@@ -260,11 +269,11 @@ impl Direct {
         }
     }
 
-    fn finished(&mut self, link: LinkId, finished: Finished, now: Instant) {
+    fn finished(&mut self, link: LinkId, mut finished: Finished, now: Instant) {
         let Some(made) = self.made.try_remove(finished.tag as usize) else {
             return;
         };
-        let by = finished.by;
+        let (by, body) = (finished.by, std::mem::take(&mut finished.body));
         let mut answer = understood(self.manner.dialect, answer(finished));
         if let (By::Unsent, Purpose::Call { .. }, Err(status)) = (by, made.purpose, &mut answer)
             && status.code == DEADLINE_EXCEEDED
@@ -281,7 +290,12 @@ impl Direct {
             Purpose::Question => self.asked(made.comet, link, by, &answer, now),
             Purpose::Compared => self.compared(made.comet, link, (by, &answer), true, now),
             Purpose::Again => self.compared(made.comet, link, (by, &answer), false, now),
-            Purpose::Call { .. } | Purpose::Probe => self.over(made, answer, now),
+            Purpose::Rooms if answer.is_ok() => self.ended.push_back(Ended::Rooms {
+                comet: made.comet,
+                asked: made.at,
+                reply: Ok(body),
+            }),
+            Purpose::Call { .. } | Purpose::Probe | Purpose::Rooms => self.over(made, answer, now),
         }
     }
 
@@ -335,6 +349,11 @@ fn ended(made: Made, answer: Answer, now: Instant) -> Option<Ended> {
             answer,
         }),
         Purpose::Probe => Some(Ended::Probe { comet, answer }),
+        Purpose::Rooms => Some(Ended::Rooms {
+            comet,
+            asked: made.at,
+            reply: answer.map(|()| Vec::new()),
+        }),
         Purpose::Question | Purpose::Compared | Purpose::Again => None,
     }
 }

@@ -21,7 +21,7 @@ use super::tls::{Certificate, Tls};
 use super::{Client, Environment, Location, Manner, Metadata, Queues};
 use crate::base::mailbox::Bell;
 use crate::message::call::{Call, Method};
-use crate::message::{Answer, ByComet, CometId};
+use crate::message::{Answer, ByComet, CometId, Status};
 use direct::Direct;
 
 pub use choice::kind;
@@ -57,11 +57,18 @@ pub enum Ended {
         comet: CometId,
         answer: Answer,
     },
+    /// It was asked for its rooms. The answer is a `RoomsReply`, as it came.
+    Rooms {
+        comet: CometId,
+        asked: Instant,
+        reply: Result<Vec<u8>, Status>,
+    },
 }
 
 impl Ended {
     pub fn comet(&self) -> CometId {
-        let (Self::Call { comet, .. } | Self::Probe { comet, .. }) = self;
+        let (Self::Call { comet, .. } | Self::Probe { comet, .. } | Self::Rooms { comet, .. }) =
+            self;
         *comet
     }
 }
@@ -272,6 +279,25 @@ impl Caller {
                 }
             }
             Self::Lean(direct) => direct.probe(comet, now),
+        }
+    }
+
+    /// Asks the Comet for its rooms.
+    pub fn rooms(&mut self, comet: CometId, now: Instant) {
+        match self {
+            Self::Grpcio { clients, .. } => {
+                if let Some((client, tell)) = clients.get_mut(comet) {
+                    let (tell, asked) = (tell.clone(), now);
+                    client.rooms(move |reply| {
+                        tell(Ended::Rooms {
+                            comet,
+                            asked,
+                            reply,
+                        });
+                    });
+                }
+            }
+            Self::Lean(direct) => direct.rooms(comet, now),
         }
     }
 

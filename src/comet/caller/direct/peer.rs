@@ -7,15 +7,13 @@ use super::super::lean::{Address, Closed, Config, LinkId, Links};
 use super::question::Question;
 use crate::base::backoff::Backoff;
 use crate::comet::connecting::{
-    CONNECT_WITHIN, RECONNECT_FIRST, RECONNECT_MOST, SIGN_OF_LIFE_AFTER, SIGN_OF_LIFE_WITHIN,
+    CONNECT_WITHIN, LONGEST_ANSWER, RECONNECT_FIRST, RECONNECT_MOST, SIGN_OF_LIFE_AFTER,
+    SIGN_OF_LIFE_WITHIN,
 };
 use crate::comet::location::Location;
 use crate::comet::metadata::Metadata;
 use crate::comet::quiet::Quiet;
 use crate::comet::tls::Tls;
-
-/// The most that an answer may have, as with gRPC's library. Only the list of rooms is longer than nothing, and nobody reads it.
-const LONGEST_ANSWER: u32 = 4 << 20;
 
 pub struct Peer {
     pub location: Arc<Location>,

@@ -122,7 +122,7 @@ impl Direct {
             Ended::Call {
                 comet, id, answer, ..
             } => (comet, id, answer),
-            Ended::Probe { .. } => panic!("nobody probed"),
+            Ended::Probe { .. } | Ended::Rooms { .. } => panic!("nobody asked"),
         }
     }
 }
