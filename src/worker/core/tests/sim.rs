@@ -60,7 +60,9 @@ pub struct Recorder {
 impl Effects for Recorder {
     fn call(&mut self, comet: CometId, id: Id, call: &Call, doublings: u32, _now: Instant) {
         let body = call.clone().body_mut().clone();
-        let offset = i64::from_be_bytes(body[..].try_into().expect("an offset"));
+        // Of several that were merged, the last one's.
+        let last = body.len() - size_of::<i64>();
+        let offset = i64::from_be_bytes(body[last..].try_into().expect("an offset"));
         if let Call::PushMsg { keys, .. } = call {
             self.users.push(keys.join(","));
         }

@@ -37,7 +37,8 @@ fn each_call_tells_its_record_and_the_how_manieth_try_it_is() {
 fn each_comet_has_tries_of_its_own() {
     let mut sim = telling(2);
     sim.tell(messages(0, &[1]));
-    sim.answer(0, 0, failed(DOWN));
+    sim.answer(1, 0, Ok(()));
+    sim.answer(0, 0, failed(UNCLEAR));
     sim.run_to_call();
     let tries: Vec<_> = told(&mut sim)
         .iter()
