@@ -27,6 +27,7 @@ mod delivery;
 mod discard;
 mod errors;
 mod fetch_modes;
+mod fleet;
 mod goim;
 mod group_protocol;
 mod kafka_addresses;
