@@ -380,10 +380,8 @@ fn came_from_comet(answer: &Answer) -> bool {
 async fn received<T: Unpin>(receiver: &mut ClientUnaryReceiver<T>) -> grpcio::Result<T> {
     let no_message = || RpcStatus::with_message(RpcStatusCode::UNKNOWN, NO_MESSAGE.into());
     std::future::poll_fn(|cx| {
-        panics::caught(|| Pin::new(&mut *receiver).poll(cx)).map_or_else(
-            || Poll::Ready(Err(grpcio::Error::RpcFailure(no_message()))),
-            |poll| poll,
-        )
+        panics::caught(|| Pin::new(&mut *receiver).poll(cx))
+            .unwrap_or_else(|| Poll::Ready(Err(grpcio::Error::RpcFailure(no_message()))))
     })
     .await
 }

@@ -55,8 +55,10 @@ const fn calls(
                 ser: |_, _| Ok(()),
                 de: |mut reader| {
                     let mut reply = Vec::new();
-                    reader.read_to_end(&mut reply)?;
-                    Ok(reply)
+                    match reader.read_to_end(&mut reply) {
+                        Ok(_) => Ok(reply),
+                        Err(error) => Err(grpcio::Error::Codec(Box::new(error))),
+                    }
                 },
             },
         },

@@ -14,7 +14,7 @@ use super::caller::{Caller, Callers, Ended, Tell};
 use super::room_list::{MOST_ROOMS, Useless, read};
 use super::{Directory, Location, Manner, RpcStatusCode};
 use crate::message::rooms::{ASKED_EVERY, COUNTS_FOR, RoomList, Told};
-use crate::message::{ByComet, CometId, Status};
+use crate::message::{ByComet, Status};
 
 /// The longest time between two looks at the fleet.
 const LOOK: Duration = Duration::from_millis(200);

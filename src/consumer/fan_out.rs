@@ -131,6 +131,8 @@ impl FanOut {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::fleet::Change;
+    use crate::message::proto::push::{PushMsg, push_msg::Type};
     use proptest::prelude::*;
 
     fn room(n: u64) -> OrderingKey {
@@ -190,6 +192,51 @@ mod tests {
         assert_eq!(fan_out.target(room(1), comets(2)), some(&[0]));
         fan_out.fleet_changed();
         assert_eq!(fan_out.target(room(1), comets(3)), some(&[0, 2]));
+    }
+
+    #[test]
+    fn rooms_messages_alone_are_narrowed() {
+        let mut router = Router::new(vec!["a:1".into(), "b:1".into(), "c:1".into()]);
+        router.by_rooms();
+        router.rooms(CometId(0), list(&[1]));
+        router.rooms(CometId(1), list(&[2]));
+        let to_room = PushMsg {
+            type_: Type::ROOM.into(),
+            room: "1".into(),
+            ..Default::default()
+        };
+        let to_users = PushMsg {
+            type_: Type::PUSH.into(),
+            keys: vec!["1".into()],
+            ..Default::default()
+        };
+        let to_all = PushMsg {
+            type_: Type::BROADCAST.into(),
+            ..Default::default()
+        };
+        let replayed = PushMsg {
+            only: "b:1".into(),
+            ..to_room.clone()
+        };
+        for (push, target, spared) in [
+            (&to_room, some(&[0, 2]), 1),
+            (&to_users, Target::All, 0),
+            (&to_all, Target::All, 0),
+            (&replayed, Target::One(CometId(1)), 0),
+        ] {
+            let mut delivery = router.route(push.clone()).expect("it has somewhere to go");
+            assert_eq!(router.narrow(&mut delivery), spared, "{push:?}");
+            assert_eq!(delivery.target, target);
+        }
+        router.change(&Change::Leave(CometId(1)));
+        router.change(&Change::Join(CometId(3), "d:1".into()));
+        let mut delivery = router.route(to_room).expect("it has somewhere to go");
+        assert_eq!(
+            router.narrow(&mut delivery),
+            0,
+            "nobody told that it isn't there"
+        );
+        assert_eq!(delivery.target, Target::All);
     }
 
     #[derive(Clone, Debug)]

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 pub use crate::base::heart::{Heart, Working};
 pub use crate::message::call::{METHODS, Method};
 use crate::message::fleet::Node;
-use crate::message::{Cause, CometId, Held, PartitionId, TopicId};
+use crate::message::{ByComet, Cause, CometId, Held, PartitionId, TopicId};
 pub use calls::{CometFigures, Seen, Totals, WorkerFigures};
 pub use histogram::{Histogram, Snapshot};
 use partitions::Known;

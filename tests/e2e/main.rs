@@ -26,6 +26,7 @@ mod dead_letter;
 mod delivery;
 mod discard;
 mod errors;
+mod fan_out;
 mod fetch_modes;
 mod fleet;
 mod goim;

@@ -111,6 +111,7 @@ fn words(effect: Effect<'_>) -> String {
             format!("unreadable {} to {last}: {why}", record.offset)
         }
         Effect::Group(_) => "something else for the group".into(),
+        Effect::Spared(calls) => format!("spared {calls}"),
         Effect::Worker(_, worker::Event::Messages(messages)) => {
             let offsets: Vec<i64> = messages.iter().map(|m| m.record.offset).collect();
             format!("worker gets {offsets:?}")
