@@ -8,10 +8,12 @@ mod catch_up;
 pub mod core;
 pub mod decode;
 pub mod dispatch;
+mod fan_out;
 mod homes;
 mod lags;
 pub mod log_ends;
 mod reading;
+mod room_lists;
 pub mod route;
 mod trace;
 mod watchdog;
@@ -32,10 +34,12 @@ use crate::figures::Figures;
 use crate::kafka::fetch::{Batch, FetchError, Make, Outcome, Positions};
 use crate::message::consumer::{Control, Paused};
 use crate::message::fleet::Node;
+use crate::message::rooms::Told;
 use crate::message::{Held, PartitionId, RecordId, Topics, group, worker};
 use crate::observe::logging;
 use crate::settings::{Config, LogMessages};
 use age::Ages;
+use room_lists::RoomLists;
 use route::Router;
 
 /// Waits after a failed fetch. A broker that is back is read from within this.
@@ -55,6 +59,8 @@ pub struct Consumer {
     /// Settings that hold from now on.
     settings: Receiver<Arc<Config>>,
     ticks: Receiver<Instant>,
+    /// Where a room's messages don't go to all.
+    room_lists: Option<RoomLists>,
     again: Again,
     outputs: Outputs,
     attempts: Retry,
@@ -97,6 +103,7 @@ impl Consumer {
             control,
             settings,
             ticks: ticks(config),
+            room_lists: None,
             outputs: Outputs {
                 group,
                 reads,
@@ -108,6 +115,25 @@ impl Consumer {
             },
             attempts: Retry::new(RETRY_FIRST, RETRY_MOST),
         })
+    }
+
+    /// Has a room's messages go to the Comets alone that have it, by what they tell.
+    pub fn by_rooms(mut self, told: Receiver<Told>) -> Self {
+        self.core.by_rooms();
+        self.room_lists = Some(RoomLists::new(told));
+        self
+    }
+
+    /// Takes what Comets told of their rooms.
+    fn hear_rooms(&mut self) {
+        let Some(lists) = &mut self.room_lists else {
+            return;
+        };
+        for ((comet, rooms), asked) in lists.changes(Instant::now()) {
+            let figures = &self.outputs.figures.consumer;
+            figures.room_list(comet, rooms.as_ref().map(|_| asked));
+            self.step(Event::Rooms(comet, rooms));
+        }
     }
 
     /// Blocks until a partition is assigned and the caps leave room. Returns the positions to fetch and how long to wait for new
@@ -162,6 +188,7 @@ impl Consumer {
         }
         // A partition may have gone to another owner while the broker was waiting for records.
         self.apply_pending()?;
+        self.hear_rooms();
         for batch in &batches {
             if let Outcome::Records { records, .. } = &batch.outcome
                 && self.core.is_next(batch.partition, positions)
@@ -213,6 +240,7 @@ impl Consumer {
             });
         }
         if self.core.may_send_kept() {
+            self.hear_rooms();
             self.step(Event::SendKept {
                 now: wall::millis(),
             });
@@ -223,6 +251,7 @@ impl Consumer {
     }
 
     fn read_again(&mut self, answer: again::Answer) {
+        self.hear_rooms();
         let again::Answer { positions, batches } = answer;
         self.again.answered();
         self.step(Event::FetchedAgain {
@@ -327,6 +356,7 @@ impl Outputs {
                 let _ = self.workers[worker.0 as usize].send(event);
             }
             Effect::Say(notice) => self.say(notice),
+            Effect::Spared(calls) => self.figures.consumer.spared.add(calls as u64),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::base::text::counted;
 use crate::base::{limits, panics};
 use crate::comet::caller::{self, Callers, Kind};
 use crate::comet::fleet::Told;
-use crate::comet::{self, Directory, Manner};
+use crate::comet::{self, Directory, Manner, rooms};
 use crate::consumer::{self, Consumer};
 use crate::control::{self, Desk, ReadAgain, Reload, Wires};
 use crate::dead_letter;
@@ -29,7 +29,7 @@ use crate::observe::http::{self, Served};
 use crate::observe::metrics::Source;
 use crate::observe::pulse;
 use crate::settings::load::Loaded;
-use crate::settings::{Config, GroupProtocol, Http, fleet as listed, security};
+use crate::settings::{Config, FanOut, GroupProtocol, Http, fleet as listed, security};
 use crate::worker::coalesce::Coalescer;
 use crate::worker::{Calling, Fleet, Worker};
 
@@ -63,7 +63,9 @@ pub fn open_files(config: &Config) -> u64 {
         .iter()
         .map(listed::Source::expected)
         .sum::<usize>();
-    let connections = config.threads * comets;
+    // Who asks for rooms calls each as well.
+    let askers = usize::from(config.fan_out == FanOut::Rooms);
+    let connections = (config.threads + askers) * comets;
     // Who asks whether job is ready has each Comet asked over one more.
     let watched = match config.http.address {
         Some(_) => http::FILES + comets,
@@ -71,7 +73,7 @@ pub fn open_files(config: &Config) -> u64 {
     };
     // Who waits for sockets itself has a poller and what wakes it.
     let pollers = match caller::kind(config).0 {
-        Kind::Lean => 2 * (config.threads + 1),
+        Kind::Lean => 2 * (config.threads + 1 + askers),
         Kind::Grpcio => 0,
     };
     let each_broker = match config.security.takes_any_name() {
@@ -142,7 +144,11 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
             to_group.clone(),
             calling,
             (&comets, fleet.clone()),
-            (config.window, coalescer(&config), config.dialect),
+            (
+                config.window,
+                coalescer(&config),
+                (config.dialect, config.record_metadata),
+            ),
             lease.clone(),
         );
         start(&format!("worker-{n}"), move || worker.run())?;
@@ -157,6 +163,14 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
         figures.clone(),
     )
     .map_err(no_thread)?;
+    let consumer = match config.fan_out {
+        FanOut::All => consumer,
+        FanOut::Rooms => {
+            let (tell, told) = unbounded();
+            rooms::spawn(&callers, manner(&config), directory.clone(), tell).map_err(no_thread)?;
+            consumer.by_rooms(told)
+        }
+    };
     consumer::spawn(consumer, fetch::fetchers(&config)).map_err(no_thread)?;
     dead_letter::spawn(&config, letters, to_group.clone(), figures.clone()).map_err(no_thread)?;
     membership::spawn(
@@ -219,7 +233,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
 /// How Comets are called. The log says so.
 ///
 /// # Errors
-/// A file of TLS can't be used, or the system refuses a thread.
+/// A file of TLS or of metadata can't be used, or the system refuses a thread.
 fn callers(config: &Config) -> Result<Callers, String> {
     let (kind, why) = caller::kind(config);
     let what = match kind {

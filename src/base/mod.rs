@@ -5,6 +5,7 @@ pub mod heart;
 pub mod lease;
 pub mod limits;
 pub mod mailbox;
+pub mod metadata;
 pub mod notify;
 pub mod panics;
 pub mod pem;

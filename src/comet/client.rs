@@ -2,17 +2,19 @@
 
 mod asked;
 mod channel;
+mod headers;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use grpcio::{CallOption, ClientUnaryReceiver, Environment, RpcStatus, RpcStatusCode};
+use grpcio::{ClientUnaryReceiver, Environment, RpcStatus, RpcStatusCode};
 
 use super::connecting::COMPARED_WITHIN;
 use super::dialect::{Manner, understood};
 use super::location::Location;
+use super::metadata::Metadata;
 use super::quiet::{Quiet, SIGN_WITHIN};
 use super::request;
 use super::verdict::{Verdict, verdict, verdict_on, verdict_on_status};
@@ -22,6 +24,7 @@ use crate::message::proto::comet::{RoomsReply, RoomsReq};
 use crate::message::{Answer, Dialect, Status};
 use asked::{Asked, Sign};
 use channel::connect;
+use headers::{Headers, options};
 
 const NO_MESSAGE: &str = "OK without a message: what answers there is no Comet, or something in between drops its answers";
 
@@ -30,6 +33,7 @@ pub struct Client {
     environment: Arc<Environment>,
     location: Arc<Location>,
     manner: Manner,
+    headers: Headers,
     /// `None` while no address is known.
     channel: Option<grpcio::Client>,
     /// Of the addresses that the channel is for.
@@ -48,12 +52,18 @@ struct Question {
 }
 
 impl Client {
-    /// Connects in the background, at the first call.
-    pub fn new(environment: Arc<Environment>, location: Arc<Location>, manner: Manner) -> Self {
+    /// Connects in the background, at the first call. `metadata` goes along with each call.
+    pub fn new(
+        environment: Arc<Environment>,
+        location: Arc<Location>,
+        manner: Manner,
+        metadata: Option<Arc<Metadata>>,
+    ) -> Self {
         let mut client = Self {
             environment,
             location,
             manner,
+            headers: Headers::new(metadata),
             channel: None,
             version: 0,
             connection: Quiet::new(fastrand::f64()),
@@ -68,12 +78,12 @@ impl Client {
         &self.location
     }
 
-    /// Starts a call. Its deadline is the usual one, doubled `doublings` times. `done` gets the answer, on a gRPC thread: it
+    /// Starts a call that tells these names and values `along`. Its deadline is the usual one, doubled `doublings` times. `done` gets the answer, on a gRPC thread: it
     /// must be quick. Where the Comet's name isn't found, `done` hears that at once.
     pub fn call(
         &mut self,
         call: &Call,
-        doublings: u32,
+        (doublings, along): (u32, &[(&str, &str)]),
         now: Instant,
         done: impl FnOnce(Answer) + Send + 'static,
     ) {
@@ -83,7 +93,7 @@ impl Client {
         };
         let method = request::method_of(self.manner.dialect, call);
         let within = self.manner.deadline.saturating_mul(1 << doublings);
-        let started = channel.unary_call_async(method, call, deadline(within));
+        let started = channel.unary_call_async(method, call, self.headers.options(within, along));
         // The question goes behind the call: it is to delay nothing.
         if let Some(question) = self.ask_if_quiet(channel, now) {
             self.question = Some(question);
@@ -100,8 +110,28 @@ impl Client {
     pub fn probe(&mut self, done: impl FnOnce(Answer) + Send + 'static) {
         self.bring_up_to_date();
         match &self.channel {
-            Some(channel) => start(channel, rooms(channel, self.manner), done),
+            Some(channel) => {
+                let asked = rooms(channel, self.manner, self.headers.now());
+                start(channel, asked, done);
+            }
             None => done(Err(self.not_found())),
+        }
+    }
+
+    /// Asks for the Comet's rooms. `done` gets a `RoomsReply` as it came.
+    pub fn rooms(&mut self, done: impl FnOnce(Result<Vec<u8>, Status>) + Send + 'static) {
+        self.bring_up_to_date();
+        let Some(channel) = &self.channel else {
+            return done(Err(self.not_found()));
+        };
+        let method = request::unread_rooms(self.manner.dialect);
+        let options = options(self.manner.deadline, self.headers.now());
+        match channel.unary_call_async(method, &RoomsReq::new(), options) {
+            Ok(mut receiver) => channel.spawn(async move {
+                let received = received(&mut receiver).await;
+                done(received.map_err(status));
+            }),
+            Err(error) => done(Err(status(error))),
         }
     }
 
@@ -151,6 +181,7 @@ impl Client {
 
     /// Makes another channel where the Comet is elsewhere, or the connection is dead. Calls in flight stay on the old one.
     fn bring_up_to_date(&mut self) {
+        self.headers.bring_up_to_date();
         if self.location.version() != self.version {
             self.open_channel();
         }
@@ -196,13 +227,13 @@ impl Client {
         };
         let (asked, environment) = (question.clone(), self.environment.clone());
         let dialect = self.manner.dialect;
-        let location = self.location.clone();
+        let (location, headers) = (self.location.clone(), self.headers.now().cloned());
         start(
             channel,
-            rooms(channel, within(dialect, SIGN_WITHIN)),
+            rooms(channel, within(dialect, SIGN_WITHIN), self.headers.now()),
             move |answer| match answer.map_err(|status| status.code.into()) {
                 Err(RpcStatusCode::DEADLINE_EXCEEDED) => {
-                    compare(asked, (&environment, location), dialect, quiet);
+                    compare(asked, (&environment, location), (dialect, headers), quiet);
                 }
                 Err(RpcStatusCode::UNAVAILABLE) => {
                     asked.asked.settle(Sign::Broke);
@@ -227,7 +258,7 @@ impl Client {
 fn compare(
     question: Question,
     (environment, location): (&Arc<Environment>, Arc<Location>),
-    dialect: Dialect,
+    (dialect, headers): (Dialect, Option<grpcio::Metadata>),
     quiet: Duration,
 ) {
     location.failed();
@@ -240,30 +271,38 @@ fn compare(
     };
     let second = other.clone();
     let manner = within(dialect, COMPARED_WITHIN);
-    start(&other, rooms(&other, manner), move |first| {
-        let again = second.clone();
-        start(&second, rooms(&second, manner), move |answer| {
-            let hangs = |answer: &Answer| {
-                let code = answer.as_ref().map_err(|status| status.code.into());
-                code == Err(RpcStatusCode::DEADLINE_EXCEEDED)
-            };
-            if hangs(&first) || hangs(&answer) {
-                question.asked.settle(Sign::Hangs);
-                return;
-            }
-            *lock(&question.other) = Some(again);
-            if question.asked.settle(Sign::Missed) {
-                log::info!(
-                    comet = location.node().name;
-                    "Comet {}: nothing came over a connection for {:.0} s, nor an answer within {} s: taken for dead, the next \
-                     call goes over a new one",
-                    location.node(),
-                    quiet.as_secs_f64(),
-                    SIGN_WITHIN.as_secs()
-                );
-            }
-        });
-    });
+    start(
+        &other,
+        rooms(&other, manner, headers.as_ref()),
+        move |first| {
+            let again = second.clone();
+            start(
+                &second,
+                rooms(&second, manner, headers.as_ref()),
+                move |answer| {
+                    let hangs = |answer: &Answer| {
+                        let code = answer.as_ref().map_err(|status| status.code.into());
+                        code == Err(RpcStatusCode::DEADLINE_EXCEEDED)
+                    };
+                    if hangs(&first) || hangs(&answer) {
+                        question.asked.settle(Sign::Hangs);
+                        return;
+                    }
+                    *lock(&question.other) = Some(again);
+                    if question.asked.settle(Sign::Missed) {
+                        log::info!(
+                            comet = location.node().name;
+                            "Comet {}: nothing came over a connection for {:.0} s, nor an answer within {} s: taken for dead, the next \
+                             call goes over a new one",
+                            location.node(),
+                            quiet.as_secs_f64(),
+                            SIGN_WITHIN.as_secs()
+                        );
+                    }
+                },
+            );
+        },
+    );
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -271,15 +310,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn deadline(within: Duration) -> CallOption {
-    CallOption::default().timeout(within)
-}
-
 type Started<T> = grpcio::Result<ClientUnaryReceiver<T>>;
 
-fn rooms(channel: &grpcio::Client, manner: Manner) -> Started<RoomsReply> {
+fn rooms(
+    channel: &grpcio::Client,
+    manner: Manner,
+    headers: Option<&grpcio::Metadata>,
+) -> Started<RoomsReply> {
     let method = request::rooms(manner.dialect);
-    channel.unary_call_async(method, &RoomsReq::new(), deadline(manner.deadline))
+    channel.unary_call_async(method, &RoomsReq::new(), options(manner.deadline, headers))
 }
 
 fn within(dialect: Dialect, deadline: Duration) -> Manner {
@@ -293,7 +332,7 @@ fn start<T: Send + Unpin + 'static>(
 ) {
     match started {
         Ok(mut receiver) => {
-            channel.spawn(async move { done(answer(received(&mut receiver).await)) })
+            channel.spawn(async move { done(answer(received(&mut receiver).await.map(drop))) })
         }
         Err(error) => done(answer(Err(error))),
     }
@@ -314,7 +353,7 @@ fn start_doubtful<T: Send + Unpin + 'static>(
         tokio::select! {
             biased;
             result = received(&mut receiver) => {
-                let answer = answer(result);
+                let answer = answer(result.map(drop));
                 if came_from_comet(&answer) {
                     asked.settle(Sign::Seen);
                 }
@@ -338,25 +377,27 @@ fn came_from_comet(answer: &Answer) -> bool {
 }
 
 /// What comes of a call. grpcio panics where it ends OK without a message, as any server can have it.
-async fn received<T: Unpin>(receiver: &mut ClientUnaryReceiver<T>) -> grpcio::Result<()> {
-    let status = || RpcStatus::with_message(RpcStatusCode::UNKNOWN, NO_MESSAGE.into());
+async fn received<T: Unpin>(receiver: &mut ClientUnaryReceiver<T>) -> grpcio::Result<T> {
+    let no_message = || RpcStatus::with_message(RpcStatusCode::UNKNOWN, NO_MESSAGE.into());
     std::future::poll_fn(|cx| {
-        panics::caught(|| Pin::new(&mut *receiver).poll(cx)).map_or_else(
-            || Poll::Ready(Err(grpcio::Error::RpcFailure(status()))),
-            |poll| poll.map_ok(drop),
-        )
+        panics::caught(|| Pin::new(&mut *receiver).poll(cx))
+            .unwrap_or_else(|| Poll::Ready(Err(grpcio::Error::RpcFailure(no_message()))))
     })
     .await
 }
 
 fn answer(result: grpcio::Result<()>) -> Answer {
-    result.map_err(|error| match error {
+    result.map_err(status)
+}
+
+fn status(error: grpcio::Error) -> Status {
+    match error {
         grpcio::Error::RpcFailure(status) | grpcio::Error::RpcFinished(Some(status)) => {
             by_its_words(status.code().into(), status.message())
         }
         // The answer can't be read, or the call couldn't be made: neither says that it wasn't taken.
         other => Status::new(RpcStatusCode::UNKNOWN.into(), other.to_string()),
-    })
+    }
 }
 
 /// What gRPC's core 1.56 says of a call. Its words alone tell whether the connection broke after the call was written to it: a Comet

@@ -33,3 +33,7 @@ const _: () = assert!(
     COMPARED_WITHIN.as_millis() >= CONNECT_WITHIN.as_millis() + SIGN_WITHIN.as_millis(),
     "a Comet would be taken for one that hangs while the other connection is being made"
 );
+
+/// The most bytes that an answer may have. Only the list of rooms is longer than nothing: a Comet with 100,000 rooms has some
+/// MB of them.
+pub const LONGEST_ANSWER: u32 = 64 << 20;

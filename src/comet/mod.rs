@@ -14,11 +14,14 @@ pub mod fleet;
 mod inquiry;
 mod location;
 mod lookup;
+mod metadata;
 pub mod methods;
 mod names;
 #[cfg(feature = "grpcio")]
 mod queues;
 mod quiet;
+mod room_list;
+pub mod rooms;
 // Public for the fuzz targets.
 #[cfg(feature = "grpcio")]
 pub mod request;
@@ -39,4 +42,5 @@ pub use dialect::{Manner, service};
 pub use directory::{Directory, Known};
 pub use failure_log::{FailureLog, said};
 pub use location::{Location, ONE_NAME_EACH};
+pub use metadata::Metadata;
 pub use verdict::{Verdict, verdict_on};

@@ -1,6 +1,8 @@
 //! A call's request, written straight into gRPC's buffer: the body is copied once. One that is put into a frame is copied twice.
 
-use grpcio::{GrpcSlice, Marshaller, Method, MethodType, pb_ser};
+use std::io::Read;
+
+use grpcio::{GrpcSlice, Marshaller, Method, MethodType, pb_de, pb_ser};
 use protobuf::MessageField;
 
 use super::dialect;
@@ -18,6 +20,7 @@ struct Calls {
     broadcast_room: Method<Call, ()>,
     broadcast: Method<Call, ()>,
     rooms: Method<RoomsReq, RoomsReply>,
+    unread_rooms: Method<RoomsReq, Vec<u8>>,
 }
 
 type Serialize = fn(&Call, &mut GrpcSlice) -> grpcio::Result<()>;
@@ -41,6 +44,24 @@ const fn calls(
             serialize,
         ),
         broadcast: method(dialect::path(dialect, call::Method::Broadcast), serialize),
+        unread_rooms: Method {
+            ty: MethodType::Unary,
+            name: rooms.name,
+            req_mar: Marshaller {
+                ser: pb_ser,
+                de: pb_de,
+            },
+            resp_mar: Marshaller {
+                ser: |_, _| Ok(()),
+                de: |mut reader| {
+                    let mut reply = Vec::new();
+                    match reader.read_to_end(&mut reply) {
+                        Ok(_) => Ok(reply),
+                        Err(error) => Err(grpcio::Error::Codec(Box::new(error))),
+                    }
+                },
+            },
+        },
         rooms,
     }
 }
@@ -81,6 +102,11 @@ pub fn method_of(dialect: Dialect, call: &Call) -> &'static Method<Call, ()> {
 /// The method that asks whether a Comet is there.
 pub fn rooms(dialect: Dialect) -> &'static Method<RoomsReq, RoomsReply> {
     &calls_of(dialect).rooms
+}
+
+/// The same, with the reply as it comes.
+pub fn unread_rooms(dialect: Dialect) -> &'static Method<RoomsReq, Vec<u8>> {
+    &calls_of(dialect).unread_rooms
 }
 
 fn serialize(call: &Call, dialect: Dialect, to: &mut GrpcSlice) -> grpcio::Result<()> {

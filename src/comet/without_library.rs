@@ -4,9 +4,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Location, Manner};
-use crate::message::Answer;
+use super::{Location, Manner, Metadata};
 use crate::message::call::Call;
+use crate::message::{Answer, Status};
 
 /// What the library's threads are in other builds.
 pub struct Queues(Infallible);
@@ -28,14 +28,19 @@ impl Queues {
 }
 
 impl Client {
-    pub fn new(environment: Arc<Environment>, _: Arc<Location>, _: Manner) -> Self {
+    pub fn new(
+        environment: Arc<Environment>,
+        _: Arc<Location>,
+        _: Manner,
+        _: Option<Arc<Metadata>>,
+    ) -> Self {
         match environment.0 {}
     }
 
     pub fn call(
         &mut self,
         _: &Call,
-        _doublings: u32,
+        _: (u32, &[(&str, &str)]),
         _now: Instant,
         _done: impl FnOnce(Answer) + Send + 'static,
     ) {
@@ -43,6 +48,10 @@ impl Client {
     }
 
     pub fn probe(&mut self, _done: impl FnOnce(Answer) + Send + 'static) {
+        match self.0 {}
+    }
+
+    pub fn rooms(&mut self, _done: impl FnOnce(Result<Vec<u8>, Status>) + Send + 'static) {
         match self.0 {}
     }
 

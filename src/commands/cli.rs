@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::comet::{fleet, tls};
+use crate::comet::{Metadata, fleet, tls};
 use crate::commands::config::Form;
 use crate::kafka::Cluster;
 use crate::settings;
@@ -231,8 +231,11 @@ fn read(
     }
     // The files that settings name are settings too. Later on, one that can't be read is waited for.
     Cluster::of(&loaded.config).check_files().map_err(wrong)?;
-    if let ("run" | "check", Some(tls)) = (name, &loaded.config.comet_tls) {
-        tls::check_files(tls).map_err(wrong)?;
+    if let "run" | "check" = name {
+        Metadata::read(&loaded.config.comet_metadata).map_err(wrong)?;
+        if let Some(tls) = &loaded.config.comet_tls {
+            tls::check_files(tls).map_err(wrong)?;
+        }
     }
     if name == "run" {
         fleet::check_files(&loaded.config.comet).map_err(wrong)?;

@@ -54,6 +54,10 @@ fn in_force(loaded: &Loaded) -> String {
 /// What has no value in the file, and what no file may hold, is a comment.
 fn line(setting: &Setting, described: Option<&Described>) -> String {
     match (described, &setting.value) {
+        // As a value it would be sent.
+        (Some(described), Some(value)) if value.contains(HIDDEN) => {
+            format!("#{}", described.line(value))
+        }
         (Some(described), Some(value)) => described.line(value),
         (Some(described), None) => format!("#{} = none", described.key),
         (None, _) => format!("#{} = {HIDDEN}", setting.key),

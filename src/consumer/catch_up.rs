@@ -238,17 +238,19 @@ impl Core {
                 let wanted = records[first..].iter();
                 let (mut sent, mut skipped) = (Vec::new(), Vec::new());
                 for record in wanted.take_while(|record| record.offset < offsets.end) {
-                    let router = &self.router;
+                    let router = &mut self.router;
                     let delivery = routed.entry(record.offset).or_insert_with(|| {
                         let push = decode(record.value.as_ref()).ok()?;
-                        router.route(push).ok()
+                        let mut delivery = router.route(push).ok()?;
+                        router.narrow(&mut delivery);
+                        Some(delivery)
                     });
                     let Some(message) = again(delivery.as_ref(), assignment, record, lag.comet)
                     else {
                         continue;
                     };
                     let is_for_it_alone =
-                        delivery.as_ref().map(|of| of.target) == Some(Target::One(lag.comet));
+                        delivery.as_ref().map(|of| &of.target) == Some(&Target::One(lag.comet));
                     let expired =
                         self.ages
                             .of_missed(record.timestamp, now, lag.is_limited, is_for_it_alone);
@@ -316,8 +318,7 @@ fn again(
     comet: CometId,
 ) -> Option<Message> {
     let delivery = delivery?;
-    let is_for_it = [Target::All, Target::One(comet)].contains(&delivery.target);
-    is_for_it.then(|| Message {
+    delivery.target.has(comet).then(|| Message {
         record: RecordId {
             assignment,
             offset: record.offset,
@@ -326,8 +327,10 @@ fn again(
         timestamp: record.timestamp,
         delivery: Delivery {
             target: Target::One(comet),
-            ..delivery.clone()
+            key: delivery.key,
+            call: delivery.call.clone(),
         },
+        trace: record.trace.clone(),
         without: None,
         again: true,
     })

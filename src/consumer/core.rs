@@ -8,6 +8,7 @@
 //! [`Positions`] and the two waits. They name no type of a Kafka client; a record's value is `bytes::Bytes`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::age::Ages;
@@ -21,7 +22,8 @@ use crate::message::consumer::{Behind, Control};
 use crate::message::fleet::Change;
 use crate::message::memory::Rounds;
 use crate::message::proto::push::PushMsg;
-use crate::message::{Held, PartitionId, RecordId, WorkerId, group, worker};
+use crate::message::rooms::RoomList;
+use crate::message::{CometId, Held, PartitionId, RecordId, WorkerId, group, worker};
 
 /// What the core is told.
 pub enum Event<'a> {
@@ -45,6 +47,8 @@ pub enum Event<'a> {
     },
     /// A Comet has room for what is kept: see [`Core::may_send_kept`]. `now` is in milliseconds since 1970.
     SendKept { now: i64 },
+    /// What a Comet told of its rooms; `None`: it no longer counts.
+    Rooms(CometId, Option<Arc<RoomList>>),
     /// A fetch failed, or works again after failures. The logs may have changed meanwhile.
     Interrupted,
     /// Some time went by.
@@ -58,6 +62,8 @@ pub enum Effect<'a> {
     Group(group::Event),
     Worker(WorkerId, worker::Event),
     Say(Notice<'a>),
+    /// So many calls are not made, as the Comets don't have the messages' rooms.
+    Spared(usize),
 }
 
 /// What the log says.
@@ -138,6 +144,11 @@ impl Core {
         Some(positions.map(|(p, r)| (*p, r.position)).collect())
     }
 
+    /// Has a room's messages go to the Comets alone that have it.
+    pub fn by_rooms(&mut self) {
+        self.router.by_rooms();
+    }
+
     /// How long a fetch may wait for new records. What Comets missed is handed on between two fetches.
     pub fn wait(&self) -> Duration {
         match self.catches_up() {
@@ -211,6 +222,7 @@ impl Core {
                 self.send_kept(now, perform);
                 self.end_round(perform);
             }
+            Event::Rooms(comet, rooms) => self.router.rooms(comet, rooms),
             Event::Interrupted => {
                 self.catch_up.forget_kept();
                 let reached = self.partitions.values().map(|reading| group::Reached {

@@ -57,6 +57,7 @@ impl Core {
         let mut offsets = Vec::with_capacity(records.len());
         let mut messages = ByWorker::new(self.workers);
         let mut settled = Vec::new();
+        let mut spared = 0;
         for record in records {
             let id = RecordId {
                 assignment,
@@ -69,7 +70,10 @@ impl Core {
             }
             let bytes = record.value.as_ref().map_or(0, |value| value.len());
             self.held += Held { messages: 1, bytes };
-            let delivery = delivery(&self.router, id, &record, perform);
+            let mut delivery = delivery(&self.router, id, &record, perform);
+            if let Ok(delivery) = &mut delivery {
+                spared += self.router.narrow(delivery);
+            }
             if let Ok(delivery) = &delivery
                 && let Call::BroadcastRoom { room, .. } = &delivery.call
                 && let Some(other) = self.homes.note(delivery.key, partition)
@@ -84,6 +88,7 @@ impl Core {
                         bytes,
                         timestamp: record.timestamp,
                         delivery,
+                        trace: record.trace,
                         without: without.clone(),
                         again: false,
                     }),
@@ -99,6 +104,9 @@ impl Core {
                     completion: Completion::Undeliverable { why, at: None },
                 }),
             }
+        }
+        if spared > 0 {
+            perform(Effect::Spared(spared));
         }
         reading.position = next;
         reading.forget_finished_below(next);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use super::fan_out::FanOut;
 use crate::base::text::one_line;
 use crate::message::call::{Call, Delivery, Frame, OrderingKey, Target};
 use crate::message::fleet::{Change, Node};
@@ -16,9 +17,11 @@ const OP_BROADCAST: i32 = 5;
 
 /// Routes messages to the Comets of the fleet.
 pub struct Router {
-    comets: ByComet<Node>,
+    pub(super) comets: ByComet<Node>,
     /// What `PushMsg.server` may say, and which Comet that means.
     servers: HashMap<String, CometId>,
+    /// Where a room's messages don't go to all.
+    pub(super) fan_out: Option<FanOut>,
     /// Whether a message without an operation gets a usual one.
     usual_operations: bool,
     /// Whether all Comets get what is for users on a server that is none of them.
@@ -31,6 +34,7 @@ impl Router {
         let mut router = Self {
             comets: comets.into(),
             servers: HashMap::new(),
+            fan_out: None,
             usual_operations: true,
             unknown_to_all: true,
         };
@@ -54,7 +58,13 @@ impl Router {
             Change::Join(comet, node) | Change::Become(comet, node) => {
                 self.comets.insert(*comet, node.clone());
             }
-            Change::Leave(comet) => drop(self.comets.remove(*comet)),
+            Change::Leave(comet) => {
+                self.comets.remove(*comet);
+                self.rooms(*comet, None);
+            }
+        }
+        if let Some(fan_out) = &mut self.fan_out {
+            fan_out.fleet_changed();
         }
         self.list_servers();
     }

@@ -17,11 +17,17 @@ pub fn routed(topics: &Topics, worker: WorkerId, messages: &[Message], comets: &
         let key = format!("{:016x}", delivery.key.0);
         let method = delivery.call.method().name();
         let comet = match delivery.target {
-            Target::All => None,
+            Target::All | Target::Some(_) => None,
             Target::One(comet) => Some(comets.name(comet)),
         };
         let comet = comet.as_deref();
-        let whom = comet.unwrap_or("every Comet");
+        let with_room = matches!(delivery.target, Target::Some(_));
+        let all = if with_room {
+            "those with its room"
+        } else {
+            "every Comet"
+        };
+        let whom = comet.unwrap_or(all);
         let without = message.without.as_ref().map_or(0, |comets| comets.len());
         let again = if message.again { ", read again" } else { "" };
         log::trace!(

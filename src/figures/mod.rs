@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 pub use crate::base::heart::{Heart, Working};
 pub use crate::message::call::{METHODS, Method};
 use crate::message::fleet::Node;
-use crate::message::{Cause, CometId, Held, PartitionId, TopicId};
+use crate::message::{ByComet, Cause, CometId, Held, PartitionId, TopicId};
 pub use calls::{CometFigures, Seen, Totals, WorkerFigures};
 pub use histogram::{Histogram, Snapshot};
 use partitions::Known;
@@ -93,6 +93,10 @@ pub struct ConsumerFigures {
     pub reconnects: Counter,
     held: (Gauge, Gauge),
     limit: (Gauge, Gauge),
+    /// Calls that were not made, as the Comets don't have the rooms.
+    pub spared: Counter,
+    /// When the Comets were asked for the lists of rooms that count.
+    room_lists: Mutex<ByComet<Instant>>,
     /// 1 while an operator wants nothing read.
     pub paused: Gauge,
 }
@@ -264,6 +268,20 @@ impl ConsumerFigures {
         let partitions = lock(&self.partitions);
         let readings = partitions.iter().map(|(n, known)| (*n, known.reading));
         readings.collect()
+    }
+
+    /// Notes when a Comet was asked for the rooms that it told; `None` where it told nothing that counts.
+    pub fn room_list(&self, comet: CometId, asked: Option<Instant>) {
+        let mut lists = lock(&self.room_lists);
+        match asked {
+            Some(asked) => lists.insert(comet, asked),
+            None => drop(lists.remove(comet)),
+        }
+    }
+
+    /// When the Comets were asked for the lists of rooms that count.
+    pub fn room_lists(&self) -> ByComet<Instant> {
+        lock(&self.room_lists).clone()
     }
 
     pub fn holds(&self, held: Held) {

@@ -76,7 +76,7 @@ impl<T> ByComet<T> {
         self.0.iter_mut().map(|(_, value)| value)
     }
 
-    pub fn ids(&self) -> impl Iterator<Item = CometId> {
+    pub fn ids(&self) -> impl Iterator<Item = CometId> + Clone {
         self.0.iter().map(|(comet, _)| *comet)
     }
 

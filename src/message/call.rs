@@ -1,6 +1,7 @@
 //! What is to be called, where, and in which order.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -65,10 +66,22 @@ impl Hasher for KeyHasher {
 }
 
 /// Which Comets get a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     All,
     One(CometId),
+    /// Those that have its room.
+    Some(Arc<[CometId]>),
+}
+
+impl Target {
+    pub fn has(&self, comet: CometId) -> bool {
+        match self {
+            Self::All => true,
+            Self::One(one) => *one == comet,
+            Self::Some(comets) => comets.contains(&comet),
+        }
+    }
 }
 
 /// What to call, and with what: the same at every Comet of the target.

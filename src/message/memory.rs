@@ -102,6 +102,7 @@ mod tests {
                 },
                 bytes,
                 delivery,
+                trace: None,
                 without: None,
                 again: false,
             });

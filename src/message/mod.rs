@@ -8,6 +8,7 @@ pub mod call;
 mod commit;
 mod completion;
 pub mod consumer;
+pub mod coordinates;
 pub mod dead_letter;
 mod dialect;
 pub mod fleet;
@@ -20,9 +21,11 @@ pub mod memory;
 pub mod offset_map;
 mod offsets;
 pub mod proto;
+pub mod rooms;
 pub mod standing;
 pub mod topic_tag;
 mod topics;
+pub mod trace;
 pub mod worker;
 
 use std::sync::Arc;
@@ -40,6 +43,7 @@ pub use offsets::Offsets;
 pub use topics::{Topics, by_topic};
 
 use call::{Delivery, Target};
+use trace::Trace;
 
 /// A message on its way to the Comets.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub struct Message {
     /// When its record was written, in milliseconds since 1970. Negative if that isn't known: then perhaps when it was read.
     pub timestamp: i64,
     pub delivery: Delivery,
+    /// What its producer wrote of its trace, where calls pass that on.
+    pub trace: Option<Arc<Trace>>,
     /// The Comets that are behind in its partition: it doesn't go there now. They read it again when they catch up.
     pub without: Option<Arc<Vec<CometId>>>,
     /// Whether it was read again, for the one Comet of its target, which misses it.
@@ -62,6 +68,14 @@ impl Message {
         match self.delivery.target {
             Target::One(comet) if self.again => Some(comet),
             _ => None,
+        }
+    }
+
+    /// What becomes of it where it isn't sent.
+    pub fn given_back(&self) -> Completion {
+        match self.again_for() {
+            Some(comet) => Completion::Again { comet, took: false },
+            None => Completion::Released,
         }
     }
 

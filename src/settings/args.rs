@@ -8,9 +8,9 @@ use clap::{ArgAction, Args};
 
 use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Secret, Security};
 use super::{
-    Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, Comets, Config, Fetch,
-    GivenCometTls, GroupProtocol, Http, Isolation, LogFormat, LogMessages, MaxAge, Socket, TooOld,
-    UnknownServer, Window,
+    Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, Comets, Config, FanOut, Fetch,
+    GivenCometTls, GroupProtocol, Http, Isolation, LogFormat, LogMessages, MaxAge, Metadata,
+    Socket, TooOld, UnknownServer, Window,
 };
 use crate::message::{Dialect, Topics};
 use crate::settings::{self, security};
@@ -197,6 +197,15 @@ pub struct SettingArgs {
     comet_refresh: Duration,
     #[command(flatten)]
     comet_tls: CometTlsArgs,
+    /// Metadata that goes along with each call to a Comet: a value, or the file that holds it (file:PATH)
+    #[arg(long, value_name = "NAME=VALUE,…", value_parser = settings::metadata::MetadataParser)]
+    comet_metadata: Option<Metadata>,
+    /// Which Comets get a room's messages: all, or those that have the room (rooms), which are asked for their rooms each second
+    #[arg(long, value_name = "WHICH", default_value = "all", value_parser = settings::fan_out())]
+    fan_out: FanOut,
+    /// Whether each call tells which Kafka record it carries and the how manieth try it is, and passes on the record's trace
+    #[arg(long, value_name = "SWITCH", default_value = "off", action = ArgAction::Set, value_parser = settings::switch())]
+    record_metadata: bool,
     /// Which Comets they are: chatroom, or goim (the service goim.comet.Comet, bodies in goim's frames)
     #[arg(long, value_name = "DIALECT", default_value = "chatroom", value_parser = settings::dialect())]
     dialect: Dialect,
@@ -292,6 +301,9 @@ impl SettingArgs {
             caller: args.caller,
             cork_calls: args.cork_calls,
             comet: args.comet.0,
+            fan_out: args.fan_out,
+            record_metadata: args.record_metadata,
+            comet_metadata: args.comet_metadata.unwrap_or_default(),
             comet_refresh: args.comet_refresh,
             comet_tls: args.comet_tls.together()?,
             dialect: args.dialect,

@@ -6,10 +6,13 @@ mod ascii;
 mod comet;
 mod control;
 mod dialect;
+mod fan_out;
 pub mod fleet;
 mod http;
 pub mod load;
 mod log_messages;
+mod max_age;
+pub mod metadata;
 mod quantity;
 pub mod reference;
 mod reset;
@@ -24,9 +27,12 @@ pub use address::{Addresses, addresses};
 pub use comet::{CometTls, GivenCometTls, UNIX, server_name};
 pub use control::{Socket, socket};
 pub use dialect::{Coalesce, UnknownServer, coalesce, dialect, unknown_server};
+pub use fan_out::{FanOut, fan_out};
 pub use fleet::{Comets, comets};
 pub use http::{Http, http};
 pub use log_messages::{LogMessages, log_messages};
+pub use max_age::{MaxAge, TooOld, max_age, too_old};
+pub use metadata::Metadata;
 pub use quantity::{bytes, count, duration, duration_or_none};
 pub use reset::{AutoOffsetReset, auto_offset_reset};
 pub use security::Security;
@@ -67,6 +73,12 @@ pub struct Config {
     pub push_unknown_server: UnknownServer,
     /// How TLS to them is, where they are spoken to with it.
     pub comet_tls: Option<CometTls>,
+    /// What goes along with each call to a Comet.
+    pub comet_metadata: Metadata,
+    /// Which Comets get a room's messages.
+    pub fan_out: FanOut,
+    /// Whether each call tells which record it carries.
+    pub record_metadata: bool,
     /// Number of workers.
     pub threads: usize,
     /// Calls in flight at once, for each worker and Comet.
@@ -305,35 +317,6 @@ pub fn catch_up(text: &str) -> Result<CatchUp, String> {
     }
 }
 
-/// What becomes of a message that is older than `max_age`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TooOld {
-    Skip,
-    DeadLetter,
-}
-
-/// Reads what becomes of what is too old.
-pub fn too_old() -> impl TypedValueParser<Value = TooOld> {
-    PossibleValuesParser::new(["skip", "dead-letter"]).map(|name| match name.as_str() {
-        "dead-letter" => TooOld::DeadLetter,
-        _ => TooOld::Skip,
-    })
-}
-
-/// A limit that is a time, or off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MaxAge(pub Option<Duration>);
-
-/// Reads such a limit.
-pub fn max_age(text: &str) -> Result<MaxAge, String> {
-    match text.trim() {
-        "off" => Ok(MaxAge(None)),
-        time => duration(time)
-            .map(|time| MaxAge(Some(time)))
-            .map_err(|error| format!("{error}, or off")),
-    }
-}
-
 /// Reads the limit of a merged body. A gRPC server takes 4 MiB by default.
 pub fn coalesce_bytes(text: &str) -> Result<usize, String> {
     match bytes(text)? {
@@ -405,16 +388,6 @@ mod tests {
         for wrong in ["", "0", "5", "on", "25h"] {
             let error = catch_up(wrong).expect_err(wrong);
             assert!(error.ends_with(", or all, or off"), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_age_is_a_time_or_off() {
-        assert_eq!(max_age(" off"), Ok(MaxAge(None)));
-        assert_eq!(max_age("2h"), Ok(MaxAge(Some(Duration::from_secs(7_200)))));
-        for wrong in ["", "0", "5", "on"] {
-            let error = max_age(wrong).expect_err(wrong);
-            assert!(error.ends_with(", or off"), "{error}");
         }
     }
 

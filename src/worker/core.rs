@@ -35,6 +35,7 @@ pub struct Core {
     pub(super) wake_at: Option<Instant>,
     pub(super) coalescer: Option<Coalescer>,
     pub dialect: Dialect,
+    pub tells_records: bool,
     pub(super) messages: Slab<Pending>,
     /// The messages of the call answered last: a buffer.
     called: Vec<Id>,
@@ -69,6 +70,7 @@ impl Core {
             wake_at: None,
             coalescer,
             dialect: Dialect::default(),
+            tells_records: false,
             messages: Slab::new(),
             called: Vec::new(),
             revoked: Vec::new(),
@@ -183,7 +185,7 @@ impl Core {
         }
         let is_over = self.revoked.contains(&assignment);
         if self.forgotten.contains(&assignment) || is_over && message.without.is_none() {
-            let completion = given_back(&message);
+            let completion = message.given_back();
             settle(&message, completion, effects);
             return;
         }
@@ -195,24 +197,37 @@ impl Core {
             self.revoked.retain(is_kept);
             self.forgotten.retain(is_kept);
         }
-        let (key, target) = (message.delivery.key, message.delivery.target);
+        let (key, target) = (message.delivery.key, message.delivery.target.clone());
         let without = message.without.clone();
         let mut pending = Pending::new(message);
         let vacant = self.messages.vacant_entry();
         let id = vacant.key();
-        for (comet, endpoint) in self.endpoints.iter_mut() {
+        let mut give = |comet: CometId, endpoint: &mut Endpoint| {
             let is_behind = without.as_ref().is_some_and(|all| all.contains(&comet));
-            let is_for_it = target == Target::All || target == Target::One(comet);
-            if is_behind || endpoint.leaving || !is_for_it {
-                continue;
+            if is_behind || endpoint.leaving {
+                return;
             }
             if is_over {
-                pending.lacks(comet, false, effects);
-                continue;
+                return pending.lacks(comet, false, effects);
             }
             endpoint.scheduler.push(key, id);
             endpoint.mark_ready(&mut self.ready);
             pending.waiting_for += 1;
+        };
+        let endpoints = &mut self.endpoints;
+        let several = match &target {
+            Target::All => {
+                endpoints.iter_mut().for_each(|(of, at)| give(of, at));
+                &[][..]
+            }
+            Target::One(comet) => std::slice::from_ref(comet),
+            Target::Some(comets) => comets,
+        };
+        for comet in several {
+            endpoints
+                .get_mut(*comet)
+                .into_iter()
+                .for_each(|at| give(*comet, at));
         }
         vacant.insert(pending);
         self.finish_if_done(id, effects);
@@ -348,7 +363,7 @@ impl Core {
             return;
         }
         let completion = match pending.undeliverable.take() {
-            _ if pending.dropped => given_back(&pending.message),
+            _ if pending.dropped => pending.message.given_back(),
             Some(why) => Completion::Undeliverable {
                 why,
                 at: pending.message.again_for(),
@@ -369,14 +384,6 @@ impl Core {
         if pending.is_done() {
             self.messages.remove(id);
         }
-    }
-}
-
-/// What becomes of a message that isn't sent.
-fn given_back(message: &Message) -> Completion {
-    match message.again_for() {
-        Some(comet) => Completion::Again { comet, took: false },
-        None => Completion::Released,
     }
 }
 

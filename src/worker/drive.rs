@@ -18,8 +18,9 @@ use super::pending::Pending;
 use super::scheduler::Id;
 use super::suspects::LOOK_AGAIN;
 use crate::figures::Seen;
-use crate::message::CometId;
 use crate::message::call::Call;
+use crate::message::coordinates::Coordinates;
+use crate::message::{CometId, Message};
 
 /// How long others may wait for a Comet while nothing is read because as much is held as may be.
 const FULL_LIMIT: Duration = Duration::from_secs(1);
@@ -160,6 +161,11 @@ impl Core {
                 (None, Some((call, carries))) => (call, *carries),
                 (None, None) => (call, Carries::Messages(1)),
             };
+            if self.tells_records {
+                let carried = next.messages().iter().take(count);
+                let attempt = next.calls() + 1;
+                tell(carried.map(|id| &messages[*id].message), attempt, effects);
+            }
             let doublings = next.start(carries);
             effects.count(Figure::Carries(count));
             effects.call(endpoint.comet, first, call, doublings, now);
@@ -184,6 +190,21 @@ impl Core {
             effects.away(endpoint.comet);
         }
     }
+}
+
+/// Has the next call tell which records it carries.
+fn tell<'a>(
+    carried: impl Iterator<Item = &'a Message> + Clone,
+    attempt: u32,
+    effects: &mut impl Effects,
+) {
+    let records: Vec<_> = carried.clone().map(|message| message.record).collect();
+    let trace = carried.filter_map(|message| message.trace.clone()).next();
+    effects.tells(&Coordinates {
+        records: &records,
+        attempt,
+        trace,
+    });
 }
 
 /// Merges the first of the messages that wait: returns how many go together, and their call. Returns None if the first one goes

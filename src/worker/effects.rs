@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::scheduler::Id;
 use crate::message::call::Call;
+use crate::message::coordinates::Coordinates;
 use crate::message::fleet::Node;
 use crate::message::{Assignment, CometId, Message, RecordId, Settled, Status};
 
@@ -13,6 +14,9 @@ use crate::message::{Assignment, CometId, Message, RecordId, Settled, Status};
 pub trait Effects {
     /// Make this call, its deadline doubled `doublings` times. The answer comes back as `Event::Answered` with `id`.
     fn call(&mut self, comet: CometId, id: Id, call: &Call, doublings: u32, now: Instant);
+
+    /// The next call tells this of the records that it carries. Not called unless that is wanted.
+    fn tells(&mut self, _coordinates: &Coordinates<'_>) {}
 
     /// Ask the Comet whether it is there. The answer comes back as `Event::Probed`.
     fn probe(&mut self, comet: CometId);

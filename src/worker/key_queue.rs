@@ -44,6 +44,8 @@ pub struct KeyQueue {
     has_more_keys: bool,
     /// How many messages the connection had taken when the call in flight started.
     pub oks_at_start: u64,
+    /// How many calls began with the first message, for its user whose turn it is.
+    calls: u32,
     /// Of the first message, once it failed.
     tries: Option<Box<Tries>>,
     backoff: Backoff,
@@ -97,6 +99,7 @@ impl KeyQueue {
             keys_done: 0,
             has_more_keys: false,
             oks_at_start: 0,
+            calls: 0,
             tries: None,
             backoff: Backoff::new(RETRY_FIRST, RETRY_MOST),
         }
@@ -116,6 +119,7 @@ impl KeyQueue {
     pub fn start(&mut self, carries: Carries, oks: u64) {
         self.state = QueueState::Calling;
         self.carried = carries.messages();
+        self.calls += 1;
         self.has_more_keys = carries == Carries::OneOfItsKeys;
         self.oks_at_start = oks;
     }
@@ -128,6 +132,11 @@ impl KeyQueue {
     /// How many tries of the first message failed, other than for a Comet that is down.
     pub fn tries(&self) -> u32 {
         self.tries.as_ref().map_or(0, |tries| tries.all)
+    }
+
+    /// How many calls began with the first message so far.
+    pub fn calls(&self) -> u32 {
+        self.calls
     }
 
     /// How many of the first messages are in flight.
@@ -162,6 +171,7 @@ impl KeyQueue {
     }
 
     fn start_anew(&mut self) {
+        self.calls = 0;
         self.state = QueueState::Ready;
         self.tries = None;
         self.backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);

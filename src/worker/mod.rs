@@ -59,19 +59,21 @@ pub struct Worker {
 
 impl Worker {
     /// A worker that calls `comets`, the first ones of `fleet`, as `calling` says, and those that join later. `window` limits the
-    /// calls in flight at each. It merges messages if there is a `coalescer`, and sends only while `lease` holds.
+    /// calls in flight at each. It merges messages if there is a `coalescer`, tells which records a call carries if it
+    /// `tells_records`, and sends only while `lease` holds.
     pub fn new(
         events: Receiver<Event>,
         group: Sender<group::Event>,
         calling: Calling,
         (comets, fleet): (&[Node], Arc<Fleet>),
-        (window, coalescer, dialect): (Window, Option<Coalescer>, Dialect),
+        (window, coalescer, (dialect, tells_records)): (Window, Option<Coalescer>, (Dialect, bool)),
         lease: Arc<Lease>,
     ) -> Self {
         let (now, rng) = (Instant::now(), fastrand::Rng::new());
         let mut shell = Shell::new(group, calling, now);
         let mut core = Core::new(fleet, window, coalescer, rng);
         core.dialect = dialect;
+        core.tells_records = tells_records;
         for (comet, node) in (0..).map(CometId).zip(comets) {
             core.join(comet, node.clone(), now, &mut shell);
         }

@@ -64,6 +64,11 @@ impl Candidate<'_> {
         self.queue.keys_done
     }
 
+    /// How many calls began with the first one so far.
+    pub fn calls(&self) -> u32 {
+        self.queue.calls()
+    }
+
     /// Counts a call as in flight that carries its first messages. Returns how often its deadline is doubled.
     pub fn start(self, carries: Carries) -> u32 {
         let carried = carries.messages();

@@ -1,6 +1,7 @@
 //! Does what the core wants done: calls over connections, reports to the group, lines in the log.
 
 mod again;
+mod told;
 mod wall;
 
 use std::sync::Arc;
@@ -14,9 +15,11 @@ use crate::comet::caller::{Caller, Ended, Tell};
 use crate::comet::{self, Directory, Known};
 use crate::figures::{CometFigures, Figures, Seen, WorkerFigures};
 use crate::message::call::Call;
+use crate::message::coordinates::Coordinates;
 use crate::message::fleet::Node;
 use crate::message::worker::Event;
 use crate::message::{Assignment, ByComet, CometId, Message, RecordId, Settled, Status, group};
+use told::Told;
 use wall::Wall;
 
 /// How a worker's calls are made and counted.
@@ -57,6 +60,11 @@ fn counted(ended: Ended, figures: &Figures, of: &CometFigures) -> Event {
             Event::Answered { comet, id, answer }
         }
         Ended::Probe { comet, answer } => Event::Probed { comet, answer },
+        // Workers don't ask for it. It says that the Comet is there.
+        Ended::Rooms { comet, reply, .. } => Event::Probed {
+            comet,
+            answer: reply.map(drop),
+        },
     }
 }
 
@@ -73,6 +81,8 @@ pub struct Shell {
     settled: Vec<Settled>,
     /// How many messages the next call carries.
     carries: usize,
+    /// What the next call tells of its records, if anything.
+    tells: Option<Told>,
     /// When the event came that is being handled.
     now: Instant,
     wall: Wall,
@@ -86,6 +96,7 @@ impl Shell {
             comets: ByComet::default(),
             settled: Vec::new(),
             carries: 1,
+            tells: None,
             now,
             wall: Wall::new(now),
         }
@@ -141,7 +152,15 @@ impl Effects for Shell {
             called.figures.starts();
         }
         self.figures().carries(self.carries);
-        self.calling.caller.call(comet, id, call, doublings, now);
+        let caller = &mut self.calling.caller;
+        match self.tells.take() {
+            None => caller.call(comet, id, call, doublings, now, &[]),
+            Some(told) => told.with(|along| caller.call(comet, id, call, doublings, now, along)),
+        }
+    }
+
+    fn tells(&mut self, coordinates: &Coordinates<'_>) {
+        self.tells = Some(Told::new(coordinates));
     }
 
     fn probe(&mut self, comet: CometId) {

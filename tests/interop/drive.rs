@@ -45,7 +45,7 @@ pub struct Outcome {
 /// The system has no poller, or nothing right comes any more.
 pub fn drive(plan: &Plan) -> io::Result<Outcome> {
     let location = Arc::new(Location::new(plan.address.as_str().into(), || ()));
-    let mut caller = Callers::Lean(None).of(0, MANNER)?;
+    let mut caller = Callers::lean().of(0, MANNER)?;
     caller.join(CometId(0), location, Arc::new(|_| ()));
     let mut outcome = Outcome::default();
     let begin = Instant::now();
@@ -68,7 +68,7 @@ pub fn drive(plan: &Plan) -> io::Result<Outcome> {
                 }
                 None => break,
             };
-            caller.call(CometId(0), number, &calls::call(number), 0, now);
+            caller.call(CometId(0), number, &calls::call(number), 0, now, &[]);
             under_way += 1;
         }
         caller.flush(true);

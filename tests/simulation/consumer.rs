@@ -102,18 +102,21 @@ impl World<'_> {
         }
     }
 
-    fn step_consumer(&mut self, member: Member, event: consumer::Event<'_>) {
+    pub fn step_consumer(&mut self, member: Member, event: consumer::Event<'_>) {
         let Some(cores) = self.cores(member) else {
             return;
         };
         let (mut reads, mut groups, mut workers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut spared = 0;
         cores.consumer.step(event, &mut |effect| match effect {
             consumer::Effect::Read(read) => reads.push(read),
             consumer::Effect::Group(event) => groups.push(event),
             consumer::Effect::Worker(n, event) => workers.push((n.0 as usize, event)),
             consumer::Effect::Say(_) => {}
+            consumer::Effect::Spared(calls) => spared += calls as u64,
         });
         cores.reads.extend(reads);
+        self.judge.figures.spared += spared;
         for event in groups {
             if let Event::ReadAgain(read) = &event {
                 self.judge.figures.sent_again += read.sent.len() as u64;

@@ -20,6 +20,8 @@ pub struct Figures {
     /// Comets that joined and left.
     pub joined: u64,
     pub left: u64,
+    /// Calls to Comets that don't have the room.
+    pub spared: u64,
 }
 
 impl Figures {
@@ -37,6 +39,7 @@ impl Figures {
         self.skipped += other.skipped;
         self.joined += other.joined;
         self.left += other.left;
+        self.spared += other.spared;
     }
 
     pub fn minutes(&self) -> f64 {
@@ -49,7 +52,7 @@ impl fmt::Display for Figures {
         write!(
             f,
             "{} lives, {:.0} minutes, {} faults, {} records, {} deliveries, {} of them again (one of them {} times), {} dead letters, {} times detached, \
-             {} read again, {} skipped, {} Comets joined, {} left",
+             {} read again, {} skipped, {} Comets joined, {} left, {} calls spared",
             self.lives,
             self.minutes(),
             self.faults,
@@ -62,7 +65,8 @@ impl fmt::Display for Figures {
             self.sent_again,
             self.skipped,
             self.joined,
-            self.left
+            self.left,
+            self.spared,
         )
     }
 }

@@ -114,9 +114,14 @@ impl World<'_> {
             messages: self.plan.hold,
             bytes: usize::MAX / 4,
         };
+        let router = Router::new(Vec::new());
+        let mut consumer = consumer::Core::new(WORKERS, router, caps, Ages::ALL);
+        if self.plan.by_rooms {
+            consumer.by_rooms();
+        }
         let cores = Cores {
             group: Group::new(WORKERS, Vec::new(), SHUTDOWN),
-            consumer: consumer::Core::new(WORKERS, Router::new(Vec::new()), caps, Ages::ALL),
+            consumer,
             workers,
             controls: VecDeque::new(),
             pauses: VecDeque::new(),
@@ -144,6 +149,7 @@ impl World<'_> {
         let member = (job, of.life);
         self.tell(|| format!("job {member:?} starts"));
         self.knows_fleet(member);
+        self.asks_rooms(member);
         let wait = Duration::from_millis(self.rng.u64(300..2_000));
         self.later(wait, What::Joins(member));
         self.later(COMMIT_EVERY, What::Tick(member));

@@ -103,6 +103,7 @@ impl Kafka {
             let records: Vec<_> = (at..)
                 .zip(values)
                 .map(|(offset, value)| Record {
+                    trace: None,
                     offset,
                     value: Some(value.clone()),
                     size: value.len(),

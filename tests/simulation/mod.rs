@@ -19,6 +19,7 @@ mod kafka;
 mod operator;
 mod plan;
 mod records;
+mod rooms;
 mod tries;
 mod worker;
 mod world;

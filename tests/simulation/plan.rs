@@ -16,6 +16,8 @@ pub struct Plan {
     pub comets: usize,
     /// That may join.
     pub joiners: usize,
+    /// Whether jobs send a room's messages only where it is.
+    pub by_rooms: bool,
     pub jobs: usize,
     pub partitions: i32,
     /// They are of one topic, or of two in turn.
@@ -149,6 +151,7 @@ impl Plan {
             seed,
             comets,
             joiners,
+            by_rooms: fastrand::Rng::with_seed(seed ^ 0x3005).u8(..3) == 0,
             jobs,
             partitions: rng.i32(1..4),
             metadata: if rng.u8(..5) == 0 { 64 } else { 4096 },

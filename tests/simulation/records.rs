@@ -4,6 +4,7 @@ use protobuf::Message as _;
 
 use super::judge::{Place, Written};
 use super::plan::LASTS;
+use super::rooms::{ROOMS, room};
 use super::world::{What, World};
 use crate::message::CometId;
 use crate::message::call::{OrderingKey, Target};
@@ -21,7 +22,7 @@ impl World<'_> {
             ..Default::default()
         };
         let what = rng.u8(..20);
-        let number = rng.u8(..4);
+        let number = rng.u8(..ROOMS);
         let one = rng.usize(..self.plan.comets);
         let target = match what {
             0 => None,
@@ -36,8 +37,8 @@ impl World<'_> {
                 Some(Target::All)
             }
             _ => {
-                push.room = format!("room-{number}");
-                Some(Target::All)
+                push.room = room(number);
+                Some(self.plan.target(number))
             }
         };
         let key = match what {
@@ -46,8 +47,11 @@ impl World<'_> {
             _ => OrderingKey::room(&push.room),
         };
         let refused_by = (rng.u8(..50) == 0).then_some(one);
+        let is_room = !push.room.is_empty();
+        let refused_by = refused_by
+            .filter(|one| target.is_some() && (!is_room || self.plan.is_for(number, *one)));
         let wait = self.plan.between.mul_f64(rng.f64() * 2.0);
-        self.write_one(push, key, target, refused_by.filter(|_| target.is_some()));
+        self.write_one(push, key, target, refused_by);
         self.records_came();
         if self.now + wait < LASTS {
             self.later(wait, What::Write);
@@ -73,11 +77,12 @@ impl World<'_> {
     pub fn write_crashing(&mut self) {
         let push = PushMsg {
             type_: Type::ROOM.into(),
-            room: "room-0".into(),
+            room: room(0),
             ..Default::default()
         };
         let key = OrderingKey::room(&push.room);
-        let place = self.write_one(push, key, Some(Target::All), None);
+        let target = self.plan.target(0);
+        let place = self.write_one(push, key, Some(target), None);
         self.crashing.insert(place);
         self.judge.crashes(place);
         self.records_came();

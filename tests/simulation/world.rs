@@ -76,6 +76,8 @@ pub enum What {
     },
     /// A job hears that the fleet changed.
     Changes(Member, Change),
+    /// A job hears of Comets' rooms.
+    Rooms(Member),
     /// A dead letter, and the Comets that it is about.
     LetterWritten(Member, group::Written, Vec<CometId>),
     Back(Member, Vec<PartitionId>),
@@ -271,6 +273,7 @@ impl<'a> World<'a> {
                 let answer = status(answer);
                 self.tell_worker(member, worker, Told::Probed { comet, answer });
             }
+            What::Rooms(member) => self.tells_rooms(member),
             What::Changes(member, change) => self.tell_group(member, group::Event::Fleet(change)),
             What::Commits(member, commits) => {
                 let outcome = self.commit(member, commits);

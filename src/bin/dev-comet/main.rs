@@ -4,6 +4,7 @@
 //! as one frame, in order. It keeps nothing, asks nobody who they are, and is not meant for real people.
 
 mod calls;
+mod dedupe;
 mod faults;
 mod goim;
 mod grpc;
@@ -73,6 +74,9 @@ struct Serve {
     /// Lets POST /fault on the web port make it answer errors, late or not at all
     #[arg(long)]
     faults: bool,
+    /// Drops what it has taken before: calls with the same metadata job-record (see --record-metadata of job)
+    #[arg(long)]
+    dedupe: bool,
     /// What the page tells people to send messages with, such as 'job send --brokers kafka-1:9092'
     #[arg(long, value_name = "COMMAND", default_value = "job send")]
     send_command: String,
@@ -150,6 +154,7 @@ fn serve(args: Serve) -> Result<(), String> {
         web: args.web,
         record: args.record,
         faults: args.faults,
+        dedupe: args.dedupe,
         send_command: args.send_command,
     };
     let comet = DevComet::start(&settings)?;

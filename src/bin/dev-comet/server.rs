@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::calls::Handler;
+use super::dedupe::Dedupe;
 use super::faults::Faults;
 use super::goim::Goims;
 use super::grpc::{Files, Listener, Server};
@@ -37,6 +38,8 @@ pub struct Settings {
     pub record: Option<PathBuf>,
     /// Whether `POST /fault` may make it fail.
     pub faults: bool,
+    /// Whether it drops what it has taken before.
+    pub dedupe: bool,
     /// What the page tells people to send messages with, as `job send --brokers 127.0.0.1:9092`.
     pub send_command: String,
 }
@@ -104,9 +107,11 @@ impl DevComet {
         };
         let server = {
             let _inside = runtime.enter();
-            let started = match settings.dialect {
-                Dialect::Chatroom => Server::start(calls, tls, handler),
-                Dialect::Goim => Server::start(calls, tls, Goims(handler)),
+            let started = match (settings.dialect, settings.dedupe) {
+                (Dialect::Chatroom, false) => Server::start(calls, tls, handler),
+                (Dialect::Goim, false) => Server::start(calls, tls, Goims(handler)),
+                (Dialect::Chatroom, true) => Server::start(calls, tls, Dedupe::new(handler)),
+                (Dialect::Goim, true) => Server::start(calls, tls, Dedupe::new(Goims(handler))),
             };
             started.map_err(no_calls)?
         };

@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::Ended;
-use super::lean::{self, By, Event, Finished, LinkId, Links};
+use super::lean::{self, Along, By, Event, Finished, LinkId, Links};
 use super::message;
 use crate::base::mailbox::Bell;
 use crate::comet::dialect::{self, Manner, understood};
 use crate::comet::location::Location;
+use crate::comet::metadata::Metadata;
 use crate::comet::tls::{Certificate, Tls};
 use crate::comet::verdict::{Verdict, verdict_on_status};
 use crate::message::call::{Call, Method};
@@ -34,10 +35,13 @@ pub struct Direct {
     links: Links,
     peers: ByComet<Peer>,
     /// What TLS needs, where Comets are spoken to with it.
+    metadata: Option<Arc<Metadata>>,
     tls: Option<Arc<Tls>>,
     /// Calls under way; the keys are their tags.
     made: Slab<Made>,
     ended: VecDeque<Ended>,
+    /// What the call tells that is being made.
+    along: Along,
     manner: Manner,
     bell: Arc<Bell>,
 }
@@ -59,6 +63,8 @@ enum Purpose {
     },
     /// The worker asks whether the Comet is there.
     Probe,
+    /// Which rooms it has.
+    Rooms,
     /// Whether a quiet connection still carries anything.
     Question,
     /// The same over another one, and there once more.
@@ -69,15 +75,20 @@ enum Purpose {
 impl Direct {
     /// # Errors
     /// The system has no poller left.
-    pub fn new(manner: Manner, tls: Option<Arc<Tls>>) -> io::Result<Self> {
+    pub fn new(
+        manner: Manner,
+        (metadata, tls): (Option<Arc<Metadata>>, Option<Arc<Tls>>),
+    ) -> io::Result<Self> {
         let links = Links::new()?;
         let waker = links.waker();
         Ok(Self {
             links,
             peers: ByComet::default(),
+            metadata,
             tls,
             made: Slab::new(),
             ended: VecDeque::new(),
+            along: Along::default(),
             manner,
             bell: Bell::new(move || {
                 if let Err(error) = waker.wake() {
@@ -90,7 +101,7 @@ impl Direct {
     /// Calls the Comet there from now on. Calls under way to where it was before stay on that connection.
     pub fn join(&mut self, comet: CometId, location: Arc<Location>) {
         self.leave(comet);
-        let peer = Peer::new(location, self.tls.clone());
+        let peer = Peer::new(location, self.metadata.clone(), self.tls.clone());
         self.peers.insert(comet, peer);
     }
 
@@ -105,15 +116,24 @@ impl Direct {
         self.bell.clone()
     }
 
-    pub fn call(&mut self, comet: CometId, id: usize, call: &Call, doublings: u32, now: Instant) {
+    pub fn call(
+        &mut self,
+        comet: CometId,
+        id: usize,
+        call: &Call,
+        (doublings, along): (u32, &[(&str, &str)]),
+        now: Instant,
+    ) {
         let method = call.method();
         let purpose = Purpose::Call { id, method };
         let Manner { dialect, deadline } = self.manner;
         let within = deadline.saturating_mul(1 << doublings);
         let path = dialect::path(dialect, method);
+        self.along.set(along);
         let made = self.make((comet, purpose), (path, within), now, |out| {
             message::write(call, dialect, out);
         });
+        self.along.set(&[]);
         // The question goes behind the call: it is to delay nothing.
         if made {
             self.ask_if_quiet(comet, now);
@@ -126,6 +146,13 @@ impl Direct {
             self.manner.deadline,
         );
         self.make((comet, Purpose::Probe), what, now, |_| ());
+    }
+
+    /// Asks for the Comet's rooms.
+    pub fn rooms(&mut self, comet: CometId, now: Instant) {
+        let path = dialect::path_of_rooms(self.manner.dialect);
+        let what = (path, self.manner.deadline);
+        self.make((comet, Purpose::Rooms), what, now, |_| ());
     }
 
     /// Makes a call over the Comet's connection, a new one where there is none. Returns whether there is one; where not, the
@@ -166,7 +193,11 @@ impl Direct {
     ) {
         let tag = self.made.insert(made) as u64;
         let call = lean::Call { tag, path, within };
-        if self.links.call(link, call, made.at, write).is_none() {
+        if self
+            .links
+            .call_along(link, call, &self.along, made.at, write)
+            .is_none()
+        {
             // Its end is known to the peer before the next call: this is for the case alone that it isn't.
             self.made.remove(tag as usize);
             let status = Status::new(UNAVAILABLE, "the connection is gone");
@@ -238,11 +269,11 @@ impl Direct {
         }
     }
 
-    fn finished(&mut self, link: LinkId, finished: Finished, now: Instant) {
+    fn finished(&mut self, link: LinkId, mut finished: Finished, now: Instant) {
         let Some(made) = self.made.try_remove(finished.tag as usize) else {
             return;
         };
-        let by = finished.by;
+        let (by, body) = (finished.by, std::mem::take(&mut finished.body));
         let mut answer = understood(self.manner.dialect, answer(finished));
         if let (By::Unsent, Purpose::Call { .. }, Err(status)) = (by, made.purpose, &mut answer)
             && status.code == DEADLINE_EXCEEDED
@@ -259,7 +290,12 @@ impl Direct {
             Purpose::Question => self.asked(made.comet, link, by, &answer, now),
             Purpose::Compared => self.compared(made.comet, link, (by, &answer), true, now),
             Purpose::Again => self.compared(made.comet, link, (by, &answer), false, now),
-            Purpose::Call { .. } | Purpose::Probe => self.over(made, answer, now),
+            Purpose::Rooms if answer.is_ok() => self.ended.push_back(Ended::Rooms {
+                comet: made.comet,
+                asked: made.at,
+                reply: Ok(body),
+            }),
+            Purpose::Call { .. } | Purpose::Probe | Purpose::Rooms => self.over(made, answer, now),
         }
     }
 
@@ -313,6 +349,11 @@ fn ended(made: Made, answer: Answer, now: Instant) -> Option<Ended> {
             answer,
         }),
         Purpose::Probe => Some(Ended::Probe { comet, answer }),
+        Purpose::Rooms => Some(Ended::Rooms {
+            comet,
+            asked: made.at,
+            reply: answer.map(|()| Vec::new()),
+        }),
         Purpose::Question | Purpose::Compared | Purpose::Again => None,
     }
 }

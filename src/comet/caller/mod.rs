@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
 use super::tls::{Certificate, Tls};
-use super::{Client, Environment, Location, Manner, Queues};
+use super::{Client, Environment, Location, Manner, Metadata, Queues};
 use crate::base::mailbox::Bell;
 use crate::message::call::{Call, Method};
-use crate::message::{Answer, ByComet, CometId};
+use crate::message::{Answer, ByComet, CometId, Status};
 use direct::Direct;
 
 pub use choice::kind;
@@ -59,11 +59,18 @@ pub enum Ended {
         comet: CometId,
         answer: Answer,
     },
+    /// It was asked for its rooms. The answer is a `RoomsReply`, as it came.
+    Rooms {
+        comet: CometId,
+        asked: Instant,
+        reply: Result<Vec<u8>, Status>,
+    },
 }
 
 impl Ended {
     pub fn comet(&self) -> CometId {
-        let (Self::Call { comet, .. } | Self::Probe { comet, .. }) = self;
+        let (Self::Call { comet, .. } | Self::Probe { comet, .. } | Self::Rooms { comet, .. }) =
+            self;
         *comet
     }
 }
@@ -72,26 +79,43 @@ impl Ended {
 pub type Tell = Arc<dyn Fn(Ended) + Send + Sync>;
 
 /// What the callers of a process have in common.
-pub enum Callers {
+pub struct Callers {
+    way: Way,
+    /// What goes along with each call.
+    metadata: Option<Arc<Metadata>>,
+}
+
+enum Way {
     Grpcio(Queues),
     /// With what TLS needs, where Comets are spoken to with it.
     Lean(Option<Arc<Tls>>),
 }
 
 impl Callers {
+    /// Calls over job's own connections, without TLS, and with nothing that goes along.
+    pub fn lean() -> Self {
+        let (way, metadata) = (Way::Lean(None), None);
+        Self { way, metadata }
+    }
+
     /// The caller of one worker, for no Comet so far.
     ///
     /// # Errors
     /// The system has no poller left.
     pub fn of(&self, worker: usize, manner: Manner) -> io::Result<Caller> {
-        Ok(match self {
-            Self::Grpcio(queues) => Caller::Grpcio {
+        Ok(match &self.way {
+            Way::Grpcio(queues) => Caller::Grpcio {
                 environment: queues.of(worker),
                 manner,
+                metadata: self.metadata.clone(),
                 clients: ByComet::default(),
             },
-            Self::Lean(tls) => Caller::Lean(Box::new(Direct::new(manner, tls.clone())?)),
+            Way::Lean(tls) => Caller::Lean(Box::new(self.direct(tls, manner)?)),
         })
+    }
+
+    fn direct(&self, tls: &Option<Arc<Tls>>, manner: Manner) -> io::Result<Direct> {
+        Direct::new(manner, (self.metadata.clone(), tls.clone()))
     }
 
     /// Asks each Comet once whether it is there, over connections that end with the answers. With TLS, each comes with the Comet's
@@ -105,16 +129,17 @@ impl Callers {
         manner: Manner,
         answered: impl Fn(CometId, Answer, Option<Certificate>) + Clone + Send + 'static,
     ) -> io::Result<()> {
-        match self {
-            Self::Grpcio(queues) => {
+        match &self.way {
+            Way::Grpcio(queues) => {
                 for (comet, location) in locations.iter() {
                     let answered = answered.clone();
-                    Client::new(queues.of(0), location.clone(), manner)
+                    let metadata = self.metadata.clone();
+                    Client::new(queues.of(0), location.clone(), manner, metadata)
                         .probe_once(move |answer| answered(comet, answer, None));
                 }
             }
-            Self::Lean(tls) => {
-                let mut direct = Direct::new(manner, tls.clone())?;
+            Way::Lean(tls) => {
+                let mut direct = self.direct(tls, manner)?;
                 for (comet, location) in locations.iter() {
                     direct.join(comet, location.clone());
                 }
@@ -132,6 +157,7 @@ pub enum Caller {
     Grpcio {
         environment: Arc<Environment>,
         manner: Manner,
+        metadata: Option<Arc<Metadata>>,
         clients: ByComet<(Client, Tell)>,
     },
     Lean(Box<Direct>),
@@ -145,9 +171,11 @@ impl Caller {
             Self::Grpcio {
                 environment,
                 manner,
+                metadata,
                 clients,
             } => {
-                let client = Client::new(environment.clone(), location, *manner);
+                let metadata = metadata.clone();
+                let client = Client::new(environment.clone(), location, *manner, metadata);
                 clients.insert(comet, (client, tell));
             }
             Self::Lean(direct) => direct.join(comet, location),
@@ -212,15 +240,24 @@ impl Caller {
         }
     }
 
-    /// Starts a call. Its deadline is the usual one, doubled `doublings` times.
-    pub fn call(&mut self, comet: CometId, id: usize, call: &Call, doublings: u32, now: Instant) {
+    /// Starts a call. Its deadline is the usual one, doubled `doublings` times. It tells these names and values `along` with what all
+    /// calls tell.
+    pub fn call(
+        &mut self,
+        comet: CometId,
+        id: usize,
+        call: &Call,
+        doublings: u32,
+        now: Instant,
+        along: &[(&str, &str)],
+    ) {
         match self {
             Self::Grpcio { clients, .. } => {
                 let Some((client, tell)) = clients.get_mut(comet) else {
                     return;
                 };
                 let (method, tell) = (call.method(), tell.clone());
-                client.call(call, doublings, now, move |answer| {
+                client.call(call, (doublings, along), now, move |answer| {
                     tell(Ended::Call {
                         comet,
                         id,
@@ -230,7 +267,7 @@ impl Caller {
                     });
                 });
             }
-            Self::Lean(direct) => direct.call(comet, id, call, doublings, now),
+            Self::Lean(direct) => direct.call(comet, id, call, (doublings, along), now),
         }
     }
 
@@ -244,6 +281,25 @@ impl Caller {
                 }
             }
             Self::Lean(direct) => direct.probe(comet, now),
+        }
+    }
+
+    /// Asks the Comet for its rooms.
+    pub fn rooms(&mut self, comet: CometId, now: Instant) {
+        match self {
+            Self::Grpcio { clients, .. } => {
+                if let Some((client, tell)) = clients.get_mut(comet) {
+                    let (tell, asked) = (tell.clone(), now);
+                    client.rooms(move |reply| {
+                        tell(Ended::Rooms {
+                            comet,
+                            asked,
+                            reply,
+                        });
+                    });
+                }
+            }
+            Self::Lean(direct) => direct.rooms(comet, now),
         }
     }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use grpcio::{ChannelBuilder, Environment};
 
 use super::super::connecting::{
-    CONNECT_WITHIN, RECONNECT_FIRST, RECONNECT_MOST, SIGN_OF_LIFE_AFTER, SIGN_OF_LIFE_WITHIN,
+    CONNECT_WITHIN, LONGEST_ANSWER, RECONNECT_FIRST, RECONNECT_MOST, SIGN_OF_LIFE_AFTER,
+    SIGN_OF_LIFE_WITHIN,
 };
 use super::super::location::Location;
 
@@ -40,6 +41,7 @@ fn with_settings(builder: ChannelBuilder) -> ChannelBuilder {
         .keepalive_time(SIGN_OF_LIFE_AFTER)
         .keepalive_timeout(SIGN_OF_LIFE_WITHIN)
         .max_send_message_len(-1)
+        .max_receive_message_len(LONGEST_ANSWER as i32)
         .raw_cfg_int(arg("grpc.max_metadata_size"), LONGEST_STATUS)
         // Comets are neighbours: a proxy that the environment names is for other things.
         .enable_http_proxy(false)

@@ -23,7 +23,7 @@ fn each_of_many_new_clients_hears_the_answer_to_its_probe() {
     let (answers, heard) = mpsc::channel();
     for _ in 0..10 {
         let manner = within(Dialect::Chatroom, Duration::from_secs(20));
-        let client = Client::new(environment.clone(), location.clone(), manner);
+        let client = Client::new(environment.clone(), location.clone(), manner, None);
         let answers = answers.clone();
         client.probe_once(move |answer| drop(answers.send(answer)));
     }

@@ -195,7 +195,7 @@ fn advice(status: &Status, dialect: Dialect) -> &'static str {
             }
         },
         RpcStatusCode::UNAUTHENTICATED | RpcStatusCode::PERMISSION_DENIED => {
-            "The Comet doesn't let us in"
+            "The Comet doesn't let us in. Check what goes along with calls: comet-metadata (--comet-metadata, JOB_COMET_METADATA)"
         }
         _ => "The Comet fails: check its log",
     }

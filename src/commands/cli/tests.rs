@@ -6,8 +6,8 @@ use crate::commands::dead_letter::Sources;
 use crate::dead_letter::letter::Place;
 use crate::message::{Dialect, Topics};
 use crate::settings::{
-    AutoOffsetReset, Caller, CatchUp, Coalesce, Config, Fetch, GroupProtocol, Http, Isolation,
-    LogFormat, LogMessages, Security, Socket, TooOld, UnknownServer, Window,
+    AutoOffsetReset, Caller, CatchUp, Coalesce, Config, FanOut, Fetch, GroupProtocol, Http,
+    Isolation, LogFormat, LogMessages, Metadata, Security, Socket, TooOld, UnknownServer, Window,
 };
 
 #[test]
@@ -107,6 +107,9 @@ fn the_defaults_are_the_documented_ones() {
         group_protocol: GroupProtocol::Classic,
         session_timeout: Duration::from_secs(10),
         comet: vec!["localhost:50051".into()],
+        comet_metadata: Metadata::default(),
+        fan_out: FanOut::All,
+        record_metadata: false,
         comet_refresh: Duration::from_secs(5),
         comet_tls: None,
         threads: 4,

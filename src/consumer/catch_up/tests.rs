@@ -165,6 +165,7 @@ fn batch(offsets: Range<i64>) -> Vec<Batch> {
     let next = offsets.end;
     let records = offsets.map(|offset| Record {
         offset,
+        trace: None,
         value: Some(value(offset)),
         timestamp: offset,
         size: 1,

@@ -111,6 +111,7 @@ fn words(effect: Effect<'_>) -> String {
             format!("unreadable {} to {last}: {why}", record.offset)
         }
         Effect::Group(_) => "something else for the group".into(),
+        Effect::Spared(calls) => format!("spared {calls}"),
         Effect::Worker(_, worker::Event::Messages(messages)) => {
             let offsets: Vec<i64> = messages.iter().map(|m| m.record.offset).collect();
             format!("worker gets {offsets:?}")
@@ -161,6 +162,7 @@ fn value(room: &str) -> Bytes {
 fn record(offset: i64, value: Bytes) -> Record {
     Record {
         offset,
+        trace: None,
         size: value.len(),
         timestamp: -1,
         value: Some(value),
@@ -415,6 +417,7 @@ fn every_worker_hears_that_a_round_of_memory_ended() {
     let large = |offset| Outcome::Records {
         records: vec![Record {
             offset,
+            trace: None,
             value: Some(value("r1")),
             size: 3 << 20,
             timestamp: -1,

@@ -37,6 +37,7 @@ fn consumer() -> (Consumer, Sender<Control>, Receiver<Read>) {
     let fetchers: Arc<Make> = Arc::new(|| unreachable!("nobody is behind"));
     let consumer = Consumer {
         again: again::spawn(fetchers).unwrap(),
+        room_lists: None,
         core: Core::new(0, Router::new(vec!["a:1".into()]), caps, Ages::ALL),
         control,
         settings: crossbeam_channel::never(),

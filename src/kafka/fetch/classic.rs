@@ -236,6 +236,7 @@ fn records(messages: &[kafka::client::fetch::Message<'_>]) -> Vec<Record> {
         .iter()
         .map(|message| Record {
             offset: message.offset,
+            trace: None,
             value: Some(block.split_to(message.value.len())),
             size: message.value.len(),
             timestamp: read,

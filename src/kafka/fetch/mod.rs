@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 use crate::kafka::Cluster;
 use crate::message::PartitionId;
+use crate::message::trace::Trace;
 use crate::settings::{Coalesce, Config, Fetch, Isolation};
 
 pub use inspect::Inspector;
@@ -73,6 +74,8 @@ pub struct Record {
     pub value: Option<Bytes>,
     /// Milliseconds since 1970. Negative where the record has none, or the client doesn't tell it.
     pub timestamp: i64,
+    /// Its trace, where calls pass that on, and the client reads headers.
+    pub trace: Option<Arc<Trace>>,
     /// Its share in bytes of the fetched block, which stays in memory while the value is held.
     pub size: usize,
 }
@@ -139,6 +142,12 @@ pub fn fetchers(config: &Config) -> Arc<Make> {
                 );
                 Box::new(modern::Modern::new(&config))
             }
+            Fetch::Auto if config.record_metadata => {
+                log::info!(
+                    "reading with the modern fetcher: --record-metadata passes on traces, which are in the records' headers"
+                );
+                Box::new(modern::Modern::new(&config))
+            }
             Fetch::Auto if !Cluster::of(&config).suits_classic() => {
                 log::info!(
                     "reading with the modern fetcher: only this one knows TLS, SASL and racks"
@@ -153,6 +162,12 @@ pub fn fetchers(config: &Config) -> Arc<Make> {
                         "--fetch classic can't tell records of a transaction from others: it delivers them before \
                          their commit, and aborted ones too. Where Logic uses transactions, use --fetch auto or modern; \
                          --isolation-level read_uncommitted says that this is meant"
+                    );
+                }
+                if config.record_metadata {
+                    log::warn!(
+                        "--fetch classic reads no headers: --record-metadata tells Comets the records, and no traces. Where Logic \
+                         writes traceparent, use --fetch auto or modern"
                     );
                 }
                 Box::new(classic::Classic::new(&config, usize::MAX))

@@ -4,6 +4,7 @@ mod quiet;
 mod undecodable;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use tokio::time::timeout;
 
 use super::{Batch, FetchError, Fetcher, MAX_WAIT, Outcome, Positions, Record, raw};
 use crate::kafka::{self, Cluster, explained, is_login_refused};
+use crate::message::trace::{self, Trace};
 use crate::message::{PartitionId, TopicId, Topics, by_topic};
 use crate::settings::{Config, Isolation};
 use quiet::Quiet;
@@ -27,6 +29,8 @@ pub struct Modern {
     isolation: Isolation,
     /// What it asks for from one partition.
     bytes: usize,
+    /// Whether it looks for traces in the headers.
+    traces: bool,
     /// Runs only during a fetch, on the consumer thread.
     runtime: Option<Runtime>,
     reader: Option<Reader>,
@@ -44,6 +48,7 @@ impl Modern {
             topics: config.topics.clone(),
             isolation: config.isolation,
             bytes,
+            traces: config.record_metadata,
             runtime: None,
             reader: None,
         }
@@ -62,7 +67,8 @@ impl Modern {
                 Some(reader) => reader,
                 None => {
                     let of = (&self.topics, self.isolation);
-                    let reader = Reader::with_bytes(&self.cluster, of, self.bytes).await?;
+                    let mut reader = Reader::with_bytes(&self.cluster, of, self.bytes).await?;
+                    reader.traces = self.traces;
                     self.reader.insert(reader)
                 }
             };
@@ -123,6 +129,8 @@ pub(crate) struct Reader {
     /// The time of the last records, or of the last seek of all partitions.
     heard: Instant,
     quiet: Quiet,
+    /// Whether traces are looked for in the headers.
+    traces: bool,
 }
 
 /// Seeks all partitions after this long without a record. One that is quiet while others aren't, is sought as [`Quiet`] says.
@@ -192,6 +200,7 @@ impl Reader {
             at: Positions::new(),
             heard: Instant::now(),
             quiet: Quiet::default(),
+            traces: false,
         })
     }
 
@@ -313,6 +322,7 @@ impl Reader {
             by_partition.entry(partition).or_default().push(Record {
                 offset: record.offset,
                 size: size(&record),
+                trace: self.traces.then(|| trace(&record)).flatten(),
                 value: record.value,
                 timestamp: record.timestamp,
             });
@@ -396,6 +406,17 @@ impl Reader {
 }
 
 /// Bytes of key, value and headers. They share the broker's answer, or the block that the batch unpacked to.
+/// The trace that a record's headers tell.
+fn trace(record: &ConsumerRecord) -> Option<Arc<Trace>> {
+    let value = |name: &str| {
+        let mut headers = record.headers.iter();
+        let (_, value) = headers.find(|(other, _)| other == name)?;
+        value.as_deref()
+    };
+    let trace = Trace::of(value(trace::PARENT)?, value(trace::STATE))?;
+    Some(Arc::new(trace))
+}
+
 fn size(record: &ConsumerRecord) -> usize {
     let value = |of: &Option<Bytes>| of.as_ref().map_or(0, Bytes::len);
     let header = |(name, of): &(String, Option<Bytes>)| name.len() + value(of);

@@ -106,6 +106,10 @@ metrics! {
         "Calls that failed with this status and are tried again";
     DROPPED = Counter "job_dropped_total" ["comet"]
         "Messages that a Comet dropped for one user, who takes them too slowly (goim's Comets say so)";
+    CALLS_SAVED = Counter "job_calls_saved_total" []
+        "Calls that were not made because the Comet doesn't have the message's room (fan-out)";
+    COMET_ROOM_LIST_AGE_SECONDS = Gauge "job_comet_room_list_age_seconds" ["comet"]
+        "Time since the Comet was asked for the list of its rooms that counts now. Missing where none counts: it gets all rooms' messages";
     COMET_STATE = Gauge "job_comet_state" ["comet", "state"]
         "1 for the state that the Comet is in, as the worker sees it that sees it worst: up, refusing (it refuses everything, and gets one message a second), down (it is tried with one message at a time), detached (others don't wait for it, and it misses messages), catching_up (it gets what it missed)";
     COMET_MISSED_RECORDS = Gauge "job_comet_missed_records" ["comet"]

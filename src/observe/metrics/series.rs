@@ -125,6 +125,15 @@ impl Source {
         let dropped = comets().map(|(id, comet)| (values([comet]), totals.dropped(id)));
         page.counter(&DROPPED, dropped)?;
 
+        page.number(&CALLS_SAVED, self.figures.consumer.spared.get())?;
+        let (now, lists) = (Instant::now(), self.figures.consumer.room_lists());
+        let age = |(id, comet): (CometId, &str)| {
+            let age = now.saturating_duration_since(*lists.get(id)?);
+            Some((values([comet]), age.as_secs_f64()))
+        };
+        let ages: Vec<_> = comets().filter_map(age).collect();
+        page.gauge(&COMET_ROOM_LIST_AGE_SECONDS, ages)?;
+
         // Until the group's thread says something, none is behind.
         let accounts = self.figures.group.account().comets;
         let account = |id: CometId| accounts.get(id).copied().unwrap_or_default();

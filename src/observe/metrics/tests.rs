@@ -29,6 +29,8 @@ fn source() -> Source {
         messages: 3,
         bytes: 300,
     });
+    consumer.spared.add(6);
+    consumer.room_list(CometId(0), Some(Instant::now()));
     consumer.undecodable.add(1);
     consumer.failures.add(2);
     consumer.reconnects.add(1);

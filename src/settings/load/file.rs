@@ -6,7 +6,9 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::parser::Parser;
+use super::shown as without_secrets;
 use crate::base::text::escape_body;
+use crate::settings::metadata;
 
 /// Reads the file's keys and values, and checks each.
 ///
@@ -36,18 +38,23 @@ pub fn read(path: &Path, folder: &Path, parser: &Parser) -> Result<Vec<(String, 
                 hint(parser, key, value.get_ref())
             ));
         }
-        let value = plain(value.get_ref()).ok_or_else(|| {
-            format!(
-                "{at}: {key} must be a string, a number or a list of strings, not a {}",
-                value.get_ref().type_str()
-            )
-        })?;
+        let value = match (key, value.get_ref()) {
+            (metadata::KEY, DeValue::Table(table)) => pairs(table).ok_or_else(|| {
+                format!("{at}: {key} must have strings for its values, as {{ x-env = \"prod\" }}")
+            })?,
+            (_, value) => plain(value).ok_or_else(|| {
+                format!(
+                    "{at}: {key} must be a string, a number or a list of strings, not a {}",
+                    value.type_str()
+                )
+            })?,
+        };
         parser
             .check(key, &OsString::from(&value))
             .map_err(|reason| {
                 format!(
                     "{at}: {key} = {}: {}",
-                    escape_body(value.as_bytes()),
+                    escape_body(without_secrets(key, value.clone()).as_bytes()),
                     reason.of_value()
                 )
             })?;
@@ -67,6 +74,16 @@ fn hint(parser: &Parser, key: &str, value: &DeValue<'_>) -> String {
 /// The line number of the byte at `end`.
 fn line(text: &[u8], end: usize) -> usize {
     1 + text.iter().take(end).filter(|&&byte| byte == b'\n').count()
+}
+
+/// A table of names and values as it would be written in a flag.
+fn pairs(table: &DeTable<'_>) -> Option<String> {
+    let pairs = table.iter().map(|(name, value)| {
+        let value = value.get_ref().as_str()?;
+        Some(metadata::item(name.get_ref(), value))
+    });
+    let pairs: Option<Vec<_>> = pairs.collect();
+    pairs.map(|pairs| pairs.join(","))
 }
 
 /// A value as it would be written in a flag: a list becomes one of commas.

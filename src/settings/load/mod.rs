@@ -22,6 +22,7 @@ use clap::{Arg, ArgMatches, Args, FromArgMatches};
 use crate::base::text::escape_body;
 use crate::settings::Config;
 use crate::settings::args::{Secrets, SettingArgs};
+use crate::settings::metadata;
 use crate::settings::security::{PASSWORD_VARIABLE, SECRET_VARIABLE, Secret};
 use parser::{Parser, argument};
 
@@ -81,6 +82,8 @@ pub struct Setting {
     pub key: String,
     /// `None`: there is none.
     pub value: Option<String>,
+    /// The whole value, where nothing may show it.
+    hidden: Option<Secret>,
     pub origin: Origin,
 }
 
@@ -165,7 +168,9 @@ impl Loaded {
     /// The settings that have other values in `newer`.
     pub fn changes(&self, newer: &Loaded) -> Vec<Change> {
         let pairs = self.settings.iter().zip(&newer.settings);
-        let changed = pairs.filter(|(before, after)| before.value != after.value);
+        let changed = pairs.filter(|(before, after)| {
+            (&before.value, &before.hidden) != (&after.value, &after.hidden)
+        });
         let changes = changed.map(|(before, after)| Change {
             key: after.key.clone(),
             before: before.shown(),
@@ -225,7 +230,7 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
             parser.check(key, value).map_err(|reason| {
                 format!(
                     "environment variable {name}={}: {}",
-                    escape_body(value.as_encoded_bytes()),
+                    escape_body(shown(key, value.to_string_lossy().into()).as_bytes()),
                     reason.of_value()
                 )
             })?;
@@ -242,9 +247,12 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
     let merged = parser.parse(args).map_err(|error| error.to_string())?;
     let settings = parser.keys.iter().map(|key| {
         let value = merged.get_raw(&id(key)).into_iter().flatten().next();
+        let value = value.map(|value| value.to_string_lossy().into_owned());
+        let hidden = value.as_deref().filter(|_| key == metadata::KEY);
         Setting {
             key: key.clone(),
-            value: value.map(|value| value.to_string_lossy().into_owned()),
+            hidden: hidden.map(Secret::new),
+            value: value.map(|value| shown(key, value)),
             origin: values
                 .get(key)
                 .map_or(Origin::Default, |(_, origin)| origin.clone()),
@@ -266,6 +274,7 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
         settings.extend(secret.as_ref().map(|_| Setting {
             key: key.into(),
             value: Some(HIDDEN.into()),
+            hidden: None,
             origin: Origin::Variable(variable.into()),
         }));
     }
@@ -278,6 +287,14 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
         ignored,
         config,
     })
+}
+
+/// A setting's value, without what nothing may show.
+fn shown(key: &str, value: String) -> String {
+    match key {
+        metadata::KEY => metadata::shown(&value),
+        _ => value,
+    }
 }
 
 /// A secret, where the environment holds it. No error shows it.

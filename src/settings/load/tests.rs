@@ -1,13 +1,16 @@
 //! All sources together.
 
+mod hidden;
+
 use super::*;
+use crate::base::metadata::Source;
 use crate::message::{Dialect, Topics};
 use crate::settings::security::{
     self, ClientCertificate, Identification, Mechanism, Password, Sasl, Tls, TokenEndpoint,
 };
 use crate::settings::{
-    AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, Fetch, GroupProtocol, Http, Isolation,
-    LogFormat, LogMessages, Security, Socket, TooOld, UnknownServer, Window,
+    AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, FanOut, Fetch, GroupProtocol, Http,
+    Isolation, LogFormat, LogMessages, Metadata, Security, Socket, TooOld, UnknownServer, Window,
 };
 use std::time::Duration;
 
@@ -72,7 +75,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ssl-endpoint-identification-algorithm = 'none'\nsasl-mechanism = 'scram-sha-256'\nsasl-username = 'u'\n\
         sasl-password-file = 'p'\nclient-id = 'n'\nclient-rack = 'r'\ntopic = 't'\ngroup = 'g'\nauto-offset-reset = 'by_duration:1h'\ngroup-instance-id = 'i'\n\
         group-protocol = 'consumer'\nsession-timeout = '6s'\ncomet = 'c:1,[::1]:2'\ncomet-refresh = '7s'\ndialect = 'goim'\npush-unknown-server = 'all'\ncomet-tls = 'on'\n\
-        comet-ca = 'comet-ca.pem'\ncomet-certificate = 'cc.pem'\ncomet-key = 'cc.key'\ncomet-server-name = 'comet.internal'\nthreads = 1\nwindow = 0x10\ncaller = 'lean'\ncork-calls = 'off'\nfetch = 'modern'\n\
+        comet-ca = 'comet-ca.pem'\ncomet-certificate = 'cc.pem'\ncomet-key = 'cc.key'\ncomet-server-name = 'comet.internal'\ncomet-metadata = { authorization = 'file:/t', x-env = 'a,b' }\nrecord-metadata = 'on'\nfan-out = 'rooms'\nthreads = 1\nwindow = 0x10\ncaller = 'lean'\ncork-calls = 'off'\nfetch = 'modern'\n\
         isolation-level = 'read_uncommitted'\n\
         coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
         call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '7m'\nmax-age = '2h'\nmax-age-action = 'dead-letter'\nlog-messages = 'sample:100'\nlog-format = 'json'\nhttp = '0.0.0.0:80'\ncontrol = '/run/j.sock'\n";
@@ -112,6 +115,12 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
             client: Some(("cc.pem".into(), "cc.key".into())),
             server_name: Some("comet.internal".into()),
         }),
+        fan_out: FanOut::Rooms,
+        record_metadata: true,
+        comet_metadata: Metadata(vec![
+            ("authorization".into(), Source::File("/t".into())),
+            ("x-env".into(), Source::Given("a,b".into())),
+        ]),
         threads: 1,
         window: Window::Calls(16),
         caller: Caller::Lean,
@@ -168,6 +177,9 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_COMET_CERTIFICATE", "cc.pem"),
         ("JOB_COMET_KEY", "cc.key"),
         ("JOB_COMET_SERVER_NAME", "comet.internal"),
+        ("JOB_FAN_OUT", "rooms"),
+        ("JOB_RECORD_METADATA", "on"),
+        ("JOB_COMET_METADATA", r"authorization=file:/t, x-env=a\,b"),
         ("JOB_THREADS", "1"),
         ("JOB_WINDOW", "16"),
         ("JOB_CALLER", "lean"),

@@ -5,6 +5,7 @@ mod one_key;
 mod sim;
 mod skip;
 mod suspects;
+mod tells;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chatroom_job::comet::methods;
+use chatroom_job::message::proto::comet::RoomsReply;
 use chatroom_job::message::proto::protocol::Proto;
 use grpcio::{
     EnvBuilder, Environment, RpcContext, RpcStatus, RpcStatusCode, Server, ServerBuilder,
@@ -30,6 +31,8 @@ pub struct Call {
     pub op: i32,
     pub seq: i32,
     pub body: Bytes,
+    /// What came along with it.
+    pub metadata: Vec<(String, Vec<u8>)>,
     /// What this Comet answered; `None` while it has not.
     pub answer: Option<RpcStatusCode>,
 }
@@ -54,6 +57,7 @@ impl Call {
             op: proto.op,
             seq: proto.seq,
             body: proto.body,
+            metadata: Vec::new(),
             answer: None,
         }
     }
@@ -66,6 +70,13 @@ impl Call {
             Rpc::Broadcast => "everybody".into(),
             Rpc::Rooms => "rooms".into(),
         }
+    }
+
+    /// The values of this name that came along.
+    pub fn metadata(&self, name: &str) -> Vec<&[u8]> {
+        let all = self.metadata.iter();
+        let named = all.filter(|(other, _)| other == name);
+        named.map(|(_, value)| value.as_slice()).collect()
     }
 
     pub fn text(&self) -> String {
@@ -112,6 +123,8 @@ struct State {
     /// The call that each ordering key has in flight.
     active: HashMap<String, usize>,
     overlaps: Vec<String>,
+    /// What it answers to `Rooms`.
+    rooms: Vec<String>,
     /// Hanging calls: a dropped sink would cancel its call.
     hanging: Vec<Box<dyn Any + Send>>,
 }
@@ -144,6 +157,7 @@ impl Comet {
                 calls: Vec::new(),
                 active: HashMap::new(),
                 overlaps: Vec::new(),
+                rooms: Vec::new(),
                 hanging: Vec::new(),
             })),
             server: Mutex::new(None),
@@ -197,6 +211,11 @@ impl Comet {
     /// From now on each call is answered as `rule` says.
     pub fn answer(&self, rule: impl Fn(&Call) -> Answer + Send + Sync + 'static) {
         lock(&self.state).rule = Arc::new(rule);
+    }
+
+    /// From now on it says that it has these rooms.
+    pub fn has_rooms(&self, rooms: impl IntoIterator<Item = String>) {
+        lock(&self.state).rooms = rooms.into_iter().collect();
     }
 
     /// OK, but after the next `swift` calls only half a second later: what a test does in the middle of them then comes
@@ -303,7 +322,10 @@ fn service(state: &Arc<Mutex<State>>, run: usize) -> Service {
             room.receive(ctx, call, sink);
         })
         .add_unary_handler(&methods::ROOMS, move |ctx, _, sink| {
-            rooms.receive(ctx, Call::new(Rpc::Rooms, Proto::new()), sink);
+            let mut reply = RoomsReply::new();
+            let all = lock(&rooms.state).rooms.clone();
+            reply.rooms = all.into_iter().map(|room| (room, true)).collect();
+            rooms.receive_with(ctx, Call::new(Rpc::Rooms, Proto::new()), sink, reply);
         })
         .build()
 }
@@ -322,23 +344,37 @@ impl Desk {
         call: Call,
         sink: UnarySink<R>,
     ) {
+        self.receive_with(ctx, call, sink, R::default());
+    }
+
+    fn receive_with<R: Send + 'static>(
+        &self,
+        ctx: RpcContext<'_>,
+        mut call: Call,
+        sink: UnarySink<R>,
+        reply: R,
+    ) {
+        let headers = ctx.request_headers().iter();
+        call.metadata = headers
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         let rule = Arc::clone(&lock(&self.state).rule);
         let answer = rule(&call);
         let index = self.write_down(call, !matches!(answer, Answer::Hang));
         let desk = self.clone();
         match answer {
-            Answer::Ok => ctx.spawn(desk.reply(index, RpcStatus::ok(), sink)),
+            Answer::Ok => ctx.spawn(desk.reply(index, Ok(reply), sink)),
             Answer::Status(code) => {
                 let status = RpcStatus::with_message(code, "as the test asked".into());
-                ctx.spawn(desk.reply(index, status, sink));
+                ctx.spawn(desk.reply(index, Err(status), sink));
             }
             Answer::Said(code, text) => {
-                ctx.spawn(desk.reply(index, RpcStatus::with_message(code, text), sink));
+                ctx.spawn(desk.reply(index, Err(RpcStatus::with_message(code, text)), sink));
             }
             Answer::OkAfter(delay) => {
                 runtime().spawn(async move {
                     tokio::time::sleep(delay).await;
-                    desk.reply(index, RpcStatus::ok(), sink).await;
+                    desk.reply(index, Ok(reply), sink).await;
                 });
             }
             Answer::Hang => lock(&self.state).hanging.push(Box::new(sink)),
@@ -365,8 +401,11 @@ impl Desk {
         index
     }
 
-    async fn reply<R: Default>(self, index: usize, status: RpcStatus, sink: UnarySink<R>) {
-        let code = status.code();
+    async fn reply<R>(self, index: usize, answer: Result<R, RpcStatus>, sink: UnarySink<R>) {
+        let code = answer
+            .as_ref()
+            .err()
+            .map_or(RpcStatusCode::OK, RpcStatus::code);
         {
             let mut state = lock(&self.state);
             if state.run != self.run {
@@ -380,10 +419,9 @@ impl Desk {
             }
         }
         // The caller may have gone in the meantime: then there is nobody to tell.
-        let _ = if code == RpcStatusCode::OK {
-            sink.success(R::default()).await
-        } else {
-            sink.fail(status).await
+        let _ = match answer {
+            Ok(reply) => sink.success(reply).await,
+            Err(status) => sink.fail(status).await,
         };
     }
 }

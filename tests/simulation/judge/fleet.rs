@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Due, Judge, Place, Written};
+use crate::message::CometId;
 use crate::message::call::Target;
 
 /// What is written so long after a change is routed by jobs that know it: they heard of it, and their threads stood still now and then.
@@ -81,9 +82,10 @@ impl Judge {
 
     /// Whether a record that is written now has to get to a Comet.
     pub(super) fn is_due(&self, comet: usize, record: &Written) -> bool {
-        let is_for_it = match record.target {
+        let is_for_it = match &record.target {
             None => false,
             Some(Target::All) => true,
+            Some(Target::Some(have)) => have.contains(&CometId(comet as u32)),
             Some(Target::One(one)) => {
                 let one = one.0 as usize;
                 // One that names a Comet which nobody knows goes to all.
@@ -95,9 +97,10 @@ impl Judge {
 
     /// Whether a Comet may get a record that was written before.
     pub(super) fn may_get(&self, comet: usize, record: &Written) -> bool {
-        match record.target {
+        match &record.target {
             None => false,
-            Some(Target::All) => true,
+            // It may have the room for a while.
+            Some(Target::All | Target::Some(_)) => true,
             Some(Target::One(one)) => {
                 let one = one.0 as usize;
                 one == comet || !self.fleet[one].is_sure(record.at)

@@ -89,7 +89,7 @@ async fn outcome(
         Ok(request) => request,
         Err(status) => return Some(Err(status)),
     };
-    match service.call(path, peer, request) {
+    match service.call_with(&head.headers, path, peer, request) {
         Answer::Now(outcome) => Some(outcome),
         Answer::Later(later) => tokio::select! {
             outcome = later => Some(outcome.unwrap_or_else(|_| {

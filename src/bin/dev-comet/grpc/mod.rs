@@ -11,6 +11,7 @@ mod status;
 mod tls;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use tokio::sync::oneshot;
 
 pub use listen::{Listener, Server};
@@ -34,4 +35,9 @@ pub trait Service: Clone + Send + Sync + 'static {
 
     /// A request has come from `peer`. This must be quick.
     fn call(&self, path: &str, peer: &str, request: Bytes) -> Answer;
+
+    /// The same, with what came along as the call's metadata.
+    fn call_with(&self, _: &HeaderMap, path: &str, peer: &str, request: Bytes) -> Answer {
+        self.call(path, peer, request)
+    }
 }

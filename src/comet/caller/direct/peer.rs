@@ -7,20 +7,22 @@ use super::super::lean::{Address, Closed, Config, LinkId, Links};
 use super::question::Question;
 use crate::base::backoff::Backoff;
 use crate::comet::connecting::{
-    CONNECT_WITHIN, RECONNECT_FIRST, RECONNECT_MOST, SIGN_OF_LIFE_AFTER, SIGN_OF_LIFE_WITHIN,
+    CONNECT_WITHIN, LONGEST_ANSWER, RECONNECT_FIRST, RECONNECT_MOST, SIGN_OF_LIFE_AFTER,
+    SIGN_OF_LIFE_WITHIN,
 };
 use crate::comet::location::Location;
+use crate::comet::metadata::Metadata;
 use crate::comet::quiet::Quiet;
 use crate::comet::tls::Tls;
-
-/// The most that an answer may have, as with gRPC's library. Only the list of rooms is longer than nothing, and nobody reads it.
-const LONGEST_ANSWER: u32 = 4 << 20;
 
 pub struct Peer {
     pub location: Arc<Location>,
     tls: Option<Arc<Tls>>,
     /// Of the addresses that the connection is for.
     version: u64,
+    /// What goes along with each call, and which version of it the connection has; `None` for an unknown one.
+    metadata: Option<Arc<Metadata>>,
+    sends: Option<u64>,
     /// The connection that new calls take.
     link: Option<Connected>,
     backoff: Backoff,
@@ -38,11 +40,17 @@ struct Connected {
 }
 
 impl Peer {
-    pub fn new(location: Arc<Location>, tls: Option<Arc<Tls>>) -> Self {
+    pub fn new(
+        location: Arc<Location>,
+        metadata: Option<Arc<Metadata>>,
+        tls: Option<Arc<Tls>>,
+    ) -> Self {
         Self {
             version: location.version(),
             location,
             tls,
+            metadata,
+            sends: None,
             link: None,
             backoff: Backoff::new(RECONNECT_FIRST, RECONNECT_MOST),
             failed: None,
@@ -61,7 +69,10 @@ impl Peer {
         }
         if let Some(link) = self.link {
             match links.see(link.id) {
-                Some(connection) if connection.takes_calls() => return Ok(link.id),
+                Some(connection) if connection.takes_calls() => {
+                    self.bring_up_to_date(link.id, links);
+                    return Ok(link.id);
+                }
                 // That it is over is about to be heard: until then there is no other.
                 Some(connection) if connection.is_closed() => {
                     return Err(connection.why().to_owned());
@@ -82,11 +93,23 @@ impl Peer {
         Ok(id)
     }
 
+    /// Has a connection's calls send what is to go along with them now.
+    fn bring_up_to_date(&mut self, id: LinkId, links: &mut Links) {
+        if let Some(metadata) = &self.metadata {
+            let version = Some(metadata.version());
+            if self.sends != version {
+                self.sends = version;
+                let fields = metadata.fields();
+                links.with(id, |connection| connection.send_along(&fields));
+            }
+        }
+    }
+
     /// Begins to make another connection.
     ///
     /// # Errors
     /// There is nowhere to connect to, or TLS can't begin: why.
-    pub fn open(&self, links: &mut Links, now: Instant) -> Result<LinkId, String> {
+    pub fn open(&mut self, links: &mut Links, now: Instant) -> Result<LinkId, String> {
         let location = &self.location;
         let addresses: Vec<_> = match location.path() {
             Some(path) => vec![Address::Unix(path.into())],
@@ -96,7 +119,12 @@ impl Peer {
             return Err(location.not_found());
         }
         let config = config(location, self.tls.as_deref())?;
-        Ok(links.open(addresses, config, now))
+        let id = links.open(addresses, config, now);
+        self.sends = None;
+        self.bring_up_to_date(id, links);
+        // Which connection the next calls take is open.
+        self.sends = None;
+        Ok(id)
     }
 
     /// The connection that is there.
@@ -129,6 +157,7 @@ impl Peer {
     /// New calls take another connection, which works.
     pub fn replace(&mut self, id: LinkId, now: Instant) {
         self.link = Some(Connected { id, since: now });
+        self.sends = None;
         self.quiet.lost();
     }
 

@@ -75,7 +75,7 @@ fn located(address: &str) -> Arc<Location> {
 }
 
 fn direct(addresses: &[&str]) -> Direct {
-    let mut direct = Direct::new(MANNER, None).expect("a poller");
+    let mut direct = Direct::new(MANNER, (None, None)).expect("a poller");
     for (comet, address) in (0..).map(CometId).zip(addresses) {
         direct.join(comet, located(address));
     }
@@ -101,7 +101,7 @@ impl Direct {
     }
 
     fn start(&mut self, comet: CometId, id: usize, room: &str) {
-        self.call(comet, id, &to_room(room), 0, Instant::now());
+        self.call(comet, id, &to_room(room), (0, &[]), Instant::now());
     }
 
     fn await_ended(&mut self) -> Ended {
@@ -122,7 +122,7 @@ impl Direct {
             Ended::Call {
                 comet, id, answer, ..
             } => (comet, id, answer),
-            Ended::Probe { .. } => panic!("nobody probed"),
+            Ended::Probe { .. } | Ended::Rooms { .. } => panic!("nobody asked"),
         }
     }
 }
@@ -170,13 +170,19 @@ fn where_nobody_is_calls_end_at_once_until_the_next_attempt() {
     assert!(direct.link_to(COMET).is_none());
 
     let now = Instant::now();
-    direct.call(COMET, 2, &to_room("r"), 0, now);
+    direct.call(COMET, 2, &to_room("r"), (0, &[]), now);
     assert!(direct.link_to(COMET).is_none(), "it is too early");
     let (_, id, answer) = direct.await_call();
     assert_eq!((id, answer.expect_err("nobody is there").code), (2, 14));
 
     let (_comet, _) = comet_at(&address);
-    direct.call(COMET, 3, &to_room("r"), 0, now + Duration::from_secs(1));
+    direct.call(
+        COMET,
+        3,
+        &to_room("r"),
+        (0, &[]),
+        now + Duration::from_secs(1),
+    );
     assert!(direct.link_to(COMET).is_some(), "it is time");
     assert_eq!(direct.await_call(), (COMET, 3, Ok(())));
 }

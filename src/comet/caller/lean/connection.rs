@@ -22,6 +22,7 @@ use super::head::Heads;
 use super::hpack::Decoder;
 use super::settings::{Peer, greet};
 use super::streams::Streams;
+use crate::comet::metadata;
 use crate::comet::tls::Secured;
 use alive::Alive;
 
@@ -190,6 +191,11 @@ impl Connection {
             flood: Flood::new(now),
             why: "".into(),
         }
+    }
+
+    /// Has these fields in the head of each call from now on.
+    pub fn send_along(&mut self, fields: &[metadata::Field]) {
+        self.heads.extras.set(fields);
     }
 
     pub fn config(&self) -> &Config {

@@ -4,11 +4,14 @@
 //! field is entered into the server's table when it is first sent, and is one byte from then on. Nothing is entered that would
 //! push something out.
 
+mod extra;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::hpack::{LIMIT, OVERHEAD, statics, write_integer, write_string};
 use super::status;
+pub use extra::{Along, Extras};
 
 /// How many paths and how many time limits are entered. What comes beyond is written out each time.
 const KNOWN: usize = 8;
@@ -31,6 +34,8 @@ pub struct Heads {
     user_agent: Field,
     paths: Vec<Field>,
     timeouts: Vec<(Duration, Field)>,
+    /// What else each request has.
+    pub extras: Extras,
     table: Entries,
 }
 
@@ -69,6 +74,7 @@ impl Heads {
             user_agent: field(statics::USER_AGENT, user_agent),
             paths: Vec::new(),
             timeouts: Vec::new(),
+            extras: Extras::default(),
             table: Entries::new(),
         }
     }
@@ -90,11 +96,11 @@ impl Heads {
     pub fn list_size(&self, path: &str) -> usize {
         let scheme = usize::from(self.scheme == statics::SCHEME_HTTPS);
         let values = path.len() + self.authority.value.len() + self.user_agent.value.len() + scheme;
-        NAMES_AND_FIXED + LONGEST_TIMEOUT + values + FIELDS * OVERHEAD
+        NAMES_AND_FIXED + LONGEST_TIMEOUT + values + FIELDS * OVERHEAD + self.extras.list_size()
     }
 
     /// Appends the block of a request.
-    pub fn write(&mut self, path: &str, limit: Limit, out: &mut Vec<u8>) {
+    pub fn write(&mut self, path: &str, limit: Limit, along: &Along, out: &mut Vec<u8>) {
         self.table.announce(out);
         out.extend_from_slice(&[0x80 | statics::METHOD_POST, 0x80 | self.scheme]);
         let table = &mut self.table;
@@ -104,6 +110,8 @@ impl Heads {
         write_timeout(&mut self.timeouts, limit, table, out);
         self.content_type.write(table, out);
         self.user_agent.write(table, out);
+        self.extras.write(table, out);
+        along.write(out);
     }
 }
 
@@ -233,9 +241,14 @@ impl Entries {
         }
     }
 
+    /// Whether one of this size fits in, and nothing has to go.
+    fn has_room(&self, size: usize) -> bool {
+        self.size + size <= self.max
+    }
+
     /// Enters one of this size. Returns `None` where something would have to go.
     fn enter(&mut self, size: usize) -> Option<usize> {
-        if self.size + size > self.max {
+        if !self.has_room(size) {
             return None;
         }
         self.size += size;
@@ -256,9 +269,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const USUAL: Limit = Limit::Usual(Duration::from_secs(5));
+    pub const USUAL: Limit = Limit::Usual(Duration::from_secs(5));
 
-    fn read(decoder: &mut loona_hpack::Decoder<'_>, block: &[u8]) -> String {
+    pub fn read(decoder: &mut loona_hpack::Decoder<'_>, block: &[u8]) -> String {
         let fields = decoder
             .decode(block)
             .expect("another implementation reads it");
@@ -272,14 +285,14 @@ mod tests {
         fields.iter().map(line).collect()
     }
 
-    fn expected(path: &str, timeout: &str) -> String {
+    pub fn expected(path: &str, timeout: &str) -> String {
         format!(
             ":method: POST\n:scheme: http\n:path: {path}\n:authority: comet-1:3109\nte: trailers\ngrpc-timeout: {timeout}\n\
              content-type: application/grpc\nuser-agent: job/1\n"
         )
     }
 
-    fn heads() -> Heads {
+    pub fn heads() -> Heads {
         Heads::new("comet-1:3109", "job/1")
     }
 
@@ -290,7 +303,7 @@ mod tests {
             let mut lengths = Vec::new();
             for _ in 0..2 {
                 let mut block = Vec::new();
-                heads.write(path, USUAL, &mut block);
+                heads.write(path, USUAL, &Along::default(), &mut block);
                 assert_eq!(read(&mut decoder, &block), expected(path, "5S"));
                 lengths.push(block.len());
             }
@@ -304,7 +317,7 @@ mod tests {
         for millis in [4_321, 4_322] {
             let mut block = Vec::new();
             let left = Limit::Left(Duration::from_millis(millis));
-            heads.write("/a", left, &mut block);
+            heads.write("/a", left, &Along::default(), &mut block);
             assert_eq!(
                 read(&mut decoder, &block),
                 expected("/a", &format!("{millis}m"))
@@ -320,7 +333,7 @@ mod tests {
             let mut decoder = loona_hpack::Decoder::new();
             let mut block = Vec::new();
             let left = Limit::Left(Duration::from_micros(12_345_678));
-            heads.write("/path", left, &mut block);
+            heads.write("/path", left, &Along::default(), &mut block);
             let fields = decoder.decode(&block).expect("it can be read");
             let size: usize = fields
                 .iter()
@@ -349,7 +362,7 @@ mod tests {
                 }
                 let path = format!("/{}{path}", "p".repeat(path * 10));
                 let mut block = Vec::new();
-                heads.write(&path, Limit::Usual(Duration::from_secs(timeout)), &mut block);
+                heads.write(&path, Limit::Usual(Duration::from_secs(timeout)), &Along::default(), &mut block);
                 prop_assert_eq!(read(&mut decoder, &block), expected(&path, &format!("{timeout}S")));
             }
         }

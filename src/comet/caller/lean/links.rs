@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token, Waker};
 
 use super::connection::{Call, Config, Connection, Finished, Key};
+use super::head::Along;
 use super::link::Link;
 use super::socket::Address;
 use crate::comet::tls::Certificate;
@@ -91,7 +92,7 @@ impl Links {
         LinkId(place)
     }
 
-    /// Makes a call on a connection that isn't closed. It leaves with the next [`Self::flush`].
+    /// As [`Self::call_along`], with the fields alone that all calls have.
     pub fn call(
         &mut self,
         id: LinkId,
@@ -99,7 +100,21 @@ impl Links {
         now: Instant,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Option<Key> {
-        self.with(id, |connection| connection.call(call, now, write))
+        self.call_along(id, call, &Along::default(), now, write)
+    }
+
+    /// Makes a call on a connection that isn't closed. It leaves with the next [`Self::flush`].
+    pub fn call_along(
+        &mut self,
+        id: LinkId,
+        call: Call<'_>,
+        along: &Along,
+        now: Instant,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<Key> {
+        self.with(id, |connection| {
+            connection.call_along(call, along, now, write)
+        })
     }
 
     /// How a connection is, until its [`Event::Closed`].

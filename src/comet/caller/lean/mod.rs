@@ -32,5 +32,6 @@ mod streams;
 mod tls;
 
 pub use connection::{By, Call, Config, Connection, Finished, Key};
+pub use head::Along;
 pub use links::{Closed, Event, LinkId, Links};
 pub use socket::Address;

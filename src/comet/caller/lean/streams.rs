@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::answer::Answer;
 use super::flow::{Credit, Window};
+use super::head::Along;
 
 /// Memory that a call leaves to the next one.
 const KEPT: usize = 4 << 10;
@@ -25,6 +26,7 @@ pub struct Stream {
     pub opened: Option<Opened>,
     /// Where it has none yet: what it is called with.
     pub path: String,
+    pub along: Along,
     /// What is still to be sent, from `body_sent` on.
     pub body: Vec<u8>,
     pub body_sent: usize,
@@ -155,6 +157,7 @@ impl Slot {
                 deadline,
                 opened: None,
                 path: String::new(),
+                along: Along::default(),
                 body: Vec::new(),
                 body_sent: 0,
                 answer: Answer::default(),
@@ -182,6 +185,7 @@ impl Stream {
 
     fn clear(&mut self) {
         self.path.clear();
+        self.along.set(&[]);
         self.clear_body();
         self.answer.clear();
     }

@@ -16,6 +16,7 @@ fn what_is_too_old_is_read_and_not_sent() {
     bench.assign(epoch(1), 0, &[]);
     let record = |offset| Record {
         offset,
+        trace: None,
         value: Some(value("r1")),
         size: 1,
         timestamp: offset,

@@ -10,6 +10,7 @@ use super::super::super::endpoint_stats::Fleet;
 use super::super::super::scheduler::Id;
 use super::super::Core;
 use crate::message::call::{Call, Delivery, Frame, OrderingKey, Target};
+use crate::message::coordinates::Coordinates;
 use crate::message::fleet::Node;
 use crate::message::worker::Event;
 use crate::message::{
@@ -52,12 +53,16 @@ pub struct Recorder {
     pub probes: Vec<CometId>,
     /// Whom the calls to users were for, in their order.
     pub users: Vec<String>,
+    /// Of each call that tells which records it carries: their offsets, the attempt and the trace's parent.
+    pub told: Vec<(Vec<i64>, u32, Option<String>)>,
 }
 
 impl Effects for Recorder {
     fn call(&mut self, comet: CometId, id: Id, call: &Call, doublings: u32, _now: Instant) {
         let body = call.clone().body_mut().clone();
-        let offset = i64::from_be_bytes(body[..].try_into().expect("an offset"));
+        // Of several that were merged, the last one's.
+        let last = body.len() - size_of::<i64>();
+        let offset = i64::from_be_bytes(body[last..].try_into().expect("an offset"));
         if let Call::PushMsg { keys, .. } = call {
             self.users.push(keys.join(","));
         }
@@ -67,6 +72,13 @@ impl Effects for Recorder {
             offset,
             doublings,
         });
+    }
+
+    fn tells(&mut self, coordinates: &Coordinates<'_>) {
+        let offsets = coordinates.records.iter().map(|record| record.offset);
+        let trace = coordinates.trace.as_ref().map(|trace| trace.parent.clone());
+        self.told
+            .push((offsets.collect(), coordinates.attempt, trace));
     }
 
     fn probe(&mut self, comet: CometId) {
@@ -236,6 +248,7 @@ pub fn message(key: u64, offset: i64, target: Target) -> Message {
             offset,
         },
         bytes: body.len(),
+        trace: None,
         without: None,
         again: false,
         delivery: Delivery {

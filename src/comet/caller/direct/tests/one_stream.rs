@@ -45,7 +45,7 @@ fn a_call_that_gets_no_stream_in_time_tells_nothing_of_its_message() {
         deadline: Duration::from_secs(1),
         ..MANNER
     };
-    let mut direct = Direct::new(manner, None).expect("a poller");
+    let mut direct = Direct::new(manner, (None, None)).expect("a poller");
     direct.join(COMET, located(&address));
     direct.start(COMET, 1, "r");
     direct.start(COMET, 2, "r");

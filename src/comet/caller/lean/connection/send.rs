@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::answer::PREFIX;
 use super::super::flow::{Credit, Window};
 use super::super::frame::{self, DATA, END_HEADERS, END_STREAM, HEAD, HEADERS, Head, MAX_31};
-use super::super::head::{self, Limit};
+use super::super::head::{self, Along, Limit};
 use super::super::status;
 use super::super::streams::{Key, Opened};
 use super::{By, Call, Connection, HEADS, STREAM_WINDOW, State};
@@ -14,8 +14,19 @@ use super::{By, Call, Connection, HEADS, STREAM_WINDOW, State};
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Connection {
-    /// Makes a call; `write` appends its message. The call's bytes leave with the next output, or as soon as the peer lets them.
+    /// As [`Self::call_along`], with the fields alone that all calls have.
     pub fn call(&mut self, call: Call<'_>, now: Instant, write: impl FnOnce(&mut Vec<u8>)) -> Key {
+        self.call_along(call, &Along::default(), now, write)
+    }
+
+    /// Makes a call; `write` appends its message. The call's bytes leave with the next output, or as soon as the peer lets them.
+    pub fn call_along(
+        &mut self,
+        call: Call<'_>,
+        along: &Along,
+        now: Instant,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Key {
         if self.streams.len() == 0 {
             self.alive.begin(now);
         }
@@ -36,13 +47,14 @@ impl Connection {
         if !self.queued.is_empty() || !self.may_open() {
             if let Some(stream) = self.streams.get(key) {
                 stream.path.push_str(call.path);
+                stream.along.copy(along);
                 stream.body.extend_from_slice(&[0; PREFIX]);
                 write(&mut stream.body);
                 let length = stream.body.len() - PREFIX;
                 set_prefix(&mut stream.body, length);
             }
             self.queued.push_back(key);
-        } else if self.open(key, call.path, Limit::Usual(call.within)) {
+        } else if self.open(key, call.path, along, Limit::Usual(call.within)) {
             self.send_at_once(key, write);
         }
         key
@@ -55,8 +67,8 @@ impl Connection {
     }
 
     /// Opens a call's stream, and writes its head. Returns false where the call ended over that.
-    fn open(&mut self, key: Key, path: &str, limit: Limit) -> bool {
-        let size = self.heads.list_size(path);
+    fn open(&mut self, key: Key, path: &str, along: &Along, limit: Limit) -> bool {
+        let size = self.heads.list_size(path) + along.list_size();
         let most = head::LONGEST.min(self.peer.max_header_list as usize);
         if size > most {
             let why = format!(
@@ -75,7 +87,7 @@ impl Connection {
         self.streams.open(key, opened);
         let at = self.output.len();
         self.output.extend_from_slice(&[0; HEAD]);
-        self.heads.write(path, limit, &mut self.output);
+        self.heads.write(path, limit, along, &mut self.output);
         let head = Head {
             len: self.output.len() - at - HEAD,
             kind: HEADERS,
@@ -127,10 +139,11 @@ impl Connection {
                 continue;
             };
             let path = std::mem::take(&mut stream.path);
+            let along = std::mem::take(&mut stream.along);
             let left = stream.deadline.saturating_duration_since(now);
             if left.is_zero() {
                 self.overdue(key);
-            } else if self.open(key, &path, Limit::Left(left)) {
+            } else if self.open(key, &path, &along, Limit::Left(left)) {
                 self.blocked.push_back(key);
             }
         }
