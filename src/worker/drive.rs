@@ -147,7 +147,8 @@ impl Core {
                 (None, Some((call, carries))) => (call, *carries),
                 (None, None) => (call, Carries::Messages(1)),
             };
-            let doublings = next.start(carries);
+            let pace = (self.coalescer.as_ref()).and_then(|coalescer| coalescer.pace_of(call));
+            let doublings = next.start(carries, pace);
             effects.count(Figure::Carries(count));
             effects.call(endpoint.comet, first, call, doublings, now);
             return true;
