@@ -109,6 +109,9 @@ fn kafkas_console_producer_with_every_codec_on_4_3_1() {
             "--compression-codec",
             codec,
             "--sync",
+            // Each record would wait a second for others.
+            "--timeout",
+            "0",
         ];
         let options: Vec<&str> = options.into_iter().chain(keyed).collect();
         let done = kafka.tool_with_input("kafka-console-producer", &options, &lines);

@@ -44,7 +44,9 @@ impl Absent {
                     log::info!("topic {name} is there by now, and has {partitions}");
                 }
             } else if !self.said.contains(&topic)
-                && let Some(why) = why_unreadable(kafka, &Cluster::of(config), name).await
+                // What is to be allowed is of this topic alone.
+                && let Some(why) =
+                    why_unreadable(kafka, &Cluster::of(&config.of_topic(name)), name).await
             {
                 log::error!(
                     "{why}. The other topics are read, and topic {name} within seconds of being there"

@@ -107,6 +107,8 @@ struct State {
     /// Counts the starts: what an earlier server still had to answer is void.
     run: usize,
     calls: Vec<Call>,
+    /// The server cuts its calls: who made them may call again before this side knows that they have ended.
+    is_ending: bool,
     /// The call that each ordering key has in flight.
     active: HashMap<String, usize>,
     overlaps: Vec<String>,
@@ -138,6 +140,7 @@ impl Comet {
             state: Arc::new(Mutex::new(State {
                 rule: Arc::new(|_| Answer::Ok),
                 run: 0,
+                is_ending: false,
                 calls: Vec::new(),
                 active: HashMap::new(),
                 overlaps: Vec::new(),
@@ -179,12 +182,14 @@ impl Comet {
         let Some(mut server) = lock(&self.server).take() else {
             return;
         };
+        lock(&self.state).is_ending = true;
         let ended = server.shutdown();
         server.cancel_all_calls();
         runtime().block_on(ended).expect("a gRPC server ends");
         // Only now: calls came in until the end, and all of them are cut off.
         let mut state = lock(&self.state);
         state.run += 1;
+        state.is_ending = false;
         state.active.clear();
         state.hanging.clear();
     }
@@ -345,6 +350,7 @@ impl Desk {
         let mut state = lock(&self.state);
         let index = state.calls.len();
         if watched
+            && !state.is_ending
             && call.rpc != Rpc::Rooms
             && let Some(earlier) = state.active.insert(call.ordering_key(), index)
         {
