@@ -21,6 +21,7 @@ use crate::figures::Figures;
 use crate::group::{self, Channels, Counts};
 use crate::kafka::{fetch, membership};
 use crate::message;
+use crate::message::Dialect;
 use crate::message::Held;
 use crate::message::consumer::Control;
 use crate::message::group::Event;
@@ -29,7 +30,7 @@ use crate::observe::http::{self, Served};
 use crate::observe::metrics::Source;
 use crate::observe::pulse;
 use crate::settings::load::Loaded;
-use crate::settings::{Config, FanOut, GroupProtocol, Http, fleet as listed, security};
+use crate::settings::{Coalesce, Config, FanOut, GroupProtocol, Http, fleet as listed, security};
 use crate::worker::coalesce::Coalescer;
 use crate::worker::{Calling, Fleet, Worker};
 
@@ -101,6 +102,12 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
     }
     if config.security.takes_any_name() {
         log::warn!("{}. {}", security::ANY_NAME, security::GIVE_A_NAME);
+    }
+    if config.dialect == Dialect::Goim && config.coalesce == Coalesce::Off {
+        log::warn!(
+            "goim's Comets may pass on a room's messages in another order than they were called with: set coalesce = goim, so that \
+             messages of one room go together"
+        );
     }
     let (to_group, group_events) = unbounded();
     let (record, reads) = unbounded();
@@ -261,12 +268,9 @@ fn manner(config: &Config) -> Manner {
 }
 
 fn coalescer(config: &Config) -> Option<Coalescer> {
-    Coalescer::new(
-        config.coalesce,
-        config.dialect,
-        config.coalesce_max,
-        config.coalesce_bytes,
-    )
+    let most = (config.coalesce_max, config.coalesce_bytes);
+    let coalescer = Coalescer::new(config.coalesce, config.dialect, most.0, most.1)?;
+    Some(coalescer.pausing(config.coalesce_pause.at(config.dialect)))
 }
 
 /// Serves metrics and health, where that is wanted.

@@ -9,7 +9,7 @@ use clap::{ArgAction, Args};
 use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Secret, Security};
 use super::{
     Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, Comets, Config, FanOut, Fetch,
-    GivenCometTls, GroupProtocol, Http, Isolation, LogFormat, LogMessages, MaxAge, Metadata,
+    GivenCometTls, GroupProtocol, Http, Isolation, LogFormat, LogMessages, MaxAge, Metadata, Pause,
     Socket, TooOld, UnknownServer, Window,
 };
 use crate::message::{Dialect, Topics};
@@ -242,6 +242,9 @@ pub struct SettingArgs {
     /// Bytes of its body at most, up to 3MiB
     #[arg(long, value_name = "SIZE", default_value = "65536", value_parser = settings::coalesce_bytes)]
     coalesce_bytes: usize,
+    /// Time between two calls of a room, where messages go together; 10ms at most if the call is full. auto is 100ms with goim's Comets, else 0
+    #[arg(long, value_name = "TIME", default_value = "auto", value_parser = settings::pause)]
+    coalesce_pause: Pause,
     /// Deadline of one call to a Comet
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = settings::duration)]
     call_timeout: Duration,
@@ -313,6 +316,7 @@ impl SettingArgs {
             coalesce: args.coalesce,
             coalesce_max: args.coalesce_max,
             coalesce_bytes: args.coalesce_bytes,
+            coalesce_pause: args.coalesce_pause,
             call_timeout: args.call_timeout,
             shutdown_timeout: args.shutdown_timeout,
             hold_messages: args.hold_messages,

@@ -1,7 +1,10 @@
 //! What kind of Comet is called, in what form it gets messages, and what becomes of one whose Comet isn't known.
 
+use std::time::Duration;
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::duration_or_none;
 use crate::message::Dialect;
 
 /// Reads the name of a dialect.
@@ -41,6 +44,41 @@ pub fn unknown_server() -> impl TypedValueParser<Value = UnknownServer> {
         "dead-letter" => UnknownServer::DeadLetter,
         _ => UnknownServer::Auto,
     })
+}
+
+/// The time between two calls of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// As the dialect wants it.
+    Auto,
+    Of(Duration),
+}
+
+/// goim's Comet handles the calls of a room side by side, and its clients' queues are short.
+const AT_GOIM: Duration = Duration::from_millis(100);
+
+impl Pause {
+    /// At Comets of this kind.
+    pub fn at(self, dialect: Dialect) -> Duration {
+        match (self, dialect) {
+            (Self::Of(time), _) => time,
+            (Self::Auto, Dialect::Goim) => AT_GOIM,
+            (Self::Auto, Dialect::Chatroom) => Duration::ZERO,
+        }
+    }
+}
+
+/// Reads such a time, or `auto`.
+///
+/// # Errors
+/// It is neither.
+pub fn pause(text: &str) -> Result<Pause, String> {
+    match text.trim() {
+        "auto" => Ok(Pause::Auto),
+        time => duration_or_none(time)
+            .map(Pause::Of)
+            .map_err(|error| format!("{error}, or auto")),
+    }
 }
 
 /// How a room's waiting messages are merged into one call.

@@ -26,7 +26,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 pub use address::{Addresses, addresses};
 pub use comet::{CometTls, GivenCometTls, UNIX, server_name};
 pub use control::{Socket, socket};
-pub use dialect::{Coalesce, UnknownServer, coalesce, dialect, unknown_server};
+pub use dialect::{Coalesce, Pause, UnknownServer, coalesce, dialect, pause, unknown_server};
 pub use fan_out::{FanOut, fan_out};
 pub use fleet::{Comets, comets};
 pub use http::{Http, http};
@@ -97,6 +97,8 @@ pub struct Config {
     pub coalesce_max: usize,
     /// Limits the body's bytes of a merged call.
     pub coalesce_bytes: usize,
+    /// The time between two calls of a room, of which the second one isn't full.
+    pub coalesce_pause: Pause,
     /// Deadline of one call to a Comet.
     pub call_timeout: Duration,
     /// How long a stop or a partition's revoke waits for calls in flight.

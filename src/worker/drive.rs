@@ -166,7 +166,8 @@ impl Core {
                 let attempt = next.calls() + 1;
                 tell(carried.map(|id| &messages[*id].message), attempt, effects);
             }
-            let doublings = next.start(carries);
+            let pace = (self.coalescer.as_ref()).and_then(|coalescer| coalescer.pace_of(call));
+            let doublings = next.start(carries, pace);
             effects.count(Figure::Carries(count));
             effects.call(endpoint.comet, first, call, doublings, now);
             return true;

@@ -42,6 +42,12 @@ pub struct KeyQueue {
     pub keys_done: usize,
     /// Whether others of them come after the one in flight.
     has_more_keys: bool,
+    /// Of the next call.
+    pace: Option<Pace>,
+    /// Whether more messages waited than the call in flight could take.
+    left_some: bool,
+    /// When the next call may start if it is full.
+    full_from: Option<Instant>,
     /// How many messages the connection had taken when the call in flight started.
     pub oks_at_start: u64,
     /// How many calls began with the first message, for its user whose turn it is.
@@ -67,9 +73,22 @@ pub enum QueueState {
     Ready,
     Calling,
     WaitingUntil(Instant),
+    /// Its last call ended a short time ago. It may have no messages meanwhile.
+    PacedUntil(Instant),
     /// Its first message must not be sent for now.
     Paused,
 }
+
+/// How far apart the calls of one key are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    pub pause: Duration,
+    /// A call with so many messages waits for a shorter time.
+    pub full: usize,
+}
+
+/// The pause before a full call, at most.
+const FULL_PAUSE: Duration = Duration::from_millis(10);
 
 /// What a call carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +117,9 @@ impl KeyQueue {
             one_by_one: 0,
             keys_done: 0,
             has_more_keys: false,
+            pace: None,
+            left_some: false,
+            full_from: None,
             oks_at_start: 0,
             calls: 0,
             tries: None,
@@ -115,11 +137,14 @@ impl KeyQueue {
         self.one_by_one == 0 && self.messages.len() > 1
     }
 
-    /// Notes that a call with this starts, on a connection that has taken `oks` so far.
-    pub fn start(&mut self, carries: Carries, oks: u64) {
+    /// Notes that a call with this starts, on a connection that has taken `oks` so far. The call after it keeps the pace, if there is
+    /// one.
+    pub fn start(&mut self, carries: Carries, pace: Option<Pace>, oks: u64) {
         self.state = QueueState::Calling;
         self.carried = carries.messages();
         self.calls += 1;
+        self.pace = pace;
+        self.left_some = self.carried < self.messages.len();
         self.has_more_keys = carries == Carries::OneOfItsKeys;
         self.oks_at_start = oks;
     }
@@ -143,7 +168,10 @@ impl KeyQueue {
     pub fn in_flight(&self) -> usize {
         match self.state {
             QueueState::Calling => self.carried,
-            QueueState::Ready | QueueState::WaitingUntil(_) | QueueState::Paused => 0,
+            QueueState::Ready
+            | QueueState::WaitingUntil(_)
+            | QueueState::PacedUntil(_)
+            | QueueState::Paused => 0,
         }
     }
 
@@ -156,6 +184,36 @@ impl KeyQueue {
     pub fn leave(&mut self) {
         self.messages.drain(..self.carried);
         self.one_by_one = self.one_by_one.saturating_sub(self.carried);
+    }
+
+    /// Keeps its distance from the call that ended, if there is a pace. Returns until when.
+    pub fn keep_pace(&mut self, now: Instant) -> Option<Instant> {
+        let pace = self.pace?;
+        let full_from = now + pace.pause.min(FULL_PAUSE);
+        let is_full = self.left_some || self.messages.len() >= pace.full;
+        let until = if is_full { full_from } else { now + pace.pause };
+        self.start_over();
+        self.full_from = Some(full_from);
+        self.state = QueueState::PacedUntil(until);
+        Some(until)
+    }
+
+    /// Keeps a shorter distance if the next call is full by now. Returns until when, where that is news.
+    pub fn shorten_pace(&mut self) -> Option<Instant> {
+        let (QueueState::PacedUntil(until), Some(pace)) = (self.state, self.pace) else {
+            return None;
+        };
+        let full_from = self.full_from.filter(|from| *from < until)?;
+        if self.messages.len() < pace.full {
+            return None;
+        }
+        self.state = QueueState::PacedUntil(full_from);
+        Some(full_from)
+    }
+
+    /// Whether it only keeps its distance, and has nothing to send.
+    pub fn rests(&self) -> bool {
+        self.messages.is_empty() && matches!(self.state, QueueState::PacedUntil(_))
     }
 
     /// Starts over with the message that is first now.

@@ -6,7 +6,7 @@ use std::hash::BuildHasherDefault;
 use std::time::Instant;
 
 use super::breaker::{Admission, Breaker};
-use super::key_queue::{Carries, KeyQueue, QueueState};
+use super::key_queue::{Carries, KeyQueue, Pace, QueueState};
 use crate::comet::Verdict;
 use crate::message::call::{KeyHasher, OrderingKey};
 
@@ -26,6 +26,8 @@ pub struct Scheduler {
     /// of the next calls are: with many Comets, KeyQueues for all messages don't fit into the processor's caches.
     keep_ready: usize,
     queues: HashMap<OrderingKey, KeyQueue, BuildHasherDefault<KeyHasher>>,
+    /// How many KeyQueues have no messages, and only keep their distance from their last call.
+    resting: usize,
     /// Keys of KeyQueues whose first message may be sent. May name some that are gone or no longer ready.
     ready: VecDeque<OrderingKey>,
     /// When KeyQueues that wait may go on. May name some that are gone or no longer wait.
@@ -69,12 +71,13 @@ impl Candidate<'_> {
         self.queue.calls()
     }
 
-    /// Counts a call as in flight that carries its first messages. Returns how often its deadline is doubled.
-    pub fn start(self, carries: Carries) -> u32 {
+    /// Counts a call as in flight that carries its first messages. The next one of its key keeps the pace, if there is one. Returns
+    /// how often its deadline is doubled.
+    pub fn start(self, carries: Carries, pace: Option<Pace>) -> u32 {
         let carried = carries.messages();
         debug_assert!(carried == 1 || self.may_merge && carried <= self.queue.messages.len());
         self.ready.pop_front();
-        self.queue.start(carries, self.oks);
+        self.queue.start(carries, pace, self.oks);
         *self.in_flight += 1;
         *self.has_turn = self.is_turn.then_some(self.key);
         self.queue.doublings()
@@ -112,6 +115,7 @@ impl Scheduler {
             backlog: VecDeque::new(),
             keep_ready: if merging { usize::MAX } else { window },
             queues: HashMap::default(),
+            resting: 0,
             ready: VecDeque::new(),
             timers: BinaryHeap::new(),
             has_turn: None,
@@ -142,13 +146,17 @@ impl Scheduler {
                 self.ready.push_back(key);
                 KeyQueue::new()
             });
+            self.resting -= usize::from(queue.rests());
             queue.messages.push_back(id);
+            if let Some(until) = queue.shorten_pace() {
+                self.timers.push(Reverse((until, key)));
+            }
         }
     }
 
     /// Estimates how many keys have messages that wait or are in flight.
     fn waiting(&self) -> usize {
-        self.queues.len() + self.backlog.len()
+        self.queues.len() - self.resting + self.backlog.len()
     }
 
     /// Whether hardly any keys wait.
@@ -158,7 +166,7 @@ impl Scheduler {
 
     /// Whether no message is left.
     pub fn is_empty(&self) -> bool {
-        self.queues.is_empty() && self.backlog.is_empty()
+        self.waiting() == 0
     }
 
     /// Says whether the window and the Breaker admit a call now. A turn is taken with that.
@@ -251,14 +259,20 @@ impl Scheduler {
             return outcome;
         }
         queue.leave();
-        if queue.messages.is_empty() {
+        let is_empty = queue.messages.is_empty();
+        if outcome == Outcome::Finished
+            && let Some(until) = queue.keep_pace(now)
+        {
+            self.resting += usize::from(is_empty);
+            self.timers.push(Reverse((until, key)));
+        } else if is_empty {
             self.queues.remove(&key);
-            if self.is_empty() {
-                self.breaker.reset();
-            }
         } else {
             queue.start_over();
             self.ready.push_back(key);
+        }
+        if is_empty && self.is_empty() {
+            self.breaker.reset();
         }
         outcome
     }
@@ -291,8 +305,14 @@ impl Scheduler {
                 break;
             }
             self.timers.pop();
-            if let Some(queue) = self.queues.get_mut(&key)
-                && queue.state == QueueState::WaitingUntil(until)
+            let Some(queue) = self.queues.get_mut(&key) else {
+                continue;
+            };
+            if queue.state == QueueState::PacedUntil(until) && queue.rests() {
+                self.queues.remove(&key);
+                self.resting -= 1;
+            } else if let QueueState::WaitingUntil(its) | QueueState::PacedUntil(its) = queue.state
+                && its == until
             {
                 queue.state = QueueState::Ready;
                 self.ready.push_back(key);
@@ -331,6 +351,8 @@ impl Scheduler {
     /// of each key in their order. Messages behind those taken move up.
     pub fn take(&mut self, mut which: impl FnMut(Id) -> bool) -> Vec<Id> {
         let mut taken = Vec::new();
+        // What has no messages goes.
+        self.resting = 0;
         let ready = &mut self.ready;
         self.queues.retain(|&key, queue| {
             let first = queue.messages.front().copied();

@@ -7,7 +7,8 @@ use crate::dead_letter::letter::Place;
 use crate::message::{Dialect, Topics};
 use crate::settings::{
     AutoOffsetReset, Caller, CatchUp, Coalesce, Config, FanOut, Fetch, GroupProtocol, Http,
-    Isolation, LogFormat, LogMessages, Metadata, Security, Socket, TooOld, UnknownServer, Window,
+    Isolation, LogFormat, LogMessages, Metadata, Pause, Security, Socket, TooOld, UnknownServer,
+    Window,
 };
 
 #[test]
@@ -123,6 +124,7 @@ fn the_defaults_are_the_documented_ones() {
         coalesce: Coalesce::Off,
         coalesce_max: 20,
         coalesce_bytes: 65_536,
+        coalesce_pause: Pause::Auto,
         call_timeout: Duration::from_secs(5),
         shutdown_timeout: Duration::from_secs(8),
         hold_messages: 4_000,

@@ -10,7 +10,8 @@ use crate::settings::security::{
 };
 use crate::settings::{
     AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, FanOut, Fetch, GroupProtocol, Http,
-    Isolation, LogFormat, LogMessages, Metadata, Security, Socket, TooOld, UnknownServer, Window,
+    Isolation, LogFormat, LogMessages, Metadata, Pause, Security, Socket, TooOld, UnknownServer,
+    Window,
 };
 use std::time::Duration;
 
@@ -77,7 +78,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         group-protocol = 'consumer'\nsession-timeout = '6s'\ncomet = 'c:1,[::1]:2'\ncomet-refresh = '7s'\ndialect = 'goim'\npush-unknown-server = 'all'\ncomet-tls = 'on'\n\
         comet-ca = 'comet-ca.pem'\ncomet-certificate = 'cc.pem'\ncomet-key = 'cc.key'\ncomet-server-name = 'comet.internal'\ncomet-metadata = { authorization = 'file:/t', x-env = 'a,b' }\nrecord-metadata = 'on'\nfan-out = 'rooms'\nthreads = 1\nwindow = 0x10\ncaller = 'lean'\ncork-calls = 'off'\nfetch = 'modern'\n\
         isolation-level = 'read_uncommitted'\n\
-        coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\n\
+        coalesce = 'json'\ncoalesce-max = 100\ncoalesce-bytes = '1MiB'\ncoalesce-pause = '1s'\n\
         call-timeout = '500ms'\nshutdown-timeout = 0\nhold-messages = 10_000\nhold-bytes = '64KiB'\ncatch-up = '7m'\nmax-age = '2h'\nmax-age-action = 'dead-letter'\nlog-messages = 'sample:100'\nlog-format = 'json'\nhttp = '0.0.0.0:80'\ncontrol = '/run/j.sock'\n";
     let expected = Config {
         brokers: vec!["a:1".into(), "b:2".into()],
@@ -130,6 +131,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         coalesce: Coalesce::Json,
         coalesce_max: 100,
         coalesce_bytes: 1 << 20,
+        coalesce_pause: Pause::Of(Duration::from_secs(1)),
         call_timeout: Duration::from_millis(500),
         shutdown_timeout: Duration::ZERO,
         hold_messages: 10_000,
@@ -189,6 +191,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
         ("JOB_COALESCE", "json"),
         ("JOB_COALESCE_MAX", "100"),
         ("JOB_COALESCE_BYTES", "1048576"),
+        ("JOB_COALESCE_PAUSE", "1s"),
         ("JOB_CALL_TIMEOUT", "500ms"),
         ("JOB_SHUTDOWN_TIMEOUT", "0"),
         ("JOB_HOLD_MESSAGES", "10000"),

@@ -7,7 +7,9 @@ mod json;
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::time::Duration;
 
+use super::key_queue::Pace;
 use crate::message::call::{Call, Frame};
 use crate::message::{Dialect, goim};
 use crate::settings::Coalesce;
@@ -20,6 +22,8 @@ pub struct Coalescer {
     messages: usize,
     /// Bytes of a merged body, at most.
     bytes: usize,
+    /// Between two calls of a room.
+    pause: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,21 @@ impl Coalescer {
             form,
             messages,
             bytes,
+            pause: Duration::ZERO,
+        })
+    }
+
+    /// Leaves so much time between two calls of a room; less where the second one has as many messages as it may.
+    pub fn pausing(self, pause: Duration) -> Self {
+        Self { pause, ..self }
+    }
+
+    /// The pace of the calls that follow this one.
+    pub fn pace_of(&self, call: &Call) -> Option<Pace> {
+        let is_paced = !self.pause.is_zero() && matches!(call, Call::BroadcastRoom { .. });
+        is_paced.then_some(Pace {
+            pause: self.pause,
+            full: self.messages,
         })
     }
 

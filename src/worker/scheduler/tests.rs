@@ -1,4 +1,5 @@
 mod giving_up;
+mod pace;
 mod together;
 
 use super::super::endpoint_stats::{DETACH_AFTER, EndpointStats, Fleet};
@@ -34,6 +35,16 @@ fn scheduler(window: usize) -> (Scheduler, Instant) {
 fn start_next(
     scheduler: &mut Scheduler,
     now: Instant,
+    choose: impl FnMut(&VecDeque<Id>, bool) -> usize,
+) -> Option<(Id, u32)> {
+    start_at_pace(scheduler, now, None, choose)
+}
+
+/// As `start_next`, and the next call of the key keeps the pace.
+fn start_at_pace(
+    scheduler: &mut Scheduler,
+    now: Instant,
+    pace: Option<Pace>,
     mut choose: impl FnMut(&VecDeque<Id>, bool) -> usize,
 ) -> Option<(Id, u32)> {
     let admission = scheduler.admit(now)?;
@@ -46,7 +57,7 @@ fn start_next(
         };
         match choose(next.messages(), next.may_merge()) {
             0 => next.pause(),
-            count => return Some((first, next.start(Carries::Messages(count.min(most))))),
+            count => return Some((first, next.start(Carries::Messages(count.min(most)), pace))),
         }
     }
 }
