@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::comet::{Answer, Comet};
 use crate::support::job::JobCommand;
@@ -66,4 +67,38 @@ fn it_is_a_dead_letter_and_the_others_get_there() {
         // The answers of calls that were in flight beside it are lost.
         assert_in_order(&comet.delivered(), ROOMS, MESSAGES);
     }
+}
+
+/// gRPC's library can't tell a stop from a crash.
+#[test]
+fn a_comet_that_is_stopped_on_purpose_again_and_again_makes_no_letter() {
+    /// A message that crashes its Comet is a dead letter after six.
+    const STOPS: usize = 8;
+    let topic = Topic::new(shared(Version::V3_9_1), 1);
+    let comet = Comet::start();
+    let proxy = Arc::new(Proxy::start(comet.address()));
+    let stops = Arc::new(AtomicUsize::new(0));
+    let (stopped, count) = (Arc::clone(&proxy), Arc::clone(&stops));
+    comet.answer(move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) >= STOPS {
+            return Answer::Ok;
+        }
+        stopped.say_goodbye_and_cut_all();
+        Answer::Hang
+    });
+    topic.produce([to_room("room", "hello")]);
+    let mut job = topic
+        .configure_for(JobCommand::new(), &proxy.address())
+        .flag("--caller", "lean")
+        .fault("well-before-trial=return(0)")
+        .start();
+    topic.await_no_lag();
+    assert_eq!(stops.load(Ordering::Relaxed), STOPS + 1, "{:#?}", job.log());
+    assert_eq!(job.lines_with(&[" ERROR "]), Vec::<String>::new());
+    assert!(
+        !job.lines_with(&["said goodbye (NO_ERROR)"]).is_empty(),
+        "{:#?}",
+        job.log()
+    );
+    job.stop();
 }

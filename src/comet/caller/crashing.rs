@@ -12,13 +12,27 @@ pub fn greet(socket: &mut TcpStream) {
 
 /// Greets one client, and crashes over its first call whose body has `hello`.
 pub fn crash_over_hello(listener: &TcpListener) {
+    drop(hello(listener));
+}
+
+/// As that, but says goodbye before: a GOAWAY with this code, by which it took all calls.
+pub fn part_over_hello(listener: &TcpListener, code: u32) {
+    let mut goodbye = b"\0\0\x0b\x07\0\0\0\0\0\x7f\xff\xff\xff".to_vec();
+    goodbye.extend(code.to_be_bytes());
+    goodbye.extend(b"bye");
+    let mut socket = hello(listener);
+    socket.write_all(&goodbye).expect("it is there");
+}
+
+/// A client whose whole call has come.
+fn hello(listener: &TcpListener) -> TcpStream {
     let mut socket = listener.accept().expect("a client").0;
     greet(&mut socket);
-    // The whole call, and then nothing.
     let mut bytes = Vec::new();
     while !bytes.windows(5).any(|five| five == b"hello") {
         let mut more = [0; 100];
         let length = socket.read(&mut more).expect("more");
         bytes.extend_from_slice(&more[..length]);
     }
+    socket
 }

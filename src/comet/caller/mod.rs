@@ -5,7 +5,7 @@
 
 mod choice;
 #[cfg(test)]
-mod crashing;
+pub(super) mod crashing;
 mod direct;
 // Public for the fuzz targets.
 pub mod lean;

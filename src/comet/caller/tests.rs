@@ -195,7 +195,7 @@ fn a_server_that_shuts_down_hands_back_or_finishes() {
     for finished in client.ended.values() {
         match finished.by {
             By::Server => assert!([0, 1, 5, 14].contains(&finished.code), "{finished:?}"),
-            By::Unsent | By::Lost | By::GivenUp => assert_eq!(finished.code, 14),
+            By::Unsent | By::Lost | By::Stopped | By::GivenUp => assert_eq!(finished.code, 14),
             By::Client => panic!("{finished:?}"),
         }
     }

@@ -1,9 +1,13 @@
+use std::net::TcpListener;
 use std::sync::mpsc;
+use std::thread;
 
 use grpcio::{EnvBuilder, ServerBuilder, ServerCredentials, ServiceBuilder};
 
 use super::*;
+use crate::comet::caller::crashing::{crash_over_hello, part_over_hello};
 use crate::comet::methods;
+use crate::message::call::Frame;
 
 #[test]
 fn each_of_many_new_clients_hears_the_answer_to_its_probe() {
@@ -29,6 +33,34 @@ fn each_of_many_new_clients_hears_the_answer_to_its_probe() {
     }
     for answer in heard.iter().take(10) {
         assert!(answer.is_ok(), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_crash_and_a_stop_on_purpose_look_the_same_to_grpcs_library() {
+    let environment = Arc::new(EnvBuilder::new().cq_count(1).build());
+    // A crash, and a goodbye with NO_ERROR.
+    for goodbye in [None, Some(0)] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address").to_string();
+        let comet = thread::spawn(move || match goodbye {
+            None => crash_over_hello(&listener),
+            Some(code) => part_over_hello(&listener, code),
+        });
+        let location = Arc::new(Location::new(address.into(), || ()));
+        let manner = within(Dialect::Chatroom, Duration::from_secs(20));
+        let mut client = Client::new(environment.clone(), location, manner, None);
+        let call = Call::BroadcastRoom {
+            room: "r".into(),
+            frame: Frame::new(4, "hello"),
+        };
+        let (answers, heard) = mpsc::channel();
+        let done = move |answer| drop(answers.send(answer));
+        client.call(&call, (0, &[]), Instant::now(), done);
+        let status = heard.recv().expect("an answer").expect_err("it stopped");
+        assert_eq!(status.text, "Socket closed", "{goodbye:?}");
+        assert!(status.broke, "{goodbye:?}");
+        comet.join().expect("it stopped as it should");
     }
 }
 

@@ -77,6 +77,19 @@ impl Proxy {
         }
     }
 
+    /// The same, behind a goodbye without an error, as a server's stop does that doesn't wait for its calls. Nothing may be on its way to the
+    /// client.
+    pub fn say_goodbye_and_cut_all(&self) {
+        /// GOAWAY: all calls were taken; NO_ERROR.
+        const GOODBYE: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0";
+        let mut connections = self.connections.lock().expect("no holder of it panics");
+        for connection in &mut *connections {
+            // Those that ended don't take it.
+            let _ = connection.client.write_all(GOODBYE);
+            let _ = connection.client.shutdown(Shutdown::Both);
+        }
+    }
+
     /// Forgets the first of them only.
     pub fn forget_first(&self) {
         let connections = self.connections.lock().expect("no holder of it panics");

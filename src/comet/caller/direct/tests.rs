@@ -15,7 +15,7 @@ use grpcio::{
 
 use super::super::lean::Connection;
 use super::*;
-use crate::comet::caller::crashing::crash_over_hello;
+use crate::comet::caller::crashing::{crash_over_hello, part_over_hello};
 use crate::comet::methods;
 use crate::message::Dialect;
 use crate::message::call::Frame;
@@ -197,6 +197,22 @@ fn a_comet_that_crashes_over_a_call_broke_it() {
     let status = direct.await_call().2.expect_err("it crashed");
     assert_eq!((status.code, status.broke), (UNAVAILABLE, true));
     comet.join().expect("it crashed as it should");
+}
+
+#[test]
+fn a_comet_that_stops_on_purpose_broke_no_call() {
+    // NO_ERROR, INTERNAL_ERROR, ENHANCE_YOUR_CALM.
+    for (code, broke) in [(0, false), (2, true), (11, true)] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address").to_string();
+        let comet = thread::spawn(move || part_over_hello(&listener, code));
+        let mut direct = direct(&[&address]);
+        direct.start(COMET, 1, "r");
+        let status = direct.await_call().2.expect_err("it stopped");
+        assert_eq!((status.code, status.broke), (UNAVAILABLE, broke), "{code}");
+        assert!(status.text.contains("goodbye"), "{status:?}");
+        comet.join().expect("it stopped as it should");
+    }
 }
 
 #[test]

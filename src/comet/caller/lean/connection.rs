@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::field::Field;
 use super::flood::Flood;
 use super::flow::{Credit, FIRST_WINDOW, Window};
-use super::frame::{self, HEAD, MAX_31};
+use super::frame::{self, Code, HEAD, MAX_31};
 use super::head::Heads;
 use super::hpack::Decoder;
 use super::settings::{Peer, greet};
@@ -87,6 +87,8 @@ pub enum By {
     Client,
     /// The connection broke while it was under way. The server may have taken it.
     Lost,
+    /// As [`By::Lost`], behind the server's goodbye without an error: it stopped on purpose, and nothing that was under way made it.
+    Stopped,
     /// This side gave the connection up while it was under way: nothing came any more, or what no server may send. The server may
     /// have taken it.
     GivenUp,
@@ -151,6 +153,8 @@ pub struct Connection {
     first_deadline: Option<Instant>,
     alive: Alive,
     flood: Flood,
+    /// The code of the server's last goodbye.
+    goodbye: Option<Code>,
     /// Why there are no new calls.
     why: Cow<'static, str>,
 }
@@ -189,6 +193,7 @@ impl Connection {
             finished: VecDeque::new(),
             first_deadline: None,
             flood: Flood::new(now),
+            goodbye: None,
             why: "".into(),
         }
     }

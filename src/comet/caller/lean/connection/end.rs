@@ -157,7 +157,11 @@ impl Connection {
 
     /// The connection is gone; `why` says how.
     pub fn lost(&mut self, why: impl Into<Cow<'static, str>>) {
-        self.over(why.into(), By::Lost);
+        let by = match self.goodbye {
+            Some(Code::NO_ERROR) => By::Stopped,
+            _ => By::Lost,
+        };
+        self.over(why.into(), by);
     }
 
     /// Takes the connection for dead; `why` says on which grounds. What has not left doesn't leave.

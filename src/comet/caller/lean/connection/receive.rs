@@ -362,6 +362,7 @@ impl Connection {
             true => format!("the server said goodbye ({code})"),
             false => format!("the server said goodbye ({code}: {said})"),
         };
+        self.goodbye = Some(code);
         self.stop(why);
         self.hand_back(last);
         Ok(())

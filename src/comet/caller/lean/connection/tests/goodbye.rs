@@ -62,6 +62,32 @@ fn the_last_words_of_a_server_are_in_what_is_said_of_its_calls() {
 }
 
 #[test]
+fn what_is_lost_behind_a_goodbye_without_an_error_was_stopped_on_purpose() {
+    let ends = |codes: &[u32]| {
+        let mut peer = Peer::new();
+        peer.call(1, b"");
+        peer.sent();
+        for code in codes {
+            peer.goaway(MAX_31, *code);
+        }
+        peer.client.lost("the connection broke: reset by peer");
+        peer.ended()
+    };
+    assert_eq!(ends(&[0]), [(1, 14, By::Stopped)]);
+    assert_eq!(ends(&[2]), [(1, 14, By::Lost)]);
+    // The last one tells how it ends (6.8).
+    assert_eq!(ends(&[0, 2]), [(1, 14, By::Lost)]);
+    assert_eq!(ends(&[0, 0]), [(1, 14, By::Stopped)]);
+    // That this side wants to close says nothing about the server.
+    let mut peer = Peer::new();
+    peer.call(1, b"");
+    peer.sent();
+    peer.client.retire();
+    peer.client.lost("reset by peer");
+    assert_eq!(peer.ended(), [(1, 14, By::Lost)]);
+}
+
+#[test]
 fn an_idle_connection_closes_at_once() {
     let mut peer = Peer::new();
     peer.goaway(0, 0);

@@ -213,7 +213,7 @@ impl Both {
                     "call {tag} was taken: {finished:?}"
                 ),
                 By::Client => assert!([1, 4].contains(&finished.code), "{finished:?}"),
-                By::Lost | By::GivenUp => assert_eq!(finished.code, 14),
+                By::Lost | By::Stopped | By::GivenUp => assert_eq!(finished.code, 14),
             }
         }
     }
