@@ -35,6 +35,7 @@ fn start(command: JobCommand) -> (Job, Prometheus) {
 fn dead_letters_are_an_alert_and_the_dashboard_shows_what_flows() {
     let topic = topic(2);
     let comet = Comet::start();
+    comet.has_rooms((0..10).map(|n| format!("room-{n}")));
     let command = topic.job(&[&comet]).flag("--fetch", "modern");
     let (mut job, prometheus) = start(command.flag("--fan-out", "rooms"));
     topic.produce(over_rooms(10, 0, 100));
