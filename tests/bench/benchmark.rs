@@ -3,6 +3,7 @@
 mod beside;
 mod cases;
 mod comet;
+mod drain;
 mod frame;
 mod kafka;
 mod limit;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,12 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::comet::{Comets, Report, make_certificate, now};
+pub use crate::drain::{Drain, Drained, JOB};
 use crate::kafka::{self, Kafka, Listener};
 use crate::limit::{self, Limit, Way};
 use crate::load::{Loader, Pace, Shape};
 use crate::process::{self, Job, Start, Thread};
 
-/// The binary that is measured.
-pub const JOB: &str = "job";
 /// So long nothing may come before a run is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -45,60 +44,6 @@ pub struct Stage {
     topics: HashMap<(String, usize), String>,
     made: usize,
     doing: String,
-}
-
-/// What a job is asked to drain, and how.
-#[derive(Clone, Debug)]
-pub struct Drain {
-    pub messages: usize,
-    pub partitions: usize,
-    pub shape: Shape,
-    pub comets: usize,
-    /// The Comets are called with TLS.
-    pub tls: bool,
-    pub level: &'static str,
-    pub flags: Vec<String>,
-    pub delay: Duration,
-    pub binary: PathBuf,
-}
-
-impl Drain {
-    /// 256 bytes, 1,000 rooms, one Comet, at WARN.
-    pub fn new(messages: usize, partitions: usize) -> Drain {
-        Drain {
-            messages,
-            partitions,
-            shape: Shape {
-                rooms: 1000,
-                size: 256,
-            },
-            comets: 1,
-            tls: false,
-            level: "WARN",
-            flags: Vec::new(),
-            delay: Duration::ZERO,
-            binary: JOB.into(),
-        }
-    }
-
-    pub fn flags(mut self, flags: &[&str]) -> Drain {
-        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        self
-    }
-}
-
-/// What came of a drain.
-#[derive(Clone, Copy, Debug)]
-pub struct Drained {
-    pub messages_per_second: f64,
-    pub calls: u64,
-    /// Microseconds of CPU time for each message, all that the process used from its start on.
-    pub cpu_a_message: f64,
-    /// Resident memory in MB: the most, and when all was delivered.
-    pub peak: f64,
-    pub memory: f64,
-    /// From the start of the process to the first delivery.
-    pub first: Duration,
 }
 
 /// A group that reads from the topic's beginning.
