@@ -159,8 +159,6 @@ fn flags(slot: usize, fleet: &Fleet, settings: &Settings) -> Vec<String> {
     };
     flags.extend(["--caller", caller].map(Into::into));
     flags.extend(["--comet".into(), fleet.flag()]);
-    // What is for users of a Comet that isn't listed.
-    flags.extend(["--push-unknown-server", "dead-letter"].map(Into::into));
     // The tens of thousands of messages that an outage leaves reach the cap, and then one slow Comet delays all:
     // that is what the cap means, but not what the campaign is to show.
     flags.extend(["--hold-messages", "10000"].map(Into::into));

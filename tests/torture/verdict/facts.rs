@@ -158,6 +158,8 @@ impl Facts {
         let is_due =
             |late: &Late| facts.is_due(evidence, &facts.messages[late.message], late.comet);
         facts.late = late.into_iter().filter(is_due).collect();
+        let astray = facts.astray(evidence, &places);
+        facts.strange.extend(astray);
         for (place, repeat) in facts.repeats.iter().enumerate() {
             facts
                 .repeats_of

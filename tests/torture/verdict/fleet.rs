@@ -3,10 +3,13 @@
 //! One that is listed again gets what is routed from then on. One that leaves loses only what waited for it: never a message
 //! with a later one of its room already there.
 
+use std::collections::HashMap;
+
 use super::Evidence;
 use super::facts::finished::CALL;
-use super::facts::{Facts, Message};
+use super::facts::{Facts, Message, name};
 use super::turns::Span;
+use crate::streams::Stream;
 use crate::timeline::{Micros, SECOND, Scope};
 
 /// How soon each job has seen that the list is another one. It looks each second.
@@ -73,6 +76,38 @@ fn joined(evidence: &Evidence<'_>, comet: usize, from: Micros, to: Micros) -> Op
 }
 
 impl Facts {
+    /// What is for users of one Comet came to another one, though the first one was listed.
+    pub fn astray(
+        &self,
+        evidence: &Evidence<'_>,
+        places: &HashMap<(Stream, u32), usize>,
+    ) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (record, here) in evidence.records.iter().zip(0..) {
+            for &(at, stream, sequence) in &record.astray {
+                let mut comets = 0..evidence.records.len();
+                let to = comets.find(|comet| evidence.streams.reaches(stream, *comet));
+                let message = places
+                    .get(&(stream, sequence))
+                    .map(|place| &self.messages[*place]);
+                let (Some(to), Some(message)) = (to, message) else {
+                    continue;
+                };
+                let since = message.acknowledged.unwrap_or_default();
+                let mut outs = self.outs.of(to).iter();
+                // All Comets get it then.
+                if !outs.any(|(left, back)| *left <= at && *back >= since) {
+                    wrong.push(format!(
+                        "Comet {here} got {} at {}, which is for users of Comet {to} alone",
+                        name(evidence, message),
+                        evidence.timeline.at(at),
+                    ));
+                }
+            }
+        }
+        wrong
+    }
+
     /// Whether a Comet that is to get such messages has to get this one: it was listed.
     pub fn is_due(&self, evidence: &Evidence<'_>, message: &Message, comet: usize) -> bool {
         let outs = self.outs.of(comet);

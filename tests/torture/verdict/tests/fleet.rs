@@ -92,3 +92,33 @@ fn what_comes_as_a_repeat_after_that_need_not_be_in_order_there() {
         [""; 0]
     );
 }
+
+#[test]
+fn what_is_for_its_users_goes_to_all_while_it_is_not_listed() {
+    // The first stream behind the rooms: user-0.
+    let mut story = out();
+    let user = story.streams.count() - 5;
+    assert_eq!(story.streams.name(user), "user-0");
+    for (sequence, sent) in [(0, 25), (1, 50)] {
+        let offset = story.log() as i64;
+        let place = story.log.len() - 1;
+        story.log[place].message = Some((user, sequence));
+        story.acknowledged.push(Sent {
+            acknowledged: sent * SECOND,
+            partition: 0,
+            offset: Some(offset),
+            message: Some((user, sequence)),
+        });
+        story.records[1]
+            .astray
+            .push((sent * SECOND + 1, user, sequence));
+    }
+    (0..20)
+        .chain(32..60)
+        .for_each(|n| story.take(0, n, Micros::from(n) * SECOND + 1));
+    let wrong = story.violations(&PROMISES);
+    // The second one, which didn't come to Comet 0 either.
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+    assert!(wrong[0].contains("user-0 1") && wrong[0].contains("never came to Comet 0"));
+    assert!(wrong[1].contains("for users of Comet 0 alone"), "{wrong:?}");
+}
