@@ -10,12 +10,7 @@ const BOOKS: [(&str, &str); 2] = [
 ];
 
 /// What the log says with a text that is made elsewhere: the call, and where which texts are.
-const MADE_ELSEWHERE: [(&str, &str, &str); 9] = [
-    (
-        "src/comet/fleet/tracker.rs",
-        "Comets {other} and {node} have the same name, and the second one gets nothing: give each its own",
-        "WARN",
-    ),
+const MADE_ELSEWHERE: [(&str, &str, &str); 8] = [
     (
         "src/comet/location.rs",
         "the name {} was not found: {}",
@@ -56,8 +51,7 @@ const MADE_ELSEWHERE: [(&str, &str, &str); 9] = [
 ];
 
 /// The texts of such calls.
-const FILLED_IN: [&str; 6] = [
-    "{text}",
+const FILLED_IN: [&str; 5] = [
     "Comet {node}: {several}. {ONE_NAME_EACH}",
     "Comet {node}: {}; {go_on}",
     "{why}. The others are read, and these as soon as they can be",
