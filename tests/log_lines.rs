@@ -51,7 +51,8 @@ const MADE_ELSEWHERE: [(&str, &str, &str); 8] = [
 ];
 
 /// The texts of such calls.
-const FILLED_IN: [&str; 5] = [
+const FILLED_IN: [&str; 6] = [
+    "{text}",
     "Comet {node}: {several}. {ONE_NAME_EACH}",
     "Comet {node}: {}; {go_on}",
     "{why}. The others are read, and these as soon as they can be",
