@@ -38,10 +38,9 @@ fn all() -> Vec<Line> {
 /// The flags in a command.
 fn flags(line: &Line) -> impl Iterator<Item = &str> {
     let words = line.words.iter().skip(1);
-    words.filter_map(|word| {
-        word.starts_with("--")
-            .then(|| word.split('=').next().unwrap_or(word))
-    })
+    words
+        .filter(|word| word.starts_with("--"))
+        .map(|word| word.split('=').next().unwrap_or(word))
 }
 
 #[test]
