@@ -28,6 +28,7 @@ use tokio::sync::oneshot;
 use self::again::Again;
 use self::core::{Core, Effect, Event, Notice};
 use crate::base::backoff::{Retry, grows};
+use crate::base::last::Reader;
 use crate::base::mailbox::Mailbox;
 use crate::base::{text::one_line, wall};
 use crate::figures::Figures;
@@ -35,7 +36,7 @@ use crate::kafka::fetch::{Batch, FetchError, Make, Outcome, Positions};
 use crate::message::consumer::{Control, Paused};
 use crate::message::fleet::Node;
 use crate::message::rooms::Told;
-use crate::message::{Held, PartitionId, RecordId, Topics, group, worker};
+use crate::message::{CometId, Held, PartitionId, RecordId, Topics, group, worker};
 use crate::observe::logging;
 use crate::settings::{Config, LogMessages};
 use age::Ages;
@@ -118,7 +119,7 @@ impl Consumer {
     }
 
     /// Has a room's messages go to the Comets alone that have it, by what they tell.
-    pub fn by_rooms(mut self, told: Receiver<Told>) -> Self {
+    pub fn by_rooms(mut self, told: Reader<CometId, Told>) -> Self {
         self.core.by_rooms();
         self.room_lists = Some(RoomLists::new(told));
         self

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
 
+use crate::base::last::last;
 use crate::base::lease::{BROKERS_SESSION, Lease, Moment};
 use crate::base::mailbox::Mailbox;
 use crate::base::notify::{self, READY};
@@ -173,7 +174,7 @@ pub fn run(loaded: Loaded, read: ReadAgain, stop: Receiver<()>) -> Result<(), St
     let consumer = match config.fan_out {
         FanOut::All => consumer,
         FanOut::Rooms => {
-            let (tell, told) = unbounded();
+            let (tell, told) = last();
             rooms::spawn(&callers, manner(&config), directory.clone(), tell).map_err(no_thread)?;
             consumer.by_rooms(told)
         }

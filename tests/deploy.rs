@@ -1,5 +1,11 @@
 //! The files that people install: they agree with each other and with the binary.
 
+#[path = "deploy/blocks.rs"]
+mod blocks;
+#[path = "deploy/commands.rs"]
+mod commands;
+#[path = "deploy/dashboard.rs"]
+mod dashboard;
 #[path = "deploy/environment.rs"]
 mod environment;
 #[path = "deploy/units.rs"]

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod heart;
+pub mod last;
 pub mod lease;
 pub mod limits;
 pub mod mailbox;

@@ -11,10 +11,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::caller::{Caller, Callers, Ended, Tell};
+use super::connecting::LONGEST_ANSWER;
 use super::room_list::{MOST_ROOMS, Useless, read};
 use super::{Directory, Location, Manner, RpcStatusCode};
+use crate::base::last::Writer;
+use crate::base::text::one_line;
 use crate::message::rooms::{ASKED_EVERY, COUNTS_FOR, RoomList, Told};
-use crate::message::{ByComet, Status};
+use crate::message::{ByComet, CometId, Status};
 
 /// The longest time between two looks at the fleet.
 const LOOK: Duration = Duration::from_millis(200);
@@ -25,13 +28,14 @@ struct Asker {
     comets: ByComet<Asked>,
     to: Sender<Ended>,
     ended: Receiver<Ended>,
-    told: Sender<Told>,
+    told: Writer<CometId, Told>,
 }
 
 /// A Comet that is asked.
 struct Asked {
     location: Arc<Location>,
-    is_asked: bool,
+    /// Since when it has not answered.
+    asked: Option<Instant>,
     next: Instant,
     /// What its last answer was like; `None` before the first one.
     last: Option<Kind>,
@@ -43,6 +47,15 @@ enum Kind {
     Rooms,
     Nothing,
     Useless(Useless),
+    /// An error, though it is there.
+    Failed(RpcStatusCode),
+}
+
+/// What a Comet's answer comes to.
+struct Meant {
+    /// `None` where the Comet isn't there: others say that.
+    kind: Option<Kind>,
+    rooms: Option<RoomList>,
 }
 
 /// Starts to ask. What the Comets tell goes to `told`; the thread ends when nobody hears it any more.
@@ -53,7 +66,7 @@ pub fn spawn(
     callers: &Callers,
     manner: Manner,
     directory: Arc<Directory>,
-    told: Sender<Told>,
+    told: Writer<CometId, Told>,
 ) -> io::Result<()> {
     let manner = Manner {
         // A later answer tells nothing that counts.
@@ -79,10 +92,12 @@ impl Asker {
     fn run(mut self) {
         loop {
             let now = Instant::now();
-            self.follow_fleet(now);
+            if self.follow_fleet(now).is_none() {
+                return;
+            }
             self.ask(now);
             self.caller.flush(true);
-            let next = self.comets.values().filter(|comet| !comet.is_asked);
+            let next = self.comets.values().filter(|comet| comet.asked.is_none());
             let next = next.map(|comet| comet.next).min();
             let until = next.map_or(now + LOOK, |next| next.min(now + LOOK));
             if let Ok(ended) = self.caller.wait_for(&self.ended, Some(until))
@@ -105,8 +120,8 @@ impl Asker {
         }
     }
 
-    /// Asks those that there are now, where they are now.
-    fn follow_fleet(&mut self, now: Instant) {
+    /// Asks those that there are now, where they are now. Returns `None` where nobody wants to hear the answers.
+    fn follow_fleet(&mut self, now: Instant) -> Option<()> {
         let locations = self.directory.locations();
         let gone = self.comets.ids();
         let gone: Vec<_> = gone
@@ -122,24 +137,29 @@ impl Asker {
             if known.is_some_and(|known| Arc::ptr_eq(&known.location, location)) {
                 continue;
             }
+            if known.is_some() {
+                // What it told where it was before says nothing about who comes to it there.
+                self.told.put(comet, nothing(now))?;
+            }
             let to = self.to.clone();
             let tell: Tell = Arc::new(move |ended| drop(to.send(ended)));
             self.caller.join(comet, location.clone(), tell);
             let asked = Asked {
                 location: location.clone(),
-                is_asked: false,
+                asked: None,
                 // They take turns within the second.
                 next: now + ASKED_EVERY * place / all,
                 last: None,
             };
             self.comets.insert(comet, asked);
         }
+        Some(())
     }
 
     fn ask(&mut self, now: Instant) {
         for (comet, asked) in self.comets.iter_mut() {
-            if !asked.is_asked && asked.next <= now {
-                asked.is_asked = true;
+            if asked.asked.is_none() && asked.next <= now {
+                asked.asked = Some(now);
                 asked.next = now + ASKED_EVERY;
                 self.caller.rooms(comet, now);
             }
@@ -161,42 +181,62 @@ impl Asker {
         let Some(asked) = self.comets.get_mut(comet) else {
             return Some(());
         };
-        asked.is_asked = false;
-        let Some((kind, rooms)) = meant(reply) else {
+        if asked.asked != Some(at) {
+            // It was asked where it was before.
             return Some(());
-        };
-        if asked.last.replace(kind) != Some(kind) {
-            say(
-                &asked.location,
-                kind,
-                rooms.as_ref().map_or(0, |rooms| rooms.len()),
+        }
+        asked.asked = None;
+        let reply = reply.and_then(short_enough);
+        let said = reply.as_ref().err().cloned();
+        let Meant { kind, rooms } = meant(reply);
+        if let Some(kind) = kind
+            && asked.last.replace(kind) != Some(kind)
+        {
+            let count = rooms.as_ref().map_or(0, |rooms| rooms.len());
+            say(&asked.location, kind, count, said.as_ref());
+        }
+        let rooms = rooms.map(Arc::new);
+        self.told.put(comet, Told { asked: at, rooms })
+    }
+}
+
+/// As if a Comet had told nothing.
+fn nothing(asked: Instant) -> Told {
+    Told { asked, rooms: None }
+}
+
+/// With gRPC's library an answer may be longer: its own check is a filter that job leaves out.
+fn short_enough(reply: Vec<u8>) -> Result<Vec<u8>, Status> {
+    match reply.len() <= LONGEST_ANSWER as usize {
+        true => Ok(reply),
+        false => {
+            let text = format!(
+                "an answer of {} bytes, and {LONGEST_ANSWER} are the most",
+                reply.len()
             );
+            Err(Status::new(RpcStatusCode::RESOURCE_EXHAUSTED.into(), text))
         }
-        let told = Told {
-            comet,
-            asked: at,
-            rooms: rooms.map(Arc::new),
-        };
-        self.told.send(told).ok()
     }
 }
 
-/// What a Comet means. `None` where it didn't answer: what it told before counts for a while.
-fn meant(reply: Result<Vec<u8>, Status>) -> Option<(Kind, Option<RoomList>)> {
-    match reply {
-        Ok(reply) => Some(match read(&reply) {
-            Ok(rooms) if rooms.is_empty() => (Kind::Nothing, None),
-            Ok(rooms) => (Kind::Rooms, Some(rooms)),
-            Err(why) => (Kind::Useless(why), None),
-        }),
-        Err(status) if RpcStatusCode::from(status.code) == RpcStatusCode::UNIMPLEMENTED => {
-            Some((Kind::Nothing, None))
-        }
-        Err(_) => None,
-    }
+/// What a Comet means. One that fails to answer tells nothing any more: where it has just been started again, other people are on it.
+fn meant(reply: Result<Vec<u8>, Status>) -> Meant {
+    let (kind, rooms) = match reply.map(|reply| read(&reply)) {
+        Ok(Ok(rooms)) if rooms.is_empty() => (Some(Kind::Nothing), None),
+        Ok(Ok(rooms)) => (Some(Kind::Rooms), Some(rooms)),
+        Ok(Err(why)) => (Some(Kind::Useless(why)), None),
+        Err(status) => match RpcStatusCode::from(status.code) {
+            RpcStatusCode::UNIMPLEMENTED => (Some(Kind::Nothing), None),
+            RpcStatusCode::UNAVAILABLE
+            | RpcStatusCode::DEADLINE_EXCEEDED
+            | RpcStatusCode::CANCELLED => (None, None),
+            code => (Some(Kind::Failed(code)), None),
+        },
+    };
+    Meant { kind, rooms }
 }
 
-fn say(location: &Location, kind: Kind, count: usize) {
+fn say(location: &Location, kind: Kind, count: usize, said: Option<&Status>) {
     let node = location.node();
     let name = &node.name;
     match kind {
@@ -216,6 +256,13 @@ fn say(location: &Location, kind: Kind, count: usize) {
             comet = name;
             "Comet {node} tells more than {MOST_ROOMS} rooms, which is the most that job keeps of one: it gets the messages of all"
         ),
+        Kind::Failed(code) => {
+            let why = said.map_or("", |status| &status.text);
+            log::warn!(
+                comet = name, status = code.to_string();
+                "Comet {node} answers Rooms with {code} ({}), so it gets the messages of all rooms", one_line(why)
+            );
+        }
     }
 }
 
@@ -228,20 +275,28 @@ mod tests {
     }
 
     #[test]
-    fn what_tells_nothing_counts_as_nothing_and_no_answer_changes_nothing() {
+    fn whatever_is_not_a_list_counts_as_none() {
         let rooms = [0x0a, 3, 0x0a, 1, b'r'];
-        let kind = |reply| meant(reply).map(|(kind, rooms)| (kind, rooms.is_some()));
-        assert!(kind(Ok(rooms.to_vec())) == Some((Kind::Rooms, true)));
-        assert!(kind(Ok(Vec::new())) == Some((Kind::Nothing, false)));
-        assert!(kind(status(RpcStatusCode::UNIMPLEMENTED)) == Some((Kind::Nothing, false)));
         let unreadable = Kind::Useless(Useless::Unreadable);
-        assert!(kind(Ok(vec![0xff])) == Some((unreadable, false)));
-        for code in [
-            RpcStatusCode::UNAVAILABLE,
-            RpcStatusCode::DEADLINE_EXCEEDED,
-            RpcStatusCode::INTERNAL,
+        let full = RpcStatusCode::RESOURCE_EXHAUSTED;
+        for (reply, kind, is_list) in [
+            (Ok(rooms.to_vec()), Some(Kind::Rooms), true),
+            (Ok(Vec::new()), Some(Kind::Nothing), false),
+            (Ok(vec![0xff]), Some(unreadable), false),
+            (
+                status(RpcStatusCode::UNIMPLEMENTED),
+                Some(Kind::Nothing),
+                false,
+            ),
+            (status(full), Some(Kind::Failed(full)), false),
+            (status(RpcStatusCode::UNAVAILABLE), None, false),
+            (status(RpcStatusCode::DEADLINE_EXCEEDED), None, false),
         ] {
-            assert!(kind(status(code)).is_none(), "{code:?}");
+            let meant = meant(reply.clone());
+            assert!(
+                meant.kind == kind && meant.rooms.is_some() == is_list,
+                "{reply:?}"
+            );
         }
     }
 }

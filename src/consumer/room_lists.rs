@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::Receiver;
-
+use crate::base::last::Reader;
 use crate::message::rooms::{COUNTS_FOR, RoomList, Told};
 use crate::message::{ByComet, CometId};
 
 pub struct RoomLists {
-    told: Receiver<Told>,
+    told: Reader<CometId, Told>,
     /// Until when each one's list counts.
     until: ByComet<Instant>,
     /// No list ends to count earlier.
@@ -20,7 +19,7 @@ pub struct RoomLists {
 pub type Change = (CometId, Option<Arc<RoomList>>);
 
 impl RoomLists {
-    pub fn new(told: Receiver<Told>) -> Self {
+    pub fn new(told: Reader<CometId, Told>) -> Self {
         Self {
             told,
             until: ByComet::default(),
@@ -31,12 +30,7 @@ impl RoomLists {
     /// What has changed until now, and by which question.
     pub fn changes(&mut self, now: Instant) -> Vec<(Change, Instant)> {
         let mut changes = Vec::new();
-        while let Ok(Told {
-            comet,
-            asked,
-            rooms,
-        }) = self.told.try_recv()
-        {
+        for (comet, Told { asked, rooms }) in self.told.take() {
             let until = asked + COUNTS_FOR;
             if rooms.is_none() || until <= now {
                 self.until.remove(comet);
@@ -63,24 +57,23 @@ impl RoomLists {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::last::last;
     use crate::message::call::OrderingKey;
-    use crossbeam_channel::unbounded;
     use std::time::Duration;
 
     #[test]
     fn a_list_counts_from_when_the_comet_was_asked_and_for_a_while() {
-        let (tell, told) = unbounded();
+        let (tell, told) = last();
         let mut lists = RoomLists::new(told);
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
         let rooms = Some(Arc::new([OrderingKey::room("r")].into_iter().collect()));
         let tells = |comet, asked, rooms: &Option<Arc<RoomList>>| {
             let told = Told {
-                comet: CometId(comet),
                 asked: at(asked),
                 rooms: rooms.clone(),
             };
-            tell.send(told).expect("somebody listens");
+            tell.put(CometId(comet), told).expect("somebody listens");
         };
         let mut changes = |millis| -> Vec<(u32, bool)> {
             let changes = lists.changes(at(millis)).into_iter();

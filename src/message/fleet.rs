@@ -33,6 +33,11 @@ impl Node {
         own.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 
+    /// Whether it has a name beside its address.
+    pub fn has_own_name(&self) -> bool {
+        !self.name.eq_ignore_ascii_case(&self.address)
+    }
+
     /// The address without its port.
     pub fn host(&self) -> &str {
         // The path of a Unix socket has none.

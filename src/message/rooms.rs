@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::CometId;
 use super::call::OrderingKey;
 
 /// How often each Comet is asked, at most.
@@ -47,7 +46,6 @@ impl FromIterator<OrderingKey> for RoomList {
 /// What a Comet answered when it was asked for its rooms.
 #[derive(Clone, Debug)]
 pub struct Told {
-    pub comet: CometId,
     /// When it was asked: it may have been an answer to a later moment, never to an earlier one.
     pub asked: Instant,
     /// `None` where the answer tells nothing.

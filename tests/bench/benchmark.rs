@@ -3,6 +3,7 @@
 mod beside;
 mod cases;
 mod comet;
+mod drain;
 mod frame;
 mod kafka;
 mod limit;
@@ -17,7 +18,7 @@ mod results;
 mod stage;
 mod targets;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -75,7 +76,10 @@ enum Part {
     Beside(beside::Asked),
     // The processes that the benchmark starts of itself.
     #[command(hide = true)]
-    CheapComet { count: usize },
+    CheapComet {
+        count: usize,
+        certificate: Option<PathBuf>,
+    },
     #[command(hide = true)]
     RawLimit(limit::Asked),
     #[command(hide = true)]
@@ -85,7 +89,9 @@ enum Part {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match &cli.part {
-        Some(Part::CheapComet { count }) => comet::serve(*count).map(|()| true),
+        Some(Part::CheapComet { count, certificate }) => {
+            comet::serve(*count, certificate.as_deref()).map(|()| true)
+        }
         Some(Part::RawLimit(asked)) => limit::serve(asked).map(|()| true),
         Some(Part::OneByOne(asked)) => one_by_one::serve(asked).map(|()| true),
         Some(Part::Beside(asked)) => beside(&cli, asked),
@@ -124,7 +130,7 @@ fn beside(cli: &Cli, asked: &beside::Asked) -> Result<bool, String> {
 fn bench(cli: &Cli) -> Result<bool, String> {
     if cli.list {
         for case in &CASES {
-            println!("{:<11} {}", case.name, case.about);
+            println!("{:<15} {}", case.name, case.about);
         }
         return Ok(true);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,13 @@ use krafka::Kafka as Client;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::comet::{Comets, Report, now};
+use crate::comet::{Comets, Report, make_certificate, now};
+pub use crate::drain::{Drain, Drained, JOB};
 use crate::kafka::{self, Kafka, Listener};
 use crate::limit::{self, Limit, Way};
 use crate::load::{Loader, Pace, Shape};
 use crate::process::{self, Job, Start, Thread};
 
-/// The binary that is measured.
-pub const JOB: &str = "job";
 /// So long nothing may come before a run is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -45,57 +44,6 @@ pub struct Stage {
     topics: HashMap<(String, usize), String>,
     made: usize,
     doing: String,
-}
-
-/// What a job is asked to drain, and how.
-#[derive(Clone, Debug)]
-pub struct Drain {
-    pub messages: usize,
-    pub partitions: usize,
-    pub shape: Shape,
-    pub comets: usize,
-    pub level: &'static str,
-    pub flags: Vec<String>,
-    pub delay: Duration,
-    pub binary: PathBuf,
-}
-
-impl Drain {
-    /// 256 bytes, 1,000 rooms, one Comet, at WARN.
-    pub fn new(messages: usize, partitions: usize) -> Drain {
-        Drain {
-            messages,
-            partitions,
-            shape: Shape {
-                rooms: 1000,
-                size: 256,
-            },
-            comets: 1,
-            level: "WARN",
-            flags: Vec::new(),
-            delay: Duration::ZERO,
-            binary: JOB.into(),
-        }
-    }
-
-    pub fn flags(mut self, flags: &[&str]) -> Drain {
-        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        self
-    }
-}
-
-/// What came of a drain.
-#[derive(Clone, Copy, Debug)]
-pub struct Drained {
-    pub messages_per_second: f64,
-    pub calls: u64,
-    /// Microseconds of CPU time for each message, all that the process used from its start on.
-    pub cpu_a_message: f64,
-    /// Resident memory in MB: the most, and when all was delivered.
-    pub peak: f64,
-    pub memory: f64,
-    /// From the start of the process to the first delivery.
-    pub first: Duration,
 }
 
 /// A group that reads from the topic's beginning.
@@ -166,17 +114,37 @@ impl Stage {
 
     /// So many Comets of one process, which have forgotten everything.
     pub fn comets(&mut self, count: usize, delay: Duration) -> Result<&mut Comets, String> {
-        if self
-            .comets
-            .as_ref()
-            .is_none_or(|comets| comets.addresses.len() != count)
-        {
+        self.comets_over((count, false), delay)
+    }
+
+    /// So many, and whether with TLS.
+    fn comets_over(
+        &mut self,
+        (count, tls): (usize, bool),
+        delay: Duration,
+    ) -> Result<&mut Comets, String> {
+        let is_asked = |comets: &Comets| (comets.addresses.len(), comets.with_tls) == (count, tls);
+        if !self.comets.as_ref().is_some_and(is_asked) {
             self.comets = None;
-            self.comets = Some(Comets::start(count)?);
+            let certificate = tls.then(|| self.folder.path());
+            self.comets = Some(Comets::start(count, certificate)?);
         }
         let comets = self.comets.as_mut().ok_or("there is no Comet")?;
         comets.reset(delay)?;
         Ok(comets)
+    }
+
+    /// Makes the certificate that Comets with TLS have. Returns where it is, for `--comet-ca`.
+    pub fn certificate(&self) -> Result<String, String> {
+        make_certificate(self.folder.path())
+    }
+
+    /// Each of so many rooms is on so many Comets, which tell it.
+    pub fn lay_out(&mut self, rooms: usize, each: usize) -> Result<(), String> {
+        self.comets
+            .as_mut()
+            .ok_or("there is no Comet")?
+            .lay_out(rooms, each)
     }
 
     /// The name of a topic that holds so many messages; it is filled when it is first asked for.
@@ -288,10 +256,17 @@ impl Stage {
     }
 
     /// So many jobs of one group. Returns them when each has its partitions.
-    pub fn start_group(&mut self, topic: &str, size: usize) -> Result<Vec<Job>, String> {
+    pub fn start_group(
+        &mut self,
+        topic: &str,
+        size: usize,
+        flags: &[&str],
+    ) -> Result<Vec<Job>, String> {
         let comets = self.comets.as_ref().ok_or("there is no Comet")?;
         let group = new_group();
         let jobs = (0..size).map(|n| {
+            let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+            flags.extend(["--control".to_owned(), self.socket(n)]);
             Job::start(&Start {
                 binary: Path::new(JOB),
                 part: None,
@@ -300,7 +275,7 @@ impl Stage {
                 group: &group,
                 comets: &comets.addresses,
                 level: "WARN",
-                flags: &["--control".to_owned(), self.socket(n)],
+                flags: &flags,
                 log: &self.folder.path().join(format!("job-{n}.log")),
             })
         });
@@ -404,7 +379,7 @@ impl Stage {
         watch: impl FnOnce(u32) -> Result<(), String>,
     ) -> Result<(Drained, Vec<Thread>), String> {
         let topic = self.topic(drain.partitions, drain.shape, drain.messages)?;
-        self.comets(drain.comets, drain.delay)?;
+        self.comets_over((drain.comets, drain.tls), drain.delay)?;
         let due = drain.messages * drain.comets;
         let begin = now();
         let mut job = self.start(&drain.binary, None, &topic, drain.level, &drain.flags)?;

@@ -1,6 +1,6 @@
 //! What job wants to reach, each a figure of one of the cases.
 
-use crate::cases::{CPU_OF_RAW, OF_FIRST, OF_ONE_BY_ONE, OF_RAW};
+use crate::cases::{CPU_OF_RAW, OF_ALL, OF_FIRST, OF_ONE_BY_ONE, OF_PLAIN, OF_RAW};
 
 pub struct Target {
     pub wanted: &'static str,
@@ -39,7 +39,7 @@ const fn target(
     }
 }
 
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 22] = [
     target(
         "One call a message, 1 partition: at least as fast as grpcio alone (its defaults, 4 channels × 64 in flight)",
         ["drain", "1 partition", OF_RAW],
@@ -123,6 +123,16 @@ pub const TARGETS: [Target; 20] = [
         "TLS: a message costs at most 1.15 times the CPU",
         ["security", "SSL", OF_FIRST],
         AtMost(1.15),
+    ),
+    target(
+        "64 Comets, a room on 3 of them: `--fan-out rooms` delivers at least 10 times the messages a second of `all`",
+        ["fan-out", "64 Comets, a room on 3", OF_ALL],
+        AtLeast(10.0),
+    ),
+    target(
+        "TLS to a Comet: at most 1.25 times the CPU of the same caller in the clear",
+        ["comet-tls", "1000 rooms", OF_PLAIN],
+        AtMost(1.25),
     ),
     target(
         "Under 50 MB resident while draining 5,000,000 messages",

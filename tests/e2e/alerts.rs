@@ -35,7 +35,9 @@ fn start(command: JobCommand) -> (Job, Prometheus) {
 fn dead_letters_are_an_alert_and_the_dashboard_shows_what_flows() {
     let topic = topic(2);
     let comet = Comet::start();
-    let (mut job, prometheus) = start(topic.job(&[&comet]).flag("--fetch", "modern"));
+    comet.has_rooms((0..10).map(|n| format!("room-{n}")));
+    let command = topic.job(&[&comet]).flag("--fetch", "modern");
+    let (mut job, prometheus) = start(command.flag("--fan-out", "rooms"));
     topic.produce(over_rooms(10, 0, 100));
     comet.await_delivered(100);
     assert_eq!(prometheus.firing(), Vec::<String>::new());

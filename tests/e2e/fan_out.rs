@@ -108,13 +108,7 @@ fn what_a_comet_told_counts_for_a_while_only() {
         Rpc::Rooms => Answer::Hang,
         _ => Answer::Ok,
     });
-    let mut sent = 0;
-    await_until("a message to another's room", || {
-        sent += 1;
-        topic.produce([to_room("r1", format!("r1 {sent}"))]);
-        topic.await_no_lag();
-        is(b.count() > 0, true)
-    });
+    let sent = await_others_messages(&topic, "r1", &b);
     a.await_delivered(sent);
     job.stop();
 }
@@ -181,8 +175,61 @@ fn a_comet_with_a_hundred_thousand_rooms_tells_them() {
     job.stop();
 }
 
+/// Waits until a message to `room` comes to the Comet, which has another one. Returns how many were sent.
+fn await_others_messages(topic: &Topic<'_>, room: &str, comet: &Comet) -> usize {
+    let mut sent = 0;
+    await_until("a message to another's room", || {
+        sent += 1;
+        topic.produce([to_room(room, format!("{room} {sent}"))]);
+        topic.await_no_lag();
+        is(comet.count() > 0, true)
+    });
+    sent
+}
+
+#[test]
+fn an_answer_that_is_an_error_or_too_large_counts_as_none() {
+    let topic = Topic::new(shared(Version::V4_3_1), 1);
+    let (a, b) = (Comet::start(), Comet::start());
+    a.has_rooms(rooms(&["r1"]));
+    b.has_rooms(rooms(&["r2"]));
+    let mut job = by_rooms(&topic, &[&a, &b]).start();
+    await_rooms(&mut job, &a);
+    await_rooms(&mut job, &b);
+    b.answer(|call| match call.rpc {
+        Rpc::Rooms => Answer::Said(RpcStatusCode::PERMISSION_DENIED, "who are you?".into()),
+        _ => Answer::Ok,
+    });
+    let said = "answers Rooms with 7-PERMISSION_DENIED (who are you?)";
+    job.await_line(&["WARN", &b.address(), said]);
+    let sent = await_others_messages(&topic, "r1", &b);
+    a.await_delivered(sent);
+
+    // More than 64 MiB.
+    b.has_rooms((0..70_000).map(|n| format!("{n:01000}")));
+    b.answer(|_| Answer::Ok);
+    job.await_line(&["WARN", &b.address(), "8-RESOURCE_EXHAUSTED"]);
+    b.has_rooms(rooms(&["r2"]));
+    await_rooms(&mut job, &b);
+    topic.await_no_lag();
+    await_until("a message that is spared", || {
+        let (a_has, b_has) = (a.count(), b.count());
+        topic.produce([to_room("r1", "r1 again")]);
+        a.await_delivered(a_has + 1);
+        topic.await_no_lag();
+        is(b.count() == b_has, true)
+    });
+    job.stop();
+}
+
 #[test]
 fn a_real_comet_tells_who_is_there() {
+    for dialect in ["chatroom", "goim"] {
+        tells_who_is_there(dialect);
+    }
+}
+
+fn tells_who_is_there(dialect: &str) {
     let topic = Topic::new(shared(Version::V4_3_1), 1);
     let folder = tempfile::tempdir().expect("a folder can be made");
     let records = ["here", "there"].map(|name| folder.path().join(name));
@@ -193,6 +240,8 @@ fn a_real_comet_tells_who_is_there() {
             "127.0.0.1:0",
             "--web",
             "127.0.0.1:0",
+            "--dialect",
+            dialect,
             "--record",
             record,
         ];
@@ -211,6 +260,7 @@ fn a_real_comet_tells_who_is_there() {
     let mut job = topic
         .configure_for(JobCommand::new(), &addresses.join(","))
         .flag("--fan-out", "rooms")
+        .flag("--dialect", dialect)
         .log_level("INFO")
         .env("JOB_LOG_MESSAGES", "off")
         .start();
@@ -225,5 +275,5 @@ fn a_real_comet_tells_who_is_there() {
         let is_call = |line: &&str| line.starts_with("call") && line.contains("BroadcastRoom");
         record.lines().filter(is_call).count()
     });
-    assert_eq!(calls, [20, 0]);
+    assert_eq!(calls, [20, 0], "{dialect}");
 }

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::await_until;
-use crate::support::comet::{Call, Comet};
+use crate::support::comet::{Answer, Call, Comet};
 use crate::support::command::{self, Ended};
 use crate::support::dns::Dns;
+use crate::support::gaps::{RATE, rate, tell_gap};
 use crate::support::http::Pages;
 use crate::support::job::{Job, JobCommand};
 use crate::support::kafka::{Kafka, Version, on_each_kafka, shared};
@@ -22,8 +23,6 @@ use crate::support::topic::Topic;
 on_each_kafka!(comets_join_and_leave_under_load);
 
 const ROOMS: usize = 17;
-const RATE: usize = 400;
-
 /// A file that lists Comets.
 struct List {
     folder: TempDir,
@@ -66,11 +65,15 @@ fn put(path: &Path, text: &str) {
     fs::rename(next, path).expect("it can be renamed");
 }
 
+/// Each message in the log is much to write where many come.
+fn configure(topic: &Topic<'_>, comets: &str) -> JobCommand {
+    let command = topic.configure_for(JobCommand::new(), comets);
+    let messages = if rate() > RATE { "off" } else { "on" };
+    command.flag("--log-messages", messages).log_level("INFO")
+}
+
 fn start(topic: &Topic<'_>, comets: &str) -> Job {
-    topic
-        .configure_for(JobCommand::new(), comets)
-        .log_level("INFO")
-        .start()
+    configure(topic, comets).start()
 }
 
 /// Panics unless each room's messages came without a gap and once each, from some number on to some number.
@@ -94,18 +97,16 @@ fn comets_join_and_leave_under_load(kafka: &'static Kafka) {
     let names: Vec<String> = (1..=6).map(|n| format!("comet{n}")).collect();
     let named: Vec<(&str, &Comet)> = names.iter().map(String::as_str).zip(&comets).collect();
     let list = List::of(&named[..2]);
-    let mut job = topic
-        .configure_for(JobCommand::new(), &list.flag())
+    let mut job = configure(&topic, &list.flag())
         .flag("--http", "127.0.0.1:0")
-        .log_level("INFO")
         .start();
     let pages = Pages::of(&mut job);
     let mixed = Mixed::new(&[&comets[0], &comets[1]]);
-    let stream = Stream::start(&topic, mixed, RATE);
-    comets[1].await_delivered(RATE);
+    let stream = Stream::start(&topic, mixed, rate());
+    comets[1].await_delivered(rate());
     for count in 3..=6 {
         list.write(&named[..count]);
-        comets[count - 1].await_delivered(RATE);
+        comets[count - 1].await_delivered(rate());
         job.await_line(&[&format!("Comet comet{count} ("), "joined the fleet"]);
     }
     let calls = |name: &str| {
@@ -138,6 +139,10 @@ fn comets_join_and_leave_under_load(kafka: &'static Kafka) {
             0,
             "messages were sent again"
         );
+        tell_gap(
+            "scaled from 2 to 6 and back, a Comet that stays",
+            &comet.delivered(),
+        );
     }
     for comet in &comets[2..] {
         comet.assert_no_overlaps();
@@ -159,8 +164,8 @@ fn a_rolling_restart_loses_nothing() {
     };
     let list = List::of(&at(0));
     let mut job = start(&topic, &list.flag());
-    let stream = Stream::start(&topic, Mixed::new(&[]), RATE);
-    old[0].await_delivered(RATE);
+    let stream = Stream::start(&topic, Mixed::new(&[]), rate());
+    old[0].await_delivered(rate());
     for n in 0..3 {
         let mut groups: Vec<Value> = at(n)
             .iter()
@@ -198,8 +203,12 @@ fn a_rolling_restart_loses_nothing() {
         let all = rooms(&all);
         // Broadcasts have no room.
         let due = written.due(&old[n]);
-        assert_in_order(&all, ROOMS, due - due / (ROOMS + 1));
+        let repeats = assert_in_order(&all, ROOMS, due - due / (ROOMS + 1));
         new[n].assert_no_overlaps();
+        tell_gap(
+            &format!("a rolling restart, Comet {n}, {repeats} repeats"),
+            &all,
+        );
     }
     assert_eq!(topic.dead_letters(), 0);
 }
@@ -211,8 +220,8 @@ fn a_comet_that_is_renamed_loses_nothing() {
     let comets = [(); 2].map(|()| Comet::start());
     let list = List::of(&[("a", &comets[0]), ("b", &comets[1])]);
     let mut job = start(&topic, &list.flag());
-    let stream = Stream::start(&topic, Mixed::new(&[]), RATE);
-    comets[0].await_delivered(RATE);
+    let stream = Stream::start(&topic, Mixed::new(&[]), rate());
+    comets[0].await_delivered(rate());
     list.write(&[("b", &comets[0]), ("c", &comets[1])]);
     job.await_line(&["Comet a (", "is called b ("]);
     job.await_line(&["Comet b (", "is called c ("]);
@@ -231,7 +240,50 @@ fn a_comet_that_is_renamed_loses_nothing() {
         let due = written.due(comet);
         assert_each_once_in_order(&rooms(&rest), ROOMS, due - due / (ROOMS + 1));
         comet.assert_no_overlaps();
+        tell_gap("renamed", &rest);
     }
+    assert_eq!(topic.dead_letters(), 0);
+}
+
+/// One that drains gets what is for its users and its rooms, until it is gone. Nobody waits for it when it fails.
+#[test]
+fn one_that_drains_gets_everything_and_holds_nobody_up() {
+    let topic = Topic::new(shared(Version::V3_9_1), 4);
+    let comets = [(); 2].map(|()| Comet::start());
+    let list = List::of(&[("stays", &comets[0]), ("drains", &comets[1])]);
+    let mut job = start(&topic, &list.flag());
+    topic.produce(over_rooms(ROOMS, 0, 50));
+    comets[1].await_delivered(50);
+    let draining = [("stays", false), ("drains", true)];
+    let groups = draining.iter().zip(&comets);
+    let groups = groups.map(|((name, drain), comet)| group(name, comet, *drain));
+    list.put(&Value::from_iter(groups));
+    job.await_line(&["Comet drains (", "drains: it gets messages"]);
+    topic.produce(over_rooms(ROOMS, 50, 50));
+    topic.produce([to_user("u", "drains".into(), 0)]);
+    comets[0].await_delivered(100);
+    comets[1].await_delivered(101);
+    // It takes calls and answers none: the other gets everything meanwhile.
+    comets[1].answer(|_| Answer::Hang);
+    topic.produce(over_rooms(ROOMS, 100, 200));
+    comets[0].await_delivered(300);
+    job.await_line(&["Comet drains takes nothing while others deliver"]);
+    topic.produce([to_user("u", "drains".into(), 1)]);
+    comets[1].answer(|_| Answer::Ok);
+    comets[1].await_delivered(302);
+    job.await_line(&["Comet drains has caught up"]);
+    list.write(&[("stays", &comets[0])]);
+    job.await_line(&["Comet drains (", "left the fleet"]);
+    topic.await_no_lag();
+    job.stop();
+    let (rest, users): (Vec<Call>, Vec<Call>) = comets[1]
+        .delivered()
+        .into_iter()
+        .partition(|call| call.keys.is_empty());
+    let users: Vec<_> = users.iter().map(Call::text).collect();
+    assert_eq!(users, ["u/0", "u/1"]);
+    assert_in_order(&rest, ROOMS, 300);
+    assert_each_once_in_order(&comets[0].delivered(), ROOMS, 300);
     assert_eq!(topic.dead_letters(), 0);
 }
 

@@ -159,7 +159,7 @@ fn every_kind(kafka: &Kafka) {
     assert_eq!(here.called("PushMsg"), ["u1", "u2"]);
     let why = letters[&(0, 2)].header_str("job.error").expect("a reason");
     assert!(
-        why.contains("the server comet-9, which --comet doesn't list"),
+        why.contains("the server comet-9, which isn't in the fleet"),
         "{why}"
     );
 }

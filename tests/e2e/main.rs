@@ -31,6 +31,7 @@ mod fetch_modes;
 mod fleet;
 mod goim;
 mod group_protocol;
+mod hand_over;
 mod kafka_addresses;
 mod kafka_partitions;
 mod kills;

@@ -5,6 +5,7 @@ mod cluster;
 mod corrupt;
 mod dead_addresses;
 mod director;
+mod fleet;
 mod kafka;
 mod plan;
 mod producer;

@@ -49,7 +49,7 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What in a job's log matters for the verdict.
-const NOTED: [&str; 12] = [
+const NOTED: [&str; 14] = [
     "has transactions",
     "reading from offset",
     "are released",
@@ -62,6 +62,8 @@ const NOTED: [&str; 12] = [
     "panicked",
     "lost partitions",
     "the metadata of a commit has",
+    "left the fleet",
+    "joined the fleet",
 ];
 
 /// A process that is killed when the campaign ends, however it ends.

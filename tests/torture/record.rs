@@ -37,6 +37,8 @@ pub struct Record {
     pub events: Vec<Event>,
     /// Answers to calls that send nobody anything, and the port that they went to.
     pub probes: Vec<(Micros, u16)>,
+    /// Calls for users of another Comet.
+    pub astray: Vec<(Micros, Stream, u32)>,
     /// Lines that no job should cause.
     pub strange: Vec<String>,
     files: Vec<Tail>,
@@ -51,6 +53,7 @@ enum Open {
     Message(u32),
     /// The port that it came from.
     Probe(u16),
+    Astray,
 }
 
 struct Tail {
@@ -67,6 +70,7 @@ impl Record {
             comet,
             events: Vec::new(),
             probes: Vec::new(),
+            astray: Vec::new(),
             strange: Vec::new(),
             files: Vec::new(),
             seen: vec![Vec::new(); streams.count()],
@@ -135,8 +139,8 @@ impl Record {
                     self.probes.extend((code == 0).then_some((at, port)));
                     return Some(());
                 }
-                // Its call made no sense.
-                None => return Some(()),
+                // Its call made no sense, or was for users of another Comet.
+                None | Some(Open::Astray) => return Some(()),
             };
             if let Event::Call(call) = &mut self.events[call as usize] {
                 call.answer = Some(place);
@@ -166,8 +170,13 @@ impl Record {
             return Some(());
         }
         let (stream, sequence) = streams.parse(body)?;
-        if !streams.is_called_by(stream, rpc, target) || !streams.reaches(stream, self.comet) {
+        if !streams.is_called_by(stream, rpc, target) {
             return None;
+        }
+        if !streams.reaches(stream, self.comet) {
+            self.astray.push((at, stream, sequence));
+            calls.insert(number, Open::Astray);
+            return Some(());
         }
         calls.insert(number, Open::Message(place));
         self.events.push(Event::Call(Call {

@@ -20,6 +20,8 @@ Faults, as --only knows them:
   comets-away         all Comets at once, for longer than it takes to be detached; they come back one after the other
   comet-gone          one Comet for up to 3 minutes in one of the ways above, while everything else goes on
   comets-rolling      SIGTERM for one Comet after the other, each started again before the next
+  fleet-leave         one Comet, which goes on, is taken out of the list of Comets, and is listed again later
+  fleet-replace       one Comet drains, ends with SIGTERM and leaves the list; it is started and listed again later
   kafka-kill          SIGKILL, and started again
   kafka-restart       SIGTERM, and started again
   kafka-freeze        SIGSTOP, and SIGCONT later

@@ -10,6 +10,7 @@ use crate::children::{Comet, JobCommand, Lives, binary, free_port, free_ports};
 use crate::cluster::security_flags;
 use crate::dead_addresses::DeadAddresses;
 use crate::director::{Director, Slot, State};
+use crate::fleet::Fleet;
 use crate::kafka::{self, BROKERS, GROUP, Kafka, TOPIC};
 use crate::producer::Producer;
 use crate::proxy::{Peers, Proxy};
@@ -45,6 +46,7 @@ pub fn set_up(
             SocketAddr::from((host, free_ports(host, slots as u16)))
         })
         .collect();
+    let fleet = Fleet::new(folder, &named)?;
     let mut links = Vec::new();
     let mut kafka_links = Vec::new();
     let mut listeners = Vec::new();
@@ -96,7 +98,7 @@ pub fn set_up(
                 program: job.clone(),
                 folder: folder.to_owned(),
                 slot,
-                flags: [flags(slot, &named, settings), security.clone()].concat(),
+                flags: [flags(slot, &fleet, settings), security.clone()].concat(),
                 kafka: addresses(&kafka_links[slot]),
                 dead: None,
                 trial: format!("comet-port-shift=return({slot})"),
@@ -112,6 +114,7 @@ pub fn set_up(
         },
         slots,
         comets,
+        fleet,
         records,
         kafka,
         lives,
@@ -145,8 +148,7 @@ fn addresses(links: &[Proxy]) -> String {
 }
 
 /// The flags of a job, but for the brokers.
-fn flags(slot: usize, comets: &[SocketAddr], settings: &Settings) -> Vec<String> {
-    let comets: Vec<String> = comets.iter().map(ToString::to_string).collect();
+fn flags(slot: usize, fleet: &Fleet, settings: &Settings) -> Vec<String> {
     let mut flags: Vec<String> = ["--topic", TOPIC, "--group", GROUP].map(Into::into).into();
     flags.extend(["--group-protocol".into(), settings.group_protocol.clone()]);
     let caller = match settings.caller.as_str() {
@@ -156,7 +158,7 @@ fn flags(slot: usize, comets: &[SocketAddr], settings: &Settings) -> Vec<String>
         all => all,
     };
     flags.extend(["--caller", caller].map(Into::into));
-    flags.extend(["--comet".into(), comets.join(",")]);
+    flags.extend(["--comet".into(), fleet.flag()]);
     // The tens of thousands of messages that an outage leaves reach the cap, and then one slow Comet delays all:
     // that is what the cap means, but not what the campaign is to show.
     flags.extend(["--hold-messages", "10000"].map(Into::into));

@@ -27,6 +27,8 @@ pub enum Scope {
         slot: usize,
     },
     Comet(usize),
+    /// It isn't in the list of Comets.
+    Out(usize),
     /// A Comet, as one job sees it.
     CometOf {
         comet: usize,

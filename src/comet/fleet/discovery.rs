@@ -5,11 +5,11 @@
 
 use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use form_urlencoded::Serializer;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::Request;
 use hyper::client::conn::http1::handshake;
 use hyper::header::{ACCEPT, CONNECTION, HOST};
@@ -31,6 +31,8 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 const POLLS_WITHIN: Duration = Duration::from_secs(40);
 /// Of an answer, in bytes.
 const LONGEST: usize = 4 << 20;
+/// It isn't asked more often than that, whatever it answers.
+const LEAST: Duration = Duration::from_secs(1);
 
 /// The registry's codes.
 const NOT_MODIFIED: i64 = -304;
@@ -106,6 +108,7 @@ impl Asker {
         let mut said = Vec::new();
         let mut has_poll = true;
         while self.wanted.strong_count() > 0 {
+            let begun = Instant::now();
             let fetched = runtime.block_on(self.ask("fetch", None, ANSWERS_WITHIN));
             let since = match fetched {
                 Ok(Answer::Listed(registered)) => {
@@ -142,8 +145,11 @@ impl Asker {
                 Ok(Answer::NotModified) => {}
                 Ok(Answer::NoCall) => has_poll = false,
                 // The next fetch says what is wrong, if it still is.
-                Err(_) => thread::sleep(self.refresh.min(Duration::from_secs(1))),
+                Err(_) => {}
             }
+            // It, or what stands in front of it, may hold nothing back.
+            let least = self.refresh.min(LEAST);
+            thread::sleep(least.saturating_sub(begun.elapsed()));
         }
     }
 
@@ -254,7 +260,10 @@ async fn get(address: &str, path: &str) -> Result<(u16, Bytes), String> {
         let answer = answer.map_err(|error| no_http(error.to_string()))?;
         let status = answer.status().as_u16();
         let body = Limited::new(answer.into_body(), LONGEST).collect().await;
-        let body = body.map_err(|error| no_http(error.to_string()))?;
+        let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+            true => format!("its answer has more than {} MiB", LONGEST >> 20),
+            false => no_http(error.to_string()),
+        })?;
         Ok((status, body.to_bytes()))
     };
     let answered = answered.await;

@@ -236,6 +236,16 @@ mod tests {
         }
     }
 
+    /// As whoever reads while somebody writes may see it.
+    #[test]
+    fn half_a_list_is_no_list() {
+        let whole = r#"[{"targets": ["10.0.0.1:50051"], "labels": {"name": "comet1"}}, "b:1"]"#;
+        assert!(list(whole).is_ok());
+        for end in 0..whole.len() {
+            assert!(list(&whole[..end]).is_err(), "{}", &whole[..end]);
+        }
+    }
+
     #[test]
     fn a_file_is_read_again_when_it_is_another_one() {
         let folder = tempfile::tempdir().unwrap();

@@ -30,7 +30,7 @@ use crate::settings::Config;
 use crate::settings::fleet::Source;
 use file::Watched;
 use sources::{SourceId, Sources, Ways};
-use tracker::{Changes, Tracker};
+use tracker::{Changes, Tracker, Wrong};
 
 /// What the fleet's thread is told.
 pub enum Told {
@@ -93,7 +93,7 @@ impl Fleet {
             }
         }
         let Changes { wrong, .. } = fleet.tracker.look();
-        wrong.iter().for_each(|text| log::warn!("{text}"));
+        wrong.iter().for_each(say_wrong);
         fleet
     }
 
@@ -130,7 +130,7 @@ impl Fleet {
                     true => Changes::default(),
                     false => self.tracker.look(),
                 };
-                wrong.iter().for_each(|text| log::warn!("{text}"));
+                wrong.iter().for_each(say_wrong);
                 let had_some = !changes.is_empty();
                 for change in changes {
                     if !apply(change, &directory, &group) {
@@ -232,6 +232,17 @@ fn apply(change: Change, directory: &Directory, group: &Sender<group::Event>) ->
     }
     say(&change, before);
     group.send(group::Event::Fleet(change)).is_ok()
+}
+
+fn say_wrong(wrong: &Wrong) {
+    match wrong {
+        Wrong::SameName(one, other) => log::warn!(
+            comet = other.name; "Comets {one} and {other} have the same name, and the second one gets nothing: give each its own"
+        ),
+        Wrong::TwoNames(node, name) => log::warn!(
+            comet = node.name; "Comet {node} is listed as {name}, too, and isn't known by that name: give it one name"
+        ),
+    }
 }
 
 fn say(change: &Change, before: Option<Node>) {

@@ -57,8 +57,6 @@ struct Listing {
     source: Source,
     look: Look,
     trouble: Option<String>,
-    /// Comets that it listed, and doesn't any more: they drain until they fail.
-    lingering: Vec<Node>,
     /// Whether it ever listed Comets.
     has_listed: bool,
     /// Whether anything was heard of it.
@@ -92,14 +90,18 @@ impl Sources {
         let listed: Vec<_> = before
             .iter()
             .enumerate()
-            .map(|(place, listing)| (&listing.source, tracker.listed(place).to_vec()))
+            .map(|(place, listing)| {
+                let lingering = tracker.lingering(place).to_vec();
+                (&listing.source, tracker.listed(place).to_vec(), lingering)
+            })
             .collect();
         self.age += 1;
         tracker.sources(sources.len());
         for (place, source) in sources.into_iter().enumerate() {
-            let known = listed.iter().find(|(was, _)| **was == source);
-            if let Some((_, nodes)) = known {
+            let known = listed.iter().find(|(was, ..)| **was == source);
+            if let Some((_, nodes, lingering)) = known {
                 tracker.lists(place, nodes.clone());
+                tracker.lingers(place, lingering.clone());
             }
             let id = SourceId {
                 age: self.age,
@@ -115,7 +117,6 @@ impl Sources {
                 source,
                 look,
                 trouble: None,
-                lingering: Vec::new(),
             });
         }
     }
@@ -203,18 +204,17 @@ impl Sources {
     /// This Comet failed: names of which it is one are looked up again, and one that drains since it is listed no more is gone.
     pub fn failed(&mut self, node: &Node, tracker: &mut Tracker, now: Instant) {
         for (place, listing) in self.listings.iter_mut().enumerate() {
-            if !tracker.listed(place).contains(node) {
+            // Another source may name it otherwise.
+            let is_it = |one: &Node| one.address.eq_ignore_ascii_case(&node.address);
+            if !tracker.known(place).iter().any(is_it) {
                 continue;
             }
             if let Look::Dns(dns) = &mut listing.look {
                 dns.failed(now);
             }
-            if listing.lingering.contains(node) {
-                listing.lingering.retain(|one| one != node);
-                let mut left = tracker.listed(place).to_vec();
-                left.retain(|one| one != node);
-                tracker.lists(place, left);
-            }
+            let mut left = tracker.lingering(place).to_vec();
+            left.retain(|one| !is_it(one));
+            tracker.lingers(place, left);
         }
     }
 
@@ -265,7 +265,7 @@ impl Sources {
     /// What was found out about each: how many Comets it lists, or what is wrong with it.
     pub fn findings(&self, tracker: &Tracker) -> Vec<(Source, Result<usize, String>)> {
         let found = |(place, listing): (usize, &Listing)| {
-            let count = tracker.listed(place).len();
+            let count = tracker.known(place).len();
             let unheard = (!listing.is_settled).then(|| "no answer so far".to_owned());
             let trouble = listing.trouble.clone().or(unheard);
             (listing.source.clone(), trouble.map_or(Ok(count), Err))
@@ -287,12 +287,13 @@ impl Listing {
                     log::info!("{source} is well again: it lists {comets}");
                 }
                 self.has_listed = true;
-                let nodes = self.with_lingering(nodes, tracker.listed(place));
+                let lingering = self.lingering(&nodes, tracker.known(place));
                 tracker.lists(place, nodes);
+                tracker.lingers(place, lingering);
             }
             Err(why) => {
                 if is_said && self.trouble.as_ref() != Some(&why) {
-                    let known = counted(tracker.listed(place).len() as u64, "Comet");
+                    let known = counted(tracker.known(place).len() as u64, "Comet");
                     log::warn!(cause = why; "{source}: {why}; going on with the {known} that it listed before");
                 }
                 self.trouble = Some(why);
@@ -304,21 +305,16 @@ impl Listing {
 /// What a file says is so. A name or a registry that lists a Comet no more may say that it takes nobody new, as in its last minutes, or is
 /// wrong about it: people may still be there.
 impl Listing {
-    fn with_lingering(&mut self, mut nodes: Vec<Node>, before: &[Node]) -> Vec<Node> {
-        if let Look::Dns(_) | Look::Discovery(_) = self.look {
-            let is_gone = |was: &&Node| {
-                let mut listed = nodes.iter();
-                listed.all(|node| node.address != was.address && node.name != was.name)
-            };
-            let gone = before.iter().filter(is_gone).cloned();
-            let lingering = gone.map(|node| Node {
-                drains: true,
-                ..node
-            });
-            self.lingering = lingering.collect();
-            nodes.extend(self.lingering.iter().cloned());
-        }
-        nodes
+    /// What is listed no more, and wasn't said to have failed.
+    fn lingering(&self, nodes: &[Node], before: Vec<Node>) -> Vec<Node> {
+        let (Look::Dns(_) | Look::Discovery(_)) = self.look else {
+            return Vec::new();
+        };
+        let is_gone = |was: &Node| {
+            let mut listed = nodes.iter();
+            listed.all(|node| node.address != was.address && node.name != was.name)
+        };
+        before.into_iter().filter(is_gone).collect()
     }
 }
 

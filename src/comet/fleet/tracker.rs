@@ -13,8 +13,10 @@ pub struct Tracker {
     leaving: ByComet<Node>,
     /// What is listed now, by source.
     listed: Vec<Vec<Node>>,
-    /// Comets that are listed and not in the fleet, since another one has their name, and were said.
-    doubles: Vec<String>,
+    /// What was listed before, and may still have people.
+    lingering: Vec<Vec<Node>>,
+    /// What is wrong with names, and was said.
+    said: Vec<Wrong>,
 }
 
 /// What is to be done, and said.
@@ -22,13 +24,23 @@ pub struct Tracker {
 pub struct Changes {
     pub changes: Vec<Change>,
     /// What is wrong with what is listed, for the log.
-    pub wrong: Vec<String>,
+    pub wrong: Vec<Wrong>,
+}
+
+/// What is wrong with the names of Comets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wrong {
+    /// The second one isn't in the fleet.
+    SameName(Node, Node),
+    /// Another source calls it so.
+    TwoNames(Node, String),
 }
 
 impl Tracker {
     /// There are so many sources from now on, which list nothing before they are heard.
     pub fn sources(&mut self, count: usize) {
         self.listed = vec![Vec::new(); count];
+        self.lingering = vec![Vec::new(); count];
     }
 
     /// What a source lists now.
@@ -36,10 +48,27 @@ impl Tracker {
         self.listed.get(source).map_or(&[], Vec::as_slice)
     }
 
+    /// What it listed before, and may still have people.
+    pub fn lingering(&self, source: usize) -> &[Node] {
+        self.lingering.get(source).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whatever is known of a source.
+    pub fn known(&self, source: usize) -> Vec<Node> {
+        [self.listed(source), self.lingering(source)].concat()
+    }
+
     /// A source lists these Comets. Nothing changes before [`Self::look`].
     pub fn lists(&mut self, source: usize, nodes: Vec<Node>) {
         if let Some(listed) = self.listed.get_mut(source) {
             *listed = nodes;
+        }
+    }
+
+    /// These drain, unless a source lists them: people may still be there.
+    pub fn lingers(&mut self, source: usize, nodes: Vec<Node>) {
+        if let Some(lingering) = self.lingering.get_mut(source) {
+            *lingering = nodes;
         }
     }
 
@@ -104,31 +133,46 @@ impl Tracker {
     }
 
     /// All that is listed, each Comet once.
-    fn wanted(&mut self, wrong: &mut Vec<String>) -> Vec<Node> {
+    fn wanted(&mut self, wrong: &mut Vec<Wrong>) -> Vec<Node> {
+        let mut now = Vec::new();
         let mut wanted: Vec<Node> = Vec::new();
-        let mut doubles = Vec::new();
-        for node in self.listed.iter().flatten() {
-            if wanted
-                .iter()
-                .any(|other| other.address.eq_ignore_ascii_case(&node.address))
-            {
-                // Two sources may list it.
-                continue;
+        for node in self.merged(&mut now) {
+            match wanted.iter().find(|other| other.is_called(&node.name)) {
+                None => wanted.push(node),
+                Some(other) => now.push(Wrong::SameName(other.clone(), node)),
             }
-            let Some(other) = wanted.iter().find(|other| other.is_called(&node.name)) else {
-                wanted.push(node.clone());
+        }
+        let is_new = |one: &&Wrong| !self.said.contains(one);
+        wrong.extend(now.iter().filter(is_new).cloned());
+        self.said = now;
+        wanted
+    }
+
+    /// All that is listed, each address once. Several sources may list it: the first name counts that isn't the address, and whoever
+    /// says that it drains is right.
+    fn merged(&self, wrong: &mut Vec<Wrong>) -> Vec<Node> {
+        let mut all: Vec<Node> = Vec::new();
+        let listed = self.listed.iter().flatten().map(|node| (node, false));
+        let lingering = self.lingering.iter().flatten().map(|node| (node, true));
+        for (node, lingers) in listed.chain(lingering) {
+            let known = all
+                .iter_mut()
+                .find(|one| one.address.eq_ignore_ascii_case(&node.address));
+            let Some(known) = known else {
+                all.push(Node {
+                    drains: node.drains || lingers,
+                    ..node.clone()
+                });
                 continue;
             };
-            let text = format!(
-                "Comets {other} and {node} have the same name, and the second one gets nothing: give each its own"
-            );
-            if !self.doubles.contains(&text) {
-                wrong.push(text.clone());
+            known.drains |= node.drains && !lingers;
+            if !known.has_own_name() {
+                known.name = node.name.clone();
+            } else if !lingers && node.has_own_name() && !known.is_called(&node.name) {
+                wrong.push(Wrong::TwoNames(known.clone(), node.name.clone()));
             }
-            doubles.push(text);
         }
-        self.doubles = doubles;
-        wanted
+        all
     }
 }
 
@@ -206,13 +250,56 @@ mod tests {
         tracker.lists(1, vec![node("1:1", "1:1"), node("A", "2:1")]);
         let all = tracker.look();
         assert_eq!(all.changes, []);
-        assert!(all.wrong[0].contains("a (1:1) and A (2:1) have the same name"));
+        assert_eq!(
+            all.wrong,
+            [Wrong::SameName(node("a", "1:1"), node("A", "2:1"))]
+        );
         assert_eq!(tracker.look(), Changes::default());
         // It is said again where it comes again.
         tracker.lists(1, Vec::new());
         tracker.look();
         tracker.lists(1, vec![node("A", "2:1")]);
         assert_eq!(tracker.look().wrong.len(), 1);
+    }
+
+    #[test]
+    fn what_several_sources_say_of_a_comet_is_put_together() {
+        let drains = |node| Node {
+            drains: true,
+            ..node
+        };
+        let mut tracker = listing(&[("1:1", "1:1"), ("2:1", "2:1"), ("3:1", "3:1")]);
+        // A name by which messages are for it, and that it is about to go.
+        tracker.lists(1, vec![node("a", "1:1"), drains(node("2:1", "2:1"))]);
+        let changes = [
+            becomes(0, "a", "1:1"),
+            Change::Become(CometId(1), drains(node("2:1", "2:1"))),
+        ];
+        assert_eq!(
+            tracker.look(),
+            Changes {
+                changes: changes.into(),
+                wrong: Vec::new()
+            }
+        );
+        // One that a source lists no more drains, if no other one lists it. It keeps its name.
+        tracker.lists(1, Vec::new());
+        tracker.lingers(1, vec![node("a", "1:1"), node("4:1", "4:1")]);
+        let changes = [
+            becomes(1, "2:1", "2:1"),
+            Change::Join(CometId(3), drains(node("4:1", "4:1"))),
+        ];
+        assert_eq!(tracker.look().changes, changes);
+    }
+
+    #[test]
+    fn a_second_name_of_a_comet_is_said_once() {
+        let mut tracker = listing(&[("a", "1:1")]);
+        tracker.lists(1, vec![node("b", "1:1")]);
+        let all = tracker.look();
+        assert_eq!(all.changes, []);
+        assert_eq!(all.wrong, [Wrong::TwoNames(node("a", "1:1"), "b".into())]);
+        assert_eq!(tracker.look(), Changes::default());
     }
 
     #[test]

@@ -177,6 +177,8 @@ pub struct Comet {
     pub calls_per_second: f64,
     /// Those among them that failed.
     pub failed_per_second: f64,
+    /// How many of 100 calls failed in the last 5 to 10 s. `None` where none or hardly any did.
+    pub failed_percent: Option<f64>,
     pub p99_ms: Option<f64>,
     pub calls_in_flight: u64,
     /// Records that it missed, and that wait for it in Kafka.

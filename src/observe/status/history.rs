@@ -1,11 +1,14 @@
 //! How the figures develop: looked at now and then, so that their writers need not know of it. The time comes from outside.
 
+mod calls;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::document::{Delivery, Point};
-use crate::figures::{Figures, METHODS, Snapshot, TOOK, Totals};
-use crate::message::{ByComet, CometId};
+use crate::figures::{Figures, Snapshot, Totals};
+use crate::message::ByComet;
+pub use calls::Calls;
 
 /// Between two points.
 pub const EVERY: Duration = Duration::from_secs(5);
@@ -77,45 +80,6 @@ pub struct Sample {
     gone: Calls,
     /// Calls of each worker that ended.
     pub workers: Vec<u64>,
-}
-
-/// The calls to a Comet that ended.
-#[derive(Clone, Debug, Default)]
-pub struct Calls {
-    pub ended: u64,
-    pub failed: u64,
-    /// Microseconds.
-    pub took: Snapshot,
-}
-
-impl Calls {
-    pub fn of(totals: &Totals<'_>, comet: CometId) -> Self {
-        let took = METHODS.map(|method| totals.took(comet, method));
-        Self {
-            took: took.into_iter().sum(),
-            ..Self::counted(METHODS.map(|method| totals.ended(comet, method)))
-        }
-    }
-
-    /// Those to Comets that are gone. How long they took isn't kept.
-    fn of_gone(totals: &Totals<'_>) -> Self {
-        Self::counted(METHODS.map(|method| totals.ended_at_gone(method)))
-    }
-
-    /// By method: how many ended with each status.
-    fn counted(ended: [Vec<(usize, u64)>; METHODS.len()]) -> Self {
-        let count = |took: bool| {
-            let all = ended.iter().flatten();
-            let those = all.filter(|(status, _)| TOOK.contains(status) == took);
-            those.map(|(_, count)| count).sum::<u64>()
-        };
-        let failed = count(false);
-        Self {
-            ended: failed + count(true),
-            failed,
-            took: Snapshot::default(),
-        }
-    }
 }
 
 impl Sample {
@@ -256,6 +220,12 @@ impl History {
     pub fn minute_ago(&self) -> Option<&Sample> {
         self.recent.front()
     }
+
+    /// How it was one or two points ago, 5 to 10 s.
+    pub fn just_before(&self) -> Option<&Sample> {
+        let at = self.recent.len().saturating_sub(2);
+        self.recent.get(at)
+    }
 }
 
 #[cfg(test)]
@@ -263,7 +233,7 @@ mod tests {
     use super::*;
     use crate::figures::tests::figures;
     use crate::figures::{Account, Behind, GroupAccount, Method};
-    use crate::message::{Held, PartitionId};
+    use crate::message::{CometId, Held, PartitionId};
 
     #[test]
     fn a_point_says_what_was_since_the_one_before() {
@@ -351,6 +321,19 @@ mod tests {
         assert_eq!(sample.comets.get(CometId(1)).unwrap().failed, 0);
         assert_eq!(sample.comets.get(CometId(1)).unwrap().took.count(), 2);
         assert_eq!(sample.comets.get(CometId(0)).unwrap().ended, 0);
+    }
+
+    #[test]
+    fn a_moment_ago_is_the_point_before_the_last() {
+        let (figures, start) = (figures(), Instant::now());
+        let mut history = History::new(start);
+        assert!(history.just_before().is_none());
+        for n in 0..20 {
+            let at = start + n * EVERY;
+            history.sample(&figures, at, 0);
+            let before = history.just_before().expect("a sample");
+            assert_eq!(at - before.at, EVERY.min(n * EVERY));
+        }
     }
 
     #[test]

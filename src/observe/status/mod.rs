@@ -43,7 +43,7 @@ pub fn status(source: &Source, history: &History, pulse: &Pulse, now: Instant) -
         delivery: delivery.unwrap_or_default(),
         series: history.points(),
         partitions: partitions(source, &account, now),
-        comets: comets(source, &account, &sample, before),
+        comets: comets(source, &account, &sample, [before, history.just_before()]),
         workers: workers(source, (&sample, before), &still),
         standing_still: still,
         held: held(source),
@@ -118,7 +118,7 @@ fn comets(
     source: &Source,
     account: &GroupAccount,
     sample: &Sample,
-    before: Option<&Sample>,
+    [before, just_before]: [Option<&Sample>; 2],
 ) -> Vec<Comet> {
     let figures = &source.figures;
     let totals = Totals(&figures.workers);
@@ -128,14 +128,18 @@ fn comets(
         // Until the group's thread says something, none is behind.
         let account = account.comets.get(id).copied().unwrap_or_default();
         let now = sample.comets.get(id).unwrap_or(&none);
-        let before = before.and_then(|before| before.comets.get(id));
-        let before = before.unwrap_or(&none);
+        let calls_at = |then: Option<&'_ Sample>| {
+            let calls = then.and_then(|then| then.comets.get(id));
+            calls.cloned().unwrap_or_default()
+        };
+        let before = calls_at(before);
         let took = now.took.since(&before.took);
         Comet {
             address: name.to_string(),
             state: state(account.standing, totals.seen(id)).into(),
             calls_per_second: per_second(now.ended.saturating_sub(before.ended), lasted),
             failed_per_second: per_second(now.failed.saturating_sub(before.failed), lasted),
+            failed_percent: now.failed_percent(&calls_at(just_before)),
             p99_ms: took.quantile(0.99).map(|micros| tenths(micros / 1e3)),
             calls_in_flight: totals.in_flight(id),
             missed: account.missed,

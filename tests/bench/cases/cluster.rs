@@ -71,7 +71,7 @@ fn shared(stage: &mut Stage, size: usize) -> Result<(f64, f64), String> {
     let messages = stage.scale.messages;
     let topic = stage.empty_topic(PARTITIONS)?;
     stage.comets(1, Duration::ZERO)?;
-    let mut jobs = stage.start_group(&topic, size)?;
+    let mut jobs = stage.start_group(&topic, size, &[])?;
     let runtime = stage.runtime().handle().clone();
     let mut loader = stage.filler(&topic, SHAPE)?;
     // Each has read something, and all its threads are there.

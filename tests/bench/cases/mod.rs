@@ -4,6 +4,8 @@ mod callers;
 mod calls;
 mod catch_up;
 mod cluster;
+mod extras;
+mod fan_out;
 mod profile;
 mod scale;
 mod small;
@@ -11,6 +13,8 @@ mod threads;
 
 pub use calls::{CPU_OF_RAW, OF_RAW};
 pub use cluster::OF_FIRST;
+pub use extras::OF_PLAIN;
+pub use fan_out::OF_ALL;
 pub use small::{OF_ONE_BY_ONE, at_a_rate};
 
 use std::process::Command;
@@ -41,7 +45,7 @@ pub struct Case {
     pub run: fn(&mut Stage) -> Result<Outcome, String>,
 }
 
-pub const CASES: [Case; 23] = [
+pub const CASES: [Case; 26] = [
     Case {
         name: "drain",
         about: "Waiting messages of 256 bytes over 1,000 rooms, one call a message, beside grpcio alone",
@@ -97,6 +101,12 @@ pub const CASES: [Case; 23] = [
         run: scale::comets,
     },
     Case {
+        name: "fan-out",
+        about: "Waiting messages to 1, 4, 16 and 64 Comets of which 1, 3 or all have a message's room, with `--fan-out all` and `rooms`",
+        when: When::Always,
+        run: fan_out::fan_out,
+    },
+    Case {
         name: "workers",
         about: "The drain with `--threads` N",
         when: When::Always,
@@ -143,6 +153,18 @@ pub const CASES: [Case; 23] = [
         about: "The drain from one broker by each of its protocols; SASL is SCRAM-SHA-512",
         when: When::Always,
         run: cluster::security,
+    },
+    Case {
+        name: "comet-tls",
+        about: "The drain to a Comet in the clear and with TLS, both with `--caller lean`",
+        when: When::Always,
+        run: extras::comet_tls,
+    },
+    Case {
+        name: "record-metadata",
+        about: "The drain with `--record-metadata off` and `on`, with each caller",
+        when: When::Always,
+        run: extras::record_metadata,
     },
     Case {
         name: "memory",

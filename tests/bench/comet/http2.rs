@@ -3,10 +3,12 @@
 //! Header blocks are not read at all: whatever is called, it is taken. So nothing here costs more than finding the frames.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
 
 use mio::net::TcpStream;
 
+use super::line::Line;
 use crate::frame::*;
 
 /// The largest frame that a client may send.
@@ -15,8 +17,12 @@ const MOST: usize = 1 << 20;
 const WINDOW: u32 = 1 << 30;
 /// What HTTP/2 grants for answers until the client says otherwise.
 const FIRST_WINDOW: i64 = 65_535;
-/// Bytes of an answer that count against the client's window: gRPC's prefix of an empty message.
-const ANSWER: i64 = 5;
+/// gRPC's prefix of a message: one byte "not compressed", four of length.
+const PREFIX: usize = 5;
+/// The most that goes into one frame where the client hasn't said otherwise.
+const FRAME: usize = 16 << 10;
+/// A longer answer might not go into a stream's window.
+pub const LONGEST: usize = 60_000;
 
 /// `:status: 200`, content-type and grpc-status, entered into the client's header table by the first answer…
 const FIRST_HEADERS: &[u8] = b"\x88\x5f\x10application/grpc";
@@ -25,9 +31,17 @@ const FIRST_TRAILERS: &[u8] = b"\x40\x0bgrpc-status\x010";
 const HEADERS_AGAIN: &[u8] = b"\x88\xbf";
 const TRAILERS_AGAIN: &[u8] = b"\xbe";
 
+/// What a call gets.
+pub enum Answer {
+    Empty,
+    /// [`Connection::answer`] gives it one later.
+    Later,
+    Message(Arc<[u8]>),
+}
+
 /// One client.
 pub struct Connection {
-    socket: TcpStream,
+    line: Line,
     input: Vec<u8>,
     /// How much of `input` was received.
     filled: usize,
@@ -37,7 +51,7 @@ pub struct Connection {
     partial: HashMap<u32, Vec<u8>>,
     /// What may be sent before the client grants more.
     window: i64,
-    waiting: VecDeque<u32>,
+    waiting: VecDeque<(u32, Option<Arc<[u8]>>)>,
     answered_before: bool,
     /// Read since the client was last granted more.
     read: u32,
@@ -55,7 +69,7 @@ fn number(bytes: &[u8]) -> u32 {
 }
 
 impl Connection {
-    pub fn new(socket: TcpStream) -> Connection {
+    pub fn new(line: Line) -> Connection {
         let mut output = Vec::new();
         let mut settings = Vec::new();
         // 4: the window of each stream, 5: the largest frame.
@@ -67,7 +81,7 @@ impl Connection {
         let more = WINDOW - FIRST_WINDOW as u32;
         frame(&mut output, WINDOW_UPDATE, 0, 0, &more.to_be_bytes());
         Connection {
-            socket,
+            line,
             input: vec![0; 256 << 10],
             filled: 0,
             output,
@@ -81,24 +95,24 @@ impl Connection {
     }
 
     pub fn socket(&mut self) -> &mut TcpStream {
-        &mut self.socket
+        self.line.socket()
     }
 
     /// Reads until nothing is left, and hands each complete request (stream, gRPC message without its prefix) to `take`,
-    /// which returns whether to answer it at once. Returns false when the client has gone.
-    pub fn receive(&mut self, mut take: impl FnMut(u32, &[u8]) -> bool) -> io::Result<bool> {
+    /// which returns the answer. Returns false when the client has gone.
+    pub fn receive(&mut self, mut take: impl FnMut(u32, &[u8]) -> Answer) -> io::Result<bool> {
         loop {
             if self.filled == self.input.len() {
                 self.input.resize(self.filled * 2, 0);
             }
             let room = self.input.len() - self.filled;
-            match self.socket.read(&mut self.input[self.filled..]) {
+            match self.line.read(&mut self.input[self.filled..]) {
                 Ok(0) => return Ok(false),
                 Ok(read) => {
                     self.filled += read;
                     self.frames(&mut take)?;
                     // Less than asked for: there is no more now, and mio tells when there is.
-                    if read < room {
+                    if read < room && self.line.is_plain() {
                         break;
                     }
                 }
@@ -111,7 +125,7 @@ impl Connection {
         Ok(true)
     }
 
-    fn frames(&mut self, take: &mut impl FnMut(u32, &[u8]) -> bool) -> io::Result<()> {
+    fn frames(&mut self, take: &mut impl FnMut(u32, &[u8]) -> Answer) -> io::Result<()> {
         let input = std::mem::take(&mut self.input);
         let mut at = 0;
         if !self.greeted && self.filled >= PREFACE.len() {
@@ -147,7 +161,7 @@ impl Connection {
         flags: u8,
         stream: u32,
         payload: &[u8],
-        take: &mut impl FnMut(u32, &[u8]) -> bool,
+        take: &mut impl FnMut(u32, &[u8]) -> Answer,
     ) -> io::Result<()> {
         match kind {
             DATA => {
@@ -176,7 +190,7 @@ impl Connection {
             }
             RST_STREAM => {
                 self.partial.remove(&stream);
-                self.waiting.retain(|waits| *waits != stream);
+                self.waiting.retain(|(waits, _)| *waits != stream);
             }
             _ => {}
         }
@@ -201,13 +215,17 @@ impl Connection {
         &mut self,
         stream: u32,
         bytes: &[u8],
-        take: &mut impl FnMut(u32, &[u8]) -> bool,
+        take: &mut impl FnMut(u32, &[u8]) -> Answer,
     ) -> io::Result<()> {
-        // One byte "not compressed", four of length.
-        match bytes.split_at_checked(5) {
+        match bytes.split_at_checked(PREFIX) {
             Some(([0, length @ ..], message)) if number(length) as usize == message.len() => {
-                if take(stream, message) {
-                    self.answer(stream);
+                match take(stream, message) {
+                    Answer::Empty => self.answer(stream),
+                    Answer::Later => {}
+                    Answer::Message(message) => {
+                        self.waiting.push_back((stream, Some(message)));
+                        self.answer_waiting();
+                    }
                 }
                 Ok(())
             }
@@ -215,45 +233,41 @@ impl Connection {
         }
     }
 
-    /// Writes the answer to a call; [`Connection::send`] sends it.
+    /// Writes an empty answer to a call; [`Connection::send`] sends it.
     pub fn answer(&mut self, stream: u32) {
-        self.waiting.push_back(stream);
+        self.waiting.push_back((stream, None));
         self.answer_waiting();
     }
 
     fn answer_waiting(&mut self) {
-        while self.window >= ANSWER
-            && let Some(stream) = self.waiting.pop_front()
-        {
-            self.window -= ANSWER;
+        while let Some((stream, message)) = self.waiting.front() {
+            let message = message.as_deref().unwrap_or_default();
+            // These bytes count against the client's window.
+            let length = PREFIX + message.len();
+            if self.window < length as i64 {
+                return;
+            }
+            self.window -= length as i64;
             let (headers, trailers) = match std::mem::replace(&mut self.answered_before, true) {
                 false => (FIRST_HEADERS, FIRST_TRAILERS),
                 true => (HEADERS_AGAIN, TRAILERS_AGAIN),
             };
-            frame(&mut self.output, HEADERS, END_HEADERS, stream, headers);
-            frame(&mut self.output, DATA, 0, stream, &[0; ANSWER as usize]);
-            frame(
-                &mut self.output,
-                HEADERS,
-                END_HEADERS | END_STREAM,
-                stream,
-                trailers,
-            );
+            let output = &mut self.output;
+            frame(output, HEADERS, END_HEADERS, *stream, headers);
+            let mut prefix = [0; PREFIX];
+            prefix[1..].copy_from_slice(&(message.len() as u32).to_be_bytes());
+            frame(output, DATA, 0, *stream, &prefix);
+            for part in message.chunks(FRAME) {
+                frame(output, DATA, 0, *stream, part);
+            }
+            let end = END_HEADERS | END_STREAM;
+            frame(output, HEADERS, end, *stream, trailers);
+            self.waiting.pop_front();
         }
     }
 
     /// Sends as much as the socket takes; mio tells when it takes more.
     pub fn send(&mut self) -> io::Result<()> {
-        let mut sent = 0;
-        while sent < self.output.len() {
-            match self.socket.write(&self.output[sent..]) {
-                Ok(written) => sent += written,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.output.drain(..sent);
-        Ok(())
+        self.line.send(&mut self.output)
     }
 }

@@ -2,11 +2,13 @@
 //! counts what it holds, and is asked over its standard input.
 
 mod http2;
+mod line;
 mod tally;
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,9 +17,12 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
+use rustls::ServerConfig;
 
 use crate::process::{Process, cpu_of};
-use http2::Connection;
+use http2::{Answer, Connection};
+use line::Line;
+pub use line::make_certificate;
 use tally::Tally;
 pub use tally::{Report, now};
 
@@ -39,8 +44,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The process: serves `count` Comets, and obeys its standard input until that closes.
-pub fn serve(count: usize) -> Result<(), String> {
+/// The process: serves `count` Comets, and obeys its standard input until that closes. With TLS where there is a folder with a certificate.
+pub fn serve(count: usize, certificate: Option<&Path>) -> Result<(), String> {
+    let tls = certificate.map(line::with_certificate).transpose()?;
     let failed = |e: io::Error| format!("the cheap Comet does not start: {e}");
     let tallies: Result<Vec<_>, String> =
         (0..count).map(|_| Tally::new().map(Mutex::new)).collect();
@@ -64,7 +70,7 @@ pub fn serve(count: usize) -> Result<(), String> {
     let server = shared.clone();
     thread::spawn(move || {
         // Without it nothing can be measured.
-        if let Err(error) = run(poll, listeners, &server) {
+        if let Err(error) = run(poll, listeners, tls, &server) {
             eprintln!("the cheap Comet stops: {error}");
             std::process::exit(1);
         }
@@ -94,6 +100,19 @@ fn obey(line: &str, shared: &Shared) -> Result<String, String> {
             shared.away[comet].store(what == "away", Relaxed);
             Ok("done".into())
         }
+        ("rooms", layout) => {
+            let layout = layout.split_once(' ').and_then(|(rooms, each)| {
+                let (rooms, each): (usize, usize) = (rooms.parse().ok()?, each.parse().ok()?);
+                Some((rooms, each))
+            });
+            let (rooms, each) = layout.ok_or_else(|| format!("{line}: two numbers are wanted"))?;
+            let comets = shared.tallies.len();
+            for (comet, tally) in shared.tallies.iter().enumerate() {
+                let mine = |room: usize| (comet + comets - room % comets) % comets < each;
+                lock(tally).has_rooms((0..rooms).filter(|room| mine(*room)).collect())?;
+            }
+            Ok("done".into())
+        }
         ("forget-times", _) => {
             shared
                 .tallies
@@ -113,7 +132,12 @@ fn obey(line: &str, shared: &Shared) -> Result<String, String> {
 }
 
 /// One thread for all connections.
-fn run(mut poll: Poll, listeners: Vec<TcpListener>, shared: &Shared) -> io::Result<()> {
+fn run(
+    mut poll: Poll,
+    listeners: Vec<TcpListener>,
+    tls: Option<Arc<ServerConfig>>,
+    shared: &Shared,
+) -> io::Result<()> {
     let addresses: io::Result<Vec<SocketAddr>> =
         listeners.iter().map(TcpListener::local_addr).collect();
     let addresses = addresses?;
@@ -158,13 +182,18 @@ fn run(mut poll: Poll, listeners: Vec<TcpListener>, shared: &Shared) -> io::Resu
                         Token(last),
                         Interest::READABLE | Interest::WRITABLE,
                     )?;
-                    connections.insert(Token(last), (token.0, Connection::new(socket)));
+                    let line = Line::new(socket, tls.as_ref())?;
+                    connections.insert(Token(last), (token.0, Connection::new(line)));
                 }
             } else if let Some((comet, connection)) = connections.get_mut(&token) {
                 let delay = shared.delay.load(Relaxed);
                 let mut tally = lock(&shared.tallies[*comet]);
                 let now = now();
                 let received = connection.receive(|stream, request| {
+                    // `RoomsReq` has no field, and all else that is called has some.
+                    if request.is_empty() {
+                        return Answer::Message(tally.asked());
+                    }
                     tally.call(request, now);
                     if delay > 0 {
                         late.push_back((
@@ -172,8 +201,9 @@ fn run(mut poll: Poll, listeners: Vec<TcpListener>, shared: &Shared) -> io::Resu
                             token,
                             stream,
                         ));
+                        return Answer::Later;
                     }
-                    delay == 0
+                    Answer::Empty
                 });
                 drop(tally);
                 // A client that ends may leave something unread.
@@ -214,15 +244,18 @@ pub struct Comets {
     output: BufReader<ChildStdout>,
     /// `host:port` of each.
     pub addresses: Vec<String>,
+    pub with_tls: bool,
 }
 
 impl Comets {
-    pub fn start(count: usize) -> Result<Comets, String> {
+    /// With TLS where there is a folder with a certificate.
+    pub fn start(count: usize, certificate: Option<&Path>) -> Result<Comets, String> {
         let own = std::env::current_exe()
             .map_err(|e| format!("this program's own place is not known: {e}"))?;
         let mut command = Command::new(own);
         command
             .args(["cheap-comet", &count.to_string()])
+            .args(certificate)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut process = Process::spawn(command)?;
@@ -235,6 +268,7 @@ impl Comets {
             input,
             output: BufReader::new(output),
             addresses: Vec::new(),
+            with_tls: certificate.is_some(),
         };
         comets.addresses = comets.line()?.split(',').map(str::to_owned).collect();
         Ok(comets)
@@ -258,6 +292,11 @@ impl Comets {
     /// Forgets everything. From now on each call takes at least so long.
     pub fn reset(&mut self, delay: Duration) -> Result<(), String> {
         self.ask(&format!("reset {}", delay.as_micros())).map(drop)
+    }
+
+    /// Each of so many rooms is on so many Comets from now on, which tell it. Messages of other rooms count as spare.
+    pub fn lay_out(&mut self, rooms: usize, each: usize) -> Result<(), String> {
+        self.ask(&format!("rooms {rooms} {each}")).map(drop)
     }
 
     /// Begins to count and to time anew, and expects the next message of each room. Messages that were sent before this are

@@ -1,11 +1,14 @@
 //! What a cheap Comet got: how many, which twice, which out of order, and how late.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 use memchr::memchr;
 use serde::{Deserialize, Serialize};
+
+use super::http2::LONGEST;
 
 /// Rooms and sequences above this are no message of the benchmark's.
 const MOST: usize = 1 << 27;
@@ -23,6 +26,10 @@ pub struct Report {
     pub out_of_order: u64,
     /// Requests and bodies that aren't the benchmark's.
     pub unreadable: u64,
+    /// Messages of rooms that it doesn't have. No other figure has them.
+    pub spare: u64,
+    /// How often it was asked for its rooms.
+    pub asked: u64,
     pub first: u64,
     pub last: u64,
     pub p50: u64,
@@ -43,6 +50,10 @@ pub struct Tally {
     latency: Histogram<u64>,
     /// Messages that were sent before this are not timed.
     since: u64,
+    /// Where it doesn't have all.
+    rooms: Option<HashSet<usize>>,
+    /// What it answers when it is asked for them: a `RoomsReply`.
+    rooms_reply: Arc<[u8]>,
 }
 
 pub fn now() -> u64 {
@@ -60,7 +71,37 @@ impl Tally {
             holes: HashSet::new(),
             latency: Histogram::new_with_bounds(1, 3_600_000_000, 3).map_err(|e| e.to_string())?,
             since: 0,
+            rooms: None,
+            rooms_reply: Arc::default(),
         })
+    }
+
+    /// It has these rooms, and no others.
+    pub fn has_rooms(&mut self, rooms: HashSet<usize>) -> Result<(), String> {
+        // RoomsReply: a map is a field of entries, with the room's name and whether it is there.
+        let entry = |room: &usize| {
+            let name = format!("r{room}");
+            let length = name.len() as u8;
+            [
+                &[0x0a, length + 4, 0x0a, length],
+                name.as_bytes(),
+                &[0x10, 1],
+            ]
+            .concat()
+        };
+        let reply: Vec<u8> = rooms.iter().flat_map(entry).collect();
+        if reply.len() > LONGEST {
+            return Err(format!("{} rooms are too many to tell", rooms.len()));
+        }
+        self.rooms_reply = reply.into();
+        self.rooms = Some(rooms);
+        Ok(())
+    }
+
+    /// It is asked for its rooms. Returns what it answers.
+    pub fn asked(&mut self) -> Arc<[u8]> {
+        self.report.asked += 1;
+        self.rooms_reply.clone()
     }
 
     /// Forgets the counts and times, and knows the rooms still. What was sent before `now` is not timed.
@@ -118,6 +159,14 @@ impl Tally {
     }
 
     fn message(&mut self, room: usize, sequence: u32, sent: u64, now: u64) {
+        if self
+            .rooms
+            .as_ref()
+            .is_some_and(|rooms| !rooms.contains(&room))
+        {
+            self.report.spare += 1;
+            return;
+        }
         if room >= self.next.len() {
             self.next.resize((room + 1).next_power_of_two(), 0);
         }
@@ -172,6 +221,8 @@ impl Report {
         self.duplicates += other.duplicates;
         self.out_of_order += other.out_of_order;
         self.unreadable += other.unreadable;
+        self.spare += other.spare;
+        self.asked += other.asked;
         if other.first > 0 && (self.first == 0 || other.first < self.first) {
             self.first = other.first;
         }
@@ -258,6 +309,8 @@ fn varint(from: &mut &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::load::{Shape, body};
+    use chatroom_job::message::proto::comet::RoomsReply;
+    use protobuf::Message;
 
     const SHAPE: Shape = Shape {
         rooms: 8,
@@ -329,6 +382,20 @@ mod tests {
         }
         let cut = &frames.concat()[..300];
         assert_eq!(tally(&[request(1, 9, cut)]).unreadable, 1);
+    }
+
+    #[test]
+    fn rooms_are_told_and_others_are_spare() {
+        let mut tally = Tally::new().unwrap();
+        tally.has_rooms([3, 12].into()).unwrap();
+        let told = RoomsReply::parse_from_bytes(&tally.asked()).unwrap().rooms;
+        assert_eq!(told, [("r3".into(), true), ("r12".into(), true)].into());
+        for room in [3, 4, 12] {
+            tally.call(&request(room, 4, &body(&SHAPE, room, 0, 0)), 1_000);
+        }
+        let report = tally.report();
+        assert_eq!((report.calls, report.unique, report.spare), (3, 2, 1));
+        assert!(tally.has_rooms((0..10_000).collect()).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chatroom_job::comet::methods;
@@ -31,6 +31,8 @@ pub struct Call {
     pub op: i32,
     pub seq: i32,
     pub body: Bytes,
+    /// When it came.
+    pub at: Instant,
     /// What came along with it.
     pub metadata: Vec<(String, Vec<u8>)>,
     /// What this Comet answered; `None` while it has not.
@@ -58,6 +60,7 @@ impl Call {
             seq: proto.seq,
             body: proto.body,
             metadata: Vec::new(),
+            at: Instant::now(),
             answer: None,
         }
     }

@@ -9,6 +9,7 @@ pub mod dead_address;
 pub mod dev_comet;
 pub mod dns;
 pub mod front;
+pub mod gaps;
 pub mod http;
 pub mod job;
 pub mod kafka;

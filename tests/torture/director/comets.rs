@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::{Director, Repair};
+use crate::fleet::Listed;
 use crate::plan::Away;
 use crate::timeline::{Micros, Scope};
 
@@ -35,6 +36,14 @@ impl Director {
         }
         self.repairs
             .push((until, Repair::StartComet { comet, window }));
+    }
+
+    /// Takes it out of the list, where it is again at `until`.
+    pub fn leave_fleet(&mut self, comet: usize, what: String, until: Micros) -> Result<(), String> {
+        self.fleet.set(comet, Listed::Out)?;
+        let window = self.timeline.begin(what, vec![Scope::Out(comet)]);
+        self.repairs.push((until, Repair::List { comet, window }));
+        Ok(())
     }
 
     pub fn freeze_comet(&mut self, comet: usize, what: String, until: Micros) {

@@ -13,8 +13,9 @@ use std::time::Duration;
 use crate::children::{Comet, Lives};
 use crate::corrupt::Corrupt;
 use crate::dead_addresses::DeadAddresses;
+use crate::fleet::{Fleet, Listed};
 use crate::kafka::Kafka;
-use crate::plan::{Fault, Planned, Target};
+use crate::plan::{DRAINS, Fault, Planned, Target};
 use crate::producer::Producer;
 use crate::proxy::{Mode, Proxy};
 use crate::record::Record;
@@ -42,6 +43,8 @@ pub struct Director {
     pub timeline: Timeline,
     pub slots: Vec<Slot>,
     pub comets: Vec<Comet>,
+    /// Which of them the jobs know of.
+    pub fleet: Fleet,
     pub records: Vec<Record>,
     pub kafka: Kafka,
     pub lives: Lives,
@@ -75,6 +78,17 @@ pub enum Repair {
         slot: usize,
     },
     StartComet {
+        comet: usize,
+        window: usize,
+    },
+    /// A Comet that drains ends, and comes back at `until`.
+    Replace {
+        comet: usize,
+        what: String,
+        until: Micros,
+    },
+    /// It is in the list again.
+    List {
         comet: usize,
         window: usize,
     },
@@ -235,6 +249,14 @@ impl Director {
                     at += apart;
                 }
             }
+            &Fault::FleetLeave { comet } => self.leave_fleet(comet, what, until)?,
+            &Fault::FleetReplace { comet } => {
+                self.fleet.set(comet, Listed::Drains)?;
+                let drained = DRAINS.as_micros() as Micros;
+                let until = until + drained;
+                self.repairs
+                    .push((now() + drained, Repair::Replace { comet, what, until }));
+            }
             Fault::KafkaCut { slot, mode } => {
                 let slots = of(slot);
                 let scopes = slots.iter().map(|&slot| Scope::KafkaOf { slot }).collect();
@@ -280,6 +302,15 @@ impl Director {
                 let file = self.comets[comet].start()?;
                 self.timeline.end(window);
                 self.records[comet].follow(file)
+            }
+            Repair::Replace { comet, what, until } => {
+                self.end_comet(comet, what.clone(), until);
+                self.leave_fleet(comet, what, until)
+            }
+            Repair::List { comet, window } => {
+                self.fleet.set(comet, Listed::Here)?;
+                self.timeline.end(window);
+                Ok(())
             }
             Repair::Thaw { comet, window } => {
                 self.thaw_comet(comet);

@@ -68,6 +68,14 @@ pub enum Fault {
         order: Vec<usize>,
         apart_ms: u64,
     },
+    /// The list of Comets is without one that goes on.
+    FleetLeave {
+        comet: usize,
+    },
+    /// One drains, ends, isn't listed, and is started and listed again.
+    FleetReplace {
+        comet: usize,
+    },
     KafkaKill,
     KafkaRestart,
     KafkaFreeze,
@@ -180,6 +188,8 @@ impl Fault {
             Fault::CometsAway { .. } => "comets-away",
             Fault::CometGone { .. } => "comet-gone",
             Fault::CometsRolling { .. } => "comets-rolling",
+            Fault::FleetLeave { .. } => "fleet-leave",
+            Fault::FleetReplace { .. } => "fleet-replace",
             Fault::KafkaKill => "kafka-kill",
             Fault::KafkaRestart => "kafka-restart",
             Fault::KafkaFreeze => "kafka-freeze",
@@ -220,6 +230,8 @@ impl Fault {
             | Fault::CometSlow { comet, .. }
             | Fault::CometErrors { comet, .. }
             | Fault::CometGone { comet, .. }
+            | Fault::FleetLeave { comet }
+            | Fault::FleetReplace { comet }
             | Fault::CometCut { comet, .. } => Target::Comet(comet),
             Fault::CometsAway { .. } | Fault::CometsRolling { .. } => Target::AllComets,
             Fault::KafkaKill
@@ -253,7 +265,9 @@ impl fmt::Display for Fault {
             Fault::CometKill { comet }
             | Fault::CometRestart { comet }
             | Fault::CometFreeze { comet }
-            | Fault::CometHang { comet } => {
+            | Fault::CometHang { comet }
+            | Fault::FleetLeave { comet }
+            | Fault::FleetReplace { comet } => {
                 write!(out, " {comet}")
             }
             Fault::CometSlow { comet, delay_ms } => write!(out, " {comet}, {delay_ms} ms a call"),

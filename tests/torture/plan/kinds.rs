@@ -17,7 +17,7 @@ pub const REFUSALS: [i32; 5] = [3, 6, 9, 11, 15];
 /// How a kind of fault is drawn, and how often in comparison with others.
 pub type Kind = (u32, fn(&mut Draw) -> Fault);
 
-pub const KINDS: [Kind; 23] = [
+pub const KINDS: [Kind; 25] = [
     (16, |of| Fault::JobKill { slot: of.slot() }),
     (12, |of| Fault::JobStop { slot: of.slot() }),
     (6, |of| Fault::JobMore { slot: of.jobs }),
@@ -52,6 +52,8 @@ pub const KINDS: [Kind; 23] = [
         order: of.order(),
         apart_ms: 500 + of.rng.u64(0..4_000),
     }),
+    (8, |of| Fault::FleetLeave { comet: of.comet() }),
+    (6, |of| Fault::FleetReplace { comet: of.comet() }),
     (4, |_| Fault::KafkaKill),
     (3, |_| Fault::KafkaRestart),
     (4, |_| Fault::KafkaFreeze),

@@ -23,6 +23,9 @@ pub struct Planned {
     pub lasts: Duration,
 }
 
+/// For so long a Comet that is replaced drains before it ends.
+pub const DRAINS: Duration = Duration::from_millis(1_500);
+
 /// Stopping Kafka and starting it again takes about so many seconds, beside the time for which it is stopped.
 const KAFKA_STARTS: f64 = 5.0;
 
@@ -178,6 +181,9 @@ impl Planner {
                 let lasts = until - at;
                 at + order.len() as f64 * (lasts + *apart_ms as f64 / 1e3) + 3.0
             }
+            // Calls under way end before it is called again.
+            Fault::FleetLeave { .. } => until + 6.0,
+            Fault::FleetReplace { .. } => until + DRAINS.as_secs_f64() + 6.0,
             _ => match fault.target() {
                 Target::Kafka => until + self.kafka_rests,
                 Target::Comet(_) | Target::AllComets => until + 3.0,
@@ -242,9 +248,9 @@ mod tests {
 
     #[test]
     fn the_minute_of_scripts_test_has_each_kind_of_fault() {
-        let plan = planned(&["--minutes", "1"], 3);
+        let plan = planned(&["--minutes", "1"], 1);
         assert_eq!(names(&plan).len(), KINDS.len(), "{:?}", names(&plan));
-        assert_eq!(plan, planned(&["--minutes", "1"], 3));
+        assert_eq!(plan, planned(&["--minutes", "1"], 1));
     }
 
     #[test]

@@ -32,14 +32,16 @@ pub fn behind(evidence: &Evidence<'_>) -> Vec<Behind> {
             let missed = line.contains("before this process had it");
             let ends = line.contains("has caught up");
             let attached = line.contains("gets what is new again");
-            let is_of_interest = detached || missed || ends || attached;
+            // It takes along what it missed.
+            let left = line.contains("left the fleet");
+            let is_of_interest = detached || missed || ends || attached || left;
             let Some(comet) = comet_of(evidence, line).filter(|_| is_of_interest) else {
                 continue;
             };
             let open = all[first..].iter_mut();
             let mut open = open.filter(|b| b.comet == comet && b.to == Micros::MAX);
-            if ends {
-                open.for_each(|open| (open.to, open.caught_up) = (*at, true));
+            if ends || left {
+                open.for_each(|open| (open.to, open.caught_up) = (*at, ends));
                 continue;
             }
             if attached {
@@ -98,7 +100,7 @@ fn partition_of(line: &str) -> Option<i32> {
 }
 
 /// The Comet that a line names.
-fn comet_of(evidence: &Evidence<'_>, line: &str) -> Option<usize> {
+pub fn comet_of(evidence: &Evidence<'_>, line: &str) -> Option<usize> {
     let address = line.split("Comet ").nth(1)?;
     let mut comets = 0..evidence.records.len();
     comets.find(|comet| address.starts_with(&format!("{}:", comet_host(*comet))))

@@ -10,13 +10,17 @@ use crate::timeline::Micros;
 
 pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
     let mut finding = Finding::default();
-    let mut due = 0u64;
+    let (mut due, mut left) = (0u64, 0u64);
     for message in &facts.messages {
         for comet in
             (0..message.at.len()).filter(|comet| evidence.streams.reaches(message.stream, *comet))
         {
-            due += 1;
             let there = message.at[comet];
+            if there.first == Micros::MAX && !facts.is_due(evidence, message, comet) {
+                left += 1;
+                continue;
+            }
+            due += 1;
             // A dead letter stands for the Comets that refused it, or for all if nobody could read it.
             let is_letter = message.letters > 0
                 && (there.refused
@@ -91,7 +95,7 @@ pub fn lost(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
         .iter()
         .filter(|t| t.fate == Fate::Committed);
     finding.figures = format!(
-        "{due} deliveries due, {lost} lost; {} of {} transactions committed, {} calls before one was known of{unknown}",
+        "{due} deliveries due, {lost} lost, {left} not due at Comets that had left; {} of {} transactions committed, {} calls before one was known of{unknown}",
         committed.count(),
         evidence.transactions.len(),
         facts.too_early

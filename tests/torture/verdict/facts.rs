@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::behind::{Behind, behind};
 use super::calls::Callers;
+use super::fleet::Outs;
 use super::letters::Letters;
 use super::{Evidence, context};
 use crate::plan::REFUSALS;
@@ -55,6 +56,7 @@ pub struct Facts {
     pub by_stream: Vec<Vec<usize>>,
     pub repeats: Vec<Repeat>,
     pub behind: Vec<Behind>,
+    pub outs: Outs,
     /// The places of the repeats, by message.
     repeats_of: HashMap<usize, Vec<usize>>,
     /// By Comet: time and life of each delivery, in the order in which they came.
@@ -80,6 +82,7 @@ struct Late {
 /// What one process last sent of a stream to a Comet.
 struct Lane {
     message: usize,
+    since: Micros,
     finished: bool,
 }
 
@@ -90,6 +93,7 @@ impl Facts {
         let mut facts = Facts {
             by_stream: vec![Vec::new(); evidence.streams.count()],
             behind: behind(evidence),
+            outs: Outs::new(evidence),
             oks,
             ..Default::default()
         };
@@ -150,6 +154,12 @@ impl Facts {
         for comet in 0..comets {
             facts.replay(evidence, comet, &places, &aborted, &callers);
         }
+        let late = std::mem::take(&mut facts.late);
+        let is_due =
+            |late: &Late| facts.is_due(evidence, &facts.messages[late.message], late.comet);
+        facts.late = late.into_iter().filter(is_due).collect();
+        let astray = facts.astray(evidence, &places);
+        facts.strange.extend(astray);
         for (place, repeat) in facts.repeats.iter().enumerate() {
             facts
                 .repeats_of
@@ -201,9 +211,19 @@ impl Facts {
                         continue;
                     };
                     let life = callers.whose(call.port, at);
+                    if self.outs.is_gone(evidence, comet, at) {
+                        self.strange.push(format!(
+                            "Comet {comet} got {} from job process {} at {}, long after it had left the list{}",
+                            name(evidence, &self.messages[message]),
+                            pid(evidence, life),
+                            evidence.timeline.at(at),
+                            context(evidence, at, at)
+                        ));
+                    }
                     self.messages[message].at[comet].calls += 1;
                     let lane = lanes.entry((life, stream)).or_insert(Lane {
                         message,
+                        since: at,
                         finished: false,
                     });
                     let before = &self.messages[lane.message];
@@ -211,6 +231,7 @@ impl Facts {
                     if lane.message != message {
                         let there = before.at[comet];
                         let done = lane.finished
+                            || self.outs.left_within(comet, lane.since, at)
                             || there.first < at
                             || there.calls >= TRIES
                             || there.refused;
@@ -226,6 +247,7 @@ impl Facts {
                         }
                         *lane = Lane {
                             message,
+                            since: at,
                             finished: false,
                         };
                     }

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use chatroom_job::dead_letter::header;
 use krafka::consumer::ConsumerRecord;
 
-use super::facts::{Facts, TRIES, name};
+use super::facts::{Facts, Message, TRIES, name};
 use super::repeats::had_full_map;
 use super::{Evidence, Finding, context};
 use crate::corrupt::Corrupt;
@@ -96,7 +96,9 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
             let message = &facts.messages[*message];
             let had = |there: &super::facts::Delivery| there.refused || there.calls >= TRIES;
             // Who doesn't verify a changed batch may find one record of it that makes no sense.
-            let has_reason = message.at.iter().any(had) || evidence.is_corrupt(partition, offset);
+            let has_reason = message.at.iter().any(had)
+                || evidence.is_corrupt(partition, offset)
+                || is_left(evidence, facts, message);
             if !has_reason {
                 violations.push(format!(
                     "{} is a dead letter though no Comet refused it: {:?}",
@@ -127,6 +129,15 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
         evidence.letters.len()
     );
     finding
+}
+
+/// Whether it is for users of a Comet that had left.
+fn is_left(evidence: &Evidence<'_>, facts: &Facts, message: &Message) -> bool {
+    let mut to = (0..message.at.len()).filter(|c| evidence.streams.reaches(message.stream, *c));
+    match (to.next(), to.next()) {
+        (Some(only), None) => !facts.is_due(evidence, message, only),
+        _ => false,
+    }
 }
 
 /// How much later than its job's line about it a partition may be found to be gone.

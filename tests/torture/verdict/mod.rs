@@ -4,6 +4,7 @@ mod behind;
 mod calls;
 mod deliveries;
 mod facts;
+mod fleet;
 mod letters;
 mod older;
 mod repeats;

@@ -70,7 +70,9 @@ pub fn judge(evidence: &Evidence<'_>, facts: &Facts) -> Finding {
                     continue;
                 };
                 // Refused, it was a dead letter. It came after all because that letter was lost in a crash.
-                if first == Micros::MAX || there.refused {
+                // One that came to a Comet that wasn't listed when it was due came as a repeat.
+                let is_due = || facts.is_due(evidence, message, comet);
+                if first == Micros::MAX || there.refused || !is_due() {
                     continue;
                 }
                 let from = acknowledged.max(before);
@@ -257,6 +259,7 @@ fn excuses(
             spans.push(span);
         }
     }
+    spans.extend(facts.outs.of(comet));
     for corrupt in evidence.corrupt.iter().filter(|c| c.partition == partition) {
         spans.push((corrupt.back, corrupt.back + UNREADABLE));
     }

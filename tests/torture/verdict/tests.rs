@@ -12,6 +12,7 @@ use crate::record::{Call, Event};
 use crate::timeline::{SECOND, Scope, Window, now};
 
 mod behind;
+mod fleet;
 mod older;
 
 const PORT: u16 = 7_000;

@@ -22,6 +22,10 @@ struct State {
     latest: i64,
     /// Whether it answers polls at all.
     has_poll: bool,
+    /// Whether it answers polls at once.
+    is_hasty: bool,
+    /// What it answers instead: status and body.
+    fault: Option<(&'static str, String)>,
     /// What was asked for.
     asked: Vec<String>,
 }
@@ -60,6 +64,11 @@ impl Server {
         self.state.1.notify_all();
     }
 
+    fn fails(&self, fault: Option<(&'static str, String)>) {
+        self.state.0.lock().unwrap().fault = fault;
+        self.state.1.notify_all();
+    }
+
     fn serve(&self, mut stream: TcpStream) {
         let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
         let Some(Ok(first)) = lines.next() else {
@@ -81,6 +90,9 @@ impl Server {
     fn answer(&self, path: &str) -> (&'static str, String) {
         let mut state = self.state.0.lock().unwrap();
         state.asked.push(path.to_owned());
+        if let Some(fault) = &state.fault {
+            return fault.clone();
+        }
         let poll = path.starts_with("/discovery/poll?");
         if poll && !state.has_poll || !poll && !path.starts_with("/discovery/fetch?") {
             return ("404 Not Found", "404 page not found".into());
@@ -93,9 +105,9 @@ impl Server {
                 .parse()
                 .unwrap();
             let end = Instant::now() + HOLDS;
-            while state.comets.is_some() && state.latest <= since {
+            while state.comets.is_some() && state.latest <= since && state.fault.is_none() {
                 let left = end.saturating_duration_since(Instant::now());
-                if left.is_zero() {
+                if left.is_zero() || state.is_hasty {
                     return ("200 OK", r#"{"code":-304,"data":null}"#.into());
                 }
                 state = self.state.1.wait_timeout(state, left).unwrap().0;
@@ -191,6 +203,58 @@ fn changes_are_heard_of_and_a_registry_that_forgot_all_is_in_trouble() {
         // The thread ends with its next question.
         while heard.recv().is_ok() {}
     }
+}
+
+#[test]
+fn failures_list_nobody_else() {
+    let server = Server::start(true);
+    server.set(Some(vec![("comet1", "10.0.0.1:3109")]));
+    let (_asking, heard) = ask(&server, None);
+    awaits(&heard, names(&["comet1"]));
+    for (status, body, says) in [
+        ("503 Service Unavailable", String::new(), "HTTP status 503"),
+        ("302 Found", String::new(), "HTTP status 302"),
+        ("200 OK", "<html>".into(), "not that of a discovery server"),
+        ("200 OK", String::new(), "not that of a discovery server"),
+        (
+            "200 OK",
+            " ".repeat(LONGEST + 1),
+            "its answer has more than 4 MiB",
+        ),
+        ("200 OK", r#"{"code": 0, "data": null}"#.into(), "not that"),
+        (
+            "200 OK",
+            r#"{"code": 0, "data": {"instances": {}, "latest_timestamp": 9}}"#.into(),
+            "it lists no Comet",
+        ),
+    ] {
+        server.fails(Some((status, body)));
+        awaits(&heard, |heard| match heard {
+            // Asked before it failed.
+            Ok(nodes) => {
+                assert_eq!(nodes.len(), 1);
+                false
+            }
+            Err(why) => why.contains(says),
+        });
+    }
+    server.fails(None);
+    server.set(Some(vec![("comet2", "10.0.0.2:3109")]));
+    awaits(&heard, names(&["comet2"]));
+}
+
+#[test]
+fn a_registry_that_holds_nothing_back_is_not_asked_without_a_pause() {
+    let server = Server::start(true);
+    server.state.0.lock().unwrap().is_hasty = true;
+    server.set(Some(vec![("comet1", "10.0.0.1:3109")]));
+    let begun = Instant::now();
+    let (_asking, heard) = ask(&server, None);
+    let rounds = 5;
+    for _ in 0..=rounds {
+        awaits(&heard, names(&["comet1"]));
+    }
+    assert!(begun.elapsed() >= rounds * REFRESH);
 }
 
 #[test]

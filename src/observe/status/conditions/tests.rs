@@ -1,4 +1,4 @@
-use super::super::document::{Kafka, Log, Partition, Tried, Verdict};
+use super::super::document::{Comet, Kafka, Log, Partition, Tried, Verdict};
 use super::*;
 use crate::observe::health::NO_COMET;
 
@@ -269,6 +269,27 @@ fn a_message_that_is_held_up_is_named_by_its_offset() {
     let what = "The message chat[3]@73, to room 'r17', has been held up for 41 s at Comet b:1: 4-DEADLINE_EXCEEDED, try 4. 0 behind";
     assert!(condition.what.starts_with(what), "{}", condition.what);
     assert!(condition.advice.contains("job ctl skip"), "{condition:?}");
+}
+
+#[test]
+fn calls_that_fail_at_a_comet_that_takes_others_are_said() {
+    let fails = |percent: f64, state: &str| {
+        let state = state.to_owned();
+        move |status: &mut Status| {
+            status.comets[1].failed_percent = Some(percent);
+            status.comets[1].state = state;
+        }
+    };
+    assert_eq!(names(fails(4.9, "up")), [""; 0]);
+    let fail = only(fails(37.2, "up"));
+    assert_eq!(
+        (&fail.name[..], fail.severity),
+        ("Calls fail", Severity::Warning)
+    );
+    let what = "b:1: 37 of 100 calls failed in the last seconds.";
+    assert!(fail.what.starts_with(what), "{}", fail.what);
+    // That it is out says it already.
+    assert_eq!(names(fails(100.0, "down")), ["Comet out"]);
 }
 
 #[test]

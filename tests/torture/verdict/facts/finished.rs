@@ -1,6 +1,7 @@
 //! When a process was through with a message, as far as it could know.
 
 use super::super::Evidence;
+use super::super::fleet::SEEN;
 use super::{Facts, Repeat};
 use crate::timeline::{Micros, SECOND, Scope};
 
@@ -52,7 +53,16 @@ impl Facts {
                 (is_again && at <= before).then_some(before)
             }
         });
-        taken.chain(detached).min().unwrap_or(Micros::MAX)
+        // Nobody waits for one that left, when its calls are over.
+        let outs = self.outs.of(other).iter();
+        let left = outs
+            .filter(|(_, back)| *back >= before)
+            .map(|(left, _)| left.saturating_add(SEEN + CALL).max(before));
+        taken
+            .chain(detached)
+            .chain(left)
+            .min()
+            .unwrap_or(Micros::MAX)
     }
 
     /// Each time that a Comet took a message, and from whom.

@@ -81,6 +81,8 @@ impl Connection {
             return;
         }
         self.end_overdue(now);
+        // Calls that begin in place of those that ended wait for the peer, too.
+        self.go_on(now);
         if self.state == State::Greeting {
             if now >= self.alive.greeted_until {
                 let within = self.alive.greeted_within_text(self.config.greeted_within);
@@ -93,7 +95,6 @@ impl Connection {
             }
             self.ask(now);
         }
-        self.go_on(now);
         self.close_if_done();
     }
 

@@ -147,6 +147,21 @@ fn a_silent_peer_is_asked_for_a_sign_of_life_and_given_up() {
 }
 
 #[test]
+fn one_that_was_silent_is_asked_when_the_next_call_gets_the_stream_of_one_that_is_overdue() {
+    const MAX_CONCURRENT_STREAMS: u16 = 3;
+    let mut peer = Peer::with(&[(MAX_CONCURRENT_STREAMS, 1)]);
+    peer.call(1, b"");
+    long_call(&mut peer);
+    peer.later(config().ask_after);
+    assert_eq!(peer.ended(), [(1, 4, By::Client)]);
+    assert_eq!(peer.sent_kinds().last(), Some(&(PING, 0)));
+    assert_eq!(
+        peer.client.wake_at(),
+        Some(peer.now + config().answer_within)
+    );
+}
+
+#[test]
 fn whatever_comes_is_a_sign_of_life() {
     let mut peer = Peer::new();
     long_call(&mut peer);
