@@ -8,6 +8,8 @@ mod commands;
 mod dashboard;
 #[path = "deploy/environment.rs"]
 mod environment;
+#[path = "deploy/links.rs"]
+mod links;
 #[path = "deploy/units.rs"]
 mod units;
 

@@ -203,7 +203,7 @@ pub struct SettingArgs {
     /// Which Comets get a room's messages: all, or those that have the room (rooms), which are asked for their rooms each second
     #[arg(long, value_name = "WHICH", default_value = "all", value_parser = settings::fan_out())]
     fan_out: FanOut,
-    /// Whether each call tells which Kafka record it carries and the how manieth try it is, and passes on the record's trace
+    /// Whether each call tells which Kafka record it carries and which try it is, and passes on the record's trace
     #[arg(long, value_name = "SWITCH", default_value = "off", action = ArgAction::Set, value_parser = settings::switch())]
     record_metadata: bool,
     /// Which Comets they are: chatroom, or goim (the service goim.comet.Comet, bodies in goim's frames)

@@ -69,11 +69,11 @@ struct Table {
 
 const TABLES: [Table; 2] = [
     Table {
-        path: "README.md",
+        path: "docs/CONFIGURATION.md",
         heading: "| flag, key | variable | default | meaning |",
     },
     Table {
-        path: "README.zh-CN.md",
+        path: "docs/CONFIGURATION.zh-CN.md",
         heading: "| 参数、键 | 环境变量 | 默认值 | 含义 |",
     },
 ];
