@@ -124,13 +124,19 @@ fn each_link_leads_to_what_is_there() {
 fn each_page_is_linked_from_the_first_one_in_its_language() {
     for (first, chinese) in [("README.md", false), ("README.zh-CN.md", true)] {
         let links = links(&blocks::text(first));
-        let linked: Vec<&str> = links.iter().filter_map(|link| link.split('#').next()).collect();
+        let linked: Vec<&str> = links
+            .iter()
+            .filter_map(|link| link.split('#').next())
+            .collect();
         let pages = blocks::pages();
         let pages = pages
             .iter()
             .filter(|page| page.contains(".zh-CN.") == chinese);
         for page in pages.filter(|page| *page != first) {
-            assert!(linked.contains(&page.as_str()), "{first} doesn't name {page}");
+            assert!(
+                linked.contains(&page.as_str()),
+                "{first} doesn't name {page}"
+            );
         }
     }
 }
@@ -143,7 +149,12 @@ fn both_languages_have_the_same_headings_and_as_many_rows() {
         let mark = |line: &str| line.chars().take_while(|c| "#|!".contains(*c)).collect();
         lines.map(mark).collect()
     };
-    for page in ["README", "docs/CONFIGURATION", "docs/FIRST-STEPS", "docs/MESSAGES"] {
+    for page in [
+        "README",
+        "docs/CONFIGURATION",
+        "docs/FIRST-STEPS",
+        "docs/MESSAGES",
+    ] {
         let chinese = format!("{page}.zh-CN.md");
         let (here, there) = (shape(&format!("{page}.md")), shape(&chinese));
         assert_eq!(here, there, "{page}");
@@ -152,11 +163,20 @@ fn both_languages_have_the_same_headings_and_as_many_rows() {
 
 #[test]
 fn anchors_are_made_as_on_github() {
-    assert_eq!(anchor("`job check`: what's there?"), "job-check-whats-there");
+    assert_eq!(
+        anchor("`job check`: what's there?"),
+        "job-check-whats-there"
+    );
     assert_eq!(anchor("key 与顺序（房间）"), "key-与顺序房间");
     assert_eq!(anchors("# A\n```\n# B\n```\n## A"), ["a", "a-1"]);
-    assert_eq!(links("[a\nb](c.md#d) and `x`, ![e](f.png)"), ["c.md#d", "f.png"]);
-    assert_eq!(resolved("docs/A.md", "../README.md"), Path::new("README.md"));
+    assert_eq!(
+        links("[a\nb](c.md#d) and `x`, ![e](f.png)"),
+        ["c.md#d", "f.png"]
+    );
+    assert_eq!(
+        resolved("docs/A.md", "../README.md"),
+        Path::new("README.md")
+    );
     assert_eq!(fault("docs/STATUS.md", "NONE.md"), Some("nothing is there"));
     let chinese = fault("docs/STATUS.md", "METRICS.zh-CN.md");
     assert_eq!(chinese, Some("it is in Chinese"));
