@@ -57,9 +57,9 @@ fn anchors(text: &str) -> Vec<String> {
     for heading in headings {
         let anchor = anchor(heading.trim_start_matches('#').trim());
         let times = seen.entry(anchor.clone()).or_default();
-        found.push(match times {
+        found.push(match *times {
             0 => anchor,
-            times => format!("{anchor}-{times}"),
+            again => format!("{anchor}-{again}"),
         });
         *times += 1;
     }
