@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::comes_back::{ComesBack, Servers};
 use super::select::Selection;
 use super::show::State;
 use super::summary::Summary;
-use crate::consumer::decode::decode;
-use crate::consumer::route::Router;
 use crate::dead_letter::letter::{Identity, Place, StoredLetter};
 use crate::dead_letter::markers::{Marker, Run};
 use crate::dead_letter::settled::{Decision, Settled};
@@ -18,6 +17,7 @@ use crate::message::Cause;
 #[derive(Debug, Default)]
 pub struct Index {
     selection: Selection,
+    servers: Servers,
     letters: Vec<Entry>,
     replayed: HashSet<Place>,
     discarded: HashSet<Place>,
@@ -32,7 +32,7 @@ struct Entry {
     place: Place,
     identity: Identity,
     gone: bool,
-    deliverable: bool,
+    comes_back: Option<ComesBack>,
     selected: bool,
     whom: Whom,
     cause: Option<Cause>,
@@ -70,8 +70,9 @@ pub struct Plan {
     pub discarded: usize,
     /// Letters without a message, which can't be replayed.
     pub gone: usize,
-    /// Letters that would come straight back, and were not named one by one.
+    /// Letters that would come straight back, and were not named one by one: none could deliver them, or not with this fleet.
     pub undeliverable: usize,
+    pub elsewhere: usize,
 }
 
 /// How a letter stands.
@@ -105,6 +106,11 @@ impl Index {
         }
     }
 
+    /// Judges what would come straight back by what is known of the Comets.
+    pub fn knowing(self, servers: Servers) -> Index {
+        Index { servers, ..self }
+    }
+
     /// Adds the next record of a partition.
     pub fn add(&mut self, record: ConsumerRecord) {
         let place = Place::of(&record);
@@ -126,7 +132,7 @@ impl Index {
                         place,
                         identity: letter.source,
                         gone: letter.is_gone(),
-                        deliverable: is_deliverable(&letter),
+                        comes_back: self.servers.comes_back(&letter),
                         selected: self.selection.takes(&letter),
                         whom: letter.whom,
                         cause: letter.cause,
@@ -207,8 +213,11 @@ impl Index {
                 (_, State::Replayed) => plan.replayed += 1,
                 (_, State::Discarded) => plan.discarded += 1,
                 (Aim::Replay, State::Gone) => plan.gone += 1,
-                (Aim::Replay, State::Waiting) if !letter.deliverable && !named => {
-                    plan.undeliverable += 1;
+                (Aim::Replay, State::Waiting) if !named && letter.comes_back.is_some() => {
+                    match letter.comes_back {
+                        Some(ComesBack::UnknownServer) => plan.elsewhere += 1,
+                        _ => plan.undeliverable += 1,
+                    }
                 }
                 (_, State::Waiting | State::Gone) => {
                     due.entry(letter.identity)
@@ -228,16 +237,6 @@ impl Index {
         plan.due = due.into_values().collect();
         plan
     }
-}
-
-/// Whether job could deliver it: it is a `PushMsg` and names a room, users or everybody. Any other comes straight back.
-fn is_deliverable(letter: &StoredLetter) -> bool {
-    // The list of Comets makes no difference here.
-    let router = Router::new(Vec::new());
-    decode(letter.record.value.as_ref()).is_ok_and(|mut push| {
-        push.only.clear();
-        router.route(push).is_ok()
-    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! [`index`] tells what became of each letter. `job check` asks [`waiting`] how many letters wait.
 
 // Public modules parse or build records; fuzz targets use them.
+mod comes_back;
 mod discard;
 pub mod index;
 mod replay;
@@ -23,6 +24,7 @@ use crate::dead_letter::topic::Topic;
 use crate::kafka::client::ConsumerRecord;
 use crate::observe::logging;
 use crate::settings::Config;
+use comes_back::Servers;
 use crossbeam_channel::Receiver;
 use index::{Index, Plan};
 
@@ -61,21 +63,38 @@ pub fn run(config: &Config, asked: &DeadLetter, out: &mut impl Write) -> Result<
             config.topics
         ));
     }
+    let servers = match asked {
+        DeadLetter::Replay(_) => servers(config, out),
+        _ => Servers::default(),
+    };
     runtime.block_on(async {
         let mut left = asked.limit();
         let mut all_well = true;
         for topic in config.topics.names() {
             let of_it = config.of_topic(topic);
-            all_well &= one(&of_it, asked, &mut left, &stop, out).await?;
+            all_well &= one(&of_it, (asked, &servers), &mut left, &stop, out).await?;
         }
         Ok(all_well)
+    })
+}
+
+/// The Comets that a replay has to know.
+fn servers(config: &Config, out: &mut impl Write) -> Servers {
+    Servers::find(config).unwrap_or_else(|why| {
+        say(
+            out,
+            format_args!(
+                "which Comets there are isn't known: {why}. What is for users on a server that is none of them will come back"
+            ),
+        );
+        Servers::default()
     })
 }
 
 /// Runs the command for the one topic of `config`. `left` is how many letters may still be listed.
 async fn one(
     config: &Config,
-    asked: &DeadLetter,
+    (asked, servers): (&DeadLetter, &Servers),
     left: &mut u64,
     stop: &Receiver<()>,
     out: &mut impl Write,
@@ -99,7 +118,7 @@ async fn one(
     match asked {
         DeadLetter::List(args) => list(topic, args, left, out).await,
         DeadLetter::Show(args) => show(topic, args, out).await,
-        DeadLetter::Replay(args) => replay::replay(config, topic, args, stop, out).await,
+        DeadLetter::Replay(args) => replay::replay(config, topic, (args, servers), stop, out).await,
         DeadLetter::Discard(args) => discard::discard(topic, args, out).await,
     }
 }
@@ -159,6 +178,11 @@ pub fn rest(plan: &Plan) -> String {
             plan.undeliverable,
             "skipped, which can't be decoded or name nobody and would come straight back (to replay one all the same, \
              name its place)",
+        ),
+        (
+            plan.elsewhere,
+            "skipped, which are for users on a server that isn't in the fleet and would come straight back (list that Comet; or \
+             name their places, or set push-unknown-server to all here and for job)",
         ),
     ] {
         if count > 0 {

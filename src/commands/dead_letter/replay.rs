@@ -16,6 +16,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use super::comes_back::Servers;
 use super::index::{Aim, Due, Index, Plan};
 use super::resend::{Outcome, Resender};
 use super::show::{self, State};
@@ -46,11 +47,11 @@ const HAND_OVER: Duration = Duration::from_secs(5);
 pub async fn replay(
     config: &Config,
     mut topic: Topic,
-    args: &ChosenArgs,
+    (args, servers): (&ChosenArgs, &Servers),
     stop: &Receiver<()>,
     out: &mut impl Write,
 ) -> Result<bool, String> {
-    let mut index = Index::new(args.selection());
+    let mut index = Index::new(args.selection()).knowing(servers.clone());
     let read_to = read_all(&mut topic, &mut index).await?;
     all_there(&topic, &index)?;
     let plan = index.plan(Aim::Replay);

@@ -116,3 +116,57 @@ fn each_of_several_that_refused_gets_it_and_one_that_is_gone_is_named() {
     }
     assert_eq!(takes.calls().len(), 1);
 }
+
+/// Replaying it would make the same letter again.
+#[test]
+fn what_is_for_an_unknown_server_is_replayed_when_that_comet_is_listed() {
+    let topic = Topic::new(shared(Version::V3_9_1), 1);
+    let comet = Comet::start();
+    topic.produce([PushMsg {
+        type_: Type::PUSH.into(),
+        server: "comet-2".into(),
+        keys: vec!["key".into()],
+        msg: b"r/0".as_slice().into(),
+        ..Default::default()
+    }]);
+    let start = |comets: &str| {
+        let job = topic.configure_for(JobCommand::new(), comets);
+        job.flag("--push-unknown-server", "dead-letter").start()
+    };
+    let mut job = start(&comet.address());
+    listed(&topic, 1);
+    job.stop();
+
+    let replay = |comets: &str, rule: &str| {
+        let more = ["--all", "--comet", comets, "--push-unknown-server", rule];
+        tool(&topic, "replay", &more).well()
+    };
+    let said = replay(&comet.address(), "dead-letter");
+    assert!(
+        said.contains("; 1 skipped, which are for users on a server that isn't in the fleet"),
+        "{said}"
+    );
+    let named = format!("comet-2={}", comet.address());
+    for (comets, rule) in [(comet.address(), "all"), (named.clone(), "dead-letter")] {
+        let more = [
+            "--all",
+            "--dry-run",
+            "--comet",
+            &comets,
+            "--push-unknown-server",
+            rule,
+        ];
+        let said = tool(&topic, "replay", &more).well();
+        assert!(said.contains("1 message would be replayed"), "{said}");
+    }
+    let missing = "file:///no/such/list-of-comets";
+    let said = replay(missing, "dead-letter");
+    assert!(
+        said.contains("which Comets there are isn't known: "),
+        "{said}"
+    );
+    let mut job = start(&named);
+    comet.await_delivered(1);
+    topic.await_no_lag();
+    job.stop();
+}

@@ -2,9 +2,6 @@ use super::*;
 use crate::commands::dead_letter::select::Sources;
 use crate::dead_letter::letter::letter;
 use crate::dead_letter::markers::written;
-use crate::message::proto::push::PushMsg;
-use crate::message::proto::push::push_msg::Type;
-use protobuf::Message;
 
 fn due(plan: &Plan) -> Vec<i64> {
     plan.due.iter().map(|due| due.place.offset).collect()
@@ -147,6 +144,7 @@ fn what_would_come_straight_back_is_replayed_only_when_it_is_named() {
     let index = filled(Vec::new());
     let plan = index.plan(Aim::Replay);
     assert_eq!((due(&plan), plan.undeliverable), (vec![0], 1));
+    assert_eq!(plan.elsewhere, 0);
     assert_eq!(due(&index.plan(Aim::Discard)), [0, 1]);
     assert_eq!(index.waiting(), 2);
     let place = |offset| Place {
@@ -183,32 +181,4 @@ fn the_last_run_that_began_is_the_one_that_goes_on() {
     index.add(written(&Marker::Ended("a".into()), 2, &a));
     assert_eq!(index.last_run, Some(b.clone()));
     assert!(index.has_ended(&a) && !index.has_ended(&b));
-}
-
-#[test]
-fn what_no_job_could_deliver_is_told() {
-    let deliverable = |value: Option<Vec<u8>>| {
-        let mut record = letter(0, (0, 0), &[]);
-        record.value = value.map(Into::into);
-        is_deliverable(&StoredLetter::read(record).expect("a letter"))
-    };
-    let push = |push: PushMsg| Some(push.write_to_bytes().expect("it can be written"));
-    let room = PushMsg {
-        type_: Type::ROOM.into(),
-        room: "r1".into(),
-        ..Default::default()
-    };
-    assert!(deliverable(push(room.clone())));
-    let replayed = PushMsg {
-        only: "a:1".into(),
-        ..room.clone()
-    };
-    assert!(deliverable(push(replayed)), "a job with that Comet could");
-    let nobody = PushMsg {
-        room: String::new(),
-        operation: 4,
-        ..room
-    };
-    assert!(!deliverable(push(nobody)));
-    assert!(!deliverable(Some(b"hello".to_vec())) && !deliverable(None));
 }
