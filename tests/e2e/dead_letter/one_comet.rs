@@ -1,5 +1,7 @@
 //! Letters of messages that some Comets have and others don't.
 
+use chatroom_job::message::proto::push::PushMsg;
+use chatroom_job::message::proto::push::push_msg::Type;
 use krafka::consumer::ConsumerRecord;
 
 use super::*;
