@@ -25,6 +25,7 @@ mod crashing_messages;
 mod dead_letter;
 mod delivery;
 mod discard;
+mod docs;
 mod errors;
 mod fan_out;
 mod fetch_modes;
