@@ -135,6 +135,9 @@ pub struct StatusArgs {
     /// Again every 2 seconds, until Ctrl-C
     #[arg(long)]
     pub watch: bool,
+    /// Only whether its threads go on, as /healthz says it: the exit code is 0, or 1 where not
+    #[arg(long, conflicts_with_all = ["json", "watch"])]
+    pub health: bool,
 }
 
 #[derive(Debug, Args)]
@@ -215,19 +218,21 @@ fn read(
     if name == "config" && config::is_example(matches) {
         return Ok(Invocation::Config(Form::Example));
     }
-    let loaded = load::load(matches, environment).map_err(wrong)?;
     if name == "status" {
-        // It reads none of the files that are for Kafka.
         return Ok(Invocation::Status(
-            loaded,
+            load::load_one(matches, environment, "http").map_err(wrong)?,
             StatusArgs::from_arg_matches(matches)?,
         ));
     }
+    if command == "ctl" {
+        return Ok(Invocation::Ctl(
+            load::load_one(matches, environment, "control").map_err(wrong)?,
+            CtlArgs::of(name, matches)?,
+        ));
+    }
+    let loaded = load::load(matches, environment).map_err(wrong)?;
     if name == "config" {
         return Ok(Invocation::Config(config::in_force(loaded, matches)));
-    }
-    if command == "ctl" {
-        return Ok(Invocation::Ctl(loaded, CtlArgs::of(name, matches)?));
     }
     // The files that settings name are settings too. Later on, one that can't be read is waited for.
     Cluster::of(&loaded.config).check_files().map_err(wrong)?;

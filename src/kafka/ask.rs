@@ -10,17 +10,13 @@ use kafka_protocol::protocol::{
     Decodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::cluster::Cluster;
+use super::dial::connect;
 use super::finding::Finding;
 use super::secure::{self, words};
 use super::stranger::{LONGEST_ANSWER, LOOKED_AT, describe, may_be_kafka};
-
-/// How long one IP address may take to accept a connection: the second packet of a handshake whose first one was lost is
-/// sent after a second.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the rest of a stranger's first words may take.
 const FIRST_WORDS: Duration = Duration::from_millis(200);
@@ -241,29 +237,6 @@ impl Connection {
         let _ = timeout(FIRST_WORDS, more).await;
         Unanswered::Stranger(describe(&came))
     }
-}
-
-/// Tries the addresses of a name one after the other, each within [`CONNECT_TIMEOUT`].
-pub(super) async fn connect(address: &str) -> io::Result<TcpStream> {
-    let mut failed = None;
-    for one in lookup_host(address).await? {
-        match timeout(CONNECT_TIMEOUT, TcpStream::connect(one)).await {
-            Ok(Ok(stream)) => {
-                log::debug!("connected to Kafka at {address} ({one})");
-                return Ok(stream);
-            }
-            Ok(Err(error)) => failed = Some(error),
-            Err(_) => failed = Some(io::Error::from(io::ErrorKind::TimedOut)),
-        }
-    }
-    Err(match failed {
-        Some(error) if error.kind() == io::ErrorKind::TimedOut => io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()),
-        ),
-        Some(error) => error,
-        None => io::Error::other("the name has no address"),
-    })
 }
 
 /// A request with its header, and its length before it.

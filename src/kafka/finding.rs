@@ -8,8 +8,9 @@ use kafka_protocol::messages::MetadataRequest;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::ask::{CONNECT_TIMEOUT, Connection, Unanswered};
+use super::ask::{Connection, Unanswered};
 use super::cluster::Cluster;
+use super::dial::CONNECT_TIMEOUT;
 use super::layout::METADATA;
 use super::trouble::{OTHER, SETTING, SILENT, limited_by_files};
 use crate::base::limits::RAISE_FILES;

@@ -8,6 +8,7 @@ pub mod ask;
 pub mod bootstrap;
 pub mod client;
 mod cluster;
+mod dial;
 pub mod fetch;
 pub mod finding;
 pub mod layout;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::read;
 
 /// The settings in force with these variables: of each key, its value and the variable that it is from.
-fn settings(variables: &[(&str, &str)]) -> BTreeMap<String, (Value, Value)> {
+pub fn settings(variables: &[(&str, &str)]) -> BTreeMap<String, (Value, Value)> {
     let folder = tempfile::tempdir().expect("a folder");
     let mut job = Command::new(env!("CARGO_BIN_EXE_job"));
     job.args(["config", "--json"])

@@ -1,7 +1,8 @@
 //! Servers of the tests, over bare sockets.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::Duration;
 
 /// Says what an HTTP/2 server begins with: settings that change nothing.
 pub fn greet(socket: &mut TcpStream) {
@@ -12,7 +13,7 @@ pub fn greet(socket: &mut TcpStream) {
 
 /// Greets one client, and crashes over its first call whose body has `hello`.
 pub fn crash_over_hello(listener: &TcpListener) {
-    drop(hello(listener));
+    close(hello(listener));
 }
 
 /// As that, but says goodbye before: a GOAWAY with this code, by which it took all calls.
@@ -22,6 +23,16 @@ pub fn part_over_hello(listener: &TcpListener, code: u32) {
     goodbye.extend(b"bye");
     let mut socket = hello(listener);
     socket.write_all(&goodbye).expect("it is there");
+    close(socket);
+}
+
+/// Closes without a reset, which what is unread would make.
+fn close(mut socket: TcpStream) {
+    socket.shutdown(Shutdown::Write).expect("it is there");
+    // A client that isn't driven any more keeps its side open.
+    let patience = Some(Duration::from_millis(500));
+    socket.set_read_timeout(patience).expect("it is there");
+    let _ = socket.read_to_end(&mut Vec::new());
 }
 
 /// A client whose whole call has come.

@@ -58,8 +58,7 @@ fn a_crash_and_a_stop_on_purpose_look_the_same_to_grpcs_library() {
         let done = move |answer| drop(answers.send(answer));
         client.call(&call, (0, &[]), Instant::now(), done);
         let status = heard.recv().expect("an answer").expect_err("it stopped");
-        assert_eq!(status.text, "Socket closed", "{goodbye:?}");
-        assert!(status.broke, "{goodbye:?}");
+        assert!(status.broke, "{goodbye:?}: {status:?}");
         comet.join().expect("it stopped as it should");
     }
 }

@@ -31,6 +31,33 @@ fn read_with(variables: &[(&str, &str)], args: &[&str]) -> Result<Invocation, cl
 }
 
 #[test]
+fn who_asks_a_running_job_needs_one_setting() {
+    // Its password comes as a credential, which systemd gives the service alone.
+    let service = [
+        ("JOB_SECURITY_PROTOCOL", "SASL_SSL"),
+        ("JOB_SASL_MECHANISM", "PLAIN"),
+        ("JOB_SASL_USERNAME", "me"),
+        ("JOB_HTTP", "127.0.0.1:80"),
+        ("JOB_CONTROL", "/a.sock"),
+    ];
+    match read_with(&service, &["job", "ctl", "reload"]) {
+        Ok(Invocation::Ctl(loaded, _)) => {
+            assert_eq!(loaded.config.control, Socket::At("/a.sock".into()));
+        }
+        other => panic!("{other:?}"),
+    }
+    match read_with(&service, &["job", "status"]) {
+        Ok(Invocation::Status(loaded, _)) => {
+            assert_eq!(loaded.config.http.address.as_deref(), Some("127.0.0.1:80"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(read_with(&service, &["job", "run"]).is_err());
+    let wrong = [("JOB_HTTP", "nowhere")];
+    assert!(read_with(&wrong, &["job", "status"]).is_err());
+}
+
+#[test]
 fn a_subcommand_of_a_subcommand_loads_the_settings() {
     let args = [
         "job",

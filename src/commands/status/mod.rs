@@ -20,9 +20,16 @@ const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 /// Shows the status once, or again and again.
 ///
 /// # Errors
-/// Nobody serves there, or no job; with `watch` only at the first look: a job that starts anew is waited for.
+/// Nobody serves there, or no job; with `watch` only at the first look: a job that starts anew is waited for. With `health`,
+/// one of its threads stands still.
 pub fn status(http: &Http, args: &StatusArgs, out: &mut impl Write) -> Result<(), String> {
     let address = address(http)?;
+    if args.health {
+        let text = health(&address)?;
+        // Whoever looks at the exit code alone may have closed it.
+        let _ = write!(out, "{text}");
+        return Ok(());
+    }
     let mut text = said(&address, args.json)?;
     let clear = if args.watch && !args.json && std::io::stdout().is_terminal() {
         CLEAR
@@ -72,14 +79,32 @@ fn address(http: &Http) -> Result<String, String> {
     Ok(format!("{host}:{port}"))
 }
 
-/// The status for people, or the document as job wrote it.
-fn said(address: &str, json: bool) -> Result<String, String> {
-    let answer = get::get(address, "/status.json").map_err(|error| {
+/// What job says at a page.
+fn ask(address: &str, path: &str) -> Result<get::Answer, String> {
+    get::get(address, path).map_err(|error| {
         format!(
             "asking for the status at {address}: {error}. Does job run there, and serve at this address? Its log says where: \
              metrics and health at http://... Name that with --http HOST:PORT"
         )
-    })?;
+    })
+}
+
+/// What a container's health check wants to know.
+fn health(address: &str) -> Result<String, String> {
+    let answer = ask(address, "/healthz")?;
+    match answer.status {
+        200 => Ok(answer.body),
+        _ => Err(format!(
+            "{address} answers {}: {}",
+            one_line(&answer.reason),
+            escape_first(answer.body.trim_end().as_bytes(), 200)
+        )),
+    }
+}
+
+/// The status for people, or the document as job wrote it.
+fn said(address: &str, json: bool) -> Result<String, String> {
+    let answer = ask(address, "/status.json")?;
     let is_other = |what: String| {
         format!(
             "{address} has no status of job: {what}. Another program, or an older job? Name job's address with --http HOST:PORT"
@@ -164,6 +189,25 @@ mod tests {
             assert!(error.contains(says) && error.contains(&address), "{error}");
             assert!(error.contains("--http HOST:PORT"), "{error}");
         }
+    }
+
+    #[test]
+    fn health_is_the_exit_code() {
+        let args = StatusArgs {
+            json: false,
+            watch: false,
+            health: true,
+        };
+        let mut out = Vec::new();
+        let well = serve("HTTP/1.1 200 OK\r\n\r\nwell\n");
+        assert_eq!(status(&http(&well), &args, &mut out), Ok(()));
+        assert_eq!(out, b"well\n");
+        let unwell = serve("HTTP/1.1 503 Service Unavailable\r\n\r\nworker 2 stands still\n");
+        let error = status(&http(&unwell), &args, &mut out).expect_err("it isn't well");
+        assert!(
+            error.ends_with("answers 503 Service Unavailable: worker 2 stands still"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::tls::{self, Unsafe};
 use super::words::tls_error;
-use crate::kafka::ask;
+use crate::kafka::dial;
 use crate::kafka::finding::{Finding, without_number};
 use crate::settings::security::{Tls, Url};
 
@@ -38,7 +38,7 @@ pub async fn post(
     form: String,
 ) -> Result<(u16, Bytes), Finding> {
     let posting = async {
-        let stream = ask::connect(&url.address).await;
+        let stream = dial::connect(&url.address).await;
         let stream =
             stream.map_err(|error| Finding::new(without_number(&error.to_string()), REACH))?;
         if !url.is_https {

@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::client::TlsStream;
 
 use super::{socks, tls};
-use crate::kafka::ask;
+use crate::kafka::dial;
 use crate::kafka::finding::Finding;
 use crate::settings::security::{Secret, Tls};
 
@@ -140,7 +140,7 @@ impl FarSide {
         near: &mut TcpStream,
     ) -> io::Result<Option<(String, TlsStream<TcpStream>)>> {
         let address = socks::asked_for(near, &self.password).await?;
-        let Ok(stream) = ask::connect(&address).await else {
+        let Ok(stream) = dial::connect(&address).await else {
             socks::refuse(near).await?;
             return Ok(None);
         };

@@ -200,6 +200,27 @@ pub(super) fn variable_name(key: &str) -> String {
 /// A value is invalid, two don't go together, a key is unknown, a variable is nearly a setting's, or the file can't be read. The error names the
 /// value, and the variable or the file and line.
 pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, String> {
+    merge(matches, environment, None)
+}
+
+/// The same for a command that needs one setting alone: whether the others go together is no concern of its. systemd gives a reload
+/// no credentials, for one.
+///
+/// # Errors
+/// As [`load`] says, but for what goes together.
+pub fn load_one(
+    matches: &ArgMatches,
+    environment: &Environment,
+    key: &str,
+) -> Result<Loaded, String> {
+    merge(matches, environment, Some(key))
+}
+
+fn merge(
+    matches: &ArgMatches,
+    environment: &Environment,
+    only: Option<&str>,
+) -> Result<Loaded, String> {
     let parser = Parser::new();
     let mut values: BTreeMap<String, (OsString, Origin)> = BTreeMap::new();
 
@@ -243,6 +264,7 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
         }
     }
 
+    values.retain(|key, _| only.is_none_or(|only| key == only));
     let args = values.iter().map(|(key, (value, _))| argument(key, value));
     let merged = parser.parse(args).map_err(|error| error.to_string())?;
     let settings = parser.keys.iter().map(|key| {
@@ -259,9 +281,12 @@ pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Loaded, S
         }
     });
     let mut settings: Vec<_> = settings.collect();
-    let secrets = Secrets {
-        password: secret(environment, PASSWORD_VARIABLE)?,
-        client_secret: secret(environment, SECRET_VARIABLE)?,
+    let secrets = match only {
+        Some(_) => Secrets::default(),
+        None => Secrets {
+            password: secret(environment, PASSWORD_VARIABLE)?,
+            client_secret: secret(environment, SECRET_VARIABLE)?,
+        },
     };
     for (key, variable, secret) in [
         ("sasl-password", PASSWORD_VARIABLE, &secrets.password),
