@@ -1,8 +1,8 @@
 //! A file that lists Comets: read at the start, and again when it is another one.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -68,7 +68,12 @@ impl Watched {
 
 fn read(path: &Path) -> Result<(Stamp, Vec<Node>), String> {
     let failed = |error: std::io::Error| error.to_string();
-    let mut file = File::open(path).map_err(failed)?;
+    // A pipe would hold up whoever opens it until somebody writes.
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(failed)?;
     // Of what is read, not of what stands at that path by now.
     let about = file.metadata().map_err(failed)?;
     if !about.is_file() {
@@ -244,6 +249,15 @@ mod tests {
         for end in 0..whole.len() {
             assert!(list(&whole[..end]).is_err(), "{}", &whole[..end]);
         }
+    }
+
+    #[test]
+    fn a_pipe_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("comets.json");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let found = Watched::new(path).look();
+        assert_eq!(found, Some(Err("it is no regular file".into())));
     }
 
     #[test]

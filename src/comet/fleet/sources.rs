@@ -305,16 +305,23 @@ impl Listing {
 /// What a file says is so. A name or a registry that lists a Comet no more may say that it takes nobody new, as in its last minutes, or is
 /// wrong about it: people may still be there.
 impl Listing {
-    /// What is listed no more, and wasn't said to have failed.
+    /// What is listed no more, and wasn't said to have failed. Of a name it is of the same kind as what is listed: addresses of the
+    /// other kind are taken for the same Comets, and would bring each message a second time.
     fn lingering(&self, nodes: &[Node], before: Vec<Node>) -> Vec<Node> {
-        let (Look::Dns(_) | Look::Discovery(_)) = self.look else {
-            return Vec::new();
+        let is_name = match self.look {
+            Look::Dns(_) => true,
+            Look::Discovery(_) => false,
+            Look::Fixed | Look::File { .. } => return Vec::new(),
         };
-        let is_gone = |was: &Node| {
-            let mut listed = nodes.iter();
-            listed.all(|node| node.address != was.address && node.name != was.name)
+        let is_v6 = |node: &Node| node.address.starts_with('[');
+        let may_linger = |was: &Node| {
+            let is_gone = |node: &Node| node.address != was.address && node.name != was.name;
+            let is_of_its_kind = |node: &Node| !is_name || is_v6(node) == is_v6(was);
+            nodes
+                .iter()
+                .all(|node| is_gone(node) && is_of_its_kind(node))
         };
-        before.into_iter().filter(is_gone).collect()
+        before.into_iter().filter(may_linger).collect()
     }
 }
 

@@ -184,6 +184,18 @@ fn each_address_of_a_name_is_a_comet_and_a_name_that_is_lost_empties_nothing() {
     assert!(running.group.is_empty());
 }
 
+/// The answer about IPv4 was late, or was lost.
+#[test]
+fn addresses_of_both_kinds_never_get_messages_at_the_same_time() {
+    let zone = Zone::default();
+    zone.set("comet", &["fd00::1", "fd00::2"]);
+    let (names, running) = start("dns:///comet:50051", &zone);
+    assert_eq!(names, ["[fd00::1]:50051", "[fd00::2]:50051"]);
+    zone.set("comet", &["fd00::1", "fd00::2", "10.0.0.1"]);
+    let changes = [running.change(), running.change(), running.change()];
+    assert_eq!(changes, ["-0", "-1", "+2 10.0.0.1:50051"]);
+}
+
 #[test]
 fn a_name_that_is_not_there_yet_is_a_fleet_without_comets() {
     let zone = Zone::default();
