@@ -1,8 +1,12 @@
 //! Letters of messages that some Comets have and others don't.
 
+use std::path::Path;
+
 use chatroom_job::message::proto::push::PushMsg;
 use chatroom_job::message::proto::push::push_msg::Type;
 use krafka::consumer::ConsumerRecord;
+
+use crate::support::command::job_with;
 
 use super::*;
 
@@ -139,30 +143,33 @@ fn what_is_for_an_unknown_server_is_replayed_when_that_comet_is_listed() {
     listed(&topic, 1);
     job.stop();
 
-    let replay = |comets: &str, rule: &str| {
-        let more = ["--all", "--comet", comets, "--push-unknown-server", rule];
-        tool(&topic, "replay", &more).well()
+    let replay = |comets: &str, rule: &str, more: &[&str]| {
+        // They are settings of the service, not flags of the command.
+        let variables = [
+            ("JOB_BROKERS", topic.kafka.address()),
+            ("JOB_TOPIC", topic.name.clone()),
+            ("JOB_COMET", comets.to_owned()),
+            ("JOB_PUSH_UNKNOWN_SERVER", rule.to_owned()),
+        ];
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| (*name, Path::new(value)))
+            .collect();
+        let words = ["dead-letter", "replay", "--all"];
+        job_with(&variables, &[&words, more].concat()).well()
     };
-    let said = replay(&comet.address(), "dead-letter");
+    let said = replay(&comet.address(), "dead-letter", &[]);
     assert!(
         said.contains("; 1 skipped, which are for users on a server that isn't in the fleet"),
         "{said}"
     );
     let named = format!("comet-2={}", comet.address());
     for (comets, rule) in [(comet.address(), "all"), (named.clone(), "dead-letter")] {
-        let more = [
-            "--all",
-            "--dry-run",
-            "--comet",
-            &comets,
-            "--push-unknown-server",
-            rule,
-        ];
-        let said = tool(&topic, "replay", &more).well();
+        let said = replay(&comets, rule, &["--dry-run"]);
         assert!(said.contains("1 message would be replayed"), "{said}");
     }
     let missing = "file:///no/such/list-of-comets";
-    let said = replay(missing, "dead-letter");
+    let said = replay(missing, "dead-letter", &[]);
     assert!(
         said.contains("which Comets there are isn't known: "),
         "{said}"
