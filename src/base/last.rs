@@ -27,7 +27,7 @@ impl<K: Ord, V> Writer<K, V> {
 }
 
 impl<K: Ord, V> Reader<K, V> {
-    /// What was put since this was called last.
+    /// Returns the values that were put since the last call of this.
     pub fn take(&self) -> BTreeMap<K, V> {
         std::mem::take(&mut *locked(&self.0))
     }

@@ -10,7 +10,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 /// The most bytes of one value. Servers take 8 KiB of metadata in all, unless they are set otherwise.
 pub const LONGEST_VALUE: usize = 4 << 10;
 /// The most bytes of all names and values together, with the 32 that HTTP/2 counts for each.
-pub const MOST: usize = 6 << 10;
+const MOST: usize = 6 << 10;
 /// What HTTP/2 counts for each field beside its bytes.
 pub const EACH: usize = 32;
 
@@ -79,6 +79,19 @@ pub fn decoded(value: &str) -> Option<Vec<u8>> {
 /// Bytes as they travel.
 pub fn encoded(value: &[u8]) -> String {
     BASE64.encode(value)
+}
+
+/// Checks how many bytes all names and values have, with [`EACH`] for each.
+///
+/// # Errors
+/// They are too many.
+pub fn check_size(size: usize) -> Result<(), String> {
+    match size <= MOST {
+        true => Ok(()),
+        false => Err(format!(
+            "names and values have {size} bytes, with {EACH} for each, and {MOST} are the most"
+        )),
+    }
 }
 
 /// Checks a name.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::base::metadata::{EACH, LONGEST_VALUE, MOST, Source, check_value};
+use crate::base::metadata::{EACH, LONGEST_VALUE, Source, check_size, check_value};
 use crate::base::text::one_line;
 use crate::settings;
 
@@ -144,12 +144,8 @@ fn fields(sources: &[(String, Source)]) -> Result<Arc<[Field]>, String> {
         })
     };
     let fields: Arc<[Field]> = sources.iter().map(field).collect::<Result<_, _>>()?;
-    match size(&fields) {
-        size if size > MOST => Err(format!(
-            "names and values have {size} bytes, with {EACH} for each, and {MOST} are the most"
-        )),
-        _ => Ok(fields),
-    }
+    check_size(size(&fields))?;
+    Ok(fields)
 }
 
 /// What the fields have as HTTP/2 counts them.

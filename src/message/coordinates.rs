@@ -18,7 +18,7 @@ const LONGEST: usize = 2 << 10;
 pub struct Coordinates<'a> {
     /// In the order in which the call carries them, one at least.
     pub records: &'a [RecordId],
-    /// The how manieth call this is in which the Comet gets the first of them from this process.
+    /// Counts the calls in which this process has sent the first of them to the Comet, this one included.
     pub attempt: u32,
     /// Of the first one that has a trace.
     pub trace: Option<Arc<Trace>>,

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use clap::builder::TypedValueParser;
 use clap::{Arg, Command, Error};
 
-use crate::base::metadata::{EACH, MOST, Source, check_name, check_value};
+use crate::base::metadata::{EACH, Source, check_name, check_size, check_value};
 
 /// The key of the setting, whose values nothing shows.
 pub const KEY: &str = "comet-metadata";
@@ -52,11 +52,7 @@ fn metadata(text: &str) -> Result<Metadata, String> {
         size += name.len() + EACH;
         read.0.push((name.to_owned(), value));
     }
-    if size > MOST {
-        return Err(format!(
-            "names and values have {size} bytes, with {EACH} for each, and {MOST} are the most"
-        ));
-    }
+    check_size(size)?;
     Ok(read)
 }
 

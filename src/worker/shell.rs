@@ -153,10 +153,9 @@ impl Effects for Shell {
         }
         self.figures().carries(self.carries);
         let caller = &mut self.calling.caller;
-        match self.tells.take() {
-            None => caller.call(comet, id, call, doublings, now, &[]),
-            Some(told) => told.with(|along| caller.call(comet, id, call, doublings, now, along)),
-        }
+        let told = self.tells.take();
+        let along = told.as_ref().map_or_else(Vec::new, Told::fields);
+        caller.call(comet, id, call, doublings, now, &along);
     }
 
     fn tells(&mut self, coordinates: &Coordinates<'_>) {

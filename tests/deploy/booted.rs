@@ -1,18 +1,14 @@
 //! The Debian package's units under a systemd of their own: it is booted in a copy of this system, which goes away with the test.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::package::{made, pack, there};
+use super::root::in_copy;
 use super::skipped;
 
 /// Boots systemd above a copy of this system's files, `$1` mounted in it as /mnt. /mnt/try runs there, and what it says is the
 /// outcome: the shell of nspawn has none.
 const BOOT: &str = r#"
-set -e
-mount -t tmpfs none /mnt
-mkdir /mnt/upper /mnt/work /mnt/root
-mount -t overlay none -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
-cd /mnt/root
 # Nothing of this system's is started, and nothing of a job that it has is left.
 rm -rf run/* etc/systemd/system etc/chatroom-job etc/credstore etc/rc?.d/S* var/lib/man-db/auto-update
 mkdir -p etc/systemd/system/multi-user.target.wants
@@ -113,18 +109,7 @@ fn systemd_runs_what_the_package_installs() {
     let folder = pack("--deb");
     made(folder.path(), ".deb");
     std::fs::write(folder.path().join("try"), TRY).expect("written");
-    let mut unshare = Command::new("unshare");
-    unshare.args([
-        "--mount",
-        "--propagation",
-        "private",
-        "sh",
-        "-c",
-        BOOT,
-        "sh",
-    ]);
-    let output = unshare
-        .arg(folder.path())
+    let output = in_copy(BOOT, folder.path())
         .stdin(Stdio::null())
         .output()
         .expect("unshare runs");

@@ -11,13 +11,25 @@ pub struct Root {
     keeper: Child,
 }
 
-/// `$1` becomes /mnt of the copy. It says when all is there, and lives until its standard input ends.
-const KEEPER: &str = r#"
+/// The copy is the working folder from there on.
+const COPY: &str = r#"
 set -e
 mount -t tmpfs none /mnt
 mkdir /mnt/upper /mnt/work /mnt/root
 mount -t overlay none -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
 cd /mnt/root
+"#;
+
+/// Runs a script in a copy of this system, with the folder as `$1`.
+pub fn in_copy(script: &str, folder: &Path) -> Command {
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "--propagation", "private", "sh", "-c"]);
+    unshare.args([&format!("{COPY}{script}"), "sh"]).arg(folder);
+    unshare
+}
+
+/// `$1` becomes /mnt of the copy. It says when all is there, and lives until its standard input ends.
+const KEEPER: &str = r#"
 mount --rbind /dev dev
 mount -t proc none proc
 mount --bind "$1" mnt
@@ -30,18 +42,8 @@ read -r _ || true
 impl Root {
     /// `None`, and it says so, where this test may not mount.
     pub fn of_this_system(folder: &Path) -> Option<Self> {
-        let mut unshare = Command::new("unshare");
-        unshare.args([
-            "--mount",
-            "--propagation",
-            "private",
-            "sh",
-            "-c",
-            KEEPER,
-            "sh",
-        ]);
-        let unshare = unshare.arg(folder).stdin(Stdio::piped());
-        let spawned = unshare
+        let spawned = in_copy(KEEPER, folder)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn();

@@ -30,6 +30,17 @@ fn await_rooms(job: &mut Job, comet: &Comet) {
     job.await_line(&[&comet.address(), "tells its rooms"]);
 }
 
+/// Two Comets with r1 and r2, and a job that knows it.
+fn one_room_each(topic: &Topic<'_>) -> (Comet, Comet, Job) {
+    let (a, b) = (Comet::start(), Comet::start());
+    a.has_rooms(rooms(&["r1"]));
+    b.has_rooms(rooms(&["r2"]));
+    let mut job = by_rooms(topic, &[&a, &b]).start();
+    await_rooms(&mut job, &a);
+    await_rooms(&mut job, &b);
+    (a, b, job)
+}
+
 /// The bodies that came to a Comet.
 fn bodies(comet: &Comet) -> BTreeSet<String> {
     comet.delivered().iter().map(|call| call.text()).collect()
@@ -97,12 +108,7 @@ fn a_comet_gets_the_messages_of_its_rooms_and_of_those_that_nobody_has() {
 #[test]
 fn what_a_comet_told_counts_for_a_while_only() {
     let topic = Topic::new(shared(Version::V4_3_1), 1);
-    let (a, b) = (Comet::start(), Comet::start());
-    a.has_rooms(rooms(&["r1"]));
-    b.has_rooms(rooms(&["r2"]));
-    let mut job = by_rooms(&topic, &[&a, &b]).start();
-    await_rooms(&mut job, &a);
-    await_rooms(&mut job, &b);
+    let (a, b, mut job) = one_room_each(&topic);
     // It takes messages, and says nothing any more.
     b.answer(|call| match call.rpc {
         Rpc::Rooms => Answer::Hang,
@@ -190,12 +196,7 @@ fn await_others_messages(topic: &Topic<'_>, room: &str, comet: &Comet) -> usize 
 #[test]
 fn an_answer_that_is_an_error_or_too_large_counts_as_none() {
     let topic = Topic::new(shared(Version::V4_3_1), 1);
-    let (a, b) = (Comet::start(), Comet::start());
-    a.has_rooms(rooms(&["r1"]));
-    b.has_rooms(rooms(&["r2"]));
-    let mut job = by_rooms(&topic, &[&a, &b]).start();
-    await_rooms(&mut job, &a);
-    await_rooms(&mut job, &b);
+    let (a, b, mut job) = one_room_each(&topic);
     b.answer(|call| match call.rpc {
         Rpc::Rooms => Answer::Said(RpcStatusCode::PERMISSION_DENIED, "who are you?".into()),
         _ => Answer::Ok,

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::grpc::{Answer, Outcome, Service};
 use super::server::say;
 
-/// So many are remembered. A repeat comes soon, or after a restart of job: then all that it held.
+/// How many calls are remembered. A repeat comes soon after the first call; after a restart of job, all messages that it held come again.
 const REMEMBERED: usize = 100_000;
 
 /// A service that takes no call twice.
@@ -27,7 +27,7 @@ pub struct Dedupe<S> {
     seen: Arc<Seen>,
 }
 
-/// The record, and what is asked for with it: with goim's dialect each of a message's users has a call.
+/// The record and the call's content: in goim's dialect each user of a message has a call of its own.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     record: String,

@@ -72,7 +72,9 @@ enum Look {
     },
     Dns(Box<Dns>),
     /// A thread asks, for as long as this is here.
-    Discovery(#[allow(dead_code)] Asking),
+    Discovery {
+        _asking: Asking,
+    },
 }
 
 impl Sources {
@@ -135,7 +137,9 @@ impl Sources {
             Source::Discovery(registry) => {
                 let own = self.ways.own.clone();
                 let listed = move |answer| own.send(Told::Listed(id, answer)).is_ok();
-                Look::Discovery(Asking::start(registry.clone(), self.ways.refresh, listed))
+                Look::Discovery {
+                    _asking: Asking::start(registry.clone(), self.ways.refresh, listed),
+                }
             }
         }
     }
@@ -161,7 +165,7 @@ impl Sources {
                         Found::Missing(why) => Err(format!("the name was not found: {why}")),
                     })
                 }
-                Look::Fixed | Look::File { .. } | Look::Discovery(_) => None,
+                Look::Fixed | Look::File { .. } | Look::Discovery { .. } => None,
             };
             if let Some(found) = found {
                 let has_sockets = self.ways.has_sockets;
@@ -257,7 +261,7 @@ impl Sources {
         let times = self.listings.iter().filter_map(|one| match &one.look {
             Look::File { next, .. } => Some(*next),
             Look::Dns(dns) => dns.wake_at(),
-            Look::Fixed | Look::Discovery(_) => None,
+            Look::Fixed | Look::Discovery { .. } => None,
         });
         times.min()
     }
@@ -310,7 +314,7 @@ impl Listing {
     fn lingering(&self, nodes: &[Node], before: Vec<Node>) -> Vec<Node> {
         let is_name = match self.look {
             Look::Dns(_) => true,
-            Look::Discovery(_) => false,
+            Look::Discovery { .. } => false,
             Look::Fixed | Look::File { .. } => return Vec::new(),
         };
         let is_v6 = |node: &Node| node.address.starts_with('[');

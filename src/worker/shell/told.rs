@@ -22,25 +22,17 @@ impl Told {
         }
     }
 
-    /// Hands on the names and values.
-    pub fn with(&self, then: impl FnOnce(&[(&str, &str)])) {
-        let mut all = [("", ""); 4];
-        let own = [
+    /// The names and values.
+    pub fn fields(&self) -> Vec<(&str, &str)> {
+        let mut fields = vec![
             (coordinates::RECORD, &self.records[..]),
             (coordinates::ATTEMPT, &self.attempt[..]),
         ];
-        let trace = self.trace.iter().flat_map(|trace| {
-            let state = trace.state.as_deref().map(|state| (trace::STATE, state));
-            [(trace::PARENT, &trace.parent[..])]
-                .into_iter()
-                .chain(state)
-        });
-        let mut count = 0;
-        for (place, one) in all.iter_mut().zip(own.into_iter().chain(trace)) {
-            *place = one;
-            count += 1;
+        if let Some(trace) = &self.trace {
+            fields.push((trace::PARENT, &trace.parent));
+            fields.extend(trace.state.iter().map(|state| (trace::STATE, &state[..])));
         }
-        then(&all[..count]);
+        fields
     }
 }
 
@@ -63,9 +55,8 @@ mod tests {
             attempt: 2,
             trace: trace.map(Arc::new),
         });
-        let mut along = Vec::new();
-        told.with(|all| along.extend(all.iter().map(|(n, v)| (n.to_string(), v.to_string()))));
-        along
+        let fields = told.fields().into_iter();
+        fields.map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
     }
 
     #[test]

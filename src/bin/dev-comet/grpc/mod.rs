@@ -36,7 +36,7 @@ pub trait Service: Clone + Send + Sync + 'static {
     /// A request has come from `peer`. This must be quick.
     fn call(&self, path: &str, peer: &str, request: Bytes) -> Answer;
 
-    /// The same, with what came along as the call's metadata.
+    /// The same, with the call's metadata.
     fn call_with(&self, _: &HeaderMap, path: &str, peer: &str, request: Bytes) -> Answer {
         self.call(path, peer, request)
     }

@@ -43,7 +43,7 @@ pub struct Heads {
 struct Field {
     name: Name,
     value: Vec<u8>,
-    /// The how manieth entry it is.
+    /// The entry's number, counted over the whole connection.
     entered: Option<usize>,
 }
 

@@ -133,14 +133,7 @@ fn no_answer_yet(status: &Status) -> Option<Condition> {
 /// Comets that are up all the same: for the others a condition says it already.
 pub fn calls_fail(status: &Status) -> Option<Condition> {
     let percent = |comet: &Comet| comet.failed_percent.unwrap_or_default();
-    let all = status.comets.iter();
-    let failing: Vec<_> = all
-        .filter(|comet| comet.state == "up" && percent(comet) >= FAIL)
-        .collect();
-    let most = failing
-        .iter()
-        .map(|comet| percent(comet))
-        .max_by(f64::total_cmp)?;
+    let (failing, most) = beyond(status, FAIL, percent)?;
     Some(condition(
         Severity::Warning,
         "Calls fail",
@@ -155,11 +148,7 @@ pub fn calls_fail(status: &Status) -> Option<Condition> {
 }
 
 pub fn slow(status: &Status) -> Option<Condition> {
-    let all = status.comets.iter();
-    let slow: Vec<_> = all
-        .filter(|comet| comet.state == "up" && p99(comet) >= SLOW_MS)
-        .collect();
-    let slowest = slow.iter().map(|comet| p99(comet)).max_by(f64::total_cmp)?;
+    let (slow, slowest) = beyond(status, SLOW_MS, p99)?;
     Some(condition(
         Severity::Warning,
         "Comet slow",
@@ -170,6 +159,19 @@ pub fn slow(status: &Status) -> Option<Condition> {
         ),
         "Look at the Comet's load and the way to it. --coalesce sends what waits for a room in one call.".into(),
     ))
+}
+
+/// The Comets that are up and of which this figure reaches the limit, and the largest of these figures.
+fn beyond(
+    status: &Status,
+    limit: f64,
+    figure: impl Fn(&Comet) -> f64,
+) -> Option<(Vec<&Comet>, f64)> {
+    let is_beyond = |comet: &&Comet| comet.state == "up" && figure(comet) >= limit;
+    let comets: Vec<_> = status.comets.iter().filter(is_beyond).collect();
+    let figures = comets.iter().map(|comet| figure(comet));
+    let most = figures.max_by(f64::total_cmp)?;
+    Some((comets, most))
 }
 
 pub fn p99(comet: &Comet) -> f64 {

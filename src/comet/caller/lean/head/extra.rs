@@ -19,7 +19,7 @@ struct Extra {
     literal: Vec<u8>,
     /// What it takes in the server's table; `None` for what is never to be in one, nor in that of anything in between (7.1.3).
     enters: Option<usize>,
-    /// The how manieth entry it is.
+    /// The entry's number, counted over the whole connection.
     entered: Option<usize>,
 }
 
