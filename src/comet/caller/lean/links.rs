@@ -171,9 +171,16 @@ impl Links {
             if !std::mem::replace(&mut link.is_touched, true) {
                 self.touched.push(place);
             }
-            if !std::mem::replace(&mut link.has_events, true) {
-                self.eventful.push(place);
-            }
+            self.tell_of(place);
+        }
+    }
+
+    /// Calls may have ended on it, or it has.
+    fn tell_of(&mut self, place: usize) {
+        if let Some(link) = self.links.get_mut(place).and_then(Option::as_mut)
+            && !std::mem::replace(&mut link.has_events, true)
+        {
+            self.eventful.push(place);
         }
     }
 
@@ -185,6 +192,10 @@ impl Links {
                 link.flush(&mut self.input, self.poll.registry(), now);
                 let due = link.wake_at();
                 self.wake_at = self.wake_at.into_iter().chain(due).min();
+                // Where it broke over that, nothing else tells.
+                if link.connection.has_news() {
+                    self.tell_of(place);
+                }
             }
         }
     }

@@ -267,6 +267,27 @@ fn one_that_breaks_under_a_write_says_first_what_came() {
     assert!(client.of(2).2.contains("goodbye"), "{}", client.of(2).2);
 }
 
+#[test]
+fn one_that_breaks_under_a_write_that_no_call_needs_is_told_of() {
+    let (listener, address) = listen();
+    let mut client = Client::new();
+    let link = client.open(&[address]);
+    client.call(link, 1, b"");
+    let mut socket = listener.accept().expect("a client").0;
+    greet(&mut socket);
+    client.until_greeted(link);
+    client.links.flush(Instant::now());
+    socket
+        .write_all(b"\0\0\x08\x06\0\0\0\0\0alive?\r\n")
+        .expect("it is there");
+    let waits = |client: &Client| client.links.see(link).map(|seen| seen.output().len());
+    client.until(|client| waits(client) > Some(0));
+    // The PING is answered on a connection that is reset by now, as nothing was read of it. Who waits has nothing else to do.
+    drop(socket);
+    client.until(|client| !client.closed.is_empty());
+    assert_eq!((client.of(1).0, client.of(1).1), (14, By::Lost));
+}
+
 /// Connections that nobody accepts, so many that the kernel takes no more: who connects waits.
 fn crowded() -> (TcpListener, Address, Vec<TcpStream>) {
     use std::os::fd::AsRawFd;
