@@ -3,6 +3,8 @@
 //! The question is a call behind the one that woke the doubt. Where nothing comes over the connection in time, a new one is asked: a
 //! slow Comet, or one that was halted, is as silent there. Where the new one answers, the old one is dead. It has to answer twice:
 //! that gives a late answer on the old one the time to arrive first.
+//!
+//! Something that comes is no sign of life where nothing leaves: a peer that takes no calls may send PINGs for ever.
 
 use std::time::{Duration, Instant};
 
@@ -83,7 +85,7 @@ impl Direct {
             // It broke, and whatever is in flight with it.
             return;
         }
-        if self.links.heard(link) > Some(question.at) {
+        if self.links.carries(link, question.at) {
             peer.quiet.alive(question.at);
             return;
         }
@@ -113,7 +115,7 @@ impl Direct {
         let Some(question) = peer.question.take_if(is_this) else {
             return;
         };
-        if self.links.heard(question.link) > Some(question.at) {
+        if self.links.carries(question.link, question.at) {
             peer.quiet.alive(question.at);
             return self.links.retire(Some(other));
         }
@@ -128,17 +130,23 @@ impl Direct {
             return;
         }
         let within = SIGN_WITHIN.as_secs();
+        let (nothing, came) = match self.links.heard(question.link) > Some(question.at) {
+            false => ("nothing", "nothing came"),
+            true => ("no answer", "no call left"),
+        };
         log::info!(
             comet = peer.location.node().name;
-            "Comet {}: nothing came over a connection for {:.0} s, nor an answer within {within} s: taken for dead, the next call goes \
-             over a new one",
+            "Comet {}: {nothing} came over a connection for {:.0} s, nor an answer within {within} s: taken for dead, the next call \
+             goes over a new one",
             peer.location.node(),
             question.quiet.as_secs_f64(),
         );
         peer.replace(other, now);
         self.links.give_up(
             question.link,
-            format!("the connection was quiet, and nothing came over it within {within} s: taken for dead"),
+            format!(
+                "the connection was quiet, and {came} over it within {within} s: taken for dead"
+            ),
         );
     }
 }

@@ -1,6 +1,7 @@
 //! Against gRPC's own server, and against nobody.
 
 mod one_stream;
+mod shut;
 
 use std::net::TcpListener;
 use std::sync::Arc;

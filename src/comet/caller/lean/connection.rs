@@ -233,6 +233,13 @@ impl Connection {
         self.streams.len() > 0 && (waits || !self.output().is_empty())
     }
 
+    /// Whether the peer lets no call out now, though none is under way that it could wait for: it gives the connection no room, or
+    /// wants no streams.
+    pub fn is_shut(&self) -> bool {
+        let wants_none = self.peer.max_streams == 0 && self.streams.opened() == 0;
+        self.window.available() == 0 || wants_none
+    }
+
     /// Calls under way.
     pub fn calls(&self) -> usize {
         self.streams.len()

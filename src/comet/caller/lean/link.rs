@@ -24,6 +24,8 @@ pub struct Link {
     stream: Option<Stream>,
     connect_until: Instant,
     token: Token,
+    /// The socket took less than there was to send.
+    pub is_full: bool,
     /// Whether it waits to be flushed, and to be asked for what ended.
     pub is_touched: bool,
     pub has_events: bool,
@@ -55,6 +57,7 @@ impl Link {
             stream: None,
             connect_until,
             token,
+            is_full: false,
             is_touched: false,
             has_events: false,
         };
@@ -235,7 +238,9 @@ impl Link {
             return Ok(());
         };
         while !self.connection.output().is_empty() {
-            match stream.write(self.connection.output())? {
+            let wrote = stream.write(self.connection.output())?;
+            self.is_full = wrote.is_none();
+            match wrote {
                 Some(length) => self.connection.wrote(length),
                 None => return Ok(()),
             }

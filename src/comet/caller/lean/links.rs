@@ -128,9 +128,19 @@ impl Links {
         self.links.get(id.0)?.as_ref()?.certificate()
     }
 
+    /// Whether a connection has carried anything since then: something came, and what is called leaves.
+    pub fn carries(&self, id: LinkId, since: Instant) -> bool {
+        self.heard(id) > Some(since) && self.lets_out(id)
+    }
+
     /// When anything came over a connection last.
     pub fn heard(&self, id: LinkId) -> Option<Instant> {
         self.see(id).map(Connection::heard)
+    }
+
+    fn lets_out(&self, id: LinkId) -> bool {
+        let link = self.links.get(id.0).and_then(Option::as_ref);
+        link.is_some_and(|link| !link.is_full && !link.connection.is_shut())
     }
 
     /// Closes a connection as soon as the calls under way there have ended.
