@@ -80,7 +80,7 @@ fn a_call_allocates_nothing() {
             stream += 2;
         }
         let length = connection.output().len();
-        connection.wrote(length);
+        connection.wrote(length, now);
         connection.receive(&answers, now);
         for _ in 0..TOGETHER {
             let finished = connection.next_finished().expect("it is answered");

@@ -47,7 +47,7 @@ fuzz_target!(|input: &[u8]| {
         assert!(connection.wake_at().is_some() || connection.calls() == 0);
         assert!(connection.output().len() < MOST_OUTPUT);
         let half = connection.output().len().div_ceil(2);
-        connection.wrote(half);
+        connection.wrote(half, now);
         note(&mut connection, &mut ended);
     }
     // Whatever was sent, no call outlives its deadline, and none is without an end.

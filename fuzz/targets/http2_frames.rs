@@ -225,11 +225,16 @@ impl World {
         }
     }
 
-    /// The server reads so much.
+    /// The server reads so much; where that is all, also what there was no room for before.
     fn take(&mut self, most: usize) {
-        let length = self.client.output().len().min(most);
-        self.judge.read(&self.client.output()[..length]);
-        self.client.wrote(length);
+        loop {
+            let length = self.client.output().len().min(most);
+            self.judge.read(&self.client.output()[..length]);
+            self.client.wrote(length, self.now);
+            if most < usize::MAX || self.client.output().is_empty() {
+                return;
+            }
+        }
     }
 
     fn note(&mut self) {

@@ -37,6 +37,10 @@ const MAX_HEADER_LIST: u32 = 256 << 10;
 const LONGEST_BLOCK: usize = 1 << 20;
 const _: () = assert!(LONGEST_BLOCK > MAX_HEADER_LIST as usize);
 
+/// What may wait for the socket. Behind that, calls and bodies wait for it here, and are dropped when their time is over: a peer
+/// whose windows are large would else be sent what nobody waits for any more, however slowly it takes it.
+const MOST_OUTPUT: usize = 1 << 20;
+
 /// How connections are made and kept.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -260,8 +264,22 @@ impl Connection {
         &self.output[self.sent..]
     }
 
-    /// So much of the output was sent.
-    pub fn wrote(&mut self, length: usize) {
+    /// So much of the output was sent. There may be more of it then, for which there was no room.
+    pub fn wrote(&mut self, length: usize, now: Instant) {
+        let was_full = self.is_full();
+        self.left(length);
+        if was_full && !self.is_full() && self.state != State::Closed {
+            self.may_go_on = true;
+            self.go_on(now);
+        }
+    }
+
+    /// Whether nothing more is written until the socket has taken some.
+    fn is_full(&self) -> bool {
+        self.output().len() >= MOST_OUTPUT
+    }
+
+    fn left(&mut self, length: usize) {
         /// Memory that is kept for the next time.
         const KEPT: usize = 128 << 10;
         self.sent = self.output.len().min(self.sent + length);

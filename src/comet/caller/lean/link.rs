@@ -224,7 +224,7 @@ impl Link {
     /// Sends as much as the socket takes. A connection that is over loses its socket. One that breaks says first what came over it:
     /// answers, or a goodbye by which calls weren't taken.
     pub fn flush(&mut self, input: &mut [u8], registry: &Registry, now: Instant) {
-        if let Err(error) = self.send() {
+        if let Err(error) = self.send(now) {
             while self.read(input, true, registry, now) {}
             self.connection.lost(broke(&error));
         }
@@ -233,7 +233,7 @@ impl Link {
         }
     }
 
-    fn send(&mut self) -> io::Result<()> {
+    fn send(&mut self, now: Instant) -> io::Result<()> {
         let Some(stream) = self.stream.as_mut().filter(|_| self.attempt.is_none()) else {
             return Ok(());
         };
@@ -241,7 +241,7 @@ impl Link {
             let wrote = stream.write(self.connection.output())?;
             self.is_full = wrote.is_none();
             match wrote {
-                Some(length) => self.connection.wrote(length),
+                Some(length) => self.connection.wrote(length, now),
                 None => return Ok(()),
             }
         }

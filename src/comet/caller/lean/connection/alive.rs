@@ -70,9 +70,9 @@ impl Connection {
         of_state.into_iter().chain(self.first_deadline).min()
     }
 
-    /// Whether something should come.
+    /// Whether something should come, or leave.
     fn waits(&self) -> bool {
-        self.streams.opened() > 0 || self.alive.asked.is_some()
+        self.streams.opened() > 0 || self.alive.asked.is_some() || self.is_full()
     }
 
     /// Takes the time: ends calls whose deadline has passed, asks the peer for a sign of life, gives it up.

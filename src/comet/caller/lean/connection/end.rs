@@ -84,6 +84,7 @@ impl Connection {
         } else {
             let text = match self.state {
                 State::Greeting => "its deadline passed before the connection was made",
+                _ if self.is_full() => "its deadline passed before the server took what was sent",
                 _ => "its deadline passed before the server had a stream for it",
             };
             self.finish(key, status::DEADLINE_EXCEEDED, text, By::Unsent);

@@ -62,6 +62,7 @@ impl Connection {
 
     fn may_open(&self) -> bool {
         self.state == State::Open
+            && !self.is_full()
             && self.streams.opened() < self.peer.max_streams as usize
             && self.next_id <= MAX_31
     }
@@ -158,7 +159,7 @@ impl Connection {
         let mut goes_on = true;
         while std::mem::take(&mut goes_on) {
             for _ in 0..self.blocked.len() {
-                if self.window.available() == 0 {
+                if self.window.available() == 0 || self.is_full() {
                     return;
                 }
                 let Some(key) = self.blocked.pop_front() else {

@@ -1,3 +1,4 @@
+mod backlog;
 mod calls;
 mod floods;
 mod flow;

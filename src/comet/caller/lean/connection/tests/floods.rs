@@ -16,7 +16,7 @@ fn flooded(peer: &mut Peer, kind: u8, flags: u8, stream: u32, payload: &[u8]) ->
             return n;
         }
         let all = peer.client.output().len();
-        peer.client.wrote(all);
+        peer.client.wrote(all, peer.now);
         peer.give(kind, flags, stream, payload);
     }
     panic!("it takes any number");
@@ -147,7 +147,7 @@ fn streams_that_are_reset_leave_no_trace() {
         peer.reset(n as u32 * 2 + 1, 7);
         assert_eq!(peer.ended(), [(n, 14, By::Unsent)]);
         let all = peer.client.output().len();
-        peer.client.wrote(all);
+        peer.client.wrote(all, peer.now);
     }
     assert!(peer.client.calls() == 0 && !peer.client.is_closed());
 }

@@ -123,7 +123,7 @@ fn when_it_breaks_what_has_not_left_was_not_taken() {
         peer.call(tag, b"");
     }
     // All of the first, and a byte of the second one's head.
-    peer.client.wrote(first + 1);
+    peer.client.wrote(first + 1, peer.now);
     peer.client.lost("reset by peer");
     let by: Vec<_> = peer
         .finished()

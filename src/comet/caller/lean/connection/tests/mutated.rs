@@ -102,7 +102,7 @@ fn drive(mut peer: Peer, bytes: &[u8], size: usize) {
         assert!(peer.client.output().len() < 200_000);
         ended.extend(peer.ended());
         let half = peer.client.output().len().div_ceil(2);
-        peer.client.wrote(half);
+        peer.client.wrote(half, peer.now);
     }
     peer.client.lost("the test is over");
     assert_eq!(peer.client.calls(), 0);

@@ -97,7 +97,7 @@ impl Peer {
         }
         assert!(bytes.is_empty(), "whole frames are sent");
         let all = self.client.output().len();
-        self.client.wrote(all);
+        self.client.wrote(all, self.now);
         frames
     }
 

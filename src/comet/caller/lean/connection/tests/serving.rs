@@ -81,7 +81,7 @@ impl Both {
     fn up(&mut self, most: usize) {
         let length = self.client.output().len().min(most);
         self.server.take(&self.client.output()[..length]);
-        self.client.wrote(length);
+        self.client.wrote(length, self.now);
     }
 
     fn down(&mut self, most: usize) {
