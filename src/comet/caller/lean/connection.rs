@@ -166,12 +166,7 @@ pub struct Connection {
 impl Connection {
     /// For a connection that was just made.
     pub fn new(config: Config, now: Instant) -> Self {
-        let mut credit = Credit::new(WINDOW, FIRST_WINDOW);
-        let mut output = Vec::with_capacity(4 << 10);
-        greet(&mut output, STREAM_WINDOW, MAX_HEADER_LIST);
-        if let Some(more) = credit.due() {
-            frame::write(&mut output, frame::WINDOW_UPDATE, 0, 0, &more.to_be_bytes());
-        }
+        let (output, credit) = greeting();
         Self {
             heads: Heads::new(&config.authority, &config.user_agent).with_tls(config.tls.is_some()),
             alive: Alive::new(&config, now),
@@ -199,6 +194,15 @@ impl Connection {
             flood: Flood::new(now),
             goodbye: None,
             why: "".into(),
+        }
+    }
+
+    /// Speaks to another peer from now on, as the one before has not greeted. Its calls wait for that, as they did.
+    pub fn start_over(&mut self) {
+        if self.state == State::Greeting {
+            (self.output, self.credit) = greeting();
+            self.sent = 0;
+            self.partial.clear();
         }
     }
 
@@ -305,6 +309,17 @@ impl Connection {
     fn left_until(&self) -> u64 {
         self.sent_before + self.sent as u64
     }
+}
+
+/// What this side says first, and what the peer may send then.
+fn greeting() -> (Vec<u8>, Credit) {
+    let mut credit = Credit::new(WINDOW, FIRST_WINDOW);
+    let mut output = Vec::with_capacity(4 << 10);
+    greet(&mut output, STREAM_WINDOW, MAX_HEADER_LIST);
+    if let Some(more) = credit.due() {
+        frame::write(&mut output, frame::WINDOW_UPDATE, 0, 0, &more.to_be_bytes());
+    }
+    (output, credit)
 }
 
 /// A frame's head, and gRPC's prefix.

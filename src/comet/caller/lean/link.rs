@@ -35,8 +35,16 @@ pub struct Link {
 struct Attempt {
     address: Address,
     until: Instant,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Connecting,
     /// The handshake of TLS is under way.
-    is_connected: bool,
+    Securing,
+    /// The server has yet to say that it speaks HTTP/2, and there are other addresses.
+    Greeting,
 }
 
 impl Link {
@@ -68,6 +76,8 @@ impl Link {
     fn try_next(&mut self, registry: &Registry, now: Instant) {
         self.stream = None;
         self.attempt = None;
+        self.is_full = false;
+        self.connection.start_over();
         while let Some(address) = self.addresses.pop_front() {
             let left = self.connect_until.saturating_duration_since(now);
             let until = now + left / (self.addresses.len() as u32 + 1);
@@ -78,7 +88,7 @@ impl Link {
                     self.attempt = Some(Attempt {
                         address,
                         until,
-                        is_connected: false,
+                        stage: Stage::Connecting,
                     });
                     return;
                 }
@@ -107,9 +117,10 @@ impl Link {
 
     pub fn advance(&mut self, registry: &Registry, now: Instant) {
         if let Some(attempt) = self.attempt.as_ref().filter(|tried| tried.until <= now) {
-            let why = match attempt.is_connected {
-                true => words::SILENT,
-                false => "no connection within its time",
+            let why = match attempt.stage {
+                Stage::Connecting => "no connection within its time",
+                Stage::Securing => words::SILENT,
+                Stage::Greeting => "it didn't say within its time that it speaks HTTP/2",
             };
             self.attempt_failed(why, registry, now);
         }
@@ -121,18 +132,18 @@ impl Link {
         let (Some(attempt), Some(stream)) = (&mut self.attempt, &mut self.stream) else {
             return;
         };
-        if attempt.is_connected {
+        if attempt.stage != Stage::Connecting {
             // What is wrong is told by what can still be read.
             let _ = stream.flush();
             return;
         }
         // TLS begins with what this side sends.
         let connected = stream.is_connected().and_then(|is_connected| {
-            attempt.is_connected = is_connected;
-            match is_connected {
-                true => stream.flush(),
-                false => Ok(()),
+            if is_connected {
+                attempt.stage = Stage::Securing;
+                stream.flush()?;
             }
+            Ok(())
         });
         match connected {
             Ok(()) => self.open_if_ready(registry, now),
@@ -140,19 +151,25 @@ impl Link {
         }
     }
 
-    /// The attempt is over when calls may be sent.
+    /// When the stream is open, the server has to greet. Where there is no other, the connection itself sees to that.
     fn open_if_ready(&mut self, registry: &Registry, now: Instant) {
-        let (Some(attempt), Some(stream)) = (&self.attempt, &self.stream) else {
+        let (Some(attempt), Some(stream)) = (&mut self.attempt, &self.stream) else {
             return;
         };
-        match attempt.is_connected.then(|| stream.is_open()) {
-            Some(Ok(true)) => {
-                self.attempt = None;
-                self.addresses.clear();
+        if attempt.stage == Stage::Securing {
+            match stream.is_open() {
+                Ok(true) if self.addresses.is_empty() => self.attempt = None,
+                Ok(true) => attempt.stage = Stage::Greeting,
+                Ok(false) => {}
+                Err(why) => self.attempt_failed(why, registry, now),
             }
-            Some(Ok(false)) | None => {}
-            Some(Err(why)) => self.attempt_failed(why, registry, now),
         }
+    }
+
+    /// Whether the stream is open.
+    fn is_open(&self) -> bool {
+        let attempt = self.attempt.as_ref();
+        self.stream.is_some() && attempt.is_none_or(|tried| tried.stage == Stage::Greeting)
     }
 
     /// The peer's certificate, where it is spoken to with TLS.
@@ -172,11 +189,10 @@ impl Link {
             let Some(stream) = self.stream.as_mut() else {
                 return false;
             };
-            let tries = self.attempt.as_ref();
-            if tries.is_some_and(|attempt| !attempt.is_connected) {
+            let stage = self.attempt.as_ref().map(|attempt| attempt.stage);
+            if stage == Some(Stage::Connecting) {
                 return false;
             }
-            let is_attempt = tries.is_some();
             match stream.read(input) {
                 Ok(None) => {
                     let is_drained = stream.is_drained(0, input.len());
@@ -191,14 +207,18 @@ impl Link {
                 }
                 Ok(Some(length)) => {
                     let is_drained = stream.is_drained(length, input.len()) && !to_end;
-                    if is_attempt {
+                    if stage == Some(Stage::Securing) {
                         self.open_if_ready(registry, now);
-                        if self.attempt.is_some() {
+                        if !self.is_open() {
                             // It has failed, and what came was of no use: the next one has its turn.
                             return false;
                         }
                     }
                     self.connection.receive(&input[..length], now);
+                    if self.connection.is_greeted() {
+                        self.attempt = None;
+                        self.addresses.clear();
+                    }
                     // There is no more now, and the poller tells when there is.
                     if self.connection.is_closed() || is_drained {
                         return false;
@@ -213,7 +233,7 @@ impl Link {
         true
     }
 
-    /// The socket has ended. Where TLS was still beginning, another address may be better.
+    /// The socket has ended. Where the server had not greeted, another address may be better.
     fn broke(&mut self, why: String, registry: &Registry, now: Instant) {
         match self.attempt {
             Some(_) => self.attempt_failed(why, registry, now),
@@ -225,6 +245,9 @@ impl Link {
     /// answers, or a goodbye by which calls weren't taken.
     pub fn flush(&mut self, input: &mut [u8], registry: &Registry, now: Instant) {
         if let Err(error) = self.send(now) {
+            if self.attempt.is_some() {
+                return self.attempt_failed(broke(&error), registry, now);
+            }
             while self.read(input, true, registry, now) {}
             self.connection.lost(broke(&error));
         }
@@ -234,7 +257,10 @@ impl Link {
     }
 
     fn send(&mut self, now: Instant) -> io::Result<()> {
-        let Some(stream) = self.stream.as_mut().filter(|_| self.attempt.is_none()) else {
+        if !self.is_open() {
+            return Ok(());
+        }
+        let Some(stream) = &mut self.stream else {
             return Ok(());
         };
         while !self.connection.output().is_empty() {

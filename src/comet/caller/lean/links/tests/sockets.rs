@@ -288,6 +288,32 @@ fn one_that_breaks_under_a_write_that_no_call_needs_is_told_of() {
     assert_eq!((client.of(1).0, client.of(1).1), (14, By::Lost));
 }
 
+#[test]
+fn an_address_that_does_not_greet_is_left_for_the_next() {
+    let ((hanging, first), (closing, second), (listener, third)) = (listen(), listen(), listen());
+    let mut client = Client::new();
+    let mut config = config();
+    config.greeted_within = Duration::from_secs(3);
+    // The kernel connects to the first one, and nobody is there.
+    let addresses = vec![first, second, third];
+    let link = client.links.open(addresses, config, Instant::now());
+    client.call(link, 1, b"hello");
+    client.call(link, 2, b"again");
+    let servers = [
+        thread::spawn(move || drop(closing.accept().expect("a client"))),
+        thread::spawn(move || serve(listener.accept().expect("a client").0, 2)),
+    ];
+    client.until_ended(2);
+    for (tag, body) in [(1, b"hello"), (2, b"again")] {
+        assert_eq!(client.of(tag), (0, By::Server, ""));
+        assert_eq!(client.ended[&tag].body, body);
+    }
+    for server in servers {
+        server.join().expect("it served");
+    }
+    drop(hanging);
+}
+
 /// Connections that nobody accepts, so many that the kernel takes no more: who connects waits.
 fn crowded() -> (TcpListener, Address, Vec<TcpStream>) {
     use std::os::fd::AsRawFd;
