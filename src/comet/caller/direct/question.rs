@@ -129,23 +129,29 @@ impl Direct {
             self.ask(comet, other, Purpose::Again, COMPARED_WITHIN, now);
             return;
         }
-        let within = SIGN_WITHIN.as_secs();
-        let (nothing, came) = match self.links.heard(question.link) > Some(question.at) {
-            false => ("nothing", "nothing came"),
-            true => ("no answer", "no call left"),
+        let (quiet, within) = (question.quiet.as_secs_f64(), SIGN_WITHIN.as_secs());
+        let (is_so, why) = match self.links.heard(question.link) > Some(question.at) {
+            false => (
+                format!(
+                    "nothing came over a connection for {quiet:.0} s, nor an answer within {within} s"
+                ),
+                "nothing came",
+            ),
+            true => (
+                format!("no call leaves over a connection whose last answer came {quiet:.0} s ago"),
+                "no call left",
+            ),
         };
         log::info!(
             comet = peer.location.node().name;
-            "Comet {}: {nothing} came over a connection for {:.0} s, nor an answer within {within} s: taken for dead, the next call \
-             goes over a new one",
+            "Comet {}: {is_so}: taken for dead, the next call goes over a new one",
             peer.location.node(),
-            question.quiet.as_secs_f64(),
         );
         peer.replace(other, now);
         self.links.give_up(
             question.link,
             format!(
-                "the connection was quiet, and {came} over it within {within} s: taken for dead"
+                "the connection was quiet, and {why} over it within {within} s: taken for dead"
             ),
         );
     }

@@ -284,6 +284,24 @@ fn a_comet_that_shuts_down_hands_its_calls_to_the_next_connection() {
 }
 
 #[test]
+fn when_stream_ids_are_used_up_the_next_call_takes_another_connection() {
+    let (comet, address) = comet_at("127.0.0.1:0");
+    let mut direct = direct(&[&address]);
+    direct.start(COMET, 1, "r");
+    assert_eq!(direct.await_call(), (COMET, 1, Ok(())));
+    let link = direct.link_to(COMET).expect("it was called");
+    direct.links.with(link, Connection::use_ids_up);
+    for id in [2, 3] {
+        direct.start(COMET, id, "r");
+    }
+    let mut ended = [direct.await_call(), direct.await_call()];
+    ended.sort_by_key(|(_, id, _)| *id);
+    assert_eq!(ended, [(COMET, 2, Ok(())), (COMET, 3, Ok(()))]);
+    assert_ne!(direct.link_to(COMET), Some(link));
+    assert_eq!(comet.calls.load(Ordering::Relaxed), 3);
+}
+
+#[test]
 fn the_bell_ends_the_wait() {
     let mut direct = direct(&[]);
     let (bell, (told, words)) = (direct.bell(), crossbeam_channel::unbounded());

@@ -78,6 +78,14 @@ mod tests {
         assert_eq!(window.available(), 10);
         assert!(window.grow(i64::from(MAX_31) - 10));
         assert!(!window.grow(1));
+        // As far below as can be: all of it was used, and is taken back.
+        let all = i64::from(MAX_31);
+        let mut window = Window::new(MAX_31);
+        window.take(MAX_31 as usize);
+        assert!(window.grow(-all) && window.available() == 0);
+        assert!(window.grow(all) && window.available() == 0);
+        assert!(window.grow(all) && window.available() == MAX_31 as usize);
+        assert!(!window.grow(1));
     }
 
     #[test]

@@ -32,9 +32,6 @@ impl Connection {
         }
         let deadline = now + call.within.min(FAR);
         let key = self.streams.insert(call.tag, deadline);
-        if self.next_id > MAX_31 {
-            self.stop("its stream ids are used up");
-        }
         if !self.takes_calls() {
             let why = format!("not sent, as the connection takes no calls: {}", self.why);
             self.finish(key, status::UNAVAILABLE, why, By::Unsent);
@@ -56,8 +53,21 @@ impl Connection {
             self.queued.push_back(key);
         } else if self.open(key, call.path, along, Limit::Usual(call.within)) {
             self.send_at_once(key, write);
+            self.stop_if_used_up();
         }
         key
+    }
+
+    /// At once, so that no call has to find out.
+    fn stop_if_used_up(&mut self) {
+        if self.next_id > MAX_31 {
+            self.stop("its stream ids are used up");
+        }
+    }
+
+    #[cfg(test)]
+    pub fn use_ids_up(&mut self) {
+        self.next_id = MAX_31;
     }
 
     fn may_open(&self) -> bool {
@@ -149,9 +159,7 @@ impl Connection {
             }
         }
         self.send_bodies();
-        if self.next_id > MAX_31 {
-            self.stop("its stream ids are used up");
-        }
+        self.stop_if_used_up();
     }
 
     /// Sends of each body a frame in turn, until nothing may be sent.
