@@ -46,6 +46,7 @@ mod metadata;
 mod new_groups;
 mod odd_texts;
 mod other_producers;
+mod own_settings;
 mod quiet_connections;
 mod quotas;
 mod rebalance;

@@ -21,6 +21,7 @@ use crate::base::mailbox::Bell;
 use crate::comet::dialect::{self, Manner, understood};
 use crate::comet::location::Location;
 use crate::comet::metadata::Metadata;
+use crate::comet::own;
 use crate::comet::tls::{Certificate, Tls};
 use crate::comet::verdict::{Verdict, verdict_on_status};
 use crate::message::call::{Call, Method};
@@ -34,7 +35,7 @@ const DEADLINE_EXCEEDED: i32 = 4;
 pub struct Direct {
     links: Links,
     peers: ByComet<Peer>,
-    /// What TLS needs, where Comets are spoken to with it.
+    /// What goes along with calls and what TLS needs, where a Comet has none of its own.
     metadata: Option<Arc<Metadata>>,
     tls: Option<Arc<Tls>>,
     /// Calls under way; the keys are their tags.
@@ -101,7 +102,10 @@ impl Direct {
     /// Calls the Comet there from now on. Calls under way to where it was before stay on that connection.
     pub fn join(&mut self, comet: CometId, location: Arc<Location>) {
         self.leave(comet);
-        let peer = Peer::new(location, self.metadata.clone(), self.tls.clone());
+        let node = location.node();
+        let metadata = own::metadata_of(node, self.metadata.as_ref());
+        let tls = own::tls_of(node, self.tls.as_ref());
+        let peer = Peer::new(location, metadata, tls);
         self.peers.insert(comet, peer);
     }
 
