@@ -13,6 +13,7 @@ mod catch_up_too_old;
 mod cluster;
 mod coalescing;
 mod comet_faults;
+mod comet_moves;
 mod comet_names;
 mod comet_outages;
 mod comet_tls;
