@@ -305,13 +305,16 @@ impl Direct {
 
     /// When [`Self::look_after`] is due. May be too early.
     pub fn look_at(&self, comet: CometId) -> Option<Instant> {
-        self.peers.get(comet)?.quiet.look_at()
+        self.peers.get(comet)?.look_at(&self.links)
     }
 
-    /// Asks whether the connection is alive, if it wasn't used for long.
+    /// Asks whether the connection is alive, if it wasn't used for long; or looks whether one in the making leads to the Comet.
     pub fn look_after(&mut self, comet: CometId, now: Instant) {
         if self.look_at(comet).is_none_or(|at| at > now) {
             return;
+        }
+        if let Some(peer) = self.peers.get_mut(comet) {
+            peer.look_after(&mut self.links, now);
         }
         self.ask_if_quiet(comet, now);
         if let Some(peer) = self.peers.get_mut(comet) {
