@@ -64,7 +64,9 @@ impl Directory {
             _ => {
                 let (fleet, comet) = (self.fleet.clone(), *comet);
                 let failed = move || drop(fleet.send(Told::Failed(comet)));
-                self.names.add(node.clone(), failed)?
+                let known = before.as_ref().map(|known| &*known.location);
+                let known = known.filter(|was| was.address() == node.address);
+                self.names.add(node.clone(), known, failed)?
             }
         };
         let known = Known {
@@ -104,7 +106,7 @@ impl Directory {
 }
 
 fn is_same(one: &Node, other: &Node) -> bool {
-    (&one.name, &one.address) == (&other.name, &other.address)
+    (&one.name, &one.address, &one.own) == (&other.name, &other.address, &other.own)
 }
 
 #[cfg(test)]

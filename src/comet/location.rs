@@ -70,6 +70,16 @@ impl Location {
         }
     }
 
+    /// Where another one was, of the same name, until the first lookup comes back.
+    pub fn as_known(mut self, other: &Location) -> Self {
+        let addresses = other.locked().addresses.clone();
+        self.found
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .addresses = addresses;
+        self
+    }
+
     /// The Comet that is there.
     pub fn node(&self) -> &Node {
         &self.node
@@ -153,9 +163,12 @@ impl Location {
             missing: None,
         };
         let before = std::mem::replace(&mut *self.locked(), found);
-        self.version.fetch_add(1, Ordering::Release);
         // A lookup that was asked for doesn't come any more: what fails from now on asks anew.
         self.lookup_begins();
+        if listed(&before.addresses) == now {
+            return;
+        }
+        self.version.fetch_add(1, Ordering::Release);
         let node = &self.node;
         if !before.addresses.is_empty() {
             let before = listed(&before.addresses);

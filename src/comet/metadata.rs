@@ -47,11 +47,19 @@ impl Metadata {
     /// # Errors
     /// A file can't be used: which, and why.
     pub fn read(settings: &settings::Metadata) -> Result<Option<Arc<Self>>, String> {
+        Self::of(settings).map_err(|why| format!("comet-metadata: {why}"))
+    }
+
+    /// As [`Self::read`], for one Comet alone.
+    ///
+    /// # Errors
+    /// A file can't be used: which value's, and why.
+    pub fn of(settings: &settings::Metadata) -> Result<Option<Arc<Self>>, String> {
         let sources = &settings.0;
         if sources.is_empty() {
             return Ok(None);
         }
-        let fields = fields(sources).map_err(|why| format!("comet-metadata: {why}"))?;
+        let fields = fields(sources)?;
         Ok(Some(Arc::new(Self {
             sources: sources.to_vec(),
             version: AtomicU64::new(0),
@@ -78,50 +86,65 @@ impl Metadata {
             return Ok(());
         }
         let metadata = self.clone();
-        let mut broken = None;
-        thread::Builder::new()
-            .name("metadata".into())
-            .spawn(move || {
-                loop {
-                    thread::sleep(READ_EVERY);
-                    metadata.read_again(&mut broken);
+        let mut watch = Watch::default();
+        let read_again = move || {
+            loop {
+                thread::sleep(READ_EVERY);
+                match watch.look(&metadata) {
+                    None => {}
+                    Some(Ok(names)) => {
+                        log::info!("comet-metadata: calls have a new value from now on: {names}");
+                    }
+                    Some(Err(why)) => {
+                        log::warn!("comet-metadata: {why}. Calls go on with what was read before");
+                    }
                 }
-            })?;
-        Ok(())
+            }
+        };
+        let thread = thread::Builder::new().name("metadata".into());
+        thread.spawn(read_again).map(drop)
     }
 
-    /// Takes what has changed. `broken` is why that was impossible the last time, which is said once.
-    fn read_again(&self, broken: &mut Option<String>) {
-        match fields(&self.sources) {
-            Ok(fields) => {
-                *broken = None;
-                self.take(fields);
-            }
-            Err(why) => {
-                if broken.as_ref() != Some(&why) {
-                    log::warn!("comet-metadata: {why}. Calls go on with what was read before");
-                }
-                *broken = Some(why);
-            }
-        }
-    }
-
-    fn take(&self, fields: Arc<[Field]>) {
+    /// Takes what was read. Returns the names of those values that have changed, if there are any.
+    fn take(&self, fields: Arc<[Field]>) -> Option<String> {
         let before = std::mem::replace(&mut *self.locked(), fields.clone());
         if before == fields {
-            return;
+            return None;
         }
         self.version.fetch_add(1, Ordering::Release);
         let pairs = before.iter().zip(&*fields);
         let changed = pairs.filter(|(before, after)| before != after);
         let names: Vec<_> = changed.map(|(field, _)| field.name.as_str()).collect();
-        let names = names.join(", ");
-        log::info!("comet-metadata: calls have a new value from now on: {names}");
+        Some(names.join(", "))
     }
 
     fn locked(&self) -> MutexGuard<'_, Arc<[Field]>> {
         // A panic ends the process.
         self.fields.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads files again, and tells what is new.
+#[derive(Default)]
+pub struct Watch {
+    /// Why they couldn't be used the last time.
+    broken: Option<String>,
+}
+
+impl Watch {
+    /// The names of values that have changed, or why the files can't be used. That is news once.
+    pub fn look(&mut self, metadata: &Metadata) -> Option<Result<String, String>> {
+        match fields(&metadata.sources) {
+            Ok(fields) => {
+                self.broken = None;
+                metadata.take(fields).map(Ok)
+            }
+            Err(why) if self.broken.as_ref() == Some(&why) => None,
+            Err(why) => {
+                self.broken = Some(why.clone());
+                Some(Err(why))
+            }
+        }
     }
 }
 
@@ -203,26 +226,27 @@ mod tests {
         let with = |token: &str| vec![env(), ("x-token".into(), token.into(), true)];
         assert_eq!(values(&metadata), with("first"));
 
-        let mut broken = None;
-        metadata.read_again(&mut broken);
-        assert_eq!((metadata.version(), &broken), (0, &None));
+        let mut watch = Watch::default();
+        let news = || Some(Ok("x-token".to_owned()));
+        assert_eq!((watch.look(&metadata), metadata.version()), (None, 0));
         fs::write(&path, "second").expect("written");
-        metadata.read_again(&mut broken);
-        assert_eq!((metadata.version(), &broken), (1, &None));
+        assert_eq!((watch.look(&metadata), metadata.version()), (news(), 1));
         assert_eq!(values(&metadata), with("second"));
 
         for wrong in [&b""[..], b"a\nb", b"\xff", &[b'x'; LONGEST_VALUE + 1]] {
             fs::write(&path, wrong).expect("written");
-            metadata.read_again(&mut broken);
-            assert!(broken.is_some(), "{wrong:?}");
+            assert!(
+                watch.look(&metadata).is_some_and(|news| news.is_err()),
+                "{wrong:?}"
+            );
+            assert_eq!(watch.look(&metadata), None, "it is said once");
         }
         fs::remove_file(&path).expect("removed");
-        metadata.read_again(&mut broken);
-        assert!(broken.as_ref().is_some_and(|why| !why.contains("second")));
+        let gone = watch.look(&metadata).expect("news").expect_err("no file");
+        assert!(!gone.contains("second"), "{gone}");
         assert_eq!((metadata.version(), values(&metadata)), (1, with("second")));
         fs::write(&path, "third").expect("written");
-        metadata.read_again(&mut broken);
-        assert_eq!((metadata.version(), &broken), (2, &None));
+        assert_eq!((watch.look(&metadata), metadata.version()), (news(), 2));
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod lookup;
 mod metadata;
 pub mod methods;
 mod names;
+pub mod own;
 #[cfg(feature = "grpcio")]
 mod queues;
 mod quiet;

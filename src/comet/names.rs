@@ -48,29 +48,30 @@ impl Names {
         for (comet, node) in (0..).map(CometId).zip(comets) {
             let failed = failed.clone();
             let failed = move || failed(comet);
-            locations.push(self.locate(node.clone(), Some(unsettled.clone()), failed)?);
+            locations.push(self.locate(node.clone(), (None, Some(unsettled.clone())), failed)?);
         }
         drop(unsettled);
         let _: Result<(), _> = all_settled.recv_timeout(timeout);
         Ok(locations)
     }
 
-    /// A location, of which the name is being looked up. Where it is an address already, `failed` is told of its first failure.
+    /// A location, of which the name is being looked up; until then it is where it was `known` to be. Where it is an address already, `failed` is told of its first failure.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn add(
         &self,
         node: Node,
+        known: Option<&Location>,
         failed: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<Arc<Location>> {
-        self.locate(node, None, failed)
+        self.locate(node, (known, None), failed)
     }
 
     fn locate(
         &self,
         node: Node,
-        unsettled: Option<Sender<()>>,
+        (known, unsettled): (Option<&Location>, Option<Sender<()>>),
         failed: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<Arc<Location>> {
         if !is_name(&node.address) {
@@ -83,9 +84,13 @@ impl Names {
         };
         told.names += 1;
         let (number, failed) = (told.names, thread.clone());
-        let location = Arc::new(Location::new(node, move || {
+        let location = Location::new(node, move || {
             let _ = failed.send(Event::Failed(number));
-        }));
+        });
+        let location = Arc::new(match known {
+            Some(known) => location.as_known(known),
+            None => location,
+        });
         let _ = thread.send(Event::Add {
             number,
             location: Arc::downgrade(&location),

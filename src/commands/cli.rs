@@ -243,7 +243,7 @@ fn read(
         }
     }
     if name == "run" {
-        fleet::check_files(&loaded.config.comet).map_err(wrong)?;
+        fleet::check_files(&loaded.config).map_err(wrong)?;
     }
     Ok(match name {
         "send" => Invocation::Send(loaded, SendArgs::from_arg_matches(matches)?),

@@ -1,6 +1,8 @@
 //! The fleet: which Comets there are, what they are called, and how that changes.
 
+use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use super::CometId;
 
@@ -13,14 +15,47 @@ pub struct Node {
     pub address: String,
     /// Whether it is about to go: it gets messages as the others do, but nobody waits for it where it fails.
     pub drains: bool,
+    /// How it is called, where that isn't as all are.
+    pub own: Option<Own>,
 }
+
+/// How one Comet is called. Only the room `comet` looks into it: whoever else has a node hands it on.
+#[derive(Clone)]
+pub struct Own(Arc<dyn Any + Send + Sync>);
+
+impl Own {
+    pub fn new(content: Arc<impl Any + Send + Sync>) -> Self {
+        Self(content)
+    }
+
+    /// What is in it, if that is what was put there.
+    pub fn content<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
+}
+
+/// There may be secrets in it.
+impl fmt::Debug for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// What was put there once is the same.
+impl PartialEq for Own {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Own {}
 
 /// What changes in the fleet. A Comet that joins has an id that no Comet had before in this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It gets what is read from now on.
     Join(CometId, Node),
-    /// The same Comet has another name or address, or drains.
+    /// The same Comet has another name or address, drains, or is called in another way.
     Become(CometId, Node),
     /// It gets nothing that isn't under way.
     Leave(CometId),
@@ -54,6 +89,7 @@ impl From<String> for Node {
             name: address.clone(),
             address,
             drains: false,
+            own: None,
         }
     }
 }

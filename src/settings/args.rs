@@ -10,7 +10,7 @@ use super::security::{Given, GivenOauth, Identification, Mechanism, Protocol, Se
 use super::{
     Addresses, AutoOffsetReset, Caller, CatchUp, Coalesce, CometTls, Comets, Config, FanOut, Fetch,
     GivenCometTls, GroupProtocol, Http, Isolation, LogFormat, LogMessages, MaxAge, Metadata, Pause,
-    Socket, TooOld, UnknownServer, Window,
+    Socket, TooOld, UnknownServer, Window, Wording,
 };
 use crate::message::{Dialect, Topics};
 use crate::settings::{self, security};
@@ -160,6 +160,7 @@ impl CometTlsArgs {
             certificate: self.comet_certificate,
             key: self.comet_key,
             server_name: self.comet_server_name,
+            wording: Wording::Settings,
         };
         given.together()
     }

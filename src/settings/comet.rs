@@ -20,6 +20,26 @@ pub struct CometTls {
     pub client: Option<(PathBuf, PathBuf)>,
     /// The name that every Comet's certificate has, in place of the one in its address.
     pub server_name: Option<String>,
+    /// What errors call all that.
+    pub wording: Wording,
+}
+
+/// Whether these are settings, or labels in a list of Comets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wording {
+    #[default]
+    Settings,
+    Labels,
+}
+
+impl Wording {
+    /// What one of them is called: `ca` is `comet-ca`, or the label ca.
+    pub fn of(self, name: &str) -> String {
+        match self {
+            Self::Settings => format!("comet-{name}"),
+            Self::Labels => format!("the label {name}"),
+        }
+    }
 }
 
 /// The settings as they were given, each by itself.
@@ -30,6 +50,7 @@ pub struct GivenCometTls {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
     pub server_name: Option<String>,
+    pub wording: Wording,
 }
 
 impl GivenCometTls {
@@ -37,30 +58,35 @@ impl GivenCometTls {
     /// One is missing, or two don't go together: the error names them and what to do.
     pub fn together(self) -> Result<Option<CometTls>, String> {
         let of_tls = [
-            ("comet-ca", self.ca.is_some()),
-            ("comet-certificate", self.certificate.is_some()),
-            ("comet-key", self.key.is_some()),
-            ("comet-server-name", self.server_name.is_some()),
+            ("ca", self.ca.is_some()),
+            ("certificate", self.certificate.is_some()),
+            ("key", self.key.is_some()),
+            ("server-name", self.server_name.is_some()),
         ];
-        if let (false, Some((setting, _))) = (self.is_on, of_tls.iter().find(|(_, set)| *set)) {
+        let called = |name: &str| self.wording.of(name);
+        if let (false, Some((name, _))) = (self.is_on, of_tls.iter().find(|(_, set)| *set)) {
+            let (setting, tls) = (called(name), called("tls"));
             return Err(format!(
-                "{setting} needs TLS to the Comets: set comet-tls = on, or leave {setting} out"
+                "{setting} needs TLS to the Comets: set {tls} = on, or leave {setting} out"
             ));
         }
         let client = match (self.certificate, self.key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
             (Some(_), None) => {
-                return Err("comet-certificate needs its key: set comet-key".into());
+                let (certificate, key) = (called("certificate"), called("key"));
+                return Err(format!("{certificate} needs its key: set {key}"));
             }
             (None, Some(_)) => {
-                return Err("comet-key needs its certificate: set comet-certificate".into());
+                let (certificate, key) = (called("certificate"), called("key"));
+                return Err(format!("{key} needs its certificate: set {certificate}"));
             }
         };
         Ok(self.is_on.then_some(CometTls {
             ca: self.ca,
             client,
             server_name: self.server_name,
+            wording: self.wording,
         }))
     }
 }
@@ -133,6 +159,7 @@ mod tests {
             certificate: None,
             key: None,
             server_name: None,
+            wording: Wording::Settings,
         }
     }
 

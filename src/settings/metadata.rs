@@ -1,6 +1,7 @@
 //! What goes along with each call to a Comet: `name=value,name=file:PATH`.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use clap::builder::TypedValueParser;
 use clap::{Arg, Command, Error};
@@ -18,11 +19,21 @@ const FILE: &str = "file:";
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metadata(pub Vec<(String, Source)>);
 
+impl Metadata {
+    /// The files that hold values, each with the name of its value.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.0.iter().filter_map(|(name, source)| match source {
+            Source::Given(_) => None,
+            Source::File(path) => Some((&name[..], &**path)),
+        })
+    }
+}
+
 /// Reads the setting.
 ///
 /// # Errors
 /// What is wrong, without any value.
-fn metadata(text: &str) -> Result<Metadata, String> {
+pub fn metadata(text: &str) -> Result<Metadata, String> {
     let mut read = Metadata::default();
     let mut size = 0;
     for item in items(text) {

@@ -21,6 +21,7 @@ use crate::base::mailbox::Bell;
 use crate::comet::dialect::{self, Manner, understood};
 use crate::comet::location::Location;
 use crate::comet::metadata::Metadata;
+use crate::comet::own;
 use crate::comet::tls::{Certificate, Tls};
 use crate::comet::verdict::{Verdict, verdict_on_status};
 use crate::message::call::{Call, Method};
@@ -34,7 +35,7 @@ const DEADLINE_EXCEEDED: i32 = 4;
 pub struct Direct {
     links: Links,
     peers: ByComet<Peer>,
-    /// What TLS needs, where Comets are spoken to with it.
+    /// What goes along with calls and what TLS needs, where a Comet has none of its own.
     metadata: Option<Arc<Metadata>>,
     tls: Option<Arc<Tls>>,
     /// Calls under way; the keys are their tags.
@@ -101,7 +102,10 @@ impl Direct {
     /// Calls the Comet there from now on. Calls under way to where it was before stay on that connection.
     pub fn join(&mut self, comet: CometId, location: Arc<Location>) {
         self.leave(comet);
-        let peer = Peer::new(location, self.metadata.clone(), self.tls.clone());
+        let node = location.node();
+        let metadata = own::metadata_of(node, self.metadata.as_ref());
+        let tls = own::tls_of(node, self.tls.as_ref());
+        let peer = Peer::new(location, metadata, tls);
         self.peers.insert(comet, peer);
     }
 
@@ -301,13 +305,16 @@ impl Direct {
 
     /// When [`Self::look_after`] is due. May be too early.
     pub fn look_at(&self, comet: CometId) -> Option<Instant> {
-        self.peers.get(comet)?.quiet.look_at()
+        self.peers.get(comet)?.look_at(&self.links)
     }
 
-    /// Asks whether the connection is alive, if it wasn't used for long.
+    /// Asks whether the connection is alive, if it wasn't used for long; or looks whether one in the making leads to the Comet.
     pub fn look_after(&mut self, comet: CometId, now: Instant) {
         if self.look_at(comet).is_none_or(|at| at > now) {
             return;
+        }
+        if let Some(peer) = self.peers.get_mut(comet) {
+            peer.look_after(&mut self.links, now);
         }
         self.ask_if_quiet(comet, now);
         if let Some(peer) = self.peers.get_mut(comet) {

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
+use super::own;
 use super::tls::{Certificate, Tls};
 use super::{Client, Environment, Location, Manner, Metadata, Queues};
 use crate::base::mailbox::Bell;
@@ -133,7 +134,7 @@ impl Callers {
             Way::Grpcio(queues) => {
                 for (comet, location) in locations.iter() {
                     let answered = answered.clone();
-                    let metadata = self.metadata.clone();
+                    let metadata = own::metadata_of(location.node(), self.metadata.as_ref());
                     Client::new(queues.of(0), location.clone(), manner, metadata)
                         .probe_once(move |answer| answered(comet, answer, None));
                 }
@@ -174,7 +175,7 @@ impl Caller {
                 metadata,
                 clients,
             } => {
-                let metadata = metadata.clone();
+                let metadata = own::metadata_of(location.node(), metadata.as_ref());
                 let client = Client::new(environment.clone(), location, *manner, metadata);
                 clients.insert(comet, (client, tell));
             }

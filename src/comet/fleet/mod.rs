@@ -6,6 +6,7 @@
 mod discovery;
 mod dns;
 mod file;
+mod labels;
 mod registered;
 mod sources;
 mod tracker;
@@ -22,6 +23,7 @@ use super::Directory;
 use super::caller::{self, Kind};
 use super::inquiry::Lookup;
 use super::lookup::{self, NotFound};
+use super::own::{self, Owns};
 use crate::base::limits;
 use crate::base::text::counted;
 use crate::message::fleet::{Change, Node};
@@ -63,7 +65,8 @@ impl Fleet {
         let ways = Ways {
             refresh: config.comet_refresh,
             resolve: Arc::new(lookup::addresses),
-            has_sockets: caller::kind(config).0 == Kind::Lean,
+            is_lean: caller::kind(config).0 == Kind::Lean,
+            tls: config.comet_tls.clone(),
             own,
         };
         Self::with(config.comet.clone(), ways, heard, within)
@@ -203,14 +206,15 @@ impl Fleet {
     }
 }
 
-/// Reads the files among these sources.
+/// Reads the files that list Comets.
 ///
 /// # Errors
 /// One can't be read, or lists no Comets: what is wrong with it, and what to do.
-pub fn check_files(sources: &[Source]) -> Result<(), String> {
-    for source in sources {
+pub fn check_files(config: &Config) -> Result<(), String> {
+    let mut owns = Owns::new(config.comet_tls.clone());
+    for source in &config.comet {
         if let Source::File(path) = source {
-            Watched::new(path.clone()).look().unwrap_or(Ok(Vec::new())).map_err(|why| {
+            Watched::new(path.clone()).look(&mut owns).unwrap_or(Ok(Vec::new())).map_err(|why| {
                 format!("{source}: {why}. Write that file, or take it out of comet (--comet, JOB_COMET)")
             })?;
         }
@@ -229,6 +233,11 @@ fn apply(change: Change, directory: &Directory, group: &Sender<group::Event>) ->
         let why = limits::explained(&error);
         log::error!("the fleet can't change, since starting a thread failed: {why}");
         return true;
+    }
+    if let (Change::Become(_, node), Some(before)) = (&change, &before)
+        && let Some(what) = own::changed(before, node)
+    {
+        log::info!(comet = node.name; "Comet {node} is called with other {what} from now on");
     }
     say(&change, before);
     group.send(group::Event::Fleet(change)).is_ok()
@@ -260,6 +269,7 @@ fn say(change: &Change, before: Option<Node>) {
             let (name, now, was) = (&node.name, &node.address, &before.address);
             log::info!(comet = name; "Comet {name} is at {now} now, no longer at {was}");
         }
+        (Change::Become(_, node), Some(before)) if before.drains == node.drains => {}
         (Change::Become(_, node), Some(_)) if node.drains => log::info!(
             comet = node.name; "Comet {node} drains: it gets messages, and nobody waits for it if it fails"
         ),

@@ -78,6 +78,7 @@ impl Instance {
             name,
             // goim's Comet says so before it stops: nobody is sent there any more, and who is there stays.
             drains: offline == Some("true"),
+            own: None,
             address: node.address,
         })
     }
@@ -112,6 +113,7 @@ mod tests {
             name: name.into(),
             address: address.into(),
             drains,
+            own: None,
         };
         let expected = [
             named("comet1", "10.0.0.1:3109", false),

@@ -16,9 +16,10 @@ use crate::base::limits;
 use crate::base::text::counted;
 use crate::comet::inquiry::Lookup;
 use crate::comet::lookup::{Family, NotFound};
+use crate::comet::own::{self, Owns};
 use crate::message::fleet::Node;
-use crate::settings::UNIX;
 use crate::settings::fleet::Source;
+use crate::settings::{CometTls, UNIX};
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -40,8 +41,10 @@ pub struct Ways {
     /// How often names and registries are asked again.
     pub refresh: Duration,
     pub resolve: Resolve,
-    /// Whether Comets at Unix sockets can be called.
-    pub has_sockets: bool,
+    /// Whether Comets at Unix sockets can be called, and those with TLS.
+    pub is_lean: bool,
+    /// What TLS has for all Comets.
+    pub tls: Option<CometTls>,
     /// Answers go there.
     pub own: Sender<Told>,
 }
@@ -50,6 +53,7 @@ pub struct Sources {
     listings: Vec<Listing>,
     age: u64,
     ways: Ways,
+    owns: Owns,
 }
 
 /// A source, and what is wrong with it now.
@@ -82,6 +86,7 @@ impl Sources {
         Self {
             listings: Vec::new(),
             age: 0,
+            owns: Owns::new(ways.tls.clone()),
             ways,
         }
     }
@@ -146,11 +151,13 @@ impl Sources {
 
     /// Looks at what is due, and tells the tracker what is listed.
     pub fn look(&mut self, tracker: &mut Tracker, now: Instant) {
+        let mut are_files_due = false;
         for (place, listing) in self.listings.iter_mut().enumerate() {
             let found = match &mut listing.look {
                 Look::File { file, next } if *next <= now => {
                     *next = now + LOOK;
-                    file.look()
+                    are_files_due = true;
+                    file.look(&mut self.owns)
                 }
                 Look::Dns(dns) => {
                     let id = SourceId {
@@ -168,13 +175,16 @@ impl Sources {
                 Look::Fixed | Look::File { .. } | Look::Discovery { .. } => None,
             };
             if let Some(found) = found {
-                let has_sockets = self.ways.has_sockets;
+                let is_lean = self.ways.is_lean;
                 listing.heard(
-                    found.and_then(|nodes| callable(nodes, has_sockets)),
+                    found.and_then(|nodes| callable(nodes, is_lean)),
                     place,
                     tracker,
                 );
             }
+        }
+        if are_files_due {
+            self.owns.look(tracker.all_listed());
         }
     }
 
@@ -331,12 +341,19 @@ impl Listing {
 
 /// # Errors
 /// One of them can't be called.
-fn callable(nodes: Vec<Node>, has_sockets: bool) -> Result<Vec<Node>, String> {
-    let is_at_socket = |node: &&Node| node.address.starts_with(UNIX);
-    match nodes.iter().find(is_at_socket) {
-        Some(node) if !has_sockets => Err(format!(
-            "it lists {node}, and Unix sockets need caller = lean"
-        )),
+fn callable(nodes: Vec<Node>, is_lean: bool) -> Result<Vec<Node>, String> {
+    let needs_lean = |node: &Node| match own::tls_settings_of(node) {
+        Some(_) => Some("TLS needs"),
+        None => node
+            .address
+            .starts_with(UNIX)
+            .then_some("Unix sockets need"),
+    };
+    let mut needing = nodes
+        .iter()
+        .filter_map(|node| Some((node, needs_lean(node)?)));
+    match needing.next() {
+        Some((node, what)) if !is_lean => Err(format!("it lists {node}, and {what} caller = lean")),
         _ => Ok(nodes),
     }
 }

@@ -70,7 +70,8 @@ fn start(list: &str, zone: &Zone) -> (Vec<String>, Running) {
     let ways = Ways {
         refresh: REFRESH,
         resolve: zone.resolve(),
-        has_sockets: false,
+        is_lean: false,
+        tls: None,
         own,
     };
     let fleet = Fleet::with(sources, ways, heard, SOON);

@@ -53,6 +53,11 @@ impl Tracker {
         self.lingering.get(source).map_or(&[], Vec::as_slice)
     }
 
+    /// What all sources list.
+    pub fn all_listed(&self) -> impl Iterator<Item = &Node> + Clone {
+        self.listed.iter().flatten()
+    }
+
     /// Whatever is known of a source.
     pub fn known(&self, source: usize) -> Vec<Node> {
         [self.listed(source), self.lingering(source)].concat()
@@ -148,8 +153,8 @@ impl Tracker {
         wanted
     }
 
-    /// All that is listed, each address once. Several sources may list it: the first name counts that isn't the address, and whoever
-    /// says that it drains is right.
+    /// All that is listed, each address once. Several sources may list it: the first name counts that isn't the address, and so does the
+    /// first that says how it is called; whoever says that it drains is right.
     fn merged(&self, wrong: &mut Vec<Wrong>) -> Vec<Node> {
         let mut all: Vec<Node> = Vec::new();
         let listed = self.listed.iter().flatten().map(|node| (node, false));
@@ -166,6 +171,7 @@ impl Tracker {
                 continue;
             };
             known.drains |= node.drains && !lingers;
+            known.own = known.own.take().or_else(|| node.own.clone());
             if !known.has_own_name() {
                 known.name = node.name.clone();
             } else if !lingers && node.has_own_name() && !known.is_called(&node.name) {

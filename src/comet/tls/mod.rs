@@ -10,7 +10,6 @@ mod watch;
 pub mod words;
 
 use std::fmt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -22,6 +21,7 @@ use rustls::pki_types::ServerName;
 use crate::base::{pem, x509};
 use crate::settings::CometTls;
 use watch::Stamp;
+pub use watch::Watch;
 
 /// What a server that speaks HTTP/2 chooses (ALPN).
 const H2: &[u8] = b"h2";
@@ -67,9 +67,10 @@ impl Tls {
     pub fn secured(&self, host: &str) -> Result<Secured, String> {
         let name = self.settings.server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(name.to_owned()).map_err(|_| {
+            let setting = self.settings.wording.of("server-name");
             format!(
-                "TLS: {name:?} is no name that a certificate can have: set comet-server-name to the one that the Comets' \
-                 certificates have"
+                "TLS: {name:?} is no name that a certificate can have: set {setting} to the one that the Comets' certificates \
+                 have"
             )
         })?;
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,41 +148,42 @@ pub fn own_expires(settings: &CometTls) -> Result<Option<Timestamp>, String> {
     let Some((certificate, _)) = &settings.client else {
         return Ok(None);
     };
-    let all = pem::certificates(CERTIFICATE, certificate)?;
+    let all = pem::certificates(&settings.wording.of(CERTIFICATE), certificate)?;
     Ok(all.first().and_then(|own| x509::expires(own)))
 }
 
-const CA: &str = "comet-ca";
-const CERTIFICATE: &str = "comet-certificate";
-const KEY: &str = "comet-key";
+const CA: &str = "ca";
+const CERTIFICATE: &str = "certificate";
+const KEY: &str = "key";
 
 fn config(settings: &CometTls) -> Result<ClientConfig, String> {
+    let called = |name| settings.wording.of(name);
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("TLS can't be set up: {error}"))?
-        .with_root_certificates(pem::roots(CA, settings.ca.as_deref(), "Comets'")?);
+        .with_root_certificates(pem::roots(&called(CA), settings.ca.as_deref(), "Comets'")?);
     let mut config = match &settings.client {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
             let both = (
-                pem::certificates(CERTIFICATE, certificate)?,
-                pem::key(KEY, key)?,
+                pem::certificates(&called(CERTIFICATE), certificate)?,
+                pem::key(&called(KEY), key)?,
             );
             builder
                 .with_client_auth_cert(both.0, both.1)
-                .map_err(|error| not_together(certificate, key, &error))?
+                .map_err(|error| {
+                    format!(
+                        "{} {} and {} {} don't go together: {error}",
+                        called(CERTIFICATE),
+                        certificate.display(),
+                        called(KEY),
+                        key.display()
+                    )
+                })?
         }
     };
     config.alpn_protocols = vec![H2.to_vec()];
     // Connections last, and are few: each of them looks at the certificate as it is then.
     config.resumption = Resumption::disabled();
     Ok(config)
-}
-
-fn not_together(certificate: &Path, key: &Path, error: &rustls::Error) -> String {
-    format!(
-        "{CERTIFICATE} {} and {KEY} {} don't go together: {error}",
-        certificate.display(),
-        key.display()
-    )
 }

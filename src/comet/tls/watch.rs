@@ -20,8 +20,7 @@ impl Tls {
     /// # Errors
     /// The system has no thread left.
     pub fn watch(self: &Arc<Self>) -> io::Result<()> {
-        let tls = Arc::downgrade(self);
-        let watch = Watch::new(self.stamps.clone());
+        let (tls, watch) = (Arc::downgrade(self), Watch::new(self));
         let builder = thread::Builder::new().name("certificates".into());
         builder.spawn(move || look(&tls, watch)).map(drop)
     }
@@ -33,14 +32,12 @@ fn look(tls: &Weak<Tls>, mut watch: Watch) {
         let Some(tls) = tls.upgrade() else {
             return;
         };
-        if !watch.is_due(stamps(&tls.settings)) {
-            continue;
-        }
-        match tls.read_again() {
-            Ok(()) => log::info!(
+        match watch.look(&tls) {
+            None => {}
+            Some(Ok(())) => log::info!(
                 "the files of TLS to the Comets have changed and were read again: new connections use them"
             ),
-            Err(error) => log::warn!(
+            Some(Err(error)) => log::warn!(
                 "the files of TLS to the Comets have changed and can't be used; going on with what was in them: {error}"
             ),
         }
@@ -65,17 +62,27 @@ fn stamp(file: &Path) -> Stamp {
 }
 
 /// What was seen, and what was read.
-struct Watch {
+pub struct Watch {
     read: Vec<Stamp>,
     seen: Vec<Stamp>,
 }
 
 impl Watch {
-    fn new(stamps: Vec<Stamp>) -> Self {
+    pub fn new(tls: &Tls) -> Self {
+        Self::of(tls.stamps.clone())
+    }
+
+    fn of(stamps: Vec<Stamp>) -> Self {
         Self {
             read: stamps.clone(),
             seen: stamps,
         }
+    }
+
+    /// Reads the files again where they have changed, and tells what came of it.
+    pub fn look(&mut self, tls: &Tls) -> Option<Result<(), String>> {
+        let is_due = self.is_due(stamps(&tls.settings));
+        is_due.then(|| tls.read_again())
     }
 
     /// Whether the files are to be read now. They are once for each change, be it of use or not.
@@ -100,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_change_is_read_once_and_when_it_is_over() {
-        let mut watch = Watch::new(of(1));
+        let mut watch = Watch::of(of(1));
         for (stamp, is_due) in [
             (1, false),
             (2, false),

@@ -8,19 +8,21 @@ use crate::settings::CometTls;
 
 pub const NO_HTTP2: &str = "TLS: the server doesn't choose HTTP/2 (ALPN h2), which gRPC needs: is it a Comet's gRPC port, and does \
                             what ends TLS there allow h2?";
-pub const NO_TLS: &str = "TLS: what answers there doesn't speak TLS: set comet-tls = off, or give the Comet its TLS port";
 /// Of a server that takes the connection and doesn't answer.
 pub const SILENT: &str =
     "TLS: no handshake came within its time: does what listens there speak TLS, and is it stuck?";
 pub const ENDED: &str = "TLS: the server ended the connection while TLS began: does it speak TLS there? If not, set \
-                         comet-tls = off";
+                         comet-tls = off (in a list of Comets: the label tls)";
 
 /// Of an error of TLS.
 pub fn said(error: &Error, settings: &CometTls, name: &ServerName<'_>) -> String {
     match error {
         Error::InvalidCertificate(error) => of_certificate(error, settings, name),
         Error::AlertReceived(alert) => of_alert(*alert, settings),
-        Error::InvalidMessage(InvalidMessage::InvalidContentType) => NO_TLS.into(),
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => format!(
+            "TLS: what answers there doesn't speak TLS: set {} = off, or give the Comet its TLS port",
+            settings.wording.of("tls")
+        ),
         other => format!("TLS failed: {other}"),
     }
 }
@@ -30,17 +32,18 @@ fn of_certificate(error: &CertificateError, settings: &CometTls, name: &ServerNa
     match error {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             let trusted = match &settings.ca {
-                Some(ca) => format!("in comet-ca {}", ca.display()),
+                Some(ca) => format!("in {} {}", settings.wording.of("ca"), ca.display()),
                 None => "that this system trusts".into(),
             };
             format!(
-                "TLS: the certificate there is not from a CA {trusted}: set comet-ca to the PEM file of the CA that signed it"
+                "TLS: the certificate there is not from a CA {trusted}: set {} to the PEM file of the CA that signed it",
+                settings.wording.of("ca")
             )
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
-            wrong_name(&names(presented), name)
+            wrong_name(&names(presented), settings, name)
         }
-        CertificateError::NotValidForName => wrong_name("another name", name),
+        CertificateError::NotValidForName => wrong_name("another name", settings, name),
         CertificateError::ExpiredContext { not_after, .. } => {
             format!(
                 "TLS: the certificate there expired at {}: {RENEW}",
@@ -56,17 +59,21 @@ fn of_certificate(error: &CertificateError, settings: &CometTls, name: &ServerNa
     }
 }
 
-fn wrong_name(names: &str, name: &ServerName<'_>) -> String {
+fn wrong_name(names: &str, settings: &CometTls, name: &ServerName<'_>) -> String {
     format!(
-        "TLS: the certificate there is for {names}, not for {}: reach the Comet by a name that its certificate has, or set \
-         comet-server-name",
-        name.to_str()
+        "TLS: the certificate there is for {names}, not for {}: reach the Comet by a name that its certificate has, or set {}",
+        name.to_str(),
+        settings.wording.of("server-name")
     )
 }
 
 /// The server ended TLS, and said why.
 fn of_alert(alert: Alert, settings: &CometTls) -> String {
-    const SET: &str = "set comet-certificate and comet-key to one from a CA that the Comet trusts, and to its key";
+    let called = |name| settings.wording.of(name);
+    let (certificate, key) = (called("certificate"), called("key"));
+    let set = format!(
+        "set {certificate} and {key} to one from a CA that the Comet trusts, and to its key"
+    );
     match alert {
         Alert::NoApplicationProtocol => NO_HTTP2.into(),
         Alert::CertificateRequired
@@ -77,18 +84,18 @@ fn of_alert(alert: Alert, settings: &CometTls) -> String {
         | Alert::CertificateRevoked
         | Alert::CertificateExpired
         | Alert::AccessDenied => match &settings.client {
-            None => format!("TLS: the Comet wants a client certificate (alert {alert:?}): {SET}"),
+            None => format!("TLS: the Comet wants a client certificate (alert {alert:?}): {set}"),
             Some((certificate, _)) => format!(
-                "TLS: the Comet doesn't accept the client certificate in {} (alert {alert:?}): {SET}",
+                "TLS: the Comet doesn't accept the client certificate in {} (alert {alert:?}): {set}",
                 certificate.display()
             ),
         },
         // Its CA has the name of another one.
         Alert::DecryptError if settings.client.is_some() => of_alert(Alert::UnknownCA, settings),
-        Alert::UnrecognisedName => {
-            "TLS: the server knows no such name: set comet-server-name to the one that it has"
-                .into()
-        }
+        Alert::UnrecognisedName => format!(
+            "TLS: the server knows no such name: set {} to the one that it has",
+            called("server-name")
+        ),
         Alert::ProtocolVersion => {
             "TLS: the server speaks neither TLS 1.2 nor 1.3: allow one of them there".into()
         }
@@ -99,6 +106,7 @@ fn of_alert(alert: Alert, settings: &CometTls) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Wording;
 
     fn says(error: &Error, settings: &CometTls) -> String {
         let name = ServerName::try_from("comet.internal").expect("a name");
@@ -111,7 +119,11 @@ mod tests {
         let full = CometTls {
             ca: Some("/x/ca.pem".into()),
             client: Some(("/x/own.pem".into(), "/x/own.key".into())),
-            server_name: None,
+            ..CometTls::default()
+        };
+        let labels = CometTls {
+            wording: Wording::Labels,
+            ..full.clone()
         };
         let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
         let alert = Error::AlertReceived(Alert::UnknownCA);
@@ -122,6 +134,11 @@ mod tests {
         for (error, settings, expected) in [
             (&unknown, &plain, "that this system trusts: set comet-ca"),
             (&unknown, &full, "in comet-ca /x/ca.pem: set comet-ca"),
+            (
+                &unknown,
+                &labels,
+                "in the label ca /x/ca.pem: set the label ca to",
+            ),
             (
                 &alert,
                 &plain,

@@ -12,6 +12,7 @@ use crate::base::limits;
 use crate::base::text::counted;
 use crate::comet::caller::Callers;
 use crate::comet::fleet::Fleet;
+use crate::comet::own;
 use crate::comet::tls::{self, Certificate};
 use crate::comet::{self, Directory, Location, Manner, RpcStatusCode};
 use crate::message::{Answer, ByComet, CometId, Dialect, Status};
@@ -64,8 +65,18 @@ impl Comets {
 
     pub fn report<W: Write>(self, report: &mut Report<W>) {
         let now = Timestamp::now();
-        if let Some(tls) = &self.tls {
-            own_certificate(tls, now, report);
+        // Several Comets may have the same one of their own.
+        let of_nodes = self.locations.values().map(|location| location.node());
+        let mut told: Vec<&CometTls> = Vec::new();
+        for tls in self
+            .tls
+            .iter()
+            .chain(of_nodes.filter_map(own::tls_settings_of))
+        {
+            if told.iter().all(|other| other.client != tls.client) {
+                told.push(tls);
+                own_certificate(tls, now, report);
+            }
         }
         for (source, found) in &self.sources {
             of_source(source, found, report);
@@ -142,7 +153,7 @@ fn own_certificate<W: Write>(tls: &CometTls, now: Timestamp, report: &mut Report
     let (Some((file, _)), Ok(Some(at))) = (&tls.client, tls::own_expires(tls)) else {
         return;
     };
-    let what = format!("comet-certificate {}", file.display());
+    let what = format!("{} {}", tls.wording.of("certificate"), file.display());
     let until = until(at, now);
     if at <= now {
         report.bad(
@@ -178,7 +189,8 @@ const CHECK_ADDRESS: &str =
 fn advice(status: &Status, dialect: Dialect) -> &'static str {
     match RpcStatusCode::from(status.code) {
         RpcStatusCode::UNAVAILABLE if status.text.contains("TLS") => {
-            "Check comet-tls, comet-ca, comet-certificate and comet-key, and what serves TLS at that address"
+            "Check comet-tls, comet-ca, comet-certificate and comet-key, or the labels tls, ca, certificate and key in the list, and what \
+             serves TLS at that address"
         }
         RpcStatusCode::UNAVAILABLE => CHECK_ADDRESS,
         RpcStatusCode::DEADLINE_EXCEEDED => {
@@ -195,7 +207,7 @@ fn advice(status: &Status, dialect: Dialect) -> &'static str {
             }
         },
         RpcStatusCode::UNAUTHENTICATED | RpcStatusCode::PERMISSION_DENIED => {
-            "The Comet doesn't let us in. Check what goes along with calls: comet-metadata (--comet-metadata, JOB_COMET_METADATA)"
+            "The Comet doesn't let us in. Check what goes along with calls: comet-metadata (--comet-metadata, JOB_COMET_METADATA), or the label metadata in the list"
         }
         _ => "The Comet fails: check its log",
     }

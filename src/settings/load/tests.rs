@@ -115,6 +115,7 @@ fn every_setting_can_stand_in_the_file_and_in_the_environment() {
             ca: Some("comet-ca.pem".into()),
             client: Some(("cc.pem".into(), "cc.key".into())),
             server_name: Some("comet.internal".into()),
+            ..CometTls::default()
         }),
         fan_out: FanOut::Rooms,
         record_metadata: true,

@@ -19,10 +19,16 @@ pub struct DropsPackets {
 
 impl DropsPackets {
     pub fn start() -> DropsPackets {
+        DropsPackets::at_port(0)
+    }
+
+    /// Where somebody else was just now, perhaps.
+    pub fn at_port(port: u16) -> DropsPackets {
         runtime().block_on(async {
             let socket = TcpSocket::new_v4().expect("a socket");
+            socket.set_reuseaddr(true).expect("a socket takes that");
             socket
-                .bind((Ipv4Addr::LOCALHOST, 0).into())
+                .bind((Ipv4Addr::LOCALHOST, port).into())
                 .expect("a free port");
             let listener = socket.listen(0).expect("it listens");
             let address = listener.local_addr().expect("it is bound");

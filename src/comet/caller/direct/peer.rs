@@ -1,7 +1,7 @@
 //! One Comet: its connection, and when the next attempt to make one may begin.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::lean::{Address, Closed, Config, LinkId, Links};
 use super::question::Question;
@@ -15,6 +15,9 @@ use crate::comet::metadata::Metadata;
 use crate::comet::quiet::Quiet;
 use crate::comet::tls::Tls;
 
+/// How often to look whether the Comet is elsewhere, while calls wait for a connection to where it was.
+const LOOK_WHILE_CONNECTING: Duration = Duration::from_millis(250);
+
 pub struct Peer {
     pub location: Arc<Location>,
     tls: Option<Arc<Tls>>,
@@ -26,6 +29,8 @@ pub struct Peer {
     /// The connection that new calls take.
     link: Option<Connected>,
     backoff: Backoff,
+    /// When it was looked last whether a connection in the making still leads to where the Comet is.
+    looked: Option<Instant>,
     /// The last attempt failed: none begins before this, and why.
     failed: Option<(Instant, String)>,
     pub quiet: Quiet,
@@ -53,6 +58,7 @@ impl Peer {
             sends: None,
             link: None,
             backoff: Backoff::new(RECONNECT_FIRST, RECONNECT_MOST),
+            looked: None,
             failed: None,
             quiet: Quiet::new(fastrand::f64()),
             question: None,
@@ -139,6 +145,34 @@ impl Peer {
         self.lost(links);
         self.failed = None;
         self.backoff.reset();
+    }
+
+    /// When to look after it, though nobody uses it.
+    pub fn look_at(&self, links: &Links) -> Option<Instant> {
+        match self.connecting(links) {
+            Some(of) => Some(self.looked.max(Some(of.since))? + LOOK_WHILE_CONNECTING),
+            None => self.quiet.look_at(),
+        }
+    }
+
+    /// Hands back the calls that wait for a connection to where the Comet was: packets may be dropped there.
+    pub fn look_after(&mut self, links: &mut Links, now: Instant) {
+        if let Some(of) = self.connecting(links) {
+            self.looked = Some(now);
+            if self.location.version() != self.version {
+                links.give_up(of.id, "the Comet is at another address now".into());
+                self.moved(links);
+            }
+        }
+    }
+
+    /// The connection that new calls take, while it is being made.
+    fn connecting(&self, links: &Links) -> Option<Connected> {
+        let is_new = |of: &Connected| {
+            let connection = links.see(of.id);
+            connection.is_some_and(|one| !one.is_greeted() && !one.is_closed())
+        };
+        self.link.filter(is_new)
     }
 
     /// Nobody calls the Comet here any more. Calls under way stay on its connection.

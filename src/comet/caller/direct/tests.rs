@@ -129,6 +129,35 @@ impl Direct {
 }
 
 #[test]
+fn calls_that_wait_for_an_address_that_the_comet_has_left_come_back() {
+    // It takes connections, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("its address").port();
+    let location = located(&format!("comet.test:{port}"));
+    location.moved(vec!["127.0.0.1".parse().expect("an address")]);
+    let mut direct = direct(&[]);
+    direct.join(COMET, location.clone());
+    direct.start(COMET, 0, "r");
+    direct.flush(Instant::now());
+    let old = direct.link_to(COMET);
+    let due = direct.look_at(COMET).expect("it is looked after");
+    direct.look_after(COMET, due);
+    assert_eq!(direct.link_to(COMET), old, "it is still there");
+    let due = direct.look_at(COMET).expect("it is looked after again");
+    location.moved(vec!["127.0.0.2".parse().expect("an address")]);
+    direct.look_after(COMET, due);
+    let Ended::Call { answer, .. } = direct.await_ended() else {
+        panic!("it is the call's end");
+    };
+    let status = answer.expect_err("it was not taken");
+    assert!(
+        status.code == UNAVAILABLE && status.text.contains("at another address now"),
+        "{status:?}"
+    );
+    assert_eq!(direct.link_to(COMET), None);
+}
+
+#[test]
 fn each_call_has_the_answer_of_its_own_comet() {
     let (first, second) = (comet_at("127.0.0.1:0"), comet_at("127.0.0.1:0"));
     let mut direct = direct(&[&first.1, &second.1]);

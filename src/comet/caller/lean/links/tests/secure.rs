@@ -23,7 +23,7 @@ fn trusting(authority: &Authority, own: Option<&Made>) -> Secured {
     let settings = CometTls {
         ca: Some(authority.pem()),
         client: own.map(|own| (own.certificate.clone(), own.key.clone())),
-        server_name: None,
+        ..CometTls::default()
     };
     let tls = Tls::load(&settings).expect("the files are right");
     tls.secured("localhost").expect("a name")
