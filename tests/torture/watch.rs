@@ -37,7 +37,7 @@ pub struct Page {
     pub process: u32,
     /// Their names, and what is so.
     pub conditions: Vec<(String, String)>,
-    /// Addresses of Comets at which calls failed in the last seconds: so many that it is no accident.
+    /// Addresses of Comets that job knows to be away, or at which many calls failed in the last seconds.
     pub failing: Vec<String>,
     /// Dead letters written since its start.
     pub letters: u64,
@@ -55,7 +55,9 @@ impl From<Status> for Page {
     fn from(status: Status) -> Page {
         let conditions = status.conditions.into_iter();
         let comets = status.comets.into_iter();
-        let failing = comets.filter(|comet| comet.failed_percent >= Some(FAIL));
+        let failing = comets.filter(|comet| {
+            ["down", "detached"].contains(&&comet.state[..]) || comet.failed_percent >= Some(FAIL)
+        });
         Page {
             process: status.process,
             conditions: conditions.map(|one| (one.name, one.what)).collect(),

@@ -1,8 +1,8 @@
 //! On the status page: what is broken stands there under its name.
 //!
 //! A campaign's faults are mostly short, and a busy machine makes job notice them late. So only what is certain is a violation: the
-//! fault went on for long after it had to be known, job's page answered all the time, and calls of job's own had
-//! failed at that Comet. Of all others is said how many were shown.
+//! fault went on for long after it had to be known, job's page answered all the time, and job itself knew that the
+//! Comet is away, or that many calls fail there. Of all others is said how many were shown.
 
 mod signs;
 
@@ -25,6 +25,8 @@ const FELT: Micros = 10 * SECOND;
 #[derive(Default)]
 struct Kind {
     shown: usize,
+    /// It stood there before, because of something else.
+    already: usize,
     /// It was broken for too short a time, or job didn't notice, or couldn't.
     not_shown: usize,
     /// Not on a page on which it had to be.
@@ -38,6 +40,7 @@ struct Kind {
 enum Found {
     /// So long after it began.
     Shown(Micros),
+    Already,
     NotShown,
     /// Names of what was there instead.
     Missing(String),
@@ -59,12 +62,13 @@ pub fn judge(evidence: &Evidence<'_>) -> (Finding, Vec<String>) {
             continue;
         }
         let mut first = None;
-        let mut is_missing = false;
+        let (mut is_missing, mut is_there_already) = (false, false);
         for slot in (0..slots.unwrap_or_default()).filter(|slot| is_at(window, *slot)) {
             match look(evidence, window, slot, sign) {
                 Found::Shown(after) => {
                     first = Some(first.map_or(after, |first: Micros| first.min(after)));
                 }
+                Found::Already => is_there_already = true,
                 Found::NotShown => {}
                 Found::Missing(instead) => {
                     is_missing = true;
@@ -85,12 +89,16 @@ pub fn judge(evidence: &Evidence<'_>) -> (Finding, Vec<String>) {
                 kind.latest = kind.latest.max(after);
             }
             None if is_missing => {}
+            None if is_there_already => kind.already += 1,
             None => kind.not_shown += 1,
         }
         kind.missing += usize::from(is_missing);
     }
     let shown: usize = kinds.values().map(|kind| kind.shown).sum();
-    let due: usize = kinds.values().map(|kind| kind.shown + kind.not_shown).sum();
+    let due = kinds
+        .values()
+        .map(|kind| kind.shown + kind.not_shown + kind.missing);
+    let due: usize = due.sum();
     finding.figures = format!(
         "{shown} of {due} faults shown; {certain} times one lasted so long that a page had to show it"
     );
@@ -108,8 +116,14 @@ impl Kind {
                 self.latest as f64 / SECOND as f64
             ));
         }
+        if self.already > 0 {
+            said.push(format!("{} shown from before", self.already));
+        }
         if self.not_shown > 0 {
-            said.push(format!("{} not shown (too short to tell)", self.not_shown));
+            said.push(format!(
+                "{} not shown (nobody can say that it had to be)",
+                self.not_shown
+            ));
         }
         if self.missing > 0 {
             said.push(format!("{} MISSING", self.missing));
@@ -181,6 +195,9 @@ fn look(evidence: &Evidence<'_>, window: &Window, slot: usize, sign: Sign) -> Fo
         window.from,
     );
     let before = earlier.filter_map(|look| look.page.as_ref()).last();
+    if sign != Sign::Letters && before.is_some_and(|page| sign.is_on(page, window, None)) {
+        return Found::Already;
+    }
     // Letters come when the record is read.
     let still = match sign {
         Sign::Letters => FELT,
