@@ -118,6 +118,22 @@ fn a_comet_that_is_out_is_an_alert() {
 }
 
 #[test]
+fn calls_that_fail_at_a_comet_that_takes_others_are_an_alert() {
+    let topic = topic(2);
+    let comets = [Comet::start(), Comet::start()];
+    let (mut job, prometheus) = start(topic.job(&[&comets[0], &comets[1]]));
+    comets[1].fail_each(3);
+    let mut next = 0;
+    let failing = format!("comet=\"{}\"", comets[1].address());
+    prometheus.await_alert("CallsFail", &failing, || {
+        topic.produce(over_rooms(10, next, 10));
+        next += 10;
+    });
+    assert!(!prometheus.firing().contains(&"CometIsAway".to_owned()));
+    job.stop();
+}
+
+#[test]
 fn a_lag_that_grows_is_an_alert_and_so_is_a_full_job() {
     let topic = topic(1);
     let comet = Comet::start();

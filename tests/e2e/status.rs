@@ -1,5 +1,7 @@
 //! How job says that it stands: `/status.json`, `job status`, and the page in a real browser.
 
+mod conditions;
+
 use std::time::Duration;
 
 use chatroom_job::observe::status::Status;
@@ -185,6 +187,10 @@ fn a_kafka_that_is_away_is_a_condition() {
     assert!(!out.ready.ok && out.healthy.ok, "{out:#?}");
     assert_eq!(out.conditions[0].name, "No Comet has answered");
     assert!(has(&out, "Joining the group"), "{out:#?}");
+    let long = await_status(&pages, "that this is no start any more", |status| {
+        has(status, "Not a member of the group")
+    });
+    assert_eq!(long.conditions[0].name, "Not a member of the group");
     job.kill();
 }
 

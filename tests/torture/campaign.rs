@@ -17,6 +17,7 @@ mod setup;
 mod streams;
 mod timeline;
 mod verdict;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -123,6 +124,8 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
     ));
     let peers = Peers::default();
     let mut director = set_up(settings, seed, &folder, runtime, &streams, &peers)?;
+
+    let looks = watch::watch(&director.pages);
 
     // Faults begin when all is well.
     let begun = director.records.len() as u64;
@@ -240,6 +243,7 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
         quiet,
         sent: ledger.counts.sent.load(Relaxed),
         faults: director.faults,
+        looks: &children::lock(&looks),
     });
     let passed = verdict.is_good();
     screen.say(&verdict.text(SPELLED_OUT));
@@ -247,6 +251,8 @@ fn run(settings: &Settings, seed: u64) -> Result<bool, String> {
     fs::write(&report, verdict.text(usize::MAX))
         .map_err(|e| format!("cannot write {}: {e}", report.display()))?;
     if !passed || settings.keep {
+        let story = watch::story(&children::lock(&looks), |time| director.timeline.at(time));
+        let _ = fs::write(folder.join("pages.txt"), story);
         // The brokers' own logs go with their folders.
         for of in ["", "1", "2", "3"] {
             let log = director.kafka.folder.join(of).join("kafka.log");

@@ -80,7 +80,7 @@ impl Process {
                 command.env_remove(&*name);
             }
         }
-        // Several jobs run at once: they would fight for the default port.
+        // Several jobs run at once: they would fight for the default port. Each is told one of its own.
         command.env("JOB_HTTP", "off");
         command.env("JOB_CONTROL", "off");
         // A Ctrl-C in the terminal is the campaign's to deal with.

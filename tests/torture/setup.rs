@@ -91,6 +91,7 @@ pub fn set_up(
         seed,
     ))?;
 
+    let pages: Vec<u16> = (0..slots).map(|_| free_port()).collect();
     let lives: Lives = Arc::new(Mutex::new(Vec::new()));
     let slots = (0..slots)
         .map(|slot| Slot {
@@ -98,7 +99,12 @@ pub fn set_up(
                 program: job.clone(),
                 folder: folder.to_owned(),
                 slot,
-                flags: [flags(slot, &fleet, settings), security.clone()].concat(),
+                flags: [
+                    flags(slot, &fleet, settings),
+                    page(pages[slot]),
+                    security.clone(),
+                ]
+                .concat(),
                 kafka: addresses(&kafka_links[slot]),
                 dead: None,
                 trial: format!("comet-port-shift=return({slot})"),
@@ -126,6 +132,7 @@ pub fn set_up(
         partitions: settings.partitions,
         misdeeds: Vec::new(),
         faults: 0,
+        pages,
         plan: Default::default(),
         repairs: Vec::new(),
         works: Vec::new(),
@@ -145,6 +152,11 @@ pub fn set_up(
 fn addresses(links: &[Proxy]) -> String {
     let addresses: Vec<String> = links.iter().map(|link| link.address.to_string()).collect();
     addresses.join(",")
+}
+
+/// Where a job says how it stands.
+fn page(port: u16) -> Vec<String> {
+    ["--http".into(), format!("127.0.0.1:{port}")].into()
 }
 
 /// The flags of a job, but for the brokers.

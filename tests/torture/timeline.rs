@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
+use crate::plan::Fault;
+
 /// Microseconds of the machine's monotonic clock.
 pub type Micros = u64;
 
@@ -57,6 +59,8 @@ pub enum Scope {
 #[derive(Clone, Debug)]
 pub struct Window {
     pub what: String,
+    /// What was done. `None` where the campaign itself began, or a job ended by itself.
+    pub fault: Option<Fault>,
     pub scopes: Vec<Scope>,
     pub from: Micros,
     /// `Micros::MAX` while it goes on.
@@ -86,6 +90,7 @@ impl Timeline {
     pub fn begin(&mut self, what: String, scopes: Vec<Scope>) -> usize {
         self.windows.push(Window {
             what,
+            fault: None,
             scopes,
             from: now(),
             to: Micros::MAX,

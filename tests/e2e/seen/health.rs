@@ -49,11 +49,12 @@ fn a_thread_that_stands_still_is_named() {
     let comet = Comet::start();
     let job = watched(&topic, &[&comet]).flag("--threads", "1");
     // It sleeps with its first message in hand.
-    let (mut job, pages) = start(job.fault("worker=1*sleep(5000);stands-still=return(1500)"));
+    let (mut job, pages) = start(job.fault("worker=1*sleep(8000);stands-still=return(1500)"));
     pages.await_page("/readyz", 200, "ready");
     assert_eq!(pages.get("/healthz"), (200, "well\n".into()));
     topic.produce(over_rooms(1, 0, 1));
     pages.await_page("/healthz", 503, "worker-0");
+    pages.await_page("/status.json", 200, "Thread stands still");
     // Whoever asks gets his answer all the same.
     assert!(pages.metrics().count("job_messages_held", &[]) == 1);
     pages.await_page("/healthz", 200, "well");

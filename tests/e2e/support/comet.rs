@@ -216,6 +216,15 @@ impl Comet {
         lock(&self.state).rule = Arc::new(rule);
     }
 
+    /// Fails the first of so many calls, and takes the others.
+    pub fn fail_each(&self, of: usize) {
+        let calls = AtomicUsize::new(0);
+        self.answer(move |_| match calls.fetch_add(1, Ordering::Relaxed) % of {
+            0 => Answer::Status(RpcStatusCode::INTERNAL),
+            _ => Answer::Ok,
+        });
+    }
+
     /// From now on it says that it has these rooms.
     pub fn has_rooms(&self, rooms: impl IntoIterator<Item = String>) {
         lock(&self.state).rooms = rooms.into_iter().collect();

@@ -61,6 +61,8 @@ pub struct Director {
     /// What a job did that it must not do, seen at once.
     pub misdeeds: Vec<String>,
     pub faults: usize,
+    /// By job: the port of its status page.
+    pub pages: Vec<u16>,
     pub plan: VecDeque<Planned>,
     pub repairs: Vec<(Micros, Repair)>,
     pub works: Vec<Work>,
@@ -167,8 +169,12 @@ impl Director {
             self.plan.insert(place, Planned { at, ..planned });
             return Ok(());
         }
+        let (before, fault) = (self.timeline.windows.len(), planned.fault.clone());
         if self.begin(planned)? {
             self.faults += 1;
+            for window in &mut self.timeline.windows[before..] {
+                window.fault = Some(fault.clone());
+            }
         }
         Ok(())
     }

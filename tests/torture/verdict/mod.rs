@@ -8,6 +8,7 @@ mod fleet;
 mod letters;
 mod older;
 mod repeats;
+mod shown;
 mod stall;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use crate::proxy::Peer;
 use crate::record::Record;
 use crate::streams::{Stream, Streams};
 use crate::timeline::{Micros, Timeline};
+use crate::watch::Look;
 use facts::Facts;
 
 /// Resident memory of one job, at most.
@@ -52,6 +54,8 @@ pub struct Evidence<'a> {
     pub quiet: Micros,
     pub sent: u64,
     pub faults: usize,
+    /// At the jobs' status pages.
+    pub looks: &'a [Look],
 }
 
 impl Evidence<'_> {
@@ -83,10 +87,13 @@ pub struct Finding {
 pub struct Verdict {
     headline: String,
     findings: Vec<(&'static str, Finding)>,
+    /// By kind of fault: whether it was on the status page.
+    shown: Vec<String>,
 }
 
 pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     let facts = Facts::gather(evidence);
+    let (on_the_page, shown) = shown::judge(evidence);
     Verdict {
         headline: format!(
             "{} records in Kafka ({} sent, {} acknowledged), {} faults, {} job processes, seconds since the first fault:",
@@ -105,7 +112,9 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
             ("no stall", stall::judge(evidence, &facts)),
             ("flat memory", memory(evidence)),
             ("ends well", ends_well(evidence)),
+            ("on the status page", on_the_page),
         ],
+        shown,
     }
 }
 
@@ -140,6 +149,10 @@ impl Verdict {
                     .take(spelled_out)
                     .map(|violation| format!("- {violation}")),
             );
+        }
+        if !self.shown.is_empty() {
+            lines.push("\nFaults on the status page:".into());
+            lines.extend(self.shown.iter().map(|line| format!("      {line}")));
         }
         let failed = self.broken().count();
         lines.push(format!(

@@ -14,6 +14,7 @@ use crate::timeline::{SECOND, Scope, Window, now};
 mod behind;
 mod fleet;
 mod older;
+mod shown;
 
 const PORT: u16 = 7_000;
 
@@ -43,6 +44,7 @@ struct Story {
     acknowledged: Vec<Sent>,
     transactions: Vec<Transaction>,
     corrupt: Vec<Corrupt>,
+    looks: Vec<Look>,
 }
 
 impl Story {
@@ -58,6 +60,7 @@ impl Story {
             acknowledged: Vec::new(),
             transactions: Vec::new(),
             corrupt: Vec::new(),
+            looks: Vec::new(),
         }
     }
 
@@ -108,6 +111,7 @@ impl Story {
     fn broken(&mut self, scopes: &[Scope], from: Micros, to: Micros) {
         self.timeline.windows.push(Window {
             what: "broken".into(),
+            fault: None,
             scopes: scopes.into(),
             from,
             to,
@@ -173,13 +177,24 @@ impl Story {
 
     /// The violations of these promises.
     fn violations(&self, promises: &[&str]) -> Vec<String> {
+        let of_them = self
+            .verdict()
+            .findings
+            .into_iter()
+            .filter(|(promise, _)| promises.contains(promise));
+        of_them
+            .flat_map(|(_, finding)| finding.violations)
+            .collect()
+    }
+
+    fn verdict(&self) -> Verdict {
         let peer = |(job, life): (usize, &Life)| Peer {
             since: life.started,
             port: PORT + job as u16,
             slot: life.slot,
         };
         let peers: Vec<Peer> = self.lives.iter().enumerate().map(peer).collect();
-        let verdict = judge(&Evidence {
+        judge(&Evidence {
             streams: &self.streams,
             timeline: &self.timeline,
             lives: &self.lives,
@@ -196,14 +211,8 @@ impl Story {
             quiet: 100 * SECOND,
             sent: 0,
             faults: 0,
-        });
-        let of_them = verdict
-            .findings
-            .into_iter()
-            .filter(|(promise, _)| promises.contains(promise));
-        of_them
-            .flat_map(|(_, finding)| finding.violations)
-            .collect()
+            looks: &self.looks,
+        })
     }
 }
 
