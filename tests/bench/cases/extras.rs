@@ -1,4 +1,10 @@
-//! What calls cost more with something that is off by default: each drain beside the same without it.
+//! What a message costs more with something that can be switched off: each drain beside the same without it.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::{Outcome, job_knows};
 use crate::load::Shape;
@@ -62,6 +68,87 @@ pub fn record_metadata(stage: &mut Stage) -> Result<Outcome, String> {
         )?);
     }
     Ok(Outcome::Rows(rows.into_iter().map(Runs::row).collect()))
+}
+
+/// All that shows what job does, with both callers: the page and Prometheus ask each second, and the log has its
+/// summary line as JSON. Without it there is no HTTP server, and the log is at WARN.
+pub fn observability(stage: &mut Stage) -> Result<Outcome, String> {
+    // Long enough to be asked a few times.
+    let messages = 10 * stage.scale.messages;
+    let mut rows = Vec::new();
+    for caller in ["grpcio", "lean"] {
+        let watcher = Watcher::start()?;
+        let drain = |flags: &[&str]| {
+            Drain::new(messages, 4)
+                .flags(&[&["--caller", caller, "--log-messages", "off"], flags].concat())
+        };
+        let on = Drain {
+            level: "INFO",
+            ..drain(&["--log-format", "json", "--http", &watcher.address])
+        };
+        rows.push(beside(
+            stage,
+            ("observability", caller),
+            ("off", &drain(&["--http", "off"])),
+            ("on", &on),
+            "times the CPU of off",
+        )?);
+        watcher.stop()?;
+    }
+    Ok(Outcome::Rows(rows.into_iter().map(Runs::row).collect()))
+}
+
+/// Asks a job for its metrics and its status once a second, whenever one listens at the address.
+struct Watcher {
+    address: String,
+    stop: Sender<()>,
+    answers: JoinHandle<usize>,
+}
+
+impl Watcher {
+    fn start() -> Result<Watcher, String> {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free
+            .map_err(|error| format!("no port is free on 127.0.0.1: {error}"))?
+            .to_string();
+        let (stop, stopped) = mpsc::channel();
+        let job = address.clone();
+        let answers = thread::spawn(move || {
+            let mut answers = 0;
+            while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                let asked = ["/metrics", "/status.json"].map(|path| get(&job, path));
+                answers += asked.iter().filter(|answer| answer.is_ok()).count();
+            }
+            answers
+        });
+        Ok(Watcher {
+            address,
+            stop,
+            answers,
+        })
+    }
+
+    /// Fails where no job ever answered: then nothing was measured.
+    fn stop(self) -> Result<(), String> {
+        drop(self.stop);
+        match self.answers.join() {
+            Ok(1..) => Ok(()),
+            _ => Err(format!(
+                "no job answered at http://{}: a drain must take more than a second",
+                self.address
+            )),
+        }
+    }
+}
+
+fn get(address: &str, path: &str) -> std::io::Result<usize> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    stream.read_to_end(&mut Vec::new())
 }
 
 /// Both drains, in turns. The ratio is the second one's CPU of the first one's.

@@ -167,6 +167,12 @@ pub const CASES: [Case; 26] = [
         run: extras::record_metadata,
     },
     Case {
+        name: "observability",
+        about: "The drain with nothing that shows it, and with the page and the metrics asked each second and the log at INFO",
+        when: When::Always,
+        run: extras::observability,
+    },
+    Case {
         name: "memory",
         about: "Resident memory in a long drain",
         when: When::Always,
