@@ -1,5 +1,6 @@
 //! Mistakes that people make in settings, and what they are told.
 
+use std::net::TcpListener;
 use std::process::Command;
 
 use super::{folder, job, refused};
@@ -21,6 +22,28 @@ fn what_was_meant_is_said_wherever_the_value_is_from() {
         text,
         "error: job.toml:1: call-timeout = 5: a time needs its unit: write 5s for seconds, or 5ms\n"
     );
+}
+
+#[test]
+fn a_comet_whose_name_is_not_found_is_told_from_one_that_is_down() {
+    let folder = folder();
+    let port = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let closed = port.local_addr().expect("its address").to_string();
+    drop(port);
+    for (comet, advice) in [
+        ("nowhere.invalid:50051", "getent ahosts NAME"),
+        (&*closed, "Is the Comet running there"),
+    ] {
+        let args = ["check", "--brokers", &closed, "--comet", comet];
+        let output = job(folder.path()).args(args).output().expect("runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut lines = text.lines().skip_while(|line| !line.starts_with("✗ Comet"));
+        let (what, next) = (lines.next(), lines.next());
+        assert!(
+            next.is_some_and(|next| next.contains(advice)),
+            "{what:?} {next:?} in {text}"
+        );
+    }
 }
 
 #[test]

@@ -185,6 +185,10 @@ fn until(at: Timestamp, now: Timestamp) -> String {
 const CHECK_ADDRESS: &str =
     "Is the Comet running there, and nothing else? Check comet (--comet, JOB_COMET)";
 
+/// For a name that this machine can't find.
+const CHECK_NAME: &str = "Check the name in comet (--comet, JOB_COMET): getent ahosts NAME says what this machine finds. While job \
+     runs, a name that appears later is found by itself";
+
 /// What to do about a Comet that answered so.
 fn advice(status: &Status, dialect: Dialect) -> &'static str {
     match RpcStatusCode::from(status.code) {
@@ -192,6 +196,7 @@ fn advice(status: &Status, dialect: Dialect) -> &'static str {
             "Check comet-tls, comet-ca, comet-certificate and comet-key, or the labels tls, ca, certificate and key in the list, and what \
              serves TLS at that address"
         }
+        RpcStatusCode::UNAVAILABLE if status.text.contains("was not found") => CHECK_NAME,
         RpcStatusCode::UNAVAILABLE => CHECK_ADDRESS,
         RpcStatusCode::DEADLINE_EXCEEDED => {
             "Nothing came back in 3 seconds: the Comet is stuck, or what listens there is something else"
