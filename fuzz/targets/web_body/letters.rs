@@ -7,6 +7,7 @@ use chatroom_job::commands::dead_letter::show::{State, line, other, whole};
 use chatroom_job::dead_letter::letter::StoredLetter;
 use chatroom_job::dead_letter::markers::{Marker, Run};
 use chatroom_job::dead_letter::{compose, header};
+use chatroom_job::figures::Roster;
 use chatroom_job::message::dead_letter::Letter;
 use chatroom_job::message::{Assignment, Cause, PartitionId, Reason, RecordId};
 use krafka::Record;
@@ -117,7 +118,7 @@ fn becomes_a_letter_twice(message: ConsumerRecord) {
         let written = stored(compose::record(
             "t.dead-letter",
             "t",
-            &[],
+            &Roster::default(),
             &dead_letter,
             Some(dead),
         ));
