@@ -224,12 +224,20 @@ fn read(body: &[u8]) -> Result<Answer, String> {
         #[serde(default)]
         data: Value,
     }
-    let said: Said = serde_json::from_slice(body)
-        .map_err(|error| format!("its answer is not that of a discovery server: {error}"))?;
+    let other = |error| format!("its answer is not that of a discovery server: {error}");
+    // bilibili's 1.0.1 answers a poll twice when nothing changed, and wraps what did change in an answer once more.
+    let mut answers = serde_json::Deserializer::from_slice(body).into_iter::<Said>();
+    let Some(said) = answers.next() else {
+        return Err(other("it is empty".to_owned()));
+    };
+    let mut said = said.map_err(|error| other(error.to_string()))?;
+    if let Some(wrapped) = said.data.get_mut("data") {
+        said.data = wrapped.take();
+    }
     match said.code {
         0 => serde_json::from_value(said.data)
             .map(Answer::Listed)
-            .map_err(|error| format!("its answer is not that of a discovery server: {error}")),
+            .map_err(|error| other(error.to_string())),
         NOT_MODIFIED => Ok(Answer::NotModified),
         NOT_FOUND => Err("it knows nobody of this appid, env and zone (code -404)".into()),
         code => Err(format!(

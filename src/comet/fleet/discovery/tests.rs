@@ -108,7 +108,7 @@ impl Server {
             while state.comets.is_some() && state.latest <= since && state.fault.is_none() {
                 let left = end.saturating_duration_since(Instant::now());
                 if left.is_zero() || state.is_hasty {
-                    return ("200 OK", r#"{"code":-304,"data":null}"#.into());
+                    return ("200 OK", r#"{"code":-304,"data":null}"#.repeat(2));
                 }
                 state = self.state.1.wait_timeout(state, left).unwrap().0;
             }
@@ -125,10 +125,12 @@ impl Server {
         };
         let instances: Vec<_> = comets.iter().map(instance).collect();
         let data = json!({"instances": {"sh001": instances}, "latest_timestamp": state.latest});
-        (
-            "200 OK",
-            json!({"code": 0, "message": "0", "ttl": 1, "data": data}).to_string(),
-        )
+        let answer = |data| json!({"code": 0, "message": "0", "ttl": 1, "data": data});
+        let answer = match poll {
+            true => answer(answer(data)),
+            false => answer(data),
+        };
+        ("200 OK", answer.to_string())
     }
 
     fn asked(&self) -> Vec<String> {
@@ -202,6 +204,26 @@ fn changes_are_heard_of_and_a_registry_that_forgot_all_is_in_trouble() {
         drop(asking);
         // The thread ends with its next question.
         while heard.recv().is_ok() {}
+    }
+}
+
+#[test]
+fn polls_are_understood_as_bilibilis_registry_answers_them_and_as_others_do() {
+    let listed = r#"{"code": 0, "data": {"instances": {"sh001": [{"hostname": "comet1",
+        "addrs": ["grpc://10.0.0.1:3109"]}]}, "latest_timestamp": 2}}"#;
+    for answer in [
+        listed.to_owned(),
+        format!(r#"{{"code": 0, "data": {listed}}}"#),
+    ] {
+        let Ok(Answer::Listed(registered)) = read(answer.as_bytes()) else {
+            panic!("{answer}");
+        };
+        assert_eq!(registered.latest_timestamp, 2);
+        assert_eq!(nodes(registered).0.len(), 1);
+    }
+    let same = r#"{"code":-304,"data":null}"#;
+    for answer in [same.to_owned(), same.repeat(2)] {
+        assert!(matches!(read(answer.as_bytes()), Ok(Answer::NotModified)));
     }
 }
 
