@@ -71,12 +71,14 @@ pub fn runtime() -> &'static tokio::runtime::Runtime {
 }
 
 /// A free port from below the range that the kernel hands out by itself, so that nobody gets it by chance in the
-/// time until its server listens (again).
+/// time until its server listens (again). There are more than all tests together need, so that none gets one whose
+/// server is down for a moment.
 pub fn free_port() -> u16 {
+    const PORTS: u16 = 3_400;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = 15_000 + (std::process::id() % 100) as u16 * 100;
-    (0..100)
-        .map(|_| start + NEXT.fetch_add(1, Ordering::Relaxed) % 100)
+    let start = 15_000 + (std::process::id() % 5) as u16 * PORTS;
+    (0..PORTS)
+        .map(|_| start + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS)
         .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
-        .expect("one of a hundred ports is free")
+        .expect("one of some thousand ports is free")
 }
