@@ -105,7 +105,7 @@ impl Metadata {
         thread.spawn(read_again).map(drop)
     }
 
-    /// Takes what was read. Returns the names of those values that have changed, if there are any.
+    /// Replaces the values. Returns the names of those that changed; None if none did.
     fn take(&self, fields: Arc<[Field]>) -> Option<String> {
         let before = std::mem::replace(&mut *self.locked(), fields.clone());
         if before == fields {
@@ -124,7 +124,7 @@ impl Metadata {
     }
 }
 
-/// Reads files again, and tells what is new.
+/// Reads the files of metadata again and reports each change once.
 #[derive(Default)]
 pub struct Watch {
     /// Why they couldn't be used the last time.
@@ -132,7 +132,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The names of values that have changed, or why the files can't be used. That is news once.
+    /// Returns the names of the values that changed, or why the files can't be used; None if there is no news.
     pub fn look(&mut self, metadata: &Metadata) -> Option<Result<String, String>> {
         match fields(&metadata.sources) {
             Ok(fields) => {

@@ -55,7 +55,8 @@ impl Names {
         Ok(locations)
     }
 
-    /// A location, of which the name is being looked up; until then it is where it was `known` to be. Where it is an address already, `failed` is told of its first failure.
+    /// A location whose name is looked up. Until the answer comes it has the addresses of `known`. Where it is an address already,
+    /// `failed` is called at its first failure.
     ///
     /// # Errors
     /// When no thread can be started.

@@ -349,12 +349,13 @@ fn callable(nodes: Vec<Node>, is_lean: bool) -> Result<Vec<Node>, String> {
             .starts_with(UNIX)
             .then_some("Unix sockets need"),
     };
-    let mut needing = nodes
-        .iter()
-        .filter_map(|node| Some((node, needs_lean(node)?)));
-    match needing.next() {
-        Some((node, what)) if !is_lean => Err(format!("it lists {node}, and {what} caller = lean")),
-        _ => Ok(nodes),
+    if is_lean {
+        return Ok(nodes);
+    }
+    let needing = |node| Some((node, needs_lean(node)?));
+    match nodes.iter().find_map(needing) {
+        Some((node, what)) => Err(format!("it lists {node}, and {what} caller = lean")),
+        None => Ok(nodes),
     }
 }
 

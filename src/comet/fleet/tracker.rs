@@ -153,8 +153,8 @@ impl Tracker {
         wanted
     }
 
-    /// All that is listed, each address once. Several sources may list it: the first name counts that isn't the address, and so does the
-    /// first that says how it is called; whoever says that it drains is right.
+    /// All Comets that are listed, each address once. Where several sources list one, it gets the first name that isn't its address
+    /// and the first settings of its own, and it drains if any of them says so.
     fn merged(&self, wrong: &mut Vec<Wrong>) -> Vec<Node> {
         let mut all: Vec<Node> = Vec::new();
         let listed = self.listed.iter().flatten().map(|node| (node, false));

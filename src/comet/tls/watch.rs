@@ -79,7 +79,7 @@ impl Watch {
         }
     }
 
-    /// Reads the files again where they have changed, and tells what came of it.
+    /// Reads the files again after a change. Returns None if there was none, else whether they can be used.
     pub fn look(&mut self, tls: &Tls) -> Option<Result<(), String>> {
         let is_due = self.is_due(stamps(&tls.settings));
         is_due.then(|| tls.read_again())

@@ -41,9 +41,8 @@ enum Found {
     /// So long after it began.
     Shown(Micros),
     Already,
-    NotShown,
     /// Names of what was there instead.
-    Missing(String),
+    NotShown(String),
 }
 
 /// The promise, and a line for each kind of fault.
@@ -64,13 +63,15 @@ pub fn judge(evidence: &Evidence<'_>) -> (Finding, Vec<String>) {
         let mut first = None;
         let (mut is_missing, mut is_there_already) = (false, false);
         for slot in (0..slots.unwrap_or_default()).filter(|slot| is_at(window, *slot)) {
+            let is_certain = is_certain(evidence, window, slot, sign);
+            certain += usize::from(is_certain);
             match look(evidence, window, slot, sign) {
                 Found::Shown(after) => {
                     first = Some(first.map_or(after, |first: Micros| first.min(after)));
                 }
                 Found::Already => is_there_already = true,
-                Found::NotShown => {}
-                Found::Missing(instead) => {
+                Found::NotShown(_) if !is_certain => {}
+                Found::NotShown(instead) => {
                     is_missing = true;
                     finding.violations.push(format!(
                         "{}: {} was not on the page of job {slot} until {}, which had {instead}{}",
@@ -81,7 +82,6 @@ pub fn judge(evidence: &Evidence<'_>) -> (Finding, Vec<String>) {
                     ));
                 }
             }
-            certain += usize::from(is_certain(evidence, window, slot, sign));
         }
         match first {
             Some(after) => {
@@ -210,12 +210,9 @@ fn look(evidence: &Evidence<'_>, window: &Window, slot: usize, sign: Sign) -> Fo
     if let Some(shown) = shown {
         return Found::Shown(shown.at - window.from);
     }
-    if !is_certain(evidence, window, slot, sign) {
-        return Found::NotShown;
-    }
     let last = looks(evidence, slot, window.from, window.to).last();
     let names = last.and_then(|look| Some(look.page.as_ref()?.names()));
-    Found::Missing(format!("{:?}", names.unwrap_or_default()))
+    Found::NotShown(format!("{:?}", names.unwrap_or_default()))
 }
 
 /// Whether the page of this job had to show it, as far as can be said from outside.

@@ -268,7 +268,7 @@ impl Connection {
         &self.output[self.sent..]
     }
 
-    /// So much of the output was sent. There may be more of it then, for which there was no room.
+    /// The socket took `length` bytes of the output. What waited for room may be added to it now.
     pub fn wrote(&mut self, length: usize, now: Instant) {
         let was_full = self.is_full();
         self.left(length);

@@ -128,7 +128,7 @@ impl Links {
         self.links.get(id.0)?.as_ref()?.certificate()
     }
 
-    /// Whether a connection has carried anything since then: something came, and what is called leaves.
+    /// Whether a connection works: something came after `since`, and calls can be sent.
     pub fn carries(&self, id: LinkId, since: Instant) -> bool {
         self.heard(id) > Some(since) && self.lets_out(id)
     }

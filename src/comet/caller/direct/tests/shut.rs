@@ -20,7 +20,7 @@ fn frame(socket: &mut TcpStream) -> Option<(u8, u8, [u8; 4])> {
     Some((kind, flags, stream))
 }
 
-/// Answers calls until there is no client, or so many.
+/// Answers `calls` calls, or until the client is gone.
 fn answer(socket: &mut TcpStream, calls: usize) {
     let (mut preface, mut answered) = ([0; 24], 0);
     socket.read_exact(&mut preface).expect("a preface");
