@@ -204,7 +204,7 @@ impl Kafka {
         self.create_limited_topic(name, partitions, 2_097_152);
     }
 
-    /// Makes a topic that takes records up to so many bytes.
+    /// Makes a topic that takes records of at most `max_message_bytes`, and comes back when Kafka knows it.
     pub fn create_limited_topic(&self, name: &str, partitions: i32, max_message_bytes: usize) {
         let topic = NewTopic::new(name, partitions, self.replicas)
             .expect("a valid topic name")
@@ -221,6 +221,10 @@ impl Kafka {
                 }
                 Err(error) => panic!("the topic is not made: {error}"),
             }
+        });
+        // Kafka answers before its metadata has the topic: a job that asks in between is told that there is none.
+        await_until("the partitions of the topic", || {
+            is(self.end_offsets(name).len(), partitions as usize)
         });
     }
 
